@@ -1,0 +1,85 @@
+"""Why an event was not taken: one code, one sentence in each language, never a value of the event itself.
+
+A message names the field and the fix. It never repeats what was sent: the refused value may be the very phone
+number or door that must not be shown.
+"""
+
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+TOO_LARGE: Final = "too_large"
+NULL_VALUE: Final = "null_value"
+BAD_ENCODING: Final = "bad_encoding"
+NOT_JSON: Final = "not_json"
+TOO_DEEP: Final = "too_deep"
+DUPLICATE_HEADER: Final = "duplicate_header"
+UNKNOWN_TYPE: Final = "unknown_type"
+WRONG_TOPIC: Final = "wrong_topic"
+MISSING_FIELD: Final = "missing_field"
+INVALID_FIELD: Final = "invalid_field"
+WINDOW_INVERTED: Final = "window_inverted"
+WINDOW_TOO_SHORT: Final = "window_too_short"
+FAR_OFF_DATE: Final = "far_off_date"
+CONTAINS_PERSONAL_DATA: Final = "contains_personal_data"
+DECISION_FAILED: Final = "decision_failed"
+
+# reason -> (Chinese, English); {field} is filled in where the reason concerns one field.
+SENTENCES: Final[dict[str, tuple[str, str]]] = {
+    TOO_LARGE: ("事件大于 1 MiB，请缩小后重发", "the event is larger than 1 MiB: make it smaller and send it again"),
+    NULL_VALUE: ("消息没有内容，请发送完整事件", "the message has no value: send the whole event"),
+    BAD_ENCODING: ("{field} 不是有效的 UTF-8，请改用 UTF-8 编码", "{field} is not valid UTF-8: encode it as UTF-8"),
+    NOT_JSON: ("{field} 不是有效的 JSON，请检查语法", "{field} is not valid JSON: check its syntax"),
+    TOO_DEEP: ("{field} 嵌套过深，请减少层数", "{field} is nested too deeply: use fewer levels"),
+    DUPLICATE_HEADER: ("消息头 {field} 重复，只保留一个", "header {field} is there more than once: send it once"),
+    UNKNOWN_TYPE: ("字段 type 不是已知的事件类型，请查看 schemas/", "field type is not a known event type: see schemas/"),
+    WRONG_TOPIC: ("此类型应发到主题 {field}", "this type belongs on the topic {field}: publish it there"),
+    MISSING_FIELD: ("缺少字段 {field}，请补上", "field {field} is missing: add it"),
+    INVALID_FIELD: ("字段 {field} 不合规：{fix}", "field {field} is not valid: {fix}"),
+    WINDOW_INVERTED: ("{field} 的 end 必须晚于 start", "{field}: end must be later than start"),
+    WINDOW_TOO_SHORT: (
+        "{field} 短于所需的 minutes，请延后 end 或减少 minutes",
+        "{field} is shorter than minutes: set a later end or fewer minutes",
+    ),
+    FAR_OFF_DATE: ("{field}.end 距 time 超过 366 天，请改近", "{field}.end is over 366 days after time: set it nearer"),
+    CONTAINS_PERSONAL_DATA: (
+        "{field} 含电话、身份证号或门牌号，请删去（联系方式只存保险库）",
+        "{field} holds a phone, identity-card or door number: remove it (contacts belong in the vault)",
+    ),
+    DECISION_FAILED: ("处理此事件时出错，已隔离，请联系维护者", "deciding this event failed; it was set aside: tell the maintainers"),
+}
+
+
+class InvalidEvent(Exception):  # noqa: N818 - it is named for what it says of the event
+    """An event that is not taken: `reason` is a code of this module, `field` the place, `str()` both sentences."""
+
+    def __init__(self, reason: str, field: str = "", fix: str = "") -> None:
+        self.reason = reason
+        self.field = field
+        zh, en = SENTENCES[reason]
+        super().__init__(f"{zh.format(field=field, fix=fix)} | {en.format(field=field, fix=fix)}")
+
+
+def _path(error: ErrorDetails) -> str:
+    return ".".join(str(part) for part in error["loc"])
+
+
+def from_validation(error: ValidationError, prefix: str) -> InvalidEvent:
+    """The first complaint of a model, as one of our reasons; `prefix` is the place of the model, such as `data`."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind = first["type"]
+    where = ".".join(part for part in (prefix, _path(first)) if part)
+    if kind in SENTENCES:  # raised by a validator of ours
+        context = first.get("ctx") or {}
+        return InvalidEvent(kind, ".".join(part for part in (where, context.get("at", "")) if part))
+    if kind == "missing":
+        return InvalidEvent(MISSING_FIELD, where)
+    if kind == "json_invalid":
+        detail = str(first.get("ctx", {}).get("error", ""))
+        if "recursion" in detail:
+            return InvalidEvent(TOO_DEEP, prefix)
+        return InvalidEvent(NOT_JSON, prefix)
+    if kind == "recursion_loop":
+        return InvalidEvent(TOO_DEEP, prefix)
+    return InvalidEvent(INVALID_FIELD, where, first["msg"])

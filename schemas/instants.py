@@ -1,0 +1,50 @@
+"""Instants: RFC 3339 text on the wire, whole microseconds since 1970-01-01T00:00Z inside.
+
+Integers compare, add and hash exactly and cheaply; a `datetime` only appears where a model is validated.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+MICROSECOND = timedelta(microseconds=1)
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+DAY_US = 24 * 60 * MINUTE_US
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# RFC 3339, section 5.6: a full date, a full time, and an offset; a space may stand for the T.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
+# Beyond these an instant cannot be written back as RFC 3339 in UTC, whatever is added to it.
+_EARLIEST_US = 0
+_LATEST_US = 253_370_764_800 * SECOND_US  # 9999-01-01T00:00:00Z
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime."""
+    return (moment - _EPOCH) // MICROSECOND
+
+
+def parse_rfc3339(text: str) -> int:
+    """Microseconds since the epoch; digits beyond the sixth of a fraction are cut off.
+
+    Raises ValueError when the text is not RFC 3339 with an offset, or lies outside the years 1970 to 9998.
+    """
+    if _RFC3339.fullmatch(text) is None:
+        raise ValueError("not RFC 3339 with an offset")
+    instant = micros(datetime.fromisoformat(text.upper()))
+    if not _EARLIEST_US <= instant < _LATEST_US:
+        raise ValueError("outside the years 1970 to 9998")
+    return instant
+
+
+@lru_cache(maxsize=8192)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rfc3339(instant: int) -> str:
+    """The instant in UTC, with six decimals where it has a fraction: `2026-11-23T08:00:00Z`."""
+    second, fraction = divmod(instant, SECOND_US)
+    if fraction:
+        return f"{_second_text(second)}.{fraction:06d}Z"
+    return _second_text(second) + "Z"

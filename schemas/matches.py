@@ -1,0 +1,134 @@
+"""Topic `matches`: what the matcher decided."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import EventId, Incoming, Instant, OfArea, PersonRef, Skill, Slot, VettingLevel
+from schemas.place import Rung
+from schemas.wishes import Category, Urgency
+
+How = Literal["paired", "claimed"]
+ReleaseReason = Literal["declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete"]
+ClaimRefusal = Literal[
+    "unknown_wish",
+    "unknown_offer",
+    "not_open",
+    "held_for_another",
+    "skill_missing",
+    "language_missing",
+    "out_of_reach",
+    "vetting_too_low",
+    "not_available",
+    "offer_full",
+    "needs_two",
+]
+AnyRung = Annotated[Rung, Field(strict=False)]
+
+
+class Reason(Incoming):
+    """One reason why this helper: a code, and what it came to."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
+    value: str | int
+
+
+class MatchProposed(OfArea):
+    """`lastmetre.match.proposed.v1`: one wish and one offer, for one slot.
+
+    `needs_answer`: the volunteer is asked and may decline until `expires_at`. `needs_approval` (added): a community
+    worker's word is awaited. `category` and `urgency` (added): what the notice to both sides may say of the wish.
+    """
+
+    match_id: EventId
+    wish_id: EventId
+    offer_id: EventId
+    resident_ref: PersonRef
+    volunteer_ref: PersonRef
+    rung: AnyRung
+    slot: Slot
+    how: How
+    reasons: list[Reason]
+    needs_answer: bool
+    expires_at: Instant | None
+    group_id: EventId | None = None
+    group_size: Annotated[int, Field(ge=2)] | None = None
+    needs_approval: bool = False
+    category: Category | None = None
+    urgency: Urgency | None = None
+
+
+class HelperInvited(OfArea):
+    """`lastmetre.helper.invited.v1`: an invitation to several; the first acceptance makes the match."""
+
+    wish_id: EventId
+    offer_id: EventId
+    expires_at: Instant
+
+
+class MatchAgreed(OfArea):
+    """`lastmetre.match.agreed.v1`: a proposal that needed an answer or an approval now has it."""
+
+    match_id: EventId
+    wish_id: EventId
+    offer_id: EventId
+
+
+class MatchReleased(OfArea):
+    """`lastmetre.match.released.v1`: this pair is apart again, and why."""
+
+    match_id: EventId
+    wish_id: EventId
+    offer_id: EventId
+    reason: ReleaseReason
+
+
+class ClaimRejected(OfArea):
+    """`lastmetre.claim.rejected.v1`: the first reason that applies, in the contract's order."""
+
+    claim_id: EventId
+    wish_id: EventId
+    offer_id: EventId
+    reason: ClaimRefusal
+
+
+class WishWidened(OfArea):
+    """`lastmetre.wish.widened.v1`: helpers up to this rung are now asked."""
+
+    wish_id: EventId
+    reach: AnyRung
+
+
+class SmallestNeed(Incoming):
+    """The least that would have to change for someone to be able to help."""
+
+    skills: list[Skill]
+    vetting: VettingLevel
+    rung: AnyRung
+    window: Slot | None = None
+
+
+class WishUnmet(OfArea):
+    """`lastmetre.wish.unmet.v1`: the smallest need that nobody meets."""
+
+    wish_id: EventId
+    need: SmallestNeed
+
+
+class WishExpired(OfArea):
+    """`lastmetre.wish.expired.v1`: the deadline came with fewer helpers (`filled`) than needed."""
+
+    wish_id: EventId
+    filled: Annotated[int, Field(ge=0, le=10)]
+
+
+TYPES = {
+    "lastmetre.match.proposed.v1": MatchProposed,
+    "lastmetre.helper.invited.v1": HelperInvited,
+    "lastmetre.match.agreed.v1": MatchAgreed,
+    "lastmetre.match.released.v1": MatchReleased,
+    "lastmetre.claim.rejected.v1": ClaimRejected,
+    "lastmetre.wish.widened.v1": WishWidened,
+    "lastmetre.wish.unmet.v1": WishUnmet,
+    "lastmetre.wish.expired.v1": WishExpired,
+}

@@ -1,0 +1,77 @@
+"""The manifest of topics: name, partitions, retention, cleanup policy, who writes, who reads.
+
+`deploy/topics.py` creates exactly these; the compose file and the AsyncAPI document are tested against them.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+# All topics have as many partitions, so that partition p of each of them belongs to the same areas: a *lane*.
+PARTITIONS: Final = 6
+MIB: Final = 1024 * 1024
+# What a producer may send. Larger events are refused, but taken in up to EVENT_ACCEPTED_MAX_BYTES so that it can be told.
+EVENT_MAX_BYTES: Final = 1 * MIB
+EVENT_ACCEPTED_MAX_BYTES: Final = 8 * MIB
+# A dead letter is the event untouched plus our headers, so it needs more room than the topic it came from.
+DEAD_LETTER_MAX_BYTES: Final = 9 * MIB
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic; `retention_days` and the sizes are the broker's settings, writers and readers are services."""
+
+    name: str
+    purpose: str
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    retention_days: int
+    max_message_bytes: int = EVENT_ACCEPTED_MAX_BYTES
+    partitions: int = PARTITIONS
+    cleanup_policy: str = "delete"
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's settings as Kafka spells them."""
+        return {
+            "cleanup.policy": self.cleanup_policy,
+            "retention.ms": str(self.retention_days * _DAY_MS),
+            "max.message.bytes": str(self.max_message_bytes),
+            "message.timestamp.type": "CreateTime",
+        }
+
+
+WISHES: Final = "wishes"
+OFFERS: Final = "offers"
+RESPONSES: Final = "responses"
+MATCHES: Final = "matches"
+CONFIRMATIONS: Final = "confirmations"
+
+_EVENTS: Final = (
+    Topic(WISHES, "micro-wishes and their withdrawals", ("integrations", "gateway", "matcher"), ("matcher",), 30),
+    Topic(OFFERS, "volunteers' offers", ("integrations", "gateway", "matcher"), ("matcher",), 30),
+    Topic(RESPONSES, "claims, answers, approvals, visits", ("integrations", "gateway", "matcher"), ("matcher",), 30),
+    Topic(MATCHES, "what the matcher decided", ("matcher",), ("notifier", "gateway", "integrations"), 30),
+    Topic(CONFIRMATIONS, "both sides told, failed or closed", ("notifier",), ("matcher", "gateway", "integrations"), 30),
+)
+
+
+def dead_letter_topic(topic: str) -> str:
+    """Where the dead letters of a topic lie."""
+    return f"{topic}-dlq"
+
+
+def _dead_letters_of(topic: Topic) -> Topic:
+    return Topic(
+        name=dead_letter_topic(topic.name),
+        purpose=f"events of {topic.name} that were not taken, with the reason",
+        writers=topic.readers[:1],
+        readers=("workers",),
+        retention_days=90,
+        max_message_bytes=DEAD_LETTER_MAX_BYTES,
+    )
+
+
+TOPICS: Final[tuple[Topic, ...]] = (*_EVENTS, *(_dead_letters_of(topic) for topic in _EVENTS))
+# What the matcher reads; their partitions p together are lane p.
+LANE_TOPICS: Final = (WISHES, OFFERS, RESPONSES, CONFIRMATIONS)
