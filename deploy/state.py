@@ -1,0 +1,125 @@
+"""The state folder: data, logs, ports, passwords and pids of one stack, all under one ignored folder.
+
+Everyone in `deploy/` comes here for a path, so that `--fresh` and the lock have one thing to look at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import secrets
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LOOPBACK = "127.0.0.1"
+PASSWORD_BYTES = 24
+# Below the ranges from which systems take ports for outgoing connections, so that nobody's client sits on ours when we come back.
+PORTS = range(20_000, 32_000)
+PORT_TRIES = 200
+
+
+def default_folder() -> Path:
+    """Where `up` keeps its state: `LASTMETRE_STATE`, else `.lastmetre` in the repository."""
+    named = os.environ.get("LASTMETRE_STATE")
+    return Path(named).expanduser().resolve() if named else ROOT / ".lastmetre"
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server can listen on this loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(taken: frozenset[int] = frozenset()) -> int:
+    """Find a loopback port that nobody listens on, outside `taken`.
+
+    Raises:
+        OSError: none was found in a fair number of tries.
+    """
+    chance = random.SystemRandom()
+    for _ in range(PORT_TRIES):
+        port = chance.choice(PORTS)
+        if port not in taken and is_free(port):
+            return port
+    raise OSError(f"no free port on {LOOPBACK} between {PORTS.start} and {PORTS.stop}")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step; only its owner can read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp gives mode 0600
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(path)
+
+
+class State:
+    """One state folder, made when first used (mode 0700)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.logs = self.folder / "logs"
+        self.logs.mkdir(exist_ok=True)
+        self.pids = self.folder / "pids"
+        self.pids.mkdir(exist_ok=True)
+
+    @property
+    def cache(self) -> Path:
+        """Where downloads stay: `LASTMETRE_CACHE`, else `cache` in this folder."""
+        named = os.environ.get("LASTMETRE_CACHE")
+        return Path(named).expanduser().resolve() if named else self.folder / "cache"
+
+    def port(self, name: str) -> int:
+        """Give the port that `name` had last time, or another where that one is taken, and remember it."""
+        ports = self._read("ports.json")
+        known = ports.get(name)
+        if isinstance(known, int) and is_free(known):
+            return known
+        port = free_port(frozenset(p for p in ports.values() if isinstance(p, int)))
+        self._write("ports.json", {**ports, name: port})
+        return port
+
+    def password(self, role: str) -> str:
+        """Give the password of a database role: random, made once, kept in a file that only its owner can read."""
+        passwords = self._read("passwords.json")
+        known = passwords.get(role)
+        if isinstance(known, str):
+            return known
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        self._write("passwords.json", {**passwords, role: password})
+        return password
+
+    def clear_data(self) -> None:
+        """Forget data, ports, passwords and logs; keep what was downloaded and the lock."""
+        for path in self.folder.iterdir():
+            if path.name in {"cache", "lock"}:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.logs.mkdir(exist_ok=True)
+        self.pids.mkdir(exist_ok=True)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        with contextlib.suppress(FileNotFoundError):
+            found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+            return found
+        return {}
+
+    def _write(self, name: str, value: dict[str, Any]) -> None:
+        write_private(self.folder / name, json.dumps(value, indent=1, sort_keys=True) + "\n")
