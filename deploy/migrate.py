@@ -1,0 +1,124 @@
+"""Make a database ready for the services: the database itself, their roles, schemas and grants, then alembic's migrations.
+
+Run by the owner before any service starts. A service's role sees its own schema and no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A service in the database: its login role and the schema that it alone uses."""
+
+    service: str
+    role: str
+    schema: str
+
+
+TENANTS: Final = (
+    Tenant("matcher", "lastmetre_matcher", "matching"),
+    Tenant("notifier", "lastmetre_notifier", "notifying"),
+)
+
+
+class Server(Protocol):
+    """What is needed of a PostgreSQL: ours (`deploy.postgres.Postgres`) or someone's own."""
+
+    def owner_dsn(self, database: str) -> str:
+        """The owner's connection string for one of the server's databases."""
+
+    def password(self, role: str) -> str:
+        """The password that a service's role has, or is to have."""
+
+    @property
+    def maintenance(self) -> str:
+        """A database that exists for sure, from which another can be created."""
+
+
+async def _execute(connection: asyncpg.Connection, template: str, *values: str) -> None:
+    """Run a statement that takes no parameters, with identifiers (%I) and literals (%L) quoted by the server."""
+    statement = await connection.fetchval(f"SELECT format($1, {', '.join(f'${n}::text' for n in range(2, len(values) + 2))})", template, *values)
+    await connection.execute(statement)
+
+
+async def _make_database(server: Server, database: str, template: str | None) -> None:
+    connection = await asyncpg.connect(server.owner_dsn(server.maintenance))
+    try:
+        if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
+            return
+        if template is None:
+            await _execute(connection, "CREATE DATABASE %I", database)
+        else:
+            await _execute(connection, "CREATE DATABASE %I TEMPLATE %I", database, template)
+    finally:
+        await connection.close()
+
+
+async def _grant(server: Server, database: str) -> None:
+    connection = await asyncpg.connect(server.owner_dsn(database))
+    try:
+        await _execute(connection, "REVOKE ALL ON DATABASE %I FROM PUBLIC", database)
+        await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        for tenant in TENANTS:
+            known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", tenant.role)
+            verb = "ALTER" if known else "CREATE"
+            await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
+            await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
+            await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
+            await _execute(connection, "CREATE SCHEMA IF NOT EXISTS %I", tenant.schema)
+            await _execute(connection, "REVOKE ALL ON SCHEMA %I FROM PUBLIC", tenant.schema)
+            await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", tenant.schema, tenant.role)
+            for rights, kind in (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS")):
+                await _execute(connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA %I TO %I", tenant.schema, tenant.role)
+                await _execute(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT {rights} ON {kind} TO %I", tenant.schema, tenant.role)
+    finally:
+        await connection.close()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def _migrate(server: Server, database: str) -> None:
+    url = make_url(server.owner_dsn(database)).set(drivername="postgresql+asyncpg")
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+async def prepare(server: Server, database: str, *, template: str | None = None) -> None:
+    """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before."""
+    await _make_database(server, database, template)
+    await _grant(server, database)
+    if template is None:
+        await _migrate(server, database)
+
+
+async def drop(server: Server, database: str) -> None:
+    """Drop a database, ending its sessions."""
+    connection = await asyncpg.connect(server.owner_dsn(server.maintenance))
+    try:
+        await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", database)
+    finally:
+        await connection.close()

@@ -1,0 +1,104 @@
+"""What all tests share: one real Kafka and one real PostgreSQL for the whole session, started when first asked for.
+
+Session-scoped: `kafka`, `postgres`. Per test: `database` (a fresh, migrated database), `fresh_topics` (all declared topics, empty).
+A test that kills or restarts a server starts one of its own: `own_kafka`, `own_postgres`, or a whole `stack`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy import migrate, topics
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+
+TEMPLATE = "lastmetre_template"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A fresh database of one test."""
+
+    name: str
+    server: Postgres
+
+    def dsn(self, service: str | None = None) -> str:
+        """Connection string of a service's role ("matcher", "notifier"), or of the owner."""
+        if service is None:
+            return self.server.owner_dsn(self.name)
+        return self.server.dsn(f"lastmetre_{service}", self.name)
+
+
+@pytest.fixture(scope="session")
+async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kafka]:
+    folder = tmp_path_factory.mktemp("kafka")
+    broker = Kafka(folder)
+    await broker.start()
+    await topics.ensure(broker.bootstrap)
+    yield broker
+    await broker.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Postgres]:
+    folder = tmp_path_factory.mktemp("postgres")
+    server = Postgres(folder)
+    await server.start()
+    await migrate.prepare(server, TEMPLATE)
+    yield server
+    await server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def new_database(postgres: Postgres) -> AsyncIterator[Callable[[], Awaitable[Database]]]:
+    """Make fresh, migrated databases, dropped after the test."""
+    async with AsyncExitStack() as cleanup:
+
+        async def make() -> Database:
+            name = f"test_{next(_numbers)}"
+            await migrate.prepare(postgres, name, template=TEMPLATE)
+            cleanup.push_async_callback(migrate.drop, postgres, name)
+            return Database(name, postgres)
+
+        yield make
+
+
+@pytest.fixture
+async def database(new_database: Callable[[], Awaitable[Database]]) -> Database:
+    """One fresh, migrated database."""
+    return await new_database()
+
+
+@pytest.fixture
+async def fresh_topics(kafka: Kafka) -> Kafka:
+    """The session's broker, with every declared topic empty. For tests that mind what earlier ones left."""
+    await topics.remake(kafka.bootstrap)
+    return kafka
+
+
+@pytest.fixture
+async def own_kafka(tmp_path: Path) -> AsyncIterator[Kafka]:
+    """A broker of the test's own, not started: to stop, kill and restart at will."""
+    broker = Kafka(tmp_path / "kafka")
+    yield broker
+    await broker.stop()
+    shutil.rmtree(broker.folder)
+
+
+@pytest.fixture
+async def own_postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
+    """A PostgreSQL of the test's own, not started: to stop, kill and restart at will."""
+    server = Postgres(tmp_path / "postgres")
+    yield server
+    await server.stop()
+    shutil.rmtree(server.folder)

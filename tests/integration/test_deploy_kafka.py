@@ -1,0 +1,87 @@
+"""Kafka as deploy starts it: it keeps what it was given through a stop, a crash and a restart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy import topics
+from deploy.kafka import Kafka
+from deploy.words import Trouble
+from schemas.topics import TOPICS
+
+TOPIC = TOPICS[0]
+
+
+async def _publish(bootstrap: str, value: bytes) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_request_size=10 * 1024 * 1024)
+    await producer.start()
+    try:
+        await producer.send_and_wait(TOPIC.name, value, key=b"area")
+    finally:
+        await producer.stop()
+
+
+async def _read(bootstrap: str, count: int) -> list[bytes]:
+    consumer = AIOKafkaConsumer(TOPIC.name, bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=10 * 1024 * 1024)
+    await consumer.start()
+    try:
+        return [(await consumer.getone()).value for _ in range(count)]
+    finally:
+        await consumer.stop()
+
+
+async def test_keeps_its_messages_and_port_through_a_restart_and_a_crash(own_kafka: Kafka) -> None:
+    await own_kafka.start()
+    await topics.ensure(own_kafka.bootstrap)
+    address = own_kafka.bootstrap
+    await _publish(address, b"one")
+
+    await own_kafka.restart()
+    assert address == own_kafka.bootstrap
+    assert [b"one"] == await _read(own_kafka.bootstrap, 1)
+
+    await _publish(address, b"two")
+    own_kafka.kill()
+    assert own_kafka.pid is None
+    await own_kafka.start()
+    assert [b"one", b"two"] == await _read(own_kafka.bootstrap, 2)
+
+
+async def test_takes_a_message_of_eight_mebibytes(fresh_topics: Kafka) -> None:
+    value = b"x" * (8 * 1024 * 1024 - 1024)
+    await _publish(fresh_topics.bootstrap, value)
+    assert [value] == await _read(fresh_topics.bootstrap, 1)
+
+
+async def test_makes_no_topic_that_nobody_declared(kafka: Kafka) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        described = await admin.describe_topics(["not-declared"])
+        assert [3] == [topic["error_code"] for topic in described]
+        assert "not-declared" not in await admin.list_topics()
+    finally:
+        await admin.close()
+
+
+async def test_refuses_a_topic_with_another_number_of_partitions(kafka: Kafka) -> None:
+    with pytest.raises(Trouble, match="partitions"):
+        await topics.ensure(kafka.bootstrap, [dataclasses.replace(TOPIC, partitions=TOPIC.partitions + 1)])
+
+
+async def test_mends_a_topic_whose_settings_differ(fresh_topics: Kafka) -> None:
+    other = dataclasses.replace(TOPIC, retention_days=TOPIC.retention_days + 1)
+    await topics.ensure(fresh_topics.bootstrap, [other])
+    await topics.ensure(fresh_topics.bootstrap, [TOPIC])
+    await topics.ensure(fresh_topics.bootstrap, [TOPIC])
+
+
+async def test_emptied_topics_hold_nothing(fresh_topics: Kafka) -> None:
+    await _publish(fresh_topics.bootstrap, b"old")
+    await topics.remake(fresh_topics.bootstrap)
+    await _publish(fresh_topics.bootstrap, b"new")
+    assert [b"new"] == await _read(fresh_topics.bootstrap, 1)
