@@ -1,0 +1,372 @@
+"""What all services share: settings from the environment, JSON logs, signals and exit codes, health and metrics.
+
+A service's `__main__` comes in with its settings and its coroutine; nothing here connects, reads the environment or starts
+a thread at import. Logs are one JSON object a line on stdout. The path of a line is kept short, because each service writes
+one canonical line for every event it takes in: one processor, orjson, and one write to the system per turn of the loop.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Annotated, Any, BinaryIO, Final, Literal, Self, TypeVar
+
+import orjson
+import structlog
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.instants import rfc3339
+from schemas.personal import mask
+
+PREFIX: Final = "LASTMETRE_"
+LOOPBACK: Final = "127.0.0.1"
+EXIT_CLEAN: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
+EXIT_INTERRUPTED: Final = 130
+_PARENT_SECONDS: Final = 0.5
+_LOG_BUFFER_BYTES: Final = 256 * 1024
+
+Clock = Literal["wall", "event"]
+Level = Literal["debug", "info", "warning", "error"]
+S = TypeVar("S", bound=BaseSettings)
+
+
+# --- settings
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of every service, from variables `LASTMETRE_...`. A description is `Chinese | English` and says the fix."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    kafka: str = Field(
+        pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$",
+        description="填写 Kafka 地址，如 127.0.0.1:9092 | give Kafka's addresses, such as 127.0.0.1:9092",
+    )
+    database: SecretStr = Field(
+        min_length=1,
+        description="填写本服务自己角色的 PostgreSQL 连接串 | give the PostgreSQL connection string of this service's own role",
+    )
+    clock: Clock = Field("wall", description="填 wall 或 event | use wall or event")
+    ops_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="填 0（不开）至 65535 的端口 | use a port from 0 (none) to 65535")
+    log_level: Level = Field("info", description="填 debug、info、warning 或 error | use debug, info, warning or error")
+    parent_pid: int | None = Field(None, ge=1, description="填监管进程的进程号，或不设 | give the supervisor's process id, or leave it unset")
+
+
+class BadSettings(Exception):
+    """The environment does not suffice; `str()` has one line in Chinese and English a variable, and never a value."""
+
+
+def load_settings(model: type[S]) -> S:
+    """The settings of one service from the environment.
+
+    Raises:
+        BadSettings: a variable is missing or not valid.
+    """
+    try:
+        return model()
+    except ValidationError as error:
+        complaints = error.errors(include_url=False, include_input=False, include_context=False)
+    raise BadSettings("\n".join(_complaint(model, one["loc"], one["type"], one["msg"]) for one in complaints))
+
+
+def _complaint(model: type[BaseSettings], place: tuple[int | str, ...], kind: str, message: str) -> str:
+    if not place:  # a rule over several variables, worded by its validator in both languages
+        return message.removeprefix("Value error, ")
+    name = str(place[0])
+    described = model.model_fields[name].description or " | " if name in model.model_fields else " | "
+    chinese, _, english = described.partition(" | ")
+    variable = f"{PREFIX}{name.upper()}"
+    if kind == "missing":
+        return f"缺少环境变量 {variable}：{chinese} | environment variable {variable} is missing: {english}"
+    return f"环境变量 {variable} 不合规：{chinese} | environment variable {variable} is not valid: {english}"
+
+
+# --- logs
+
+
+class _Lines:
+    """The logger below structlog: within a turn of the event loop many lines become one write to the system."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._write = file.write
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def info(self, line: bytes) -> None:
+        self._write(line + b"\n")
+        if self._loop is None:
+            self._flush_at_end_of_turn()
+
+    debug = warning = info
+
+    def error(self, line: bytes) -> None:
+        """At once: it may be the last line."""
+        self._write(line + b"\n")
+        self.flush()
+
+    critical = exception = fatal = error
+
+    def _flush_at_end_of_turn(self) -> None:
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        self._loop = None
+        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            self._file.flush()
+
+
+_traceback_of: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+
+
+def _masked(node: Any) -> Any:
+    """An exception's message may repeat what someone sent: no phone or door number passes into a log."""
+    if isinstance(node, str):
+        return mask(node)
+    if isinstance(node, list):
+        return [_masked(child) for child in node]
+    if isinstance(node, dict):
+        return {name: _masked(child) for name, child in node.items()}
+    return node
+
+
+def _exception_of(found: Any) -> Any:
+    if isinstance(found, BaseException):
+        found = (type(found), found, found.__traceback__)
+    elif not isinstance(found, tuple):
+        found = sys.exc_info()
+    return None if found[0] is None else _masked(_traceback_of(found))
+
+
+def render(_logger: Any, level: str, fields: structlog.typing.EventDict) -> bytes:
+    """The one processor: a line of JSON with its time and level first, and an exception without local variables."""
+    if "exc_info" in fields and (found := fields.pop("exc_info")):
+        fields["exception"] = _exception_of(found)
+    return orjson.dumps({"at": rfc3339(time.time_ns() // 1000), "level": level, **fields}, default=str)
+
+
+class _ToStructlog(logging.Handler):
+    """Libraries log with `logging`; their warnings and errors join our lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger()
+        logger.log(record.levelno, mask(record.getMessage()), logger=record.name, exc_info=record.exc_info)
+
+
+def configure_logging(level: Level = "info", file: BinaryIO | None = None) -> None:
+    """JSON lines on stdout (or `file`); libraries' own logs from WARNING on in the same form. Call once, first of all.
+
+    Where lines are many, log through `structlog.get_logger().bind()`: the proxy that `get_logger` gives costs as much as the line.
+    """
+    lines = _Lines(file or os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=_LOG_BUFFER_BYTES))
+    atexit.register(lines.flush)
+    structlog.configure(
+        processors=[render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_ToStructlog()]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+# --- life of the process
+
+
+class Stop:
+    """The wish that the service end in good order: once made it stays."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Until somebody asked for the end."""
+        await self._event.wait()
+
+    async def pause(self, seconds: float) -> bool:
+        """Sleep, but not beyond the wish to end; tell whether that was made."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        return bool(self)
+
+
+async def _watch_parent(parent: int, stop: Stop) -> None:
+    while os.getppid() == parent:
+        if await stop.pause(_PARENT_SECONDS):
+            return
+    structlog.get_logger().warning("parent_gone")
+    stop.set()
+
+
+async def _supervised(main: Callable[[Stop], Awaitable[None]], parent: int | None) -> None:
+    loop = asyncio.get_running_loop()
+    stop = Stop()
+
+    def asked(number: signal.Signals) -> None:
+        if stop:  # asked twice: do not wait for the good order
+            os._exit(128 + number)
+        structlog.get_logger().info("stopping", signal=number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number)
+    watch = None if parent is None else asyncio.create_task(_watch_parent(parent, stop))
+    try:
+        await main(stop)
+    finally:
+        if watch is not None:
+            watch.cancel()
+
+
+def run(main: Callable[[Stop], Awaitable[None]], settings: ServiceSettings | None = None) -> int:
+    """Run a service until it ends or SIGTERM/SIGINT asks it to; the exit code: 0 in good order, 1 after a fault.
+
+    Args: `settings.parent_pid`, where set, is the supervisor without whom the service does not go on.
+    """
+    try:
+        uvloop.run(_supervised(main, settings.parent_pid if settings is not None else None))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 - the edge of the process: told, and told again by the exit code
+        structlog.get_logger().error("failed", exc_info=True)
+        return EXIT_FAILED
+    return EXIT_CLEAN
+
+
+def start(model: type[S], main: Callable[[S, Stop], Awaitable[None]]) -> int:
+    """All that an entry does: read the settings, configure the logs, run. The exit code is 2 where settings are wrong."""
+    try:
+        settings = load_settings(model)
+    except BadSettings as error:
+        print(error, file=sys.stderr)
+        return EXIT_SETTINGS
+    assert isinstance(settings, ServiceSettings)
+    configure_logging(settings.log_level)
+    return run(lambda stop: main(settings, stop), settings)
+
+
+# --- health
+
+
+class Pulse:
+    """A loop's sign of life, and when it last had an effect."""
+
+    def __init__(self) -> None:
+        self._beat = self._commit = time.monotonic()
+
+    def beat(self) -> None:
+        """The loop went round; waiting in good order for a database counts too."""
+        self._beat = time.monotonic()
+
+    def commit(self) -> None:
+        """A transaction was committed, or nothing was left to commit."""
+        self._beat = self._commit = time.monotonic()
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the last beat."""
+        return time.monotonic() - self._beat
+
+    @property
+    def commit_age_seconds(self) -> float:
+        """Since the last commit, or since there last was nothing to do."""
+        return time.monotonic() - self._commit
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a service does its work now: `reasons` are codes, none where it does; `lag` is in events by topic."""
+
+    database: bool
+    commit_age_seconds: float
+    lag: Mapping[str, int] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+
+class Ops:
+    """/livez, /readyz and /metrics on the loopback, for supervisors; labels and answers carry no ids. Port 0: none."""
+
+    def __init__(
+        self,
+        port: int,
+        pulses: Mapping[str, Pulse],
+        ready: Callable[[], Awaitable[Readiness]],
+        registry: CollectorRegistry,
+        stuck_seconds: float = 60.0,
+    ) -> None:
+        """Args: `pulses` by loop; a loop without a beat for `stuck_seconds` is not alive. `ready` is asked at each request."""
+        self.port = port
+        self._pulses = pulses
+        self._ready = ready
+        self._registry = registry
+        self._stuck_seconds = stuck_seconds
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        if self.port:
+            app = web.Application()
+            app.router.add_get("/livez", self._livez)
+            app.router.add_get("/readyz", self._readyz)
+            app.router.add_get("/metrics", self._metrics)
+            self._runner = web.AppRunner(app, access_log=None)
+            await self._runner.setup()
+            await web.TCPSite(self._runner, LOOPBACK, self.port).start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _stuck(self) -> Iterator[str]:
+        return (name for name, pulse in self._pulses.items() if pulse.age_seconds > self._stuck_seconds)
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        stuck = sorted(self._stuck())
+        ages = {name: round(pulse.age_seconds, 3) for name, pulse in self._pulses.items()}
+        return _json({"alive": not stuck, "stuck": stuck, "beat_age_seconds": ages}, 503 if stuck else 200)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        found = await self._ready()
+        answer = {
+            "ready": not found.reasons,
+            "reasons": found.reasons,
+            "database": found.database,
+            "commit_age_seconds": round(found.commit_age_seconds, 3),
+            "lag": dict(found.lag),
+        }
+        return _json(answer, 503 if found.reasons else 200)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _json(answer: Mapping[str, object], status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
