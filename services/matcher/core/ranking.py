@@ -1,0 +1,220 @@
+"""Who comes first: nearest rung, then the rarer skill kept free, then the less loaded helper, then id.
+
+*The rarer skill kept free*: every skill weighs the more, the fewer open offers in the area have it; of two candidates the
+one with the lighter skills beyond those wished is taken. All candidates have all wished skills, so comparing the
+weight of all their skills is the same comparison, and it does not depend on the wish: offers lie in heaps in this
+order, one heap a circle and skill, and a decision looks at the top, whatever the number of offers below.
+
+An entry may lie too early in its heap (its helper was given work, or its skills became rarer since): it is put right when it
+comes to the top. It never lies too late: whenever a rank improves, the offer is pushed anew and older entries are void.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from heapq import heappop, heappush, heapreplace
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from services.matcher.core.place import Circle, circles_of, rung_between
+
+if TYPE_CHECKING:
+    from services.matcher.core.state import Offer, Wish
+
+# A skill that up to this many open offers have is this much heavier than the next; above the last, all weigh 1.
+_SUPPLY_STEPS: Final = (4, 16, 64, 256, 1024)
+_LIGHTEST: Final = 1
+_STEP: Final = 4
+# The heap of those who may be near a child: the highest vetting level only.
+_VETTING_MAX: Final = 4
+
+Entry: TypeAlias = "tuple[int, int, str, int, Offer]"
+Heaps: TypeAlias = "dict[Circle, dict[str, list[Entry]]]"
+WaitingEntry: TypeAlias = "tuple[int, int, str, Wish]"
+
+
+def skill_weight(supply: int) -> int:
+    """The weight of a skill that `supply` open offers of the area have."""
+    weight = _LIGHTEST
+    for step in reversed(_SUPPLY_STEPS):
+        if supply >= step:
+            break
+        weight *= _STEP
+    return weight
+
+
+class OfferIndex:
+    """The open offers of an area, by circle and skill, each heap in the order of the ranking."""
+
+    __slots__ = ("_all", "_vetted", "holders", "weights")
+
+    def __init__(self) -> None:
+        self._all: Heaps = {}
+        self._vetted: Heaps = {}
+        self.holders: dict[str, dict[str, Offer]] = {}
+        self.weights: dict[str, int] = {}
+
+    def add(self, offer: "Offer") -> None:
+        """An offer opens."""
+        lighter: list[str] = []
+        for skill in offer.skills:
+            holders = self.holders.get(skill)
+            if holders is None:
+                holders = self.holders[skill] = {}
+            holders[offer.id] = offer
+            weight = skill_weight(len(holders))
+            if weight < self.weights.get(skill, weight):
+                lighter.append(skill)
+            self.weights[skill] = weight
+        self.refresh(offer)
+        # The rank of all who have a skill that became lighter improves, so their old entries would lie too late.
+        # This happens only when a supply crosses a step.
+        for skill in lighter:
+            for holder in self.holders[skill].values():
+                self.refresh(holder)
+
+    def remove(self, offer: "Offer") -> None:
+        """An offer closes; its entries are void from now on."""
+        offer.entry += 1
+        for skill in offer.skills:
+            holders = self.holders[skill]
+            del holders[offer.id]
+            self.weights[skill] = skill_weight(len(holders))
+
+    def score(self, offer: "Offer") -> int:
+        """The weight of all skills of an offer as of now."""
+        weights = self.weights
+        return sum([weights[skill] for skill in offer.skills])
+
+    def refresh(self, offer: "Offer") -> None:
+        """The offer's rank may have improved: put it where it belongs now. Void when the offer is not open."""
+        offer.entry += 1
+        if offer.id not in self.holders.get(next(iter(offer.skills)), ()) or offer.live >= offer.capacity:
+            return
+        entry: Entry = (self.score(offer), len(offer.volunteer.slots), offer.id, offer.entry, offer)
+        vetted = offer.level >= _VETTING_MAX
+        for rung, circle in circles_of(offer.home):
+            if rung > offer.reach:
+                break
+            self._push(self._all, circle, offer.skills, entry)
+            if vetted:
+                self._push(self._vetted, circle, offer.skills, entry)
+
+    @staticmethod
+    def _push(heaps: Heaps, circle: Circle, skills: frozenset[str], entry: Entry) -> None:
+        by_skill = heaps.get(circle)
+        if by_skill is None:
+            by_skill = heaps[circle] = {}
+        for skill in skills:
+            heap = by_skill.get(skill)
+            if heap is None:
+                by_skill[skill] = [entry]
+            else:
+                heappush(heap, entry)
+
+    def rarest(self, skills: frozenset[str]) -> str | None:
+        """The wished skill that the fewest open offers have, or None when one of them has no offer at all."""
+        best: tuple[int, str] | None = None
+        for skill in skills:
+            holders = self.holders.get(skill)
+            if not holders:
+                return None
+            if best is None or (len(holders), skill) < best:
+                best = (len(holders), skill)
+        return best[1] if best else None
+
+    def in_order(self, wish: "Wish") -> Iterator[tuple[int, "Offer"]]:
+        """(rung, offer) of the open offers with capacity that have the wished skills within their reach, best first.
+
+        Close it (or use it up) before the area changes: what was looked at is put back then.
+        """
+        skill = self.rarest(wish.skills)
+        if skill is None:
+            return
+        single = len(wish.skills) == 1
+        heaps = self._vetted if wish.vetting >= _VETTING_MAX else self._all
+        for rung, circle in wish.circles:
+            by_skill = heaps.get(circle)
+            heap = by_skill.get(skill) if by_skill is not None else None
+            if not heap:
+                continue
+            looked_at: list[Entry] = []
+            try:
+                while heap:
+                    score, load, offer_id, number, offer = heap[0]
+                    if number != offer.entry or offer.live >= offer.capacity:
+                        heappop(heap)  # void, or full: it is pushed anew when it is free again
+                        continue
+                    load_now = len(offer.volunteer.slots)
+                    score_now = self.score(offer)
+                    if load_now != load or score_now != score:
+                        heapreplace(heap, (score_now, load_now, offer_id, number, offer))
+                        continue
+                    looked_at.append(heappop(heap))
+                    if (single or wish.skills <= offer.skills) and (
+                        rung == 0 or rung_between(wish.place, offer.home) == rung
+                    ):
+                        yield rung, offer
+            finally:
+                for entry in looked_at:
+                    heappush(heap, entry)
+
+
+class WaitingIndex:
+    """The open wishes of an area, by circle and one of their skills, each list by urgency, then age, then id."""
+
+    __slots__ = ("_lists",)
+
+    def __init__(self) -> None:
+        self._lists: dict[Circle, dict[str, list[WaitingEntry]]] = {}
+
+    @staticmethod
+    def _entry(wish: "Wish") -> WaitingEntry:
+        return (wish.urgency_order, wish.submitted_at, wish.id, wish)
+
+    def add(self, wish: "Wish") -> None:
+        """File a wish; once is enough."""
+        entry = self._entry(wish)
+        skill = min(wish.skills)
+        for _, circle in wish.circles:
+            lane = self._lists.setdefault(circle, {}).setdefault(skill, [])
+            at = bisect_left(lane, entry)
+            if at == len(lane) or lane[at][3] is not wish:
+                lane.insert(at, entry)
+
+    def remove(self, wish: "Wish") -> None:
+        """Take a wish out, if it is in."""
+        entry = self._entry(wish)
+        skill = min(wish.skills)
+        for _, circle in wish.circles:
+            by_skill = self._lists.get(circle)
+            lane = by_skill.get(skill) if by_skill is not None else None
+            if not lane:
+                return
+            at = bisect_left(lane, entry)
+            if at == len(lane) or lane[at][3] is not wish:
+                return
+            del lane[at]
+
+    def near(self, offer: "Offer") -> Iterator["Wish"]:
+        """The waiting wishes within the offer's reach that may need its skills, first those that come first.
+
+        A wish may be taken out while it is the one just given; nothing else may change in the meantime.
+        """
+        circle = next((circle for rung, circle in circles_of(offer.home) if rung == offer.reach), None)
+        by_skill = self._lists.get(circle) if circle is not None else None
+        if not by_skill:
+            return
+        heads: list[tuple[WaitingEntry, int, list[WaitingEntry]]] = []
+        for skill in offer.skills:
+            lane = by_skill.get(skill)
+            if lane:
+                heads.append((lane[0], 0, lane))
+        heads.sort(key=lambda head: head[0][:3])
+        while heads:
+            entry, at, lane = heads.pop(0)
+            yield entry[3]
+            following = at + 1 if at < len(lane) and lane[at] is entry else at
+            if following < len(lane):
+                insort(heads, (lane[following], following, lane), key=lambda head: head[0][:3])
+
+    def __len__(self) -> int:
+        return sum(len(lane) for lane in self._lists.get((), {}).values())

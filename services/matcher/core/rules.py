@@ -1,0 +1,130 @@
+"""The contract's rules, one function each, and when a visit can be.
+
+Each rule says yes or no about one wish and one offer; :func:`refusal` gives the first reason against a claim in the
+contract's order. Instants are microseconds.
+"""
+
+from typing import Final, TypeAlias
+
+from services.matcher.core.place import rung_between
+from services.matcher.core.state import CHECK_VALID_US, OPEN, VETTING_MAX, Offer, Wish
+
+SKILL_MISSING: Final = "skill_missing"
+LANGUAGE_MISSING: Final = "language_missing"
+OUT_OF_REACH: Final = "out_of_reach"
+VETTING_TOO_LOW: Final = "vetting_too_low"
+NOT_AVAILABLE: Final = "not_available"
+OFFER_FULL: Final = "offer_full"
+
+Stretch: TypeAlias = tuple[int, int]
+
+
+def has_skills(wish: Wish, offer: Offer) -> bool:
+    """The offer has all of the wish's skills."""
+    return wish.skills <= offer.skills
+
+
+def speaks(wish: Wish, offer: Offer) -> bool:
+    """Where the wish names languages, the offer shares one."""
+    return wish.languages is None or not wish.languages.isdisjoint(offer.languages)
+
+
+def within_reach(wish: Wish, offer: Offer) -> bool:
+    """The rung between them is not wider than the volunteer goes."""
+    return rung_between(wish.place, offer.home) <= offer.reach
+
+
+def is_vetted(wish: Wish, offer: Offer) -> bool:
+    """The level of checks that the wish needs; how fresh they are depends on the slot."""
+    return offer.level >= wish.vetting
+
+
+def check_is_fresh(wish: Wish, offer: Offer, start: int) -> bool:
+    """Where the highest level is needed, the last check lies within 365 days before the slot."""
+    return wish.vetting < VETTING_MAX or offer.checked_at <= start <= offer.checked_at + CHECK_VALID_US
+
+
+def has_capacity(offer: Offer) -> bool:
+    """The volunteer takes one more live match."""
+    return offer.live < offer.capacity
+
+
+def may_meet(wish: Wish, offer: Offer) -> bool:
+    """They were not parted before, and this person is not one of the wish's helpers already."""
+    return offer.id not in wish.barred and not (wish.matches and wish.has_volunteer(offer.volunteer.ref))
+
+
+def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:
+    """The earliest start of a visit inside the wish's window and one of the offer's, not before now, and clear of
+    the volunteer's live slots; None when there is none."""
+    length = wish.length
+    earliest = wish.start if wish.start > now else now
+    latest = wish.end - length
+    if earliest > latest:
+        return None
+    best: int | None = None
+    for opens, closes in offer.windows:
+        start = opens if opens > earliest else earliest
+        if best is not None and start >= best:
+            break
+        last = closes - length
+        if last > latest:
+            last = latest
+        if start > last:
+            continue
+        for busy_start, busy_end in offer.volunteer.slots:
+            if busy_start >= start + length:
+                break
+            if busy_end > start:
+                start = busy_end
+        if start <= last and (best is None or start < best):
+            best = start
+    return best
+
+
+def possible_starts(wish: Wish, offer: Offer, now: int) -> list[Stretch]:
+    """All starts of a visit, as closed stretches in order: what :func:`earliest_start` takes the first of.
+
+    Where the highest vetting level is needed, only starts at which the last check is fresh.
+    """
+    length = wish.length
+    earliest = max(wish.start, now)
+    latest = wish.end - length
+    if wish.vetting >= VETTING_MAX:
+        earliest = max(earliest, offer.checked_at)
+        latest = min(latest, offer.checked_at + CHECK_VALID_US)
+    stretches: list[Stretch] = []
+    for opens, closes in offer.windows:
+        start = max(opens, earliest)
+        last = min(closes - length, latest)
+        for busy_start, busy_end in offer.volunteer.slots:
+            if start > last or busy_start >= last + length:
+                break
+            if busy_end <= start:
+                continue
+            if busy_start - length >= start:
+                stretches.append((start, busy_start - length))
+            start = max(start, busy_end)
+        if start <= last:
+            stretches.append((start, last))
+    stretches.sort()
+    return stretches
+
+
+def refusal(wish: Wish, offer: Offer, now: int) -> str | None:
+    """The first reason why this volunteer cannot have this wish, or None. Places and seconds are judged elsewhere."""
+    if not has_skills(wish, offer):
+        return SKILL_MISSING
+    if not speaks(wish, offer):
+        return LANGUAGE_MISSING
+    if not within_reach(wish, offer):
+        return OUT_OF_REACH
+    start = earliest_start(wish, offer, now)
+    visit = max(wish.start, now) if start is None else start
+    if not is_vetted(wish, offer) or not check_is_fresh(wish, offer, visit):
+        return VETTING_TOO_LOW
+    if start is None or offer.status != OPEN or not may_meet(wish, offer):
+        return NOT_AVAILABLE
+    if not has_capacity(offer):
+        return OFFER_FULL
+    return None

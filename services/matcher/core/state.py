@@ -1,0 +1,407 @@
+"""One area in memory, and the only functions that change it.
+
+States, each with its arrows:
+
+- wish:  open -> held -> matched; open | held | matched -> withdrawn; open | held -> expired; held | matched -> open
+         when a match is released. (matched -> closed comes with the visit's closure.)
+- match: proposed -> agreed -> confirmed; any of them -> released(reason), or -> over when its slot is over.
+- offer: open -> withdrawn | suspended | lapsed; any -> open when it is posted again.
+
+An area is decided upon by one lane at a time. What changed is listed in `touched_*` for the shell to store; if storing
+fails the shell throws the whole area away and loads it again, so nothing half-done is ever seen.
+Instants and lengths are microseconds.
+"""
+
+from bisect import insort
+from dataclasses import dataclass, field
+from heapq import heappush
+from typing import Final
+
+from schemas.instants import DAY_US, MINUTE_US, micros
+from schemas.offers import OfferPosted
+from schemas.place import Place
+from schemas.wishes import WishSubmitted
+from services.matcher.core.place import RUNG_OF, Circle, PlaceKey, circles_of
+from services.matcher.core.policy import Policy
+from services.matcher.core.ranking import OfferIndex, WaitingIndex
+
+WISH: Final = "wish"
+OFFER: Final = "offer"
+OPEN: Final = "open"
+HELD: Final = "held"
+MATCHED: Final = "matched"
+WITHDRAWN: Final = "withdrawn"
+EXPIRED: Final = "expired"
+SUSPENDED: Final = "suspended"
+LAPSED: Final = "lapsed"
+PROPOSED: Final = "proposed"
+AGREED: Final = "agreed"
+CONFIRMED: Final = "confirmed"
+RELEASED: Final = "released"
+
+# Deadlines at one instant come in this order: what frees helpers first, what needs them last.
+SLOT_OVER, HOLD_ENDS, OFFER_LAPSES, WISH_ENDS = range(4)
+_URGENCY_ORDER: Final = {"red": 0, "yellow": 1, "blue": 2}
+_MINORS: Final = ("under_14", "under_18")
+VETTING_MAX: Final = 4
+CHECK_VALID_US: Final = 365 * DAY_US
+
+
+def place_key(place: Place) -> PlaceKey:
+    """The place as a tuple that compares fast."""
+    return (place.community, place.compound, place.building, place.unit)
+
+
+class Wish:
+    """One wish: what was asked, as the rules read it, and how far it is."""
+
+    __slots__ = (
+        "approval", "barred", "category", "circles", "end", "id", "languages", "length", "match_count",
+        "matches", "need", "place", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
+        "urgency", "urgency_order", "vetting",
+    )  # fmt: skip
+
+    def __init__(self, data: WishSubmitted, submitted_at: int) -> None:
+        self.id = data.wish_id
+        self.place = place_key(data.place)
+        self.circles: list[tuple[int, Circle]] = circles_of(self.place)
+        self.category: str = data.category
+        self.skills = frozenset(data.skills)
+        self.urgency: str = data.urgency
+        self.urgency_order = _URGENCY_ORDER[data.urgency]
+        self.start = micros(data.window.start)
+        self.end = micros(data.window.end)
+        self.length = data.minutes * MINUTE_US
+        band = data.beneficiary.age_band
+        protected = band in _MINORS or data.category == "left_behind_children"
+        self.together = protected or data.accompanied
+        self.need = max(2, data.helpers_needed) if self.together else data.helpers_needed
+        self.vetting: int = (
+            VETTING_MAX if protected else max(data.vetting_min, 2 if data.beneficiary.lives_alone else 0)
+        )
+        self.approval = data.approval == "worker"
+        self.languages = frozenset(data.languages) if data.languages else None
+        self.resident_ref = data.resident_ref
+        self.submitted_at = submitted_at
+        self.status = OPEN
+        # Matches that were not released, by offer; and the offers that must not meet this wish again.
+        self.matches: dict[str, Match] = {}
+        self.barred: set[str] = set()
+        self.match_count = 0
+        self.stored = False
+
+    @property
+    def places_free(self) -> int:
+        """How many helpers are still wanted."""
+        return self.need - len(self.matches)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether helpers may still be found for it."""
+        return self.status == OPEN
+
+    def has_volunteer(self, ref: str) -> bool:
+        """Whether this person already is, or was, one of its helpers."""
+        return any(match.volunteer_ref == ref for match in self.matches.values())
+
+
+class Volunteer:
+    """One person's live slots in this area, over all of their offers; `slots` is sorted."""
+
+    __slots__ = ("offers", "ref", "slots")
+
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        self.slots: list[tuple[int, int]] = []
+        self.offers: dict[str, Offer] = {}
+
+
+class Offer:
+    """One offer. `live` counts its live matches; `entry` belongs to the index."""
+
+    __slots__ = (
+        "asks", "capacity", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
+        "reach", "skills", "status", "status_at", "stored", "volunteer", "windows",
+    )  # fmt: skip
+
+    def __init__(self, offer_id: str) -> None:
+        self.id = offer_id
+        self.live = 0
+        self.matches: dict[str, Match] = {}
+        self.entry = 0
+        self.status = OPEN
+        self.status_at = 0
+        self.stored = False
+
+    def fill(self, data: OfferPosted, volunteer: Volunteer) -> None:
+        """Take over what was posted; live matches stand."""
+        self.volunteer = volunteer
+        self.home = place_key(data.home)
+        self.reach = RUNG_OF[data.reach]
+        self.skills = frozenset(data.skills)
+        self.level: int = data.vetting.level
+        self.checked_at = micros(data.vetting.checked_at)
+        self.windows = sorted((micros(window.start), micros(window.end)) for window in data.windows)
+        self.last_end = max(end for _, end in self.windows)
+        self.capacity = data.capacity
+        self.asks = data.accepts == "ask"
+        self.languages = frozenset(data.languages) if data.languages else frozenset()
+
+
+@dataclass(slots=True)
+class Match:
+    """One pairing; `number` counts the matches of its wish. `answered`/`approved`: nothing is awaited of that side."""
+
+    id: str
+    number: int
+    wish: Wish
+    offer: Offer
+    volunteer_ref: str
+    start: int
+    end: int
+    rung: int
+    how: str
+    answered: bool
+    approved: bool
+    expires_at: int | None
+    group_id: str | None = None
+    group_size: int | None = None
+    state: str = PROPOSED
+    live: bool = True
+    reason: str | None = None
+    stored: bool = False
+
+    @property
+    def is_firm(self) -> bool:
+        """Whether nothing is awaited any more."""
+        return self.answered and self.approved
+
+
+@dataclass(slots=True)
+class Early:
+    """A withdrawal that came before what it withdraws; it holds against anything said before it."""
+
+    at: int
+    status: str
+
+
+@dataclass(slots=True)
+class Area:
+    """All that is open in one area. `clock` is the latest instant at which something was decided."""
+
+    name: str
+    policy: Policy = field(default_factory=Policy)
+    clock: int = 0
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    volunteers: dict[str, Volunteer] = field(default_factory=dict)
+    early_wishes: dict[str, Early] = field(default_factory=dict)
+    early_offers: dict[str, Early] = field(default_factory=dict)
+    index: OfferIndex = field(default_factory=OfferIndex)
+    waiting: WaitingIndex = field(default_factory=WaitingIndex)
+    deadlines: list[tuple[int, int, str, int]] = field(default_factory=list)
+    touched_wishes: dict[str, Wish] = field(default_factory=dict)
+    touched_offers: dict[str, Offer] = field(default_factory=dict)
+    touched_matches: dict[str, Match] = field(default_factory=dict)
+    touched_early: dict[tuple[str, str], Early | None] = field(default_factory=dict)
+
+    # ---- wishes
+
+    def add_wish(self, wish: Wish) -> None:
+        """A new wish; whether it waits is seen when it has been tried."""
+        self.wishes[wish.id] = wish
+        self.touched_wishes[wish.id] = wish
+
+    def open_wish(self, wish: Wish) -> None:
+        """Watch the wish's deadline, and file it among the waiting ones while helpers are wanted."""
+        heappush(self.deadlines, (wish.end, WISH_ENDS, wish.id, 0))
+        self.settle_wish(wish)
+
+    def settle_wish(self, wish: Wish) -> None:
+        """Bring the wish's state and its place among the waiting in line with its matches."""
+        self.touched_wishes[wish.id] = wish
+        if wish.status in (WITHDRAWN, EXPIRED):
+            self.waiting.remove(wish)
+        elif wish.places_free > 0:
+            wish.status = OPEN
+            self.waiting.add(wish)
+        else:
+            confirmed = all(match.state == CONFIRMED for match in wish.matches.values())
+            wish.status = MATCHED if confirmed else HELD
+            self.waiting.remove(wish)
+
+    def end_wish(self, wish: Wish, status: str) -> None:
+        """The wish is withdrawn or expired; its matches are the caller's business."""
+        wish.status = status
+        self.settle_wish(wish)
+
+    # ---- withdrawals that came early
+
+    def note_early(self, kind: str, subject: str, early: Early) -> bool:
+        """Keep a withdrawal for what may still come; whether that is news."""
+        known = self._early(kind)
+        before = known.get(subject)
+        if before is not None and before.at >= early.at and before.status == early.status:
+            return False
+        known[subject] = early
+        self.touched_early[kind, subject] = early
+        return True
+
+    def take_early(self, kind: str, subject: str) -> Early | None:
+        """The withdrawal that came before this, if one did; it is used up."""
+        early = self._early(kind).pop(subject, None)
+        if early is not None:
+            self.touched_early[kind, subject] = None
+        return early
+
+    def _early(self, kind: str) -> dict[str, Early]:
+        return self.early_wishes if kind == WISH else self.early_offers
+
+    # ---- offers
+
+    def volunteer(self, ref: str) -> Volunteer:
+        """The person of that reference, known from now on."""
+        person = self.volunteers.get(ref)
+        if person is None:
+            person = self.volunteers[ref] = Volunteer(ref)
+        return person
+
+    def post_offer(self, data: OfferPosted, at: int) -> Offer:
+        """A new offer, or the same one again with what is posted now."""
+        offer = self.offers.get(data.offer_id)
+        if offer is None:
+            offer = self.offers[data.offer_id] = Offer(data.offer_id)
+        else:
+            self._take_offer_out(offer)
+            offer.volunteer.offers.pop(offer.id, None)
+        offer.fill(data, self.volunteer(data.volunteer_ref))
+        offer.volunteer.offers[offer.id] = offer
+        offer.status = OPEN
+        offer.status_at = at
+        self.open_offer(offer)
+        return offer
+
+    def open_offer(self, offer: Offer) -> None:
+        """Put an open offer where wishes find it."""
+        self.touched_offers[offer.id] = offer
+        if offer.status == OPEN:
+            self.index.add(offer)
+            heappush(self.deadlines, (offer.last_end, OFFER_LAPSES, offer.id, 0))
+
+    def close_offer(self, offer: Offer, status: str, at: int) -> None:
+        """No new match for this offer until it is posted again."""
+        self._take_offer_out(offer)
+        offer.status = status
+        offer.status_at = at
+        self.touched_offers[offer.id] = offer
+
+    def _take_offer_out(self, offer: Offer) -> None:
+        if offer.status == OPEN:
+            self.index.remove(offer)
+
+    # ---- matches
+
+    def hold(self, match: Match) -> None:
+        """A match is proposed: the wish's place, the offer's capacity and the person's time are taken."""
+        self.attach(match)
+        match.wish.match_count = match.number + 1
+        self.touched_matches[match.id] = match
+        self.touched_offers[match.offer.id] = match.offer
+
+    def attach(self, match: Match) -> None:
+        """Link a match with its wish, offer and person; also when it is loaded."""
+        match.wish.matches[match.offer.id] = match
+        if not match.live:
+            return
+        match.offer.live += 1
+        match.offer.matches[match.id] = match
+        insort(self.volunteer(match.volunteer_ref).slots, (match.start, match.end))
+        heappush(self.deadlines, (match.end, SLOT_OVER, match.wish.id, match.number))
+        if not match.is_firm:
+            heappush(self.deadlines, (self.hold_ends_at(match), HOLD_ENDS, match.wish.id, match.number))
+
+    def hold_ends_at(self, match: Match) -> int:
+        """When a match that still awaits a word is given up: at the latest when the visit would begin."""
+        if not match.answered and match.expires_at is not None:
+            return match.expires_at
+        return match.start
+
+    def await_word(self, match: Match) -> None:
+        """One of two words has come; the hold goes on for the other."""
+        heappush(self.deadlines, (self.hold_ends_at(match), HOLD_ENDS, match.wish.id, match.number))
+        self.touched_matches[match.id] = match
+
+    def agree(self, match: Match) -> None:
+        """Nothing is awaited any more."""
+        match.state = AGREED
+        self.touched_matches[match.id] = match
+
+    def confirm(self, match: Match) -> None:
+        """Both sides have been told."""
+        match.state = CONFIRMED
+        self.touched_matches[match.id] = match
+        if match.wish.status in (OPEN, HELD):
+            self.settle_wish(match.wish)
+
+    def release(self, match: Match, reason: str, *, bar: bool) -> None:
+        """The pair is apart again: place, capacity and time are free."""
+        self._let_go(match)
+        match.state = RELEASED
+        match.reason = reason
+        wish = match.wish
+        del wish.matches[match.offer.id]
+        if bar:
+            wish.barred.add(match.offer.id)
+        self.settle_wish(wish)
+
+    def finish_slot(self, match: Match) -> None:
+        """The slot is over: the match stands, but takes no capacity and no time any more."""
+        self._let_go(match)
+
+    def _let_go(self, match: Match) -> None:
+        match.live = False
+        offer = match.offer
+        offer.live -= 1
+        del offer.matches[match.id]
+        person = self.volunteers[match.volunteer_ref]
+        person.slots.remove((match.start, match.end))
+        for one in person.offers.values():
+            self.index.refresh(one)
+        if offer.id not in person.offers:  # posted again since, in another's name
+            self.index.refresh(offer)
+        self.touched_matches[match.id] = match
+        self.touched_offers[offer.id] = offer
+
+    # ---- for the shell
+
+    def next_deadline(self) -> int | None:
+        """The earliest instant at which time alone may change something."""
+        return self.deadlines[0][0] if self.deadlines else None
+
+    def forget_touched(self) -> None:
+        """What changed has been stored: mark it so, and drop what can change no more unless it is asked for."""
+        for wish in self.touched_wishes.values():
+            wish.stored = True
+        for match in self.touched_matches.values():
+            match.stored = True
+        for offer in self.touched_offers.values():
+            offer.stored = True
+        self._evict()
+        self.touched_wishes.clear()
+        self.touched_matches.clear()
+        self.touched_offers.clear()
+        self.touched_early.clear()
+
+    def _evict(self) -> None:
+        wishes: dict[str, Wish] = dict(self.touched_wishes)
+        for match in self.touched_matches.values():
+            wishes[match.wish.id] = match.wish
+        for wish in wishes.values():
+            if wish.status != OPEN and wish.status != HELD and not any(m.live for m in wish.matches.values()):
+                self.wishes.pop(wish.id, None)
+        for offer in self.touched_offers.values():
+            if offer.status != OPEN and offer.live == 0:
+                self.offers.pop(offer.id, None)
+                offer.volunteer.offers.pop(offer.id, None)
+                if not offer.volunteer.offers and not offer.volunteer.slots:
+                    self.volunteers.pop(offer.volunteer.ref, None)
