@@ -1,0 +1,313 @@
+"""The life of a match here, and of its notices: pure decisions on rows, no I/O and no clock.
+
+`inbox` comes in with events, `outbox` with what became of the notices; both load the rows that are meant into a `Book`, ask it,
+and write what it says has changed. Arrows:
+
+match: proposed → agreed (its group is not complete yet) → telling → confirmed
+       telling → failed (a side can't be told) · agreed|telling → discarded (another of its group fell away)
+       any → released(reason)
+notice: pending → leased → sent · retryable → leased · pending|leased|retryable → discarded (no longer true) · leased → dead
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from uuid import UUID, uuid5
+
+import orjson
+
+from schemas.codec import Event
+from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
+from services.notifier.notices import Kind, Language, Party, text_of
+
+MatchState = Literal["proposed", "agreed", "telling", "confirmed", "failed", "discarded", "released"]
+NoticeState = Literal["pending", "leased", "retryable", "sent", "discarded", "dead"]
+Fate = Literal["sent", "retryable", "dead", "discarded"]
+PARTIES: Final[tuple[Party, Party]] = ("resident", "volunteer")
+UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
+# What all our derived ids come from: the same cause gives the same id, on every attempt and after a crash.
+NAMESPACE: Final = UUID("6f0c1b1e-8f0e-5a63-9d5d-0d6f5b7c2a41")
+
+
+@dataclass(slots=True, eq=False)
+class Notice:
+    """One message to one person. `match_id` is None where it is about a wish alone; `slot` is (start, end) in RFC 3339."""
+
+    key: UUID
+    match_id: str | None
+    wish_id: str
+    partition: int
+    area: str
+    party: Party
+    kind: Kind
+    ref: str
+    language: Language
+    text: str
+    slot: tuple[str, str] | None
+    state: NoticeState = "pending"
+    attempts: int = 0
+    channel: str | None = None
+    sent_at: str | None = None
+    fault: str | None = None
+    retry_seconds: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Match:
+    """One match as this service sees it, with the notices about it by (party, kind)."""
+
+    match_id: str
+    wish_id: str
+    offer_id: str
+    area: str
+    partition: int
+    resident_ref: str
+    volunteer_ref: str
+    category: str | None
+    rung: str
+    slot: tuple[str, str]
+    group_id: str | None
+    group_size: int | None
+    state: MatchState = "proposed"
+    released_for: str | None = None
+    notices: dict[tuple[Party, Kind], Notice] = field(default_factory=dict)
+
+    def ref_of(self, party: Party) -> str:
+        """Whom to tell."""
+        return self.resident_ref if party == "resident" else self.volunteer_ref
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of one attempt: `at` is RFC 3339 by the service's clock, `fault` a code, `retry_seconds` from now."""
+
+    notice: Notice
+    fate: Fate
+    at: str
+    channel: str
+    fault: str | None = None
+    retry_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Both sides of a match know."""
+
+    match: Match
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """One side of a match cannot be told; `reason` is a code."""
+
+    match: Match
+    reason: str
+
+
+def notice_key(about: str, party: Party, kind: Kind) -> UUID:
+    """The idempotency key of a notice; `about` is its match's id, or its wish's where it is about no match."""
+    return uuid5(NAMESPACE, f"notice\n{about}\n{party}\n{kind}")
+
+
+class Book:
+    """The rows that a batch is about, and what it changed in them. Dicts keep the order of first change."""
+
+    def __init__(self, matches: Iterable[Match] = (), language: Language = "zh-CN") -> None:
+        self.matches: dict[str, Match] = {}
+        self._groups: dict[str, list[Match]] = {}
+        self._wishes: dict[str, list[Match]] = {}
+        self._language = language
+        self.changed: dict[str, Match] = {}
+        self.new_notices: dict[UUID, Notice] = {}
+        self.changed_notices: dict[UUID, Notice] = {}
+        for match in matches:
+            self._file(match)
+
+    def _file(self, match: Match) -> None:
+        self.matches[match.match_id] = match
+        self._wishes.setdefault(match.wish_id, []).append(match)
+        if match.group_id is not None:
+            self._groups.setdefault(match.group_id, []).append(match)
+
+    # --- events taken in
+
+    def take(self, event: Event, partition: int) -> str:
+        """Apply one event of `matches`; the name of what came of it."""
+        data = event.data
+        if isinstance(data, MatchProposed):
+            return self._propose(data, event.raw, partition)
+        if isinstance(data, MatchAgreed):
+            return self._agree(data)
+        if isinstance(data, MatchReleased):
+            return self._release(data)
+        if isinstance(data, WishExpired):
+            return self._expire(data, partition)
+        return "not_for_us"
+
+    def _propose(self, data: MatchProposed, raw: bytes, partition: int) -> str:
+        if data.match_id in self.matches:
+            return "known_match"
+        slot = orjson.loads(raw)["slot"]
+        match = Match(
+            match_id=data.match_id,
+            wish_id=data.wish_id,
+            offer_id=data.offer_id,
+            area=data.area,
+            partition=partition,
+            resident_ref=data.resident_ref,
+            volunteer_ref=data.volunteer_ref,
+            category=data.category,
+            rung=data.rung.value,
+            slot=(slot["start"], slot["end"]),
+            group_id=data.group_id,
+            group_size=data.group_size,
+        )
+        self._file(match)
+        self.changed[match.match_id] = match
+        if data.needs_answer or data.needs_approval:
+            return "awaits_answer"
+        return self._firm(match)
+
+    def _agree(self, data: MatchAgreed) -> str:
+        match = self.matches.get(data.match_id)
+        if match is None:
+            return "unknown_match"
+        return self._firm(match) if match.state == "proposed" else "no_effect"
+
+    def _firm(self, match: Match) -> str:
+        self._become(match, "agreed")
+        members = self._members(match)
+        if match.group_id is not None and (len(members) < (match.group_size or 2) or any(one.state != "agreed" for one in members)):
+            return "awaits_group"
+        for member in members:
+            self._become(member, "telling")
+            for party in PARTIES:
+                self._notify(member, party, "confirmed")
+        return "firm"
+
+    def _release(self, data: MatchReleased) -> str:
+        match = self.matches.get(data.match_id)
+        if match is None:
+            return "unknown_match"
+        if match.state == "released":
+            return "no_effect"
+        match.released_for = data.reason
+        self._become(match, "released")
+        for party in PARTIES:
+            notice = match.notices.get((party, "confirmed"))
+            if notice is not None and notice.state == "sent":
+                self._notify(match, party, "released")
+        self._take_back(match)
+        self._discard_others(match)
+        return "released"
+
+    def _expire(self, data: WishExpired, partition: int) -> str:
+        known = self._wishes.get(data.wish_id)
+        if not known:
+            return "unknown_wish"
+        key = notice_key(data.wish_id, "resident", "expired")
+        match = known[0]
+        text = text_of("expired", "resident", self._language, category=match.category, rung=match.rung, slot=None)
+        self.new_notices[key] = Notice(key, None, data.wish_id, partition, data.area, "resident", "expired", match.resident_ref, self._language, text, None)
+        return "expired"
+
+    # --- what became of notices
+
+    def settle(self, results: Iterable[Delivered]) -> list[Told | Untold]:
+        """Apply what became of notices (they are in this book, unless about no match), and say which matches that ends."""
+        ends: list[Told | Untold] = []
+        for result in results:
+            notice = result.notice
+            match = None if notice.match_id is None else self.matches.get(notice.match_id)
+            if match is None:
+                self._record(notice, result, result.fate)
+                continue
+            kept = match.notices.get((notice.party, notice.kind))
+            if kept is None or kept.state not in UNDER_WAY:
+                continue  # recorded already
+            self._settle_one(match, kept, result, ends)
+        return ends
+
+    def _settle_one(self, match: Match, notice: Notice, result: Delivered, ends: list[Told | Untold]) -> None:
+        if notice.kind != "confirmed":
+            self._record(notice, result, result.fate)
+        elif match.state == "telling":
+            # One of its group may have fallen away, and then it would not be `telling`: discarded can't come here.
+            self._record(notice, result, "retryable" if result.fate == "discarded" else result.fate)
+            if result.fate == "sent":
+                ends.extend(self._confirm(match))
+            elif result.fate == "dead":
+                self._become(match, "failed")
+                self._take_back(match)
+                self._discard_others(match)
+                ends.append(Untold(match, result.fault or "undeliverable"))
+        else:
+            # It stopped being true while it was on its way.
+            self._record(notice, result, "sent" if result.fate == "sent" else "discarded")
+            if result.fate == "sent" and match.state == "released":
+                self._notify(match, notice.party, "released")
+
+    def _record(self, notice: Notice, result: Delivered, fate: Fate) -> None:
+        notice.state = fate
+        notice.channel = result.channel
+        notice.attempts = result.notice.attempts
+        notice.fault = result.fault
+        notice.retry_seconds = result.retry_seconds if fate == "retryable" else 0.0
+        notice.sent_at = result.at if fate == "sent" else None
+        self.changed_notices[notice.key] = notice
+
+    def _confirm(self, match: Match) -> list[Told]:
+        members = self._members(match)
+        for member in members:
+            for party in PARTIES:
+                notice = member.notices.get((party, "confirmed"))
+                if notice is None or notice.state != "sent":
+                    return []
+        for member in members:
+            self._become(member, "confirmed")
+        return [Told(member) for member in members]
+
+    # --- both
+
+    def _members(self, match: Match) -> list[Match]:
+        return [match] if match.group_id is None else self._groups[match.group_id]
+
+    def _become(self, match: Match, state: MatchState) -> None:
+        match.state = state
+        self.changed[match.match_id] = match
+
+    def _notify(self, match: Match, party: Party, kind: Kind) -> None:
+        if (party, kind) in match.notices:
+            return
+        text = text_of(kind, party, self._language, category=match.category, rung=match.rung, slot=match.slot, reason=match.released_for)
+        key = notice_key(match.match_id, party, kind)
+        notice = Notice(
+            key,
+            match.match_id,
+            match.wish_id,
+            match.partition,
+            match.area,
+            party,
+            kind,
+            match.ref_of(party),
+            self._language,
+            text,
+            match.slot,
+        )
+        match.notices[party, kind] = notice
+        self.new_notices[key] = notice
+
+    def _take_back(self, match: Match) -> None:
+        """Confirming notices that are not sent are not to be; what becomes of a leased one is known when its sender is back."""
+        for party in PARTIES:
+            notice = match.notices.get((party, "confirmed"))
+            if notice is not None and notice.state in {"pending", "retryable"}:
+                notice.state = "discarded"
+                if notice.key not in self.new_notices:
+                    self.changed_notices[notice.key] = notice
+
+    def _discard_others(self, match: Match) -> None:
+        for member in self._members(match):
+            if member is not match and member.state in {"agreed", "telling"}:
+                self._become(member, "discarded")
+                self._take_back(member)

@@ -1,0 +1,53 @@
+"""What the notifier can be told from outside."""
+
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+
+from services.notifier.notices import Language
+from services.runtime import ServiceSettings
+
+CONSOLE = "console"
+
+
+class Settings(ServiceSettings):
+    """`LASTMETRE_CHANNEL` and the rest; limits are settings so that tests can shorten them."""
+
+    channel: SecretStr = Field(
+        SecretStr(CONSOLE), description="填 console 或 http(s) 地址 | use console or an http(s) URL"
+    )  # a URL may carry a token, so it is never shown
+    webhook_secret: SecretStr | None = Field(None, min_length=16, description="填写至少 16 个字符的密钥 | give a secret of at least 16 characters")
+    webhook_timeout_seconds: float = Field(5.0, gt=0, le=60, description="填 0 至 60 秒 | use 0 to 60 seconds")
+    webhook_attempts_max: int = Field(8, ge=1, le=100, description="填 1 至 100 次 | use 1 to 100 attempts")
+    webhook_backoff_seconds: float = Field(1.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
+    webhook_backoff_max_seconds: float = Field(300.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
+    webhook_concurrency: int = Field(64, ge=1, le=1000, description="填 1 至 1000 | use 1 to 1000")
+    language: Language = Field("zh-CN", description="填 zh-CN 或 en | use zh-CN or en")
+    batch_max: int = Field(1000, ge=1, description="填大于 0 的事件数 | use more than 0 events")
+    poll_seconds: float = Field(1.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
+    in_hand_max: int = Field(5000, ge=1, description="填大于 0 的通知数 | use more than 0 notices")
+    lag_seconds_max: float = Field(30.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
+
+    @property
+    def webhook(self) -> str | None:
+        """The webhook's URL, or None where notices go to the console."""
+        value = self.channel.get_secret_value()
+        return None if value == CONSOLE else value
+
+    @model_validator(mode="after")
+    def _webhook_is_signed(self) -> Self:
+        url = self.webhook
+        if url is None:
+            return self
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            raise ValueError(
+                "环境变量 LASTMETRE_CHANNEL 不合规：填 console 或 http(s) 地址"
+                " | environment variable LASTMETRE_CHANNEL is not valid: use console or an http(s) URL"
+            )
+        if self.webhook_secret is None:
+            raise ValueError(
+                "缺少环境变量 LASTMETRE_WEBHOOK_SECRET：使用 webhook 时必须填写签名密钥"
+                " | environment variable LASTMETRE_WEBHOOK_SECRET is missing: a webhook needs a secret to sign with"
+            )
+        return self
