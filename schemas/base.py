@@ -1,16 +1,28 @@
 """What all event models share: strict types, the shapes of ids, and the check of free text."""
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from schemas import shapes
 from schemas.personal import find_personal_data, is_bare_number
 
 
 class Incoming(BaseModel):
-    """Exact types. On the way in, unknown optional fields are let through (they may come from a newer minor version) and
-    kept apart, so that they can be searched for personal data; :func:`schemas.codec.check_outgoing` forbids them."""
+    """Exact types; fields that no model knows are let through, as they may come from a newer minor version.
+
+    They are kept apart, so that they can be searched for personal data; :func:`schemas.codec.check_outgoing` forbids them.
+    """
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -27,26 +39,41 @@ def _opaque(text: str) -> str:
     return text
 
 
-# Anything printable without blanks: integrators bring ids of their own systems.
-_ID = StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]+$")
+class _Rfc3339:
+    """A datetime that comes as RFC 3339 text: pydantic alone would also take epoch seconds and shortened times.
+
+    All of it runs in pydantic's core, without a call into Python.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """Text of the one shape from JSON; an aware datetime from Python."""
+        moment = core_schema.datetime_schema(tz_constraint="aware", strict=False)
+        text = core_schema.str_schema(pattern=shapes.INSTANT, strict=True)
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.chain_schema([text, moment]),
+            python_schema=core_schema.datetime_schema(tz_constraint="aware", strict=True),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """As JSON Schema says it."""
+        return {"type": "string", "format": "date-time", "pattern": shapes.INSTANT}
+
+
+_ID = StringConstraints(min_length=1, max_length=128, pattern=shapes.ID)
 EventId = Annotated[str, _ID]
 # Whom it is about: opaque, so that only the vault can say who that is.
 PersonRef = Annotated[str, _ID, AfterValidator(_opaque)]
-CircleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
-Skill = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
-# BCP 47 tags, such as zh-CN, and local names of dialects.
-Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,35}$")]
-_PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
-Title = Annotated[
-    str, StringConstraints(min_length=1, max_length=60, pattern=_PRINTABLE), AfterValidator(_no_personal_data)
-]
-Text = Annotated[str, StringConstraints(max_length=500, pattern=_PRINTABLE), AfterValidator(_no_personal_data)]
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=120, pattern=_PRINTABLE), AfterValidator(_no_personal_data)
-]
+CircleId = Annotated[str, StringConstraints(pattern=shapes.CIRCLE)]
+Skill = Annotated[str, StringConstraints(pattern=shapes.SKILL)]
+Language = Annotated[str, StringConstraints(pattern=shapes.LANGUAGE)]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=shapes.PRINTABLE), AfterValidator(_no_personal_data)]
+Text = Annotated[str, StringConstraints(max_length=500, pattern=shapes.PRINTABLE), AfterValidator(_no_personal_data)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=shapes.PRINTABLE), AfterValidator(_no_personal_data)]
 Minutes = Annotated[int, Field(ge=15, le=480)]
 VettingLevel = Annotated[int, Field(ge=0, le=4)]
-Instant = AwareDatetime
+Instant = Annotated[datetime, _Rfc3339]
 Outcome = Literal["done", "partly", "not_done"]
 
 

@@ -9,52 +9,60 @@ matcher reads some ten thousand events a second, so the codec itself works on by
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from operator import itemgetter
+from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
 
-from schemas import errors, personal, topics
+from schemas import errors, personal, shapes, strict_json, topics
 from schemas.base import Incoming
 from schemas.errors import InvalidEvent, from_validation
 from schemas.instants import DAY_US, micros, parse_rfc3339
 from schemas.registry import MODEL_OF, TOPIC_OF
+from schemas.screening import (
+    fields_with_models,
+    masked_headers,
+    masked_value,
+    refuse_hidden,
+    refuse_in_extension,
+    safe_name,
+)
 from schemas.wishes import WishSubmitted
 
+__all__ = [
+    "STRUCTURED_TYPE",
+    "Event",
+    "check_outgoing",
+    "decode",
+    "decode_structured",
+    "headers_of",
+    "masked_headers",
+    "masked_value",
+    "mended",
+    "structured",
+]
+
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
-
-
-def _holds_model(annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, Incoming):
-        return True
-    return any(_holds_model(part) for part in get_args(annotation))
-
-
-def _models(base: type[Incoming] = Incoming) -> Iterator[type[Incoming]]:
-    for model in base.__subclasses__():
-        yield model
-        yield from _models(model)
-
+_JSON_TYPE: Final = re.compile(r"\s*(?:application|text)/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 
 _REQUIRED: Final = ("specversion", "id", "source", "type", "time", "subject", "partitionkey")
 _KNOWN: Final = frozenset((*_REQUIRED, "datacontenttype", "dataschema"))
-_ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
+# What most producers send, and nothing beside it, is read without a look at each header by itself.
+_USUAL: Final = (*_REQUIRED, "datacontenttype")
+_USUAL_HEADERS: Final = (*(f"ce_{name}" for name in _REQUIRED), "content-type")
+_USUAL_SET: Final = frozenset(_USUAL_HEADERS)
+_usual_values: Final = itemgetter(*_USUAL_HEADERS)
+# CloudEvents: lower-case letters and digits. `data` and `data_base64` are no attributes.
+_EXTENSION_NAME: Final = re.compile(r"(?!data$)[a-z0-9]{1,40}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ATTRIBUTE_MAX_CHARACTERS: Final = 512
-_DEPTH_MAX: Final = 32
+_EXTENSIONS_MAX_CHARACTERS: Final = 65_536
 _DEADLINE_MAX_US: Final = 366 * DAY_US
-_BARE: Final = re.compile(r"(?<![0-9A-Za-z])(?:1[3-9][0-9]{9}|[1-9][0-9]{16}[0-9Xx])(?![0-9A-Za-z])")
-# These are judged by their own types, and an opaque id may well look like a number.
-_JUDGED_KEYS: Final = frozenset(
-    "id source subject partitionkey wish_id offer_id claim_id match_id group_id resident_ref volunteer_ref worker_ref".split()
-)
-
-# The fields of each model that hold models themselves.
-_NESTED: Final[dict[type[Incoming], tuple[str, ...]]] = {
-    model: tuple(name for name, field in model.model_fields.items() if _holds_model(field.annotation))
-    for model in _models()
-}
+_ROUTES: Final = {kind: (TOPIC_OF[kind], model) for kind, model in MODEL_OF.items()}
+_NESTED: Final = fields_with_models()
 
 
 @dataclass(slots=True)
@@ -86,9 +94,17 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes |
     if len(value) > topics.EVENT_MAX_BYTES:
         raise InvalidEvent(errors.TOO_LARGE)
     attributes, content_type = _read_headers(headers)
-    if attributes and not content_type.startswith("application/cloudevents"):
+    if content_type != "application/json":
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type.startswith("application/cloudevents"):
+            if media_type != STRUCTURED_TYPE:  # a batch, or a format other than JSON
+                words = (f"应为 {STRUCTURED_TYPE}，每条消息一个事件", f"send {STRUCTURED_TYPE}, one event a message")
+                raise InvalidEvent(errors.INVALID_FIELD, "content-type", words)
+            attributes = {}
+    if attributes:
         if content_type:
             attributes["datacontenttype"] = content_type
+        strict_json.parse(value, "data")
         return _event(topic, attributes, value)
     attributes, raw = _read_structured(value)
     return _event(topic, attributes, raw)
@@ -101,18 +117,32 @@ def decode_structured(value: bytes) -> Event:
 
 
 def _read_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[dict[str, str], str]:
+    pairs = headers if isinstance(headers, list | tuple) else list(headers)
+    if len(pairs) == len(_USUAL_HEADERS):
+        given = dict(pairs)
+        if given.keys() == _USUAL_SET:
+            try:
+                values = b"\n".join(_usual_values(given)).decode().split("\n")
+            except (TypeError, UnicodeDecodeError):  # which header it is, is told below
+                values = []
+            if len(values) == len(_USUAL):
+                return dict(zip(_USUAL, values, strict=True)), values[-1]
+    return _read_each_header(pairs)
+
+
+def _read_each_header(headers: Iterable[tuple[str, bytes | None]]) -> tuple[dict[str, str], str]:
     attributes: dict[str, str] = {}
     content_type: str | None = None
     for name, value in headers:
         if name[:3] == "ce_":
             key = name[3:]
             if key in attributes:
-                raise InvalidEvent(errors.DUPLICATE_HEADER, name)
-            attributes[key] = _text(name, value)
+                raise InvalidEvent(errors.DUPLICATE_HEADER, f"ce_{safe_name(key)}")
+            attributes[key] = _text(f"ce_{safe_name(key)}", value)
         elif name.lower() == "content-type":
             if content_type is not None:
-                raise InvalidEvent(errors.DUPLICATE_HEADER, name)
-            content_type = _text(name, value)
+                raise InvalidEvent(errors.DUPLICATE_HEADER, "content-type")
+            content_type = _text("content-type", value)
     return attributes, content_type or ""
 
 
@@ -124,51 +154,43 @@ def _text(name: str, value: bytes | None) -> str:
 
 
 def _read_structured(value: bytes) -> tuple[dict[str, str], bytes]:
-    document = parse_json(value, "value")
+    document = strict_json.parse(value, "value")
     if not isinstance(document, dict):
-        raise InvalidEvent(errors.INVALID_FIELD, "value", "it must be one JSON object (a CloudEvent)")
+        words = ("应为一个 JSON 对象（一个 CloudEvent）", "send one JSON object (a CloudEvent)")
+        raise InvalidEvent(errors.INVALID_FIELD, "value", words)
     data = document.pop("data", None)
+    attributes, odd = _as_texts(document)
+    if odd not in _KNOWN:
+        # Where attributes are missing, saying so is clearer than to complain of what is there instead.
+        _require(attributes)
+    if odd is not None:
+        raise InvalidEvent(errors.INVALID_FIELD, safe_name(odd), ("应为字符串", "send a string"))
+    if data is None:
+        if "data_base64" in attributes:
+            _refuse_base64()
+        raise InvalidEvent(errors.MISSING_FIELD, "data")
+    return attributes, orjson.dumps(data)
+
+
+def _as_texts(document: dict[str, Any]) -> tuple[dict[str, str], str | None]:
+    """The attributes as texts, and the name of one that can be none."""
     attributes: dict[str, str] = {}
+    odd: str | None = None
     for name, content in document.items():
         if content is None:
             continue
         if isinstance(content, str):
             attributes[name] = content
-        elif isinstance(content, bool):
-            attributes[name] = "true" if content else "false"
         elif isinstance(content, int) and name not in _KNOWN:
-            attributes[name] = str(content)
-        else:
-            raise InvalidEvent(errors.INVALID_FIELD, _safe_name(name), "it must be a string")
-    if data is None:
-        # The missing attribute is the clearer complaint where both are missing.
-        _require(attributes)
-        raise InvalidEvent(errors.MISSING_FIELD, "data")
-    try:
-        return attributes, orjson.dumps(data)
-    except TypeError:  # its only cause here: more levels than orjson writes
-        raise InvalidEvent(errors.TOO_DEEP, "data") from None
+            attributes[name] = str(content).lower()  # true and false as CloudEvents writes them
+        elif odd is None or name in _KNOWN:
+            odd = name
+    return attributes, odd
 
 
-def parse_json(value: bytes, where: str) -> Any:
-    """JSON as Python objects, or InvalidEvent with the reason why not."""
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise InvalidEvent(_json_fault(value, str(error)), where) from None
-
-
-def _json_fault(value: bytes, detail: str) -> str:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return errors.BAD_ENCODING
-    return errors.TOO_DEEP if "depth" in detail or "recursion" in detail else errors.NOT_JSON
-
-
-def _safe_name(name: str) -> str:
-    """A name that came from outside, only when it cannot carry anything but a name."""
-    return name if _ATTRIBUTE_NAME.fullmatch(name) else "attribute"
+def _refuse_base64() -> None:
+    words = ("请把 JSON 对象放在 data 中", "send the JSON object in data")
+    raise InvalidEvent(errors.INVALID_FIELD, "data_base64", words)
 
 
 def _require(attributes: dict[str, str]) -> None:
@@ -181,35 +203,35 @@ def _require(attributes: dict[str, str]) -> None:
         return
     for name, content in zip(_REQUIRED, values, strict=True):
         if not content or len(content) > _ATTRIBUTE_MAX_CHARACTERS or not content.isprintable():
-            raise InvalidEvent(errors.INVALID_FIELD, name, "1 to 512 printable characters")
+            words = ("应为 1 至 512 个可见字符", "send 1 to 512 printable characters")
+            raise InvalidEvent(errors.INVALID_FIELD, name, words)
 
 
 def _event(topic: str, attributes: dict[str, str], raw: bytes) -> Event:
     _require(attributes)
     if attributes["specversion"] != "1.0":
-        raise InvalidEvent(errors.INVALID_FIELD, "specversion", 'it must be "1.0"')
+        raise InvalidEvent(errors.INVALID_FIELD, "specversion", ('应为 "1.0"', 'send "1.0"'))
     kind = attributes["type"]
-    model = MODEL_OF.get(kind)
-    if model is None:
+    route = _ROUTES.get(kind)
+    if route is None:
         raise InvalidEvent(errors.UNKNOWN_TYPE, "type")
-    if TOPIC_OF[kind] != topic:
-        raise InvalidEvent(errors.WRONG_TOPIC, TOPIC_OF[kind])
-    content_type = attributes.get("datacontenttype")
-    if content_type is not None and "json" not in content_type:
-        raise InvalidEvent(errors.INVALID_FIELD, "datacontenttype", "it must be application/json")
+    if route[0] != topic:
+        raise InvalidEvent(errors.WRONG_TOPIC, route[0])
+    content_type = attributes.get("datacontenttype", "application/json")
+    if content_type != "application/json" and _JSON_TYPE.fullmatch(content_type) is None:
+        raise InvalidEvent(errors.INVALID_FIELD, "datacontenttype", ("应为 application/json", "send application/json"))
     time_text = attributes["time"]
     try:
         time = parse_rfc3339(time_text)
     except ValueError:
-        raise InvalidEvent(errors.INVALID_FIELD, "time", "RFC 3339 with an offset: 2026-11-23T08:00:00+08:00") from None
-    for name in ("id", "source", "subject"):
+        raise InvalidEvent(errors.INVALID_FIELD, "time", shapes.INSTANT_WORDS) from None
+    for name in ("id", "source", "subject", "partitionkey"):
         if personal.is_bare_number(attributes[name]):
             raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, name)
-    data = _validated(model, raw)
+    extensions = {} if attributes.keys() <= _KNOWN else _extensions(attributes)
+    data = _validated(route[1], raw)
     if isinstance(data, WishSubmitted) and micros(data.window.end) - time > _DEADLINE_MAX_US:
         raise InvalidEvent(errors.FAR_OFF_DATE, "data.window")
-    extensions = {} if attributes.keys() <= _KNOWN else {n: attributes[n] for n in attributes.keys() - _KNOWN}
-    _refuse_hidden_personal_data(data, extensions)
     return Event(
         id=attributes["id"],
         source=attributes["source"],
@@ -224,64 +246,38 @@ def _event(topic: str, attributes: dict[str, str], raw: bytes) -> Event:
     )
 
 
+def _extensions(attributes: dict[str, str]) -> dict[str, str]:
+    extensions = {name: content for name, content in attributes.items() if name not in _KNOWN}
+    if sum(map(len, extensions)) + sum(map(len, extensions.values())) > _EXTENSIONS_MAX_CHARACTERS:
+        raise InvalidEvent(errors.TOO_LARGE)
+    for name, content in extensions.items():
+        if name == "data_base64":
+            _refuse_base64()
+        if _EXTENSION_NAME.fullmatch(name) is None:
+            words = ("扩展属性名只用小写字母和数字", "use a-z and 0-9 in names of extension attributes")
+            raise InvalidEvent(errors.INVALID_FIELD, safe_name(name), words)
+        if _CONTROL.search(content) is not None:
+            words = ("请去掉控制字符", "remove the control characters")
+            raise InvalidEvent(errors.INVALID_FIELD, safe_name(name), words)
+        refuse_in_extension(name, content)
+    return extensions
+
+
 def _validated(model: type[Incoming], raw: bytes) -> Incoming:
     try:
-        return model.model_validate_json(raw)
+        # Most events hold no field that the model does not know, and then there is nothing to search.
+        return model.model_validate_json(raw, extra="forbid")
+    except ValidationError:
+        pass
+    try:
+        data = model.model_validate_json(raw)
     except ValidationError as error:
-        fault = from_validation(error, "data")
-        if fault.reason == errors.NOT_JSON:
-            fault = InvalidEvent(_json_fault(raw, ""), "data")
-        raise fault from None
+        raise from_validation(error, "data") from None
+    refuse_hidden(data, _NESTED)
+    return data
 
 
-def _refuse_hidden_personal_data(data: Incoming, extensions: dict[str, str]) -> None:
-    """Personal data in fields that no model knows: tolerated fields must not become a hiding place."""
-    for name, content in extensions.items():
-        if personal.find_personal_data(content) is not None:
-            raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, _safe_name(name))
-    where = _hiding_place_in_model(data, "data")
-    if where is not None:
-        raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, where)
-
-
-def _hiding_place_in_model(model: Incoming, path: str) -> str | None:
-    if model.__pydantic_extra__:
-        found = _hiding_place(model.__pydantic_extra__, path)
-        if found is not None:
-            return found
-    for name in _NESTED.get(type(model), ()):
-        child = getattr(model, name)
-        for one in child if isinstance(child, list) else (child,):
-            found = _hiding_place_in_model(one, f"{path}.{name}") if isinstance(one, Incoming) else None
-            if found is not None:
-                return found
-    return None
-
-
-def _hiding_place(node: Any, path: str, depth: int = 0) -> str | None:
-    if depth > _DEPTH_MAX:
-        raise InvalidEvent(errors.TOO_DEEP, "data")
-    if isinstance(node, dict):
-        for key, child in node.items():
-            where = f"{path}.{_safe_name(key)}"
-            if key.lower() in personal.FORBIDDEN_KEYS or personal.find_personal_data(key) is not None:
-                return where
-            if key not in _JUDGED_KEYS and (found := _hiding_place(child, where, depth + 1)) is not None:
-                return found
-    elif isinstance(node, list):
-        for index, child in enumerate(node):
-            if (found := _hiding_place(child, f"{path}.{index}", depth + 1)) is not None:
-                return found
-    elif isinstance(node, str):
-        return path if personal.find_personal_data(node) is not None else None
-    elif isinstance(node, int | float) and not isinstance(node, bool):
-        return path if _BARE.search(str(node)) else None
-    return None
-
-
-def headers_of(
-    kind: str, event_id: str, source: str, time_text: str, subject: str, area: str
-) -> list[tuple[str, bytes]]:
+def headers_of(kind: str, event_id: str, source: str, time_text: str, subject: str, area: str) -> list[tuple[str, bytes]]:
     """The headers of an event in binary mode."""
     return [
         ("content-type", b"application/json"),
@@ -317,40 +313,25 @@ def structured(event: Event) -> bytes:
     return orjson.dumps(attributes)[:-1] + b',"data":' + event.raw + b"}"
 
 
+def dumps(data: Any) -> bytes:
+    """JSON, always the same bytes for the same value."""
+    return orjson.dumps(data)
+
+
+def structured_parts(kind: str, source: str, event_id: str, time_text: str, subject: str, area: str, data: bytes) -> bytes:
+    """An event of ours as one structured JSON text; `data` is JSON already."""
+    attributes = {
+        "specversion": "1.0",
+        "type": kind,
+        "source": source,
+        "id": event_id,
+        "time": time_text,
+        "subject": subject,
+        "partitionkey": area,
+    }
+    return orjson.dumps(attributes)[:-1] + b',"data":' + data + b"}"
+
+
 def check_outgoing(kind: str, data: bytes) -> Incoming:
     """The data of an event that goes out, held against its model with unknown fields forbidden (tests use it)."""
     return MODEL_OF[kind].model_validate_json(data, extra="forbid")
-
-
-def masked_value(value: bytes) -> bytes:
-    """A refused value as it may lie in the dead letters: untouched, but personal numbers in its text masked."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return value
-    try:
-        document = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return personal.mask(text).encode()
-    try:
-        masked = _masked(document)
-        return value if masked == document else orjson.dumps(masked)
-    except (RecursionError, TypeError):  # nested too deeply to walk or to write
-        return personal.mask(text).encode()
-
-
-def _masked(node: Any, key: str = "") -> Any:
-    if isinstance(node, dict):
-        return {name: _masked(child, name) for name, child in node.items()}
-    if isinstance(node, list):
-        return [_masked(child, key) for child in node]
-    if isinstance(node, str):
-        if key.lower() in personal.FORBIDDEN_KEYS:
-            return "*" * len(node)
-        if key in _JUDGED_KEYS or key == "time":
-            return "*" * len(node) if personal.is_bare_number(node) else node
-        return personal.mask(node)
-    if isinstance(node, int | float) and not isinstance(node, bool):
-        if key.lower() in personal.FORBIDDEN_KEYS or _BARE.search(str(node)):
-            return "*" * len(str(node))
-    return node

@@ -1,15 +1,16 @@
 """Topic `confirmations`: what the notifier brought about: both told, could not be told, closed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from schemas import shapes
 from schemas.base import EventId, Incoming, Instant, OfArea, Outcome, Slot
 from schemas.matches import AnyRung
 
 Party = Literal["resident", "volunteer"]
-Channel = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]
-FailureReason = Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
+Channel = Annotated[str, Field(pattern=shapes.CHANNEL)]
+FailureReason = Annotated[str, Field(pattern=shapes.CODE)]
 
 
 class Notice(Incoming):
@@ -54,7 +55,7 @@ class MatchClosed(OfArea):
     by: Literal["resident", "community", "default"]
 
 
-TYPES = {
+TYPES: Final[dict[str, type[Incoming]]] = {
     "lastmetre.match.confirmed.v1": MatchConfirmed,
     "lastmetre.confirmation.failed.v1": ConfirmationFailed,
     "lastmetre.match.closed.v1": MatchClosed,

@@ -4,10 +4,12 @@ A message names the field and the fix. It never repeats what was sent: the refus
 number or door that must not be shown.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+
+from schemas import shapes
 
 TOO_LARGE: Final = "too_large"
 NULL_VALUE: Final = "null_value"
@@ -51,35 +53,70 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-class InvalidEvent(Exception):  # noqa: N818 - it is named for what it says of the event
-    """An event that is not taken: `reason` is a code of this module, `field` the place, `str()` both sentences."""
+Words = tuple[str, str]  # one sentence in Chinese, the same in English
 
-    def __init__(self, reason: str, field: str = "", fix: str = "") -> None:
+# Why a field is not valid and what to send instead, by pydantic's name of the fault. `{...}` are bounds of the model,
+# never what was sent.
+_FIXES: Final[dict[str, Words]] = {
+    "string_type": ("应为字符串", "send a string"),
+    "string_too_short": ("至少 {min_length} 个字符", "send at least {min_length} characters"),
+    "string_too_long": ("至多 {max_length} 个字符", "send at most {max_length} characters"),
+    "int_type": ("应为整数", "send a whole number"),
+    "int_from_float": ("应为整数", "send a whole number"),
+    "int_parsing_size": ("数字过大", "send a smaller number"),
+    "bool_type": ("应为 true 或 false", "send true or false"),
+    "list_type": ("应为数组", "send an array"),
+    "model_type": ("应为 JSON 对象", "send a JSON object"),
+    "model_attributes_type": ("应为 JSON 对象", "send a JSON object"),
+    "greater_than_equal": ("不能小于 {ge}", "send {ge} or more"),
+    "less_than_equal": ("不能大于 {le}", "send {le} or less"),
+    "too_short": ("至少 {min_length} 项", "send at least {min_length} items"),
+    "too_long": ("至多 {max_length} 项", "send at most {max_length} items"),
+    "literal_error": ("应为下列之一：{choices}", "send one of {choices}"),
+    "enum": ("应为下列之一：{choices}", "send one of {choices}"),
+    "extra_forbidden": ("契约中没有此字段，请删去", "the contract has no such field: remove it"),
+}
+_OTHER_FIX: Final[Words] = ("请按 JSON Schema 填写", "write it as the JSON Schema says")
+
+
+class InvalidEvent(Exception):
+    """An event that is not taken: `reason` is a code of this module, `field` the place, `str()` both sentences.
+
+    `fix` says in both languages what to send instead; only `invalid_field` has use for it.
+    """
+
+    def __init__(self, reason: str, field: str = "", fix: Words = _OTHER_FIX) -> None:
         self.reason = reason
         self.field = field
         zh, en = SENTENCES[reason]
-        super().__init__(f"{zh.format(field=field, fix=fix)} | {en.format(field=field, fix=fix)}")
+        super().__init__(f"{zh.format(field=field, fix=fix[0])} | {en.format(field=field, fix=fix[1])}")
 
 
 def _path(error: ErrorDetails) -> str:
     return ".".join(str(part) for part in error["loc"])
 
 
+def _fix(kind: str, context: dict[str, Any]) -> Words:
+    if kind == "string_pattern_mismatch":
+        return shapes.WORDS.get(context["pattern"], _OTHER_FIX)
+    if kind.startswith(("datetime_", "timezone_")):
+        return shapes.INSTANT_WORDS
+    zh, en = _FIXES.get(kind, _OTHER_FIX)
+    choices = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
+    values = {**context, "choices": choices}
+    return zh.format(**values), en.format(**values)
+
+
 def from_validation(error: ValidationError, prefix: str) -> InvalidEvent:
     """The first complaint of a model, as one of our reasons; `prefix` is the place of the model, such as `data`."""
     first = error.errors(include_url=False, include_input=False)[0]
     kind = first["type"]
+    context = first.get("ctx") or {}
     where = ".".join(part for part in (prefix, _path(first)) if part)
     if kind in SENTENCES:  # raised by a validator of ours
-        context = first.get("ctx") or {}
         return InvalidEvent(kind, ".".join(part for part in (where, context.get("at", "")) if part))
     if kind == "missing":
         return InvalidEvent(MISSING_FIELD, where)
-    if kind == "json_invalid":
-        detail = str(first.get("ctx", {}).get("error", ""))
-        if "recursion" in detail:
-            return InvalidEvent(TOO_DEEP, prefix)
-        return InvalidEvent(NOT_JSON, prefix)
-    if kind == "recursion_loop":
+    if kind == "json_invalid":  # strict_json let it through, so it is sound but nested deeper than pydantic reads
         return InvalidEvent(TOO_DEEP, prefix)
-    return InvalidEvent(INVALID_FIELD, where, first["msg"])
+    return InvalidEvent(INVALID_FIELD, where, _fix(kind, context))

@@ -6,22 +6,31 @@ Integers compare, add and hash exactly and cheaply; a `datetime` only appears wh
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 DAY_US = 24 * 60 * MINUTE_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# RFC 3339, section 5.6: a full date, a full time, and an offset; a space may stand for the T.
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
-# Beyond these an instant cannot be written back as RFC 3339 in UTC, whatever is added to it.
+# RFC 3339, section 5.6: a full date, a full time, and an offset; a space may stand for the T. A leap second (:60) and
+# hour 24 have no datetime, so they are refused. The years are those that can be written back in UTC. The pattern is also
+# run by pydantic's own engine, which knows no look-around.
+RFC3339_PATTERN: Final = (
+    r"^(?:(?:19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-[0-9]{2}-[0-9]{2}[Tt ]"
+    r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"|9999-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|\+[0-9]{2}:[0-9]{2}))$"
+)
+_RFC3339 = re.compile(RFC3339_PATTERN)
+# What an event's own time may be: whatever is added to it can still be written as RFC 3339 in UTC.
 _EARLIEST_US = 0
 _LATEST_US = 253_370_764_800 * SECOND_US  # 9999-01-01T00:00:00Z
 
 
 def micros(moment: datetime) -> int:
     """Microseconds since the epoch of an aware datetime."""
-    return (moment - _EPOCH) // MICROSECOND
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
 
 
 def parse_rfc3339(text: str) -> int:

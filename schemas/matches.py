@@ -1,9 +1,10 @@
 """Topic `matches`: what the matcher decided."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from schemas import shapes
 from schemas.base import EventId, Incoming, Instant, OfArea, PersonRef, Skill, Slot, VettingLevel
 from schemas.place import Rung
 from schemas.wishes import Category, Urgency
@@ -29,7 +30,7 @@ AnyRung = Annotated[Rung, Field(strict=False)]
 class Reason(Incoming):
     """One reason why this helper: a code, and what it came to."""
 
-    code: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
+    code: Annotated[str, Field(pattern=shapes.CODE)]
     value: str | int
 
 
@@ -122,7 +123,7 @@ class WishExpired(OfArea):
     filled: Annotated[int, Field(ge=0, le=10)]
 
 
-TYPES = {
+TYPES: Final[dict[str, type[Incoming]]] = {
     "lastmetre.match.proposed.v1": MatchProposed,
     "lastmetre.helper.invited.v1": HelperInvited,
     "lastmetre.match.agreed.v1": MatchAgreed,

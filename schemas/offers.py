@@ -1,6 +1,6 @@
 """Topic `offers`: what volunteers are ready to do, where, when and how much."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -44,7 +44,7 @@ class OfferSuspended(OfferWithdrawn):
     """`lastmetre.offer.suspended.v1`: no new match, and live ones are released as `unsafe`."""
 
 
-TYPES = {
+TYPES: Final[dict[str, type[Incoming]]] = {
     "lastmetre.offer.posted.v1": OfferPosted,
     "lastmetre.offer.withdrawn.v1": OfferWithdrawn,
     "lastmetre.offer.suspended.v1": OfferSuspended,

@@ -1,10 +1,10 @@
 """Topic `responses`: what volunteers, residents and community workers answer."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from schemas.base import AboutPair, EventId, OfArea, Outcome, PersonRef, Text
+from schemas.base import AboutPair, EventId, Incoming, OfArea, Outcome, PersonRef, Text
 
 
 class WishClaimed(OfArea):
@@ -55,7 +55,7 @@ class ServiceAcknowledged(AboutPair):
     rating: Annotated[int, Field(ge=1, le=5)] | None = None
 
 
-TYPES = {
+TYPES: Final[dict[str, type[Incoming]]] = {
     "lastmetre.wish.claimed.v1": WishClaimed,
     "lastmetre.match.accepted.v1": MatchAccepted,
     "lastmetre.match.declined.v1": MatchDeclined,

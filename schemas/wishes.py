@@ -1,6 +1,6 @@
 """Topic `wishes`: what residents wish for, and what they take back."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -75,7 +75,7 @@ class ConsentWithdrawn(WishWithdrawn):
     """`lastmetre.consent.withdrawn.v1`: consent is gone, so nothing about this wish may go on."""
 
 
-TYPES = {
+TYPES: Final[dict[str, type[Incoming]]] = {
     "lastmetre.wish.submitted.v1": WishSubmitted,
     "lastmetre.wish.withdrawn.v1": WishWithdrawn,
     "lastmetre.consent.withdrawn.v1": ConsentWithdrawn,
