@@ -150,7 +150,7 @@ class Offer:
 
 @dataclass(slots=True)
 class Match:
-    """One pairing; `number` counts the matches of its wish. `answered`/`approved`: nothing is awaited of that side."""
+    """One pairing; `number` counts the matches of its wish, `place` is which of its helpers this is. `answered`/`approved`: nothing is awaited of that side."""
 
     id: str
     number: int
@@ -166,6 +166,7 @@ class Match:
     expires_at: int | None
     group_id: str | None = None
     group_size: int | None = None
+    place: int = 0
     state: str = PROPOSED
     live: bool = True
     reason: str | None = None
@@ -303,8 +304,12 @@ class Area:
 
     def hold(self, match: Match) -> None:
         """A match is proposed: the wish's place, the offer's capacity and the person's time are taken."""
+        wish = match.wish
+        if wish.matches:
+            taken = {other.place for other in wish.matches.values()}
+            match.place = next(place for place in range(wish.need) if place not in taken)
         self.attach(match)
-        match.wish.match_count = match.number + 1
+        wish.match_count = match.number + 1
         self.touched_matches[match.id] = match
         self.touched_offers[match.offer.id] = match.offer
 
@@ -379,7 +384,10 @@ class Area:
         return self.deadlines[0][0] if self.deadlines else None
 
     def forget_touched(self) -> None:
-        """What changed has been stored: mark it so, and drop what can change no more unless it is asked for."""
+        """What changed has been stored: mark it so, and drop what can change no more unless it is asked for.
+
+        The shell brings back what was dropped when an event asks for it, so dropping changes no decision.
+        """
         for wish in self.touched_wishes.values():
             wish.stored = True
         for match in self.touched_matches.values():

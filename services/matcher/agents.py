@@ -1,0 +1,84 @@
+"""Faust's side: one agent over all topics of the lanes, and what the group says about who owns which.
+
+The agent has no table and sends nothing itself: it takes chunks, hands them to the matcher, and goes back to the stream only when
+they are stored. An exception that left the agent would lose the chunk (Faust would acknowledge it), so it never does: the
+app is crashed and the agent stays where it is.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from typing import Any, Final
+
+import faust
+import structlog
+from faust.types import TP
+from yarl import URL
+
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
+from services.matcher.chunks import ChunkTransport
+from services.matcher.matcher import Matcher
+
+GROUP: Final = "lastmetre-matcher"
+_SESSION_SECONDS: Final = 6.0
+_HEARTBEAT_SECONDS: Final = 1.5
+_CHUNKS_MAX: Final = 24
+_RECORDS_MAX: Final = 500
+
+
+class SplitLane(Exception):  # noqa: N818 - named for what happened
+    """A lane's partitions went to different workers; deciding it here would be deciding on half of the truth."""
+
+
+def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_seconds: float) -> faust.App:
+    """The Faust app; `gather_seconds`: how long to wait for more before a batch is decided."""
+    urls = [URL(f"kafka://{address}") for address in bootstrap.split(",")]
+    app = faust.App(
+        GROUP,
+        broker=urls,
+        broker_session_timeout=_SESSION_SECONDS,
+        broker_heartbeat_interval=_HEARTBEAT_SECONDS,
+        broker_request_timeout=20.0,
+        broker_max_poll_records=_RECORDS_MAX,
+        consumer_max_fetch_size=EVENT_ACCEPTED_MAX_BYTES,
+        consumer_auto_offset_reset="earliest",
+        broker_commit_interval=1.0,
+        stream_buffer_maxsize=_CHUNKS_MAX,
+        stream_wait_empty=False,
+        processing_guarantee="at_least_once",
+        store="memory://",
+        datadir=tempfile.mkdtemp(prefix="lastmetre-faust-"),
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        autodiscover=False,
+    )
+    app.transport = ChunkTransport(urls, app)
+    source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
+    log = structlog.get_logger().bind()
+
+    @app.agent(source, name="decide")
+    async def decide(stream: Any) -> None:
+        async for chunks in stream.take_events(_CHUNKS_MAX, within=gather_seconds):
+            try:
+                await matcher.take_in([chunk.message.value for chunk in chunks])
+            except Exception as error:  # noqa: BLE001 - told, crashed, and never acknowledged
+                log.error("crashed", exc_info=True)
+                on_crash(error)
+                await app.crash(error)
+                await asyncio.Event().wait()
+
+    @app.on_partitions_assigned.connect
+    async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:
+        lanes = frozenset(tp.partition for tp in assigned if tp.topic in LANE_TOPICS)
+        whole = all(TP(topic, lane) in assigned for topic in LANE_TOPICS for lane in lanes)
+        if not whole:
+            on_crash(SplitLane(sorted(tp for tp in assigned if tp.topic in LANE_TOPICS)))
+            return
+        await matcher.assign(lanes)
+
+    @app.on_partitions_revoked.connect
+    async def on_revoked(_app: faust.App, revoked: set[TP], **_: Any) -> None:
+        await matcher.revoke(frozenset(tp.partition for tp in revoked if tp.topic in LANE_TOPICS))
+
+    return app

@@ -1,0 +1,191 @@
+"""The matcher's wires: settings, connections, the Faust app, the clock, health. Nothing connects at import."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.contrib.asgi import faust_app_running
+from pydantic import Field
+
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES
+from services.matcher.agents import make_app
+from services.matcher.matcher import AWAY, Matcher
+from services.matcher.metrics import Metrics
+from services.matcher.outbox import Publisher
+from services.matcher.store import CLOCK_RUNS_TO
+from services.runtime import Ops, Readiness, ServiceSettings, Stop
+
+CLOCK_CHANNEL: Final = "matching_clock"
+_TICK_SECONDS: Final = 0.25
+_GAP_SECONDS: Final = 5.0
+_READY_COMMIT_AGE_SECONDS: Final = 30.0
+# Objects that live long are left alone by the collector; these thresholds keep its pauses out of the tail of the latency.
+_GC_THRESHOLDS: Final = (50_000, 20, 100)
+
+
+class MatcherSettings(ServiceSettings):
+    """The matcher's settings."""
+
+    gather_ms: Annotated[float, Field(ge=0.5, le=1000)] = Field(
+        5.0, description="填每批等待的毫秒数 0.5 至 1000 | use 0.5 to 1000: milliseconds to wait for more before a batch"
+    )
+
+
+async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
+    return await asyncpg.connect(
+        settings.database.get_secret_value(),
+        timeout=5,
+        command_timeout=120,
+        server_settings={"application_name": "lastmetre-matcher"},
+    )
+
+
+async def _read_gap(bootstrap: str, topic: str, partition: int, start: int, end: int) -> list[Any]:
+    """The records of [start, end) with a plain consumer; fewer where Kafka no longer has them."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_bytes=EVENT_ACCEPTED_MAX_BYTES * 2,
+        max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES * 2, auto_offset_reset="earliest",
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        tp = TopicPartition(topic, partition)
+        consumer.assign([tp])
+        consumer.seek(tp, start)
+        found: list[Any] = []
+        while await consumer.position(tp) < end:
+            records = (await consumer.getmany(tp, timeout_ms=int(_GAP_SECONDS * 1000))).get(tp, [])
+            if not records:
+                break
+            found.extend(record for record in records if start <= record.offset < end)
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def _wall_ticks(matcher: Matcher, stop: Stop) -> None:
+    while not await stop.pause(_TICK_SECONDS):
+        await matcher.tick()
+
+
+async def _event_ticks(settings: MatcherSettings, matcher: Matcher, stop: Stop) -> None:
+    """Event time runs on where `play` says so: table `matching.clock`, and a notification when it changes."""
+    log = structlog.get_logger().bind()
+    while not stop:
+        changed = asyncio.Event()
+        try:
+            connection = await _connect(settings)
+            try:
+                await connection.add_listener(CLOCK_CHANNEL, lambda *_, changed=changed: changed.set())
+                while not stop:
+                    changed.clear()
+                    await matcher.tick(await connection.fetchval(CLOCK_RUNS_TO))
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_TICK_SECONDS):
+                            await changed.wait()
+            finally:
+                connection.terminate()
+        except AWAY as error:
+            log.warning("clock_retry", error=type(error).__name__)
+            await stop.pause(_TICK_SECONDS)
+
+
+class _Health:
+    """What /readyz tells, and the gauges."""
+
+    def __init__(self, matcher: Matcher, publisher: Publisher, metrics: Metrics, app: Any) -> None:
+        self._matcher, self._publisher, self._metrics, self._app = matcher, publisher, metrics, app
+
+    async def ready(self) -> Readiness:
+        """Ready: lanes are owned and loaded, and what was taken in is committed and published."""
+        lag = self._lag()
+        self._metrics.lanes.set(len(self._matcher.lanes))
+        self._metrics.backlog.set(self._publisher.backlog)
+        self._metrics.open_wishes.set(
+            sum(len(area.waiting) for lane in self._matcher.lanes.values() for area in lane.areas.values())
+        )
+        for topic, records in lag.items():
+            self._metrics.lag.labels(topic).set(records)
+        age = self._matcher.pulse.commit_age_seconds if any(lag.values()) else 0.0
+        reasons = []
+        if not self._matcher.assigned:
+            reasons.append("no_lanes_assigned")
+        if self._matcher.assigned - self._matcher.lanes.keys():
+            reasons.append("lanes_not_loaded")
+        if age > _READY_COMMIT_AGE_SECONDS:
+            reasons.append("no_commit")
+        return Readiness(database=not reasons, commit_age_seconds=age, lag=lag, reasons=tuple(reasons))
+
+    def _lag(self) -> dict[str, int]:
+        lag: dict[str, int] = {}
+        for number, lane in self._matcher.lanes.items():
+            for topic, cursor in lane.cursors.items():
+                end = self._highwater(topic, number)
+                if end is not None:
+                    lag[topic] = lag.get(topic, 0) + max(0, end - cursor)
+        return lag
+
+    def _highwater(self, topic: str, partition: int) -> int | None:
+        end: int | None = self._app.consumer.highwater(TopicPartition(topic, partition))
+        return end
+
+
+@contextlib.asynccontextmanager
+async def _tasks(stop: Stop, *coroutines: Any) -> AsyncIterator[None]:
+    """Run these beside the block; when one of them fails, everything stops and the failure is raised at the end."""
+
+    async def guarded(coroutine: Any) -> None:
+        try:
+            await coroutine
+        except BaseException:
+            stop.set()
+            raise
+
+    tasks = [asyncio.create_task(guarded(coroutine)) for coroutine in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def main(settings: MatcherSettings, stop: Stop) -> None:
+    """Run one matcher worker until it is to stop."""
+    metrics = Metrics()
+    failures: list[BaseException] = []
+
+    def on_crash(error: BaseException) -> None:
+        failures.append(error)
+        stop.set()
+
+    publisher = Publisher(settings.kafka, lambda *row: matcher.published(*row))
+    matcher = Matcher(
+        lambda: _connect(settings),
+        publisher,
+        metrics,
+        stop,
+        owner=f"{socket.gethostname()}/{os.getpid()}",
+        event_time=settings.clock == "event",
+    )
+    matcher.fill_gap = lambda *gap: _read_gap(settings.kafka, *gap)
+    ticks = _event_ticks(settings, matcher, stop) if settings.clock == "event" else _wall_ticks(matcher, stop)
+    app = make_app(settings.kafka, matcher, on_crash, gather_seconds=settings.gather_ms / 1000)
+    health = _Health(matcher, publisher, metrics, app)
+    pulses = {"intake": matcher.pulse, "outbox": publisher.pulse}
+    gc.set_threshold(*_GC_THRESHOLDS)
+    async with _tasks(stop, publisher.run(stop), ticks, matcher.keep_published(stop)):
+        async with Ops(settings.ops_port, pulses, health.ready, metrics.registry), faust_app_running(app):
+            await stop.wait()
+        await matcher.close()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,49 @@
+"""A Faust transport that hands over what was fetched of one partition as one event: a *chunk*.
+
+Faust's machinery costs some 60 µs for each event that goes through it, whatever the event is. Consumer groups, rebalancing, flow control and acknowledgement
+stay Faust's; only the size of what travels changes, from one record to a list of consecutive ones. A chunk's message carries
+the offset of its last record, so acknowledging it acknowledges all of them.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+
+class ChunkConsumer(driver.Consumer):
+    """Yields one message a partition and fetch; its value is the list of records."""
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """One round of fetching, as chunks."""
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        generation = self.app.consumer_generation_id
+        for tp, run in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                break  # a rebalance began; what was fetched is fetched again by its next owner
+            if run and (active is None or tp in active or tp in self._buffered_partitions):
+                yield tp, self._chunk(tp, run)
+
+    def _chunk(self, tp: TP, run: list[Any]) -> ConsumerMessage:
+        message = self._to_message(tp, run[-1])
+        message.key = None
+        message.value = run
+        message.headers = []
+        read = self._read_offset.get(tp)
+        if read is None or read < run[-1].offset - 1:
+            # Faust takes offsets between two messages for gaps and acknowledges them at once; ours are in the chunk.
+            self._read_offset[tp] = run[-1].offset - 1
+        return message
+
+
+class ChunkTransport(driver.Transport):
+    """Faust's aiokafka transport with chunks."""
+
+    Consumer: ClassVar[type[Any]] = ChunkConsumer

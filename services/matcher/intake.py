@@ -1,0 +1,114 @@
+"""From Kafka's records to the batch that one transaction decides: decode, judge the key, put in order.
+
+Nothing here touches the database or an area. Records of a lane come from several topics; they are taken in by event time,
+each topic in its own order, so that what was said first is decided first where both are at hand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from aiokafka.partitioner import murmur2
+
+from schemas import codec, personal
+from schemas.codec import Event
+from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.topics import PARTITIONS, dead_letter_topic
+from services.matcher.outbox import Message
+
+_SIGN: Final = 0x7FFFFFFF
+MENDED_FROM: Final = "mended-from"
+
+
+@dataclass(slots=True)
+class Item:
+    """One record taken in: either an event, or the reason why it is none."""
+
+    record: Any
+    event: Event | None
+    fault: InvalidEvent | None
+    misplaced: bool = False
+    order: int = 0
+
+
+@lru_cache(maxsize=4096)
+def partition_of(area: str) -> int:
+    """The partition that Kafka's default partitioner gives an area's key."""
+    return (murmur2(area.encode()) & _SIGN) % PARTITIONS
+
+
+def read(record: Any) -> Item:
+    """One record as an item."""
+    try:
+        event = codec.decode(record.topic, record.value, record.headers)
+    except InvalidEvent as fault:
+        return Item(record, None, fault)
+    area = event.data.area
+    misplaced = (
+        event.partitionkey != area or record.partition != partition_of(area) or record.key is None or record.key != area.encode()
+    )
+    return Item(record, event, None, misplaced)
+
+
+def in_order(runs: Sequence[Sequence[Any]]) -> list[Item]:
+    """The records of one lane, one run a topic, as items in the order in which they are decided."""
+    items: list[Item] = []
+    for run in runs:
+        latest = 0
+        for record in run:
+            item = read(record)
+            if item.event is not None and item.event.time > latest:
+                latest = item.event.time
+            item.order = latest
+            items.append(item)
+    if len(runs) > 1:
+        items.sort(key=lambda item: item.order)  # stable: a topic keeps its own order
+    return items
+
+
+def mended(item: Item) -> Message:
+    """The event once more, under the key and on the partition of its area, with the same id."""
+    assert item.event is not None
+    record, event = item.record, item.event
+    headers = codec.mended(event)
+    headers.append((MENDED_FROM, f"{record.topic}/{record.partition}/{record.offset}".encode()))
+    return Message(record.topic, partition_of(event.area), event.area.encode(), event.raw, headers)
+
+
+def dead_letter(item: Item) -> Message:
+    """The record as it came, with the reason why it was not taken; only personal numbers in it are masked."""
+    record = item.record
+    fault = item.fault or InvalidEvent(DECISION_FAILED)
+    value = record.value
+    headers = [(name, _masked_header(name, content)) for name, content in record.headers if not name.startswith("dlq-")]
+    headers.extend(
+        (
+            ("dlq-reason", fault.reason.encode()),
+            ("dlq-message", str(fault).encode()),
+            ("dlq-topic", record.topic.encode()),
+            ("dlq-partition", str(record.partition).encode()),
+            ("dlq-offset", str(record.offset).encode()),
+        )
+    )
+    key = record.key
+    if key is not None and personal.is_bare_number(key.decode(errors="replace")):
+        key = b"*" * len(key)
+    return Message(
+        dead_letter_topic(record.topic), record.partition, key, None if value is None else codec.masked_value(value), headers
+    )
+
+
+def _masked_header(name: str, content: bytes | None) -> bytes:
+    if content is None:
+        return b""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return content
+    if name == "ce_time" or (name.startswith("ce_") and not personal.is_bare_number(text) and name[3:] in _IDS):
+        return content
+    return personal.mask(text).encode()
+
+
+_IDS: Final = frozenset(("id", "source", "type", "subject", "partitionkey", "specversion"))

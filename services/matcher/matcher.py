@@ -1,0 +1,505 @@
+"""One batch at a time: lock the lanes, decide, store, commit; then, and only then, hand over to the publisher.
+
+Everything that a batch changes is one PostgreSQL transaction. If anything goes wrong before the commit is known, the areas
+that were touched are thrown away and loaded again. Faults are of four kinds:
+
+- the database is away, or a transaction lost a race: retry in place, the partitions wait;
+- the lane was taken over by another worker: forget it;
+- one event cannot be decided: it goes to the dead letters, the rest goes on;
+- the database refused a decision (a broken promise): :class:`BrokenInvariant` leaves this module and ends the worker.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from schemas import codec
+from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.instants import rfc3339
+from schemas.topics import MATCHES
+from services.matcher import intake, lanes, store
+from services.matcher.core.decide import Decision, decide, pass_time
+from services.matcher.core.policy import Policy
+from services.matcher.core.state import Area
+from services.matcher.intake import Item
+from services.matcher.lanes import Lane
+from services.matcher.metrics import Metrics
+from services.matcher.outbox import SOURCE, Message, Parcel, Publisher, unpublished
+from services.matcher.store import BrokenInvariant, Changes, Loader, RawData
+from services.runtime import Pulse, Stop
+
+DUPLICATE: Final = "duplicate"
+DEAD: Final = "dead_letter"
+MENDED: Final = "mended"
+_BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+_FENCED_PAUSE_SECONDS: Final = 1.0
+_PUBLISHED_FLUSH_SECONDS: Final = 0.02
+# The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
+AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+
+
+class Fenced(Exception):  # noqa: N818 - named for what happened
+    """Some lanes have another owner now."""
+
+    def __init__(self, taken: list[Lane]) -> None:
+        super().__init__([lane.number for lane in taken])
+        self.taken = taken
+
+
+class Undecidable(Exception):  # noqa: N818 - named for what happened
+    """Deciding one item raised."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__()
+        self.item = item
+
+
+@dataclass(slots=True)
+class Work:
+    """What one transaction takes in for one lane; `tick`: until when time has passed."""
+
+    lane: Lane
+    items: list[Item] = field(default_factory=list)
+    tick: int | None = None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """One lane's part of a transaction, not yet committed."""
+
+    lane: Lane
+    seq: int
+    cursors: dict[str, int]
+    ticked: int
+    messages: list[Message] = field(default_factory=list)
+    areas: dict[str, Area] = field(default_factory=dict)
+
+
+class Matcher:
+    """All lanes of one worker. Public methods may be called at any time; one of them works at a time."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        publisher: Publisher,
+        metrics: Metrics,
+        stop: Stop,
+        *,
+        owner: str,
+        event_time: bool,
+        policy: Policy | None = None,
+    ) -> None:
+        self._connect = connect
+        self._publisher = publisher
+        self._metrics = metrics
+        self._stop = stop
+        self._owner = owner
+        self._event_time = event_time
+        self._policy = policy or Policy()
+        self._lock = asyncio.Lock()
+        self._connection: asyncpg.Connection | None = None
+        self.lanes: dict[int, Lane] = {}
+        self.assigned: frozenset[int] = frozenset()
+        self._unflushed: set[int] = set()
+        self._flush = asyncio.Event()
+        self.fill_gap: Callable[[str, int, int, int], Awaitable[list[Any]]] | None = None
+        self.pulse = Pulse()
+        self.log = structlog.get_logger().bind()
+
+    # ---- assignment
+
+    async def assign(self, numbers: frozenset[int]) -> None:
+        """These lanes are ours from now on; they are loaded at once, so that their deadlines are kept."""
+        async with self._lock:
+            self.assigned = numbers
+            for number in list(self.lanes):
+                if number not in numbers:
+                    del self.lanes[number]
+            await self._patiently(lambda: self._take_missing(numbers))
+
+    async def revoke(self, numbers: frozenset[int]) -> None:
+        """These lanes are ours no longer; a batch that is under way ends first."""
+        async with self._lock:
+            self.assigned -= numbers
+            for number in numbers:
+                self.lanes.pop(number, None)
+
+    async def _take_missing(self, numbers: frozenset[int]) -> None:
+        connection = await self._ready_connection()
+        for number in sorted(numbers - self.lanes.keys()):
+            lane = await lanes.take(connection, number, self._owner, self._policy)
+            waiting = await unpublished(connection, number, lane.published)
+            self._publisher.put(Parcel(number, lane.epoch, lane.seq, waiting))
+            self.lanes[number] = lane
+            self.log.info("lane_taken", lane=number, epoch=lane.epoch, areas=len(lane.areas), unpublished=len(waiting))
+
+    # ---- taking in
+
+    async def take_in(self, runs: Sequence[Sequence[Any]]) -> None:
+        """Records of any lanes, each run from one partition in order of offsets: decided and stored when this returns."""
+        await self._publisher.room()
+        async with self._lock:
+            by_lane: dict[int, list[Sequence[Any]]] = {}
+            for run in runs:
+                by_lane.setdefault(run[0].partition, []).append(run)
+            items = {number: intake.in_order(_by_topic(lane_runs)) for number, lane_runs in by_lane.items()}
+            await self._patiently(lambda: self._take_in(items))
+            self.pulse.commit()
+
+    async def _take_in(self, items: dict[int, list[Item]]) -> None:
+        await self._take_missing(frozenset(items))
+        work: list[Work] = []
+        for number, found in items.items():
+            lane = self.lanes[number]
+            missed = await self._missed(lane, found)
+            fresh = [item for item in found if item.record.offset >= lane.cursors[item.record.topic]]
+            work.append(Work(lane, missed + fresh))
+        await self._decide(work)
+
+    async def _missed(self, lane: Lane, items: list[Item]) -> list[Item]:
+        """What lies between the cursor and the first record at hand: skipped by someone, so read now."""
+        first: dict[str, int] = {}
+        for item in items:
+            first.setdefault(item.record.topic, item.record.offset)
+        gaps = {topic: offset for topic, offset in first.items() if offset > lane.cursors[topic]}
+        if not gaps or self.fill_gap is None:
+            return []
+        runs = [await self.fill_gap(topic, lane.number, lane.cursors[topic], offset) for topic, offset in gaps.items()]
+        self.log.warning("gap_read", lane=lane.number, records=sum(map(len, runs)), topics=sorted(gaps))
+        return intake.in_order([run for run in runs if run])
+
+    async def _decide(self, work: list[Work]) -> None:
+        """Decide and store; an item that cannot be decided is found and set aside."""
+        try:
+            await self._transact(work)
+        except Undecidable as found:
+            found.item.fault = InvalidEvent(DECISION_FAILED)
+            found.item.event = None
+            await self._decide(work)
+        except (*AWAY, Fenced, BrokenInvariant, asyncpg.UniqueViolationError):
+            raise
+        except Exception as error:  # noqa: BLE001 - one of them cannot be stored: find out which
+            await self._halve(work, error)
+
+    async def _halve(self, work: list[Work], error: Exception) -> None:
+        count = sum(len(part.items) for part in work)
+        if count == 0:
+            raise error
+        if count == 1:
+            item = next(part.items[0] for part in work if part.items)
+            if item.fault is not None and item.fault.reason == DECISION_FAILED:
+                raise BrokenInvariant("a dead letter cannot be stored") from error
+            self.log.error("undecidable", topic=item.record.topic, offset=item.record.offset, exc_info=error)
+            item.fault = InvalidEvent(DECISION_FAILED)
+            item.event = None
+            await self._decide(work)
+            return
+        for part in work:
+            middle = (len(part.items) + 1) // 2
+            for half in (part.items[:middle], part.items[middle:]):
+                if half:
+                    await self._decide([Work(part.lane, half)])
+
+    # ---- time
+
+    async def tick(self, runs_to: int | None = None) -> None:
+        """Let time pass in all lanes: to the wall clock's now, or (event time) to where the clock is to run."""
+        async with self._lock:
+            await self._patiently(lambda: self._tick(runs_to))
+            self.pulse.beat()
+
+    async def _tick(self, runs_to: int | None) -> None:
+        await self._take_missing(self.assigned)
+        now = _wall() if runs_to is None else runs_to
+        work = []
+        for lane in self.lanes.values():
+            due = lane.next_deadline()
+            if (due is not None and due <= now) or (runs_to is not None and lane.ticked < runs_to):
+                work.append(Work(lane, tick=now))
+        if work:
+            await self._decide(work)
+
+    # ---- one transaction
+
+    async def _transact(self, work: list[Work]) -> None:
+        began = time.perf_counter()
+        connection = await self._ready_connection()
+        drafts: list[_Draft] = []
+        lines: list[dict[str, Any]] = []
+        try:
+            async with connection.transaction():
+                taken = await lanes.lost(connection, [part.lane for part in work])
+                if taken:
+                    raise Fenced(taken)
+                for part in work:
+                    await lanes.reload(connection, part.lane, self._policy)
+                known = await self._known_events(connection, work)
+                await self._bring(connection, work)
+                changes, raw = Changes(), RawData()
+                for part in work:
+                    draft = _Draft(part.lane, part.lane.seq, dict(part.lane.cursors), part.lane.ticked)
+                    drafts.append(draft)
+                    self._decide_lane(part, draft, known, changes, raw, lines)
+                touched = [(draft.lane.number, area) for draft in drafts for area in draft.areas.values()]
+                await changes.write(connection, touched, raw)
+                for draft in drafts:
+                    await connection.execute(
+                        store.ADVANCE_LANE,
+                        draft.lane.number,
+                        draft.seq,
+                        draft.lane.published,
+                        draft.ticked,
+                        *draft.cursors.values(),
+                    )
+        except BaseException:
+            for part in work:
+                part.lane.forget(set(part.lane.areas))
+            raise
+        for draft in drafts:
+            self._committed(draft)
+        self._account(lines, began)
+
+    def _committed(self, draft: _Draft) -> None:
+        lane = draft.lane
+        for area in draft.areas.values():
+            area.forget_touched()
+        if draft.seq > lane.seq:
+            self._publisher.put(Parcel(lane.number, lane.epoch, draft.seq, draft.messages))
+        lane.seq, lane.cursors, lane.ticked = draft.seq, draft.cursors, draft.ticked
+
+    async def _known_events(self, connection: asyncpg.Connection, work: list[Work]) -> set[tuple[str, str]]:
+        events = [item.event for part in work for item in part.items if item.event is not None and not item.misplaced]
+        if not events:
+            return set()
+        rows = await connection.fetch(store.KNOWN_EVENTS, [event.source for event in events], [event.id for event in events])
+        return {(row["source"], row["event_id"]) for row in rows}
+
+    async def _bring(self, connection: asyncpg.Connection, work: list[Work]) -> None:
+        """Have in memory what the batch's events name."""
+        for part in work:
+            wishes: dict[str, set[str]] = {}
+            offers: dict[str, set[str]] = {}
+            for item in part.items:
+                if item.event is None or item.misplaced:
+                    continue
+                data = item.event.data
+                if (wish_id := getattr(data, "wish_id", None)) is not None:
+                    wishes.setdefault(data.area, set()).add(wish_id)
+                if (offer_id := getattr(data, "offer_id", None)) is not None:
+                    offers.setdefault(data.area, set()).add(offer_id)
+            for name in sorted(wishes.keys() | offers.keys()):
+                area = await lanes.area_of(connection, part.lane, name, self._policy)
+                await Loader.on(connection).bring(area, wishes.get(name, set()), offers.get(name, set()))
+
+    def _decide_lane(
+        self,
+        part: Work,
+        draft: _Draft,
+        known: set[tuple[str, str]],
+        changes: Changes,
+        raw: RawData,
+        lines: list[dict[str, Any]],
+    ) -> None:
+        lane = part.lane
+        wall = None if self._event_time else _wall()
+        if part.tick is not None:
+            draft.ticked = max(draft.ticked, part.tick)
+            for name in sorted(lane.areas):
+                self._pass_time(draft, lane.areas[name], max(part.tick, lane.areas[name].clock), changes)
+        for item in part.items:
+            record, event = item.record, item.event
+            draft.cursors[record.topic] = record.offset + 1
+            line = {"lane": lane.number, "topic": record.topic, "offset": record.offset}
+            lines.append(line)
+            if event is None:
+                self._send_aside(draft, intake.dead_letter(item), changes)
+                line["outcome"] = DEAD
+                line["reason"] = item.fault.reason if item.fault is not None else DECISION_FAILED
+                continue
+            line["type"], line["area"], line["source"], line["id"] = event.type, event.area, event.source, event.id
+            if item.misplaced:
+                self._send_aside(draft, intake.mended(item), changes)
+                line["outcome"] = MENDED
+                continue
+            area = lane.areas[event.area]
+            identity = (event.source, event.id)
+            if identity in known:
+                self._journal(draft, area, area.clock, DUPLICATE, item, [], changes)
+                line["outcome"] = DUPLICATE
+                continue
+            now = max(area.clock, event.time if wall is None else wall)
+            self._pass_time(draft, area, now, changes)
+            try:
+                line["outcome"], decisions = decide(area, event, now)
+            except Exception as error:
+                self.log.error("undecidable", topic=record.topic, offset=record.offset, exc_info=error)
+                raise Undecidable(item) from error
+            known.add(identity)
+            draft.areas[area.name] = area
+            if event.type == "lastmetre.wish.submitted.v1":
+                raw.wishes.setdefault((area.name, event.data.wish_id), event.raw)
+            elif event.type == "lastmetre.offer.posted.v1":
+                raw.offers[area.name, event.data.offer_id] = event.raw
+            self._journal(draft, area, now, line["outcome"], item, decisions, changes)
+            line["decisions"] = len(decisions)
+
+    def _pass_time(self, draft: _Draft, area: Area, now: int, changes: Changes) -> None:
+        due = area.next_deadline()
+        if due is None or due > now:
+            return
+        changed, decisions = pass_time(area, now)
+        draft.areas[area.name] = area
+        if changed:
+            self._journal(draft, area, now, "decided", None, decisions, changes)
+
+    def _journal(
+        self,
+        draft: _Draft,
+        area: Area,
+        now: int,
+        outcome: str,
+        item: Item | None,
+        decisions: list[Decision],
+        changes: Changes,
+    ) -> None:
+        draft.seq += 1
+        decision = self._written(draft, area.name, now, decisions) if decisions else b"[]"
+        head = (draft.lane.number, draft.seq, area.name, now)
+        if item is None:
+            changes.journal.append((*head, "time", outcome, None, None, None, None, None, decision))
+        else:
+            event, record = item.event, item.record
+            assert event is not None
+            changes.journal.append(
+                (
+                    *head, "event", outcome, record.topic, record.offset, event.source, event.id,
+                    codec.structured(event), decision,
+                )  # fmt: skip
+            )
+
+    def _written(self, draft: _Draft, area: str, now: int, decisions: list[Decision]) -> bytes:
+        """The decisions as the journal keeps them; each is also on its way to Kafka."""
+        at, key, lane = rfc3339(now), area.encode(), draft.lane.number
+        texts = []
+        for one in decisions:
+            data = codec.dumps(one.data)
+            texts.append(codec.structured_parts(one.type, SOURCE, one.id, at, one.subject, area, data))
+            headers = codec.headers_of(one.type, one.id, SOURCE, at, one.subject, area)
+            draft.messages.append(Message(MATCHES, lane, key, data, headers))
+        return b"[" + b",".join(texts) + b"]"
+
+    def _send_aside(self, draft: _Draft, message: Message, changes: Changes) -> None:
+        draft.seq += 1
+        draft.messages.append(message)
+        names = [name.encode() for name, _ in message.headers]
+        values = [value for _, value in message.headers]
+        changes.outbox.append(
+            (draft.lane.number, draft.seq, message.topic, message.partition, message.key, names, values, message.value)
+        )
+
+    def _account(self, lines: list[dict[str, Any]], began: float) -> None:
+        seconds = time.perf_counter() - began
+        counts: Counter[tuple[str, str]] = Counter()
+        milliseconds = round(seconds * 1000, 1)
+        info = self.log.info
+        for line in lines:
+            counts[line.get("type", ""), line["outcome"]] += 1
+            info("event", batch_ms=milliseconds, **line)
+        self._metrics.batch(counts, seconds, len(lines))
+
+    # ---- what lies around it
+
+    async def published(self, number: int, epoch: int, seq: int) -> None:
+        """The publisher says: all rows of the lane up to `seq` are on Kafka."""
+        lane = self.lanes.get(number)
+        if lane is not None and lane.epoch == epoch and seq > lane.published:
+            lane.published = seq
+            self._unflushed.add(number)
+            self._flush.set()
+
+    async def keep_published(self, stop: Stop) -> None:
+        """Write down what is published when no batch does it soon, and drop the outbox rows that have served."""
+        while not stop:
+            await self._flush.wait()
+            self._flush.clear()
+            await stop.pause(_PUBLISHED_FLUSH_SECONDS)
+            async with self._lock:
+                await self._patiently(self._write_published)
+
+    async def _write_published(self) -> None:
+        connection = await self._ready_connection()
+        for number in list(self._unflushed):
+            lane = self.lanes.get(number)
+            if lane is not None:
+                await connection.execute(store.MARK_PUBLISHED, number, lane.epoch, lane.published)
+                await connection.execute(store.DROP_PUBLISHED, number, lane.published)
+            self._unflushed.discard(number)
+
+    async def _ready_connection(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do it, however long the database is away; lanes are loaded anew after a fault."""
+        attempt = 0
+        while True:
+            try:
+                await step()
+                return
+            except Fenced as fenced:
+                # Where the group still says that the lane is ours, another worker is about to learn that it is not.
+                self.log.warning("lane_lost", lanes=[lane.number for lane in fenced.taken])
+                for lane in fenced.taken:
+                    self.lanes.pop(lane.number, None)
+                self._metrics.fenced.inc(len(fenced.taken))
+                await asyncio.sleep(_FENCED_PAUSE_SECONDS)
+                if self._stop:
+                    raise
+            except (*AWAY, asyncpg.UniqueViolationError) as error:
+                # After a lost connection nobody knows whether the commit happened: the cursors in the database do.
+                self.log.warning("database_retry", error=type(error).__name__, attempt=attempt)
+                self.lanes.clear()
+                self._drop_connection()
+                self._metrics.retries.inc()
+                self.pulse.beat()
+                await asyncio.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
+                attempt += 1
+                if self._stop:
+                    raise
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        async with self._lock:
+            if self._connection is not None and not self._connection.is_closed():
+                await self._connection.close()
+
+
+def _by_topic(runs: list[Sequence[Any]]) -> list[list[Any]]:
+    joined: dict[str, list[Any]] = {}
+    for run in runs:
+        joined.setdefault(run[0].topic, []).extend(run)
+    return list(joined.values())
+
+
+def _wall() -> int:
+    return time.time_ns() // 1000
