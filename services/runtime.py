@@ -212,10 +212,15 @@ class Stop:
 
     async def pause(self, seconds: float) -> bool:
         """Sleep, but not beyond the wish to end; tell whether that was made."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        return bool(self)
+        return await within(seconds, self._event)
+
+
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event, but no longer; tell whether it came."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 async def _watch_parent(parent: int, stop: Stop) -> None:

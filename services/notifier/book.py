@@ -109,6 +109,11 @@ def notice_key(about: str, party: Party, kind: Kind) -> UUID:
     return uuid5(NAMESPACE, f"notice\n{about}\n{party}\n{kind}")
 
 
+def _kept(fate: Fate) -> Fate:
+    """A sender may have put a notice away in error (its partition was gone, and came back): what is still true is sent again."""
+    return "retryable" if fate == "discarded" else fate
+
+
 class Book:
     """The rows that a batch is about, and what it changed in them. Dicts keep the order of first change."""
 
@@ -220,7 +225,7 @@ class Book:
             notice = result.notice
             match = None if notice.match_id is None else self.matches.get(notice.match_id)
             if match is None:
-                self._record(notice, result, result.fate)
+                self._record(notice, result, _kept(result.fate))
                 continue
             kept = match.notices.get((notice.party, notice.kind))
             if kept is None or kept.state not in UNDER_WAY:
@@ -230,10 +235,9 @@ class Book:
 
     def _settle_one(self, match: Match, notice: Notice, result: Delivered, ends: list[Told | Untold]) -> None:
         if notice.kind != "confirmed":
-            self._record(notice, result, result.fate)
+            self._record(notice, result, _kept(result.fate))
         elif match.state == "telling":
-            # One of its group may have fallen away, and then it would not be `telling`: discarded can't come here.
-            self._record(notice, result, "retryable" if result.fate == "discarded" else result.fate)
+            self._record(notice, result, _kept(result.fate))
             if result.fate == "sent":
                 ends.extend(self._confirm(match))
             elif result.fate == "dead":

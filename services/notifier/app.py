@@ -1,0 +1,92 @@
+"""The notifier's wires: what is made of what, what runs beside what, and in which order it ends."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+from schemas.topics import MATCHES
+from services.notifier.channels import Channel, channel_of
+from services.notifier.delivery import Delivery
+from services.notifier.faults import PASSING
+from services.notifier.inbox import Inbox
+from services.notifier.lanes import Lanes
+from services.notifier.metrics import Metrics
+from services.notifier.outbox import Publisher
+from services.notifier.settings import Settings
+from services.notifier.store import Store
+from services.runtime import Ops, Readiness, Stop
+
+_PING_SECONDS: Final = 2.0
+
+
+class Notifier:
+    """One process of the service."""
+
+    def __init__(self, settings: Settings, store: Store, channel: Channel) -> None:
+        self._settings = settings
+        self._store = store
+        self.metrics = Metrics()
+        self.lanes = Lanes(settings.clock)
+        self.publisher = Publisher(settings.kafka, store, self.lanes, self.metrics)
+        self.delivery = Delivery(settings, store, self.lanes, channel, self.publisher, self.metrics)
+        self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
+        self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
+        self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)
+
+    async def run(self, stop: Stop) -> None:
+        """Until stopped: then take nothing more in, bring what is in hand to its end within limits, and leave the rest to the next owner."""
+        pulses = {"inbox": self.inbox.pulse, "delivery": self.delivery.pulse, "publisher": self.publisher.pulse}
+        last = Stop()
+        loops: tuple[Callable[[Stop], Coroutine[Any, Any, None]], ...] = (
+            self.delivery.send,
+            self.delivery.record,
+            self.delivery.poll,
+            self.publisher.run,
+        )
+        async with Ops(self._settings.ops_port, pulses, self.ready, self.metrics.registry), asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop(last))
+            try:
+                await self.inbox.run(stop)
+            finally:
+                last.set()
+
+    async def ready(self) -> Readiness:
+        """Whether events are taken in and told, now."""
+        reasons = []
+        database = await self._database_answers()
+        if not database:
+            reasons.append("database")
+        lag = self.inbox.lag()
+        if lag is None:
+            reasons.append("no_partitions")
+        age = self.inbox.pulse.commit_age_seconds
+        if lag and age > self._settings.lag_seconds_max:
+            reasons.append("stalled")
+        return Readiness(database, age, {} if lag is None else {MATCHES: lag}, tuple(reasons))
+
+    async def _database_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                outbox, notices = await self._store.count_backlog()
+        except PASSING:
+            return False
+        self.metrics.outbox_backlog.set(outbox)
+        self.metrics.notices_under_way.set(notices)
+        return True
+
+
+async def main(settings: Settings, stop: Stop) -> None:
+    """Make everything, run, and close it again."""
+    log = structlog.get_logger()
+    channel = channel_of(settings)
+    async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(channel.close)
+        store = await Store.connect(settings.database.get_secret_value())
+        cleanup.push_async_callback(store.close)
+        log.info("started", channel=channel.name, clock=settings.clock, language=settings.language)
+        await Notifier(settings, store, channel).run(stop)
+    log.info("stopped")

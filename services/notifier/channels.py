@@ -1,0 +1,172 @@
+"""The ways to a person: the console, or a webhook that somebody else's messaging system answers.
+
+`delivery` comes in with one notice at a time and learns what became of the attempt. A webhook is signed over time and body, and
+every attempt of a notice carries the same Idempotency-Key, so that a receiver can act on it once.
+"""
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal, Protocol
+
+import aiohttp
+import orjson
+import structlog
+
+from services.notifier.book import Notice
+from services.notifier.settings import Settings
+
+TIMESTAMP_HEADER: Final = "X-LastMetre-Timestamp"
+SIGNATURE_HEADER: Final = "X-LastMetre-Signature"
+KEY_HEADER: Final = "Idempotency-Key"
+# Beside 5xx: the receiver says that the same request may succeed later.
+_LATER: Final = frozenset((408, 425, 429))
+# A receiver that asks for more than this is asked again after it.
+_RETRY_AFTER_MAX_SECONDS: Final = 3600.0
+
+Verdict = Literal["sent", "later", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one attempt; `fault` is a code, `after_seconds` the receiver's own wish."""
+
+    verdict: Verdict
+    fault: str | None = None
+    after_seconds: float = 0.0
+
+
+SENT: Final = Answer("sent")
+
+
+class Channel(Protocol):
+    """One way to a person. `send` answers and does not raise."""
+
+    name: str
+    concurrency: int
+
+    async def send(self, notice: Notice) -> Answer:
+        """Try once."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+def body_of(notice: Notice) -> bytes:
+    """A webhook's body: the same bytes on every attempt. `slot` and `match_id` are null where no visit is meant."""
+    slot = None if notice.slot is None else {"start": notice.slot[0], "end": notice.slot[1]}
+    return orjson.dumps(
+        {
+            "to": notice.party,
+            "ref": notice.ref,
+            "kind": notice.kind,
+            "language": notice.language,
+            "text": notice.text,
+            "match_id": notice.match_id,
+            "slot": slot,
+        }
+    )
+
+
+def signature(secret: bytes, timestamp: str, body: bytes) -> str:
+    """Hex HMAC-SHA256 over timestamp + "." + body; `timestamp` is in whole seconds since 1970."""
+    return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+def judge(status: int, retry_after: str | None, now: datetime) -> Answer:
+    """What an HTTP answer means: 2xx is sent, what may pass is tried again, all else never."""
+    if 200 <= status < 300:
+        return SENT
+    if status in _LATER or status >= 500:
+        return Answer("later", f"http_{status // 100}xx", _after(retry_after, now))
+    return Answer("never", "refused")
+
+
+def _after(header: str | None, now: datetime) -> float:
+    """Seconds from a Retry-After header, as a number or as a date; 0 where there is none that can be read."""
+    if not header:
+        return 0.0
+    try:
+        seconds = float(int(header))
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+        except ValueError:
+            return 0.0
+        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    return min(max(seconds, 0.0), _RETRY_AFTER_MAX_SECONDS)
+
+
+def backoff_seconds(key: bytes, attempt: int, first: float, most: float) -> float:
+    """The pause after the n-th failed attempt, n from 1: doubling, up to `most`, less a part of up to a half that the key decides."""
+    full = min(first * 2.0 ** min(attempt - 1, 32), most)
+    part = int.from_bytes(hashlib.blake2s(key + attempt.to_bytes(4, "big"), digest_size=4).digest(), "big") / 2**32
+    return full * (1.0 - part / 2)
+
+
+class Console:
+    """Notices as log lines. There is nothing personal in them: refs are left out too."""
+
+    name = "console"
+    concurrency = 1
+
+    def __init__(self) -> None:
+        self._log: Any = structlog.get_logger().bind()
+
+    async def send(self, notice: Notice) -> Answer:
+        """Write it down."""
+        self._log.info("notice", to=notice.party, kind=notice.kind, match_id=notice.match_id, key=str(notice.key), text=notice.text)
+        return SENT
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Webhook:
+    """Notices as signed POST requests."""
+
+    name = "webhook"
+
+    def __init__(self, url: str, secret: bytes, timeout_seconds: float, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self._url = url
+        self._secret = secret
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+            connector=aiohttp.TCPConnector(limit=concurrency),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def send(self, notice: Notice) -> Answer:
+        """POST it; the URL is never logged, as it may carry a token."""
+        body = body_of(notice)
+        timestamp = str(int(time.time()))
+        headers = {
+            "Content-Type": "application/json",
+            TIMESTAMP_HEADER: timestamp,
+            SIGNATURE_HEADER: signature(self._secret, timestamp, body),
+            KEY_HEADER: str(notice.key),
+        }
+        try:
+            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                return judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
+        except TimeoutError:
+            return Answer("later", "timeout")
+        except (aiohttp.ClientError, OSError):
+            return Answer("later", "unreachable")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+def channel_of(settings: Settings) -> Channel:
+    """The channel that the settings name; call inside the loop."""
+    if settings.webhook is None:
+        return Console()
+    assert settings.webhook_secret is not None  # the settings' own rule
+    secret = settings.webhook_secret.get_secret_value().encode()
+    return Webhook(settings.webhook, secret, settings.webhook_timeout_seconds, settings.webhook_concurrency)

@@ -1,0 +1,226 @@
+"""From committed notices to people: hands send, a recorder writes what became of each attempt, a poller fetches what is due again.
+
+`inbox` hands over new notices right after its commit, leased to this process already; so the usual way costs no look into the table. What fails
+is written down as retryable and comes back through the poller, as does what another process left behind. A result counts only
+while the partition is ours.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from services.notifier.book import Book, Delivered, Match, Notice
+from services.notifier.channels import Channel, backoff_seconds
+from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.lanes import Lanes
+from services.notifier.metrics import Metrics
+from services.notifier.outbox import Publisher, outgoing_of
+from services.notifier.settings import Settings
+from services.notifier.store import Outgoing, Store
+from services.runtime import Pulse, Stop, within
+
+_RECORD_MAX: Final = 2000
+_TURN_MAX: Final = 100
+_IDLE_SECONDS: Final = 1.0
+# Beyond the channel's own time limit: the wait for a free hand and for the record of the result.
+_LEASE_MARGIN_SECONDS: Final = 25.0
+
+
+class Delivery:
+    """The notices in hand, and the loops that move them."""
+
+    def __init__(self, settings: Settings, store: Store, lanes: Lanes, channel: Channel, publisher: Publisher, metrics: Metrics) -> None:
+        self.pulse = Pulse()
+        self.lease_seconds = settings.webhook_timeout_seconds + _LEASE_MARGIN_SECONDS
+        self._settings = settings
+        self._store = store
+        self._lanes = lanes
+        self._channel = channel
+        self._publisher = publisher
+        self._metrics = metrics
+        self._in_hand: dict[UUID, float] = {}
+        self._waiting: deque[Notice] = deque()
+        self._cancelled: set[UUID] = set()
+        self._results: list[Delivered] = []
+        self._work = asyncio.Event()
+        self._news = asyncio.Event()
+        self._due = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._log: Any = structlog.get_logger().bind()
+
+    # --- what `inbox` calls
+
+    def lease(self, notices: Iterable[Notice]) -> list[Notice]:
+        """Lease new notices to this process before they are written, while it has room; those that it leased."""
+        room = self._settings.in_hand_max - len(self._in_hand)
+        leased: list[Notice] = []
+        for notice in notices:
+            if len(leased) >= room:
+                break
+            if notice.state == "pending":
+                notice.state = "leased"
+                leased.append(notice)
+        return leased
+
+    def hand_over(self, notices: Iterable[Notice]) -> None:
+        """Deliver these; they are committed as leased."""
+        now = time.monotonic()
+        for notice in notices:
+            if notice.key not in self._in_hand:
+                self._in_hand[notice.key] = now
+                self._waiting.append(notice)
+        if self._waiting:
+            self._empty.clear()
+            self._work.set()
+
+    def cancel(self, matches: Iterable[Match]) -> None:
+        """What these matches' notices say is no longer true: do not send what nobody has begun to send."""
+        for match in matches:
+            if match.state in {"released", "discarded", "failed"}:
+                for (_, kind), notice in match.notices.items():
+                    if kind == "confirmed" and notice.key in self._in_hand:
+                        self._cancelled.add(notice.key)
+
+    def look(self) -> None:
+        """Something may be due now."""
+        self._due.set()
+
+    async def drained(self) -> None:
+        """Until nothing is in hand."""
+        await self._empty.wait()
+
+    # --- sending
+
+    async def send(self, stop: Stop) -> None:
+        """All hands: as many attempts at once as the channel takes."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._channel.concurrency):
+                group.create_task(self._hand(stop))
+
+    async def _hand(self, stop: Stop) -> None:
+        done = 0
+        while not stop:
+            if not self._waiting:
+                self._work.clear()
+                await within(_IDLE_SECONDS, self._work)
+                continue
+            notice = self._waiting.popleft()
+            self._results.append(await self._attempt(notice))
+            self._news.set()
+            done += 1
+            if done % _TURN_MAX == 0:  # a channel that never waits must not keep the loop
+                await asyncio.sleep(0)
+
+    async def _attempt(self, notice: Notice) -> Delivered:
+        name = self._channel.name
+        if notice.key in self._cancelled or notice.partition not in self._lanes:
+            return Delivered(notice, "discarded", "", name)
+        begun = time.perf_counter()
+        answer = await self._channel.send(notice)
+        self._metrics.delivery_seconds.labels(name).observe(time.perf_counter() - begun)
+        notice.attempts += 1
+        if answer.verdict == "sent":
+            return Delivered(notice, "sent", self._lanes.now(notice.area), name)
+        if answer.verdict == "never" or notice.attempts >= self._settings.webhook_attempts_max:
+            return Delivered(notice, "dead", "", name, answer.fault)
+        pause = backoff_seconds(notice.key.bytes, notice.attempts, self._settings.webhook_backoff_seconds, self._settings.webhook_backoff_max_seconds)
+        return Delivered(notice, "retryable", "", name, answer.fault, max(pause, answer.after_seconds))
+
+    # --- recording
+
+    async def record(self, stop: Stop) -> None:
+        """Write what became of attempts, and what follows from it."""
+        failures = 0
+        while not stop:
+            self.pulse.beat()
+            if not self._results:
+                self._news.clear()
+                if not self._in_hand:
+                    self._empty.set()
+                await within(_IDLE_SECONDS, self._news)
+                continue
+            results = self._results[:_RECORD_MAX]
+            try:
+                await self._record(results, again=failures > 0)
+            except PASSING as error:
+                failures += 1
+                self._metrics.faults.labels("record").inc()
+                self._log.warning("record_failed", fault=type(error).__name__, failures=failures)
+                await stop.pause(retry_seconds(failures))
+                continue
+            failures = 0
+            del self._results[: len(results)]
+            self.pulse.commit()
+            for result in results:
+                begun = self._in_hand.pop(result.notice.key, None)
+                self._cancelled.discard(result.notice.key)
+                self._metrics.notices.labels(result.channel, result.notice.kind, result.fate).inc()
+                if begun is not None and result.fate == "sent":
+                    self._metrics.confirm_seconds.observe(time.monotonic() - begun)
+            self._metrics.in_hand.set(len(self._in_hand))
+            if any(result.fate == "retryable" for result in results):
+                self._due.set()
+
+    async def _record(self, results: Sequence[Delivered], *, again: bool) -> None:
+        epochs = self._lanes.epochs_of(result.notice.partition for result in results)
+        if not epochs:
+            return
+        async with self._store.unit() as unit:
+            ours = await unit.fence(epochs)
+            counted = [result for result in results if result.notice.partition in ours]
+            match_ids = {result.notice.match_id for result in counted if result.notice.match_id is not None}
+            book = Book(await unit.read_matches(match_ids), self._settings.language)
+            ends = book.settle(counted)
+            records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
+            leased = self.lease(book.new_notices.values())
+            await unit.change_notices(book.changed_notices.values())
+            await unit.change_matches(book.changed.values())
+            await unit.write_notices(book.new_notices.values(), self.lease_seconds)
+            await unit.write_outbox(records)
+        if again:
+            # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
+            records = [one for partition in ours for one in await self._store.read_unpublished(partition)]
+        self._announce(records, leased, book)
+
+    def _announce(self, records: Sequence[Outgoing], leased: Sequence[Notice], book: Book) -> None:
+        self._publisher.hand_over(records)
+        self.hand_over(leased)
+        self.cancel(book.changed.values())
+        for match in book.changed.values():
+            if match.state in {"confirmed", "failed"}:
+                self._metrics.ends.labels(match.state).inc()
+                self._log.info("match", match_id=match.match_id, outcome=match.state)
+
+    # --- what is due again
+
+    async def poll(self, stop: Stop) -> None:
+        """Lease what is due: retries, and what other processes or a full hand left."""
+        failures = 0
+        pause = self._settings.poll_seconds
+        while not stop:
+            self.pulse.beat()
+            await within(pause, self._due)
+            self._due.clear()
+            epochs = self._lanes.owned
+            room = self._settings.in_hand_max - len(self._in_hand)
+            if not epochs or room <= 0:
+                pause = self._settings.poll_seconds
+                continue
+            try:
+                leased = await self._store.lease_due(epochs, room, self.lease_seconds)
+                self.hand_over(leased)
+                due = await self._store.next_due_seconds(epochs)
+                failures = 0
+            except PASSING as error:
+                failures += 1
+                self._metrics.faults.labels("poll").inc()
+                self._log.warning("poll_failed", fault=type(error).__name__, failures=failures)
+                pause = retry_seconds(failures)
+                continue
+            pause = self._settings.poll_seconds if due is None else min(max(due, 0.01), self._settings.poll_seconds)

@@ -1,0 +1,309 @@
+"""Events of `matches` come in here: read from the offsets in PostgreSQL, judged by `book`, written in one transaction a batch.
+
+Partitions are taken over one by one: the epoch is raised, what the last owner committed but did not publish is published first, and reading
+goes on at the offset that was committed with the effects. Faults of the infrastructure are waited out in place. An event on
+which the work itself fails is found by halving the batch, and goes to the dead letters alone.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError
+
+from schemas.codec import Event, decode
+from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB
+from services.notifier.book import Book, Notice
+from services.notifier.delivery import Delivery
+from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.lanes import Lanes
+from services.notifier.metrics import Metrics
+from services.notifier.outbox import Publisher, dead_letter_of
+from services.notifier.settings import Settings
+from services.notifier.store import Outgoing, Store, Unit
+from services.runtime import Pulse, Stop
+
+GROUP: Final = "lastmetre-notifier"
+SESSION_TIMEOUT_MS: Final = 6000
+_WAIT_MS: Final = 200
+# Letting partitions go: so long the notices on their way may take to come to their end.
+_FAREWELL_SECONDS: Final = 3.0
+# The pause between looks, while partitions are let go.
+_LEAVING_SECONDS: Final = 0.02
+# Somebody raised the epoch of a partition that we still think is ours. A zombie is told so by the broker within this time.
+_STALE_SECONDS: Final = 3.0
+
+
+@dataclass(slots=True)
+class Letter:
+    """One record, and either its event or why it has none; `outcome` is what came of it."""
+
+    record: ConsumerRecord[Any, Any]
+    event: Event | None
+    fault: InvalidEvent | None
+    outcome: str = ""
+
+
+def _letter(record: ConsumerRecord[Any, Any]) -> Letter:
+    try:
+        return Letter(record, decode(record.topic, record.value, record.headers), None)
+    except InvalidEvent as fault:
+        return Letter(record, None, fault)
+
+
+class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """The consumer's loop."""
+
+    def __init__(self, settings: Settings, store: Store, lanes: Lanes, delivery: Delivery, publisher: Publisher, metrics: Metrics) -> None:
+        self.pulse = Pulse()
+        self._settings = settings
+        self._store = store
+        self._lanes = lanes
+        self._delivery = delivery
+        self._publisher = publisher
+        self._metrics = metrics
+        self._consumer: AIOKafkaConsumer | None = None
+        self._to_take: dict[int, float] = {}
+        self._next_offsets: dict[int, int] = {}
+        self._busy = asyncio.Lock()
+        self._leaving = False
+        self._log: Any = structlog.get_logger().bind()
+
+    def lag(self) -> int | None:
+        """Events on our partitions that are not taken in yet; None while we have none or do not know."""
+        if self._consumer is None or not self._next_offsets:
+            return None
+        total = 0
+        for partition, next_offset in self._next_offsets.items():
+            try:
+                end = self._consumer.highwater(TopicPartition(MATCHES, partition))
+            except (IllegalStateError, AssertionError):
+                return None
+            total += max(0, (end or 0) - next_offset)
+        return total
+
+    # --- partitions come and go
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Bring what is in hand to its end, within limits, and let go."""
+        self._leaving = True
+        await self._farewell()
+        async with self._busy:
+            self._forget(tp.partition for tp in revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Note them: the loop takes them over, as the database may be away just now."""
+        self._leaving = False
+        now = time.monotonic()
+        self._to_take = {tp.partition: now for tp in assigned}
+
+    async def _farewell(self) -> None:
+        if not self._lanes.owned:
+            return
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self._delivery.drained()
+                await self._publisher.drained()
+        except TimeoutError:
+            self._log.info("partitions_left_with_work")
+
+    def _forget(self, partitions: Iterable[int]) -> None:
+        for partition in list(partitions):
+            self._to_take.pop(partition, None)
+            self._next_offsets.pop(partition, None)
+            self._lanes.drop([partition])
+
+    async def _take_over(self) -> None:
+        assert self._consumer is not None
+        now = time.monotonic()
+        for partition in sorted(p for p, since in self._to_take.items() if since <= now):
+            async with self._busy:
+                if partition not in self._to_take:
+                    continue  # revoked while we waited
+                taken = await self._store.take_over(partition)
+                try:
+                    self._consumer.seek(TopicPartition(MATCHES, partition), taken.next_offset)
+                except IllegalStateError:
+                    self._to_take.pop(partition, None)
+                    continue  # revoked meanwhile
+                self._to_take.pop(partition, None)
+                self._lanes.take(partition, taken.epoch, taken.clocks)
+                self._next_offsets[partition] = taken.next_offset
+                self._publisher.hand_over(taken.unpublished)
+                self._delivery.look()
+            self._log.info("partition_taken", partition=partition, epoch=taken.epoch, next_offset=taken.next_offset, unpublished=len(taken.unpublished))
+
+    # --- the loop
+
+    async def run(self, stop: Stop) -> None:
+        """Take events in until stopped."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka,
+            client_id="lastmetre-notifier",
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 4,
+            max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
+            fetch_max_bytes=16 * MIB,
+            max_poll_records=self._settings.batch_max,
+            retry_backoff_ms=50,
+        )
+        consumer.subscribe([MATCHES], listener=self)
+        failures = 0
+        try:
+            while not stop:
+                self.pulse.beat()
+                try:
+                    if self._consumer is None:
+                        await consumer.start()
+                        self._consumer = consumer
+                    await self._round(consumer)
+                    failures = 0
+                except PASSING as error:
+                    # What was committed is not certain now, so all partitions are taken over again.
+                    failures += 1
+                    self._metrics.faults.labels("inbox").inc()
+                    self._log.warning("inbox_failed", fault=type(error).__name__, failures=failures)
+                    now = time.monotonic()
+                    owned = list(self._lanes.owned)
+                    self._forget(owned)
+                    self._to_take |= dict.fromkeys(owned, now)
+                    await stop.pause(retry_seconds(failures))
+        finally:
+            self._consumer = None
+            if stop:
+                await self._farewell()
+            self._forget(list(self._lanes.owned))
+            await consumer.stop()
+
+    async def _round(self, consumer: AIOKafkaConsumer) -> None:
+        if self._leaving:
+            await asyncio.sleep(_LEAVING_SECONDS)
+            return
+        if self._to_take:
+            await self._take_over()
+        found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
+        if not found:
+            self.pulse.commit()
+            return
+        async with self._busy:
+            records = [one for tp in sorted(found) if tp.partition in self._lanes for one in found[tp]]
+            letters = [_letter(record) for record in records if record.offset >= self._next_offsets[record.partition]]
+            if letters:
+                await self._take_in(letters)
+                self.pulse.commit()
+
+    async def _take_in(self, letters: Sequence[Letter]) -> None:
+        try:
+            await self._write(letters)
+        except PASSING:
+            raise
+        except Exception as error:
+            if len(letters) > 1:
+                half = len(letters) // 2
+                await self._take_in(letters[:half])
+                await self._take_in(letters[half:])
+                return
+            letter = letters[0]
+            if letter.fault is not None:
+                raise  # even to set it aside fails: that is no fault of the event
+            self._log.error("decision_failed", partition=letter.record.partition, offset=letter.record.offset, exc_info=error)
+            await self._write([Letter(letter.record, None, InvalidEvent(DECISION_FAILED))])
+
+    async def _write(self, letters: Sequence[Letter]) -> None:
+        """One transaction: what the letters come to, and that they were read."""
+        epochs = self._lanes.epochs_of(letter.record.partition for letter in letters)
+        book = Book(language=self._settings.language)
+        async with self._store.unit() as unit:
+            ours = await unit.fence(epochs)
+            counted = [one for one in letters if one.record.offset >= ours.get(one.record.partition, one.record.offset + 1)]
+            if counted:
+                book, dead = await self._decide(unit, counted)
+                leased = self._delivery.lease(book.new_notices.values())
+                clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
+                offsets = {one.record.partition: one.record.offset + 1 for one in counted}
+                await unit.write_matches(book.changed.values())
+                await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
+                await unit.change_notices(book.changed_notices.values())
+                await unit.write_outbox(dead)
+                await unit.write_clocks(clocks)
+                await unit.advance(offsets)
+        self._step_back(epochs.keys() - ours.keys())
+        if counted:
+            self._lanes.set_forward(clocks)
+            self._next_offsets |= offsets
+            self._announce(counted, book, leased, dead)
+
+    async def _decide(self, unit: Unit, letters: Sequence[Letter]) -> tuple[Book, list[Outgoing]]:
+        ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
+        new = await unit.note_events(ids) if ids else set()
+        events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
+        book = Book(await self._read(unit, events), self._settings.language)
+        dead = []
+        for letter in letters:
+            event = letter.event
+            if letter.fault is not None:
+                letter.outcome = letter.fault.reason
+                dead.append(dead_letter_of(letter.record, letter.fault))
+            elif event is not None and (event.source, event.id) in new:
+                new.discard((event.source, event.id))
+                letter.outcome = book.take(event, letter.record.partition)
+            else:
+                letter.outcome = "repeated"
+        return book, dead
+
+    @staticmethod
+    async def _read(unit: Unit, events: Iterable[Event]) -> Iterable[Any]:
+        match_ids, group_ids, wish_ids = set(), set(), set()
+        for event in events:
+            data = event.data
+            if isinstance(data, MatchProposed | MatchAgreed | MatchReleased):
+                match_ids.add(data.match_id)
+                if isinstance(data, MatchProposed) and data.group_id is not None:
+                    group_ids.add(data.group_id)
+            elif isinstance(data, WishExpired):
+                wish_ids.add(data.wish_id)
+        return await unit.read_matches(match_ids, group_ids, wish_ids) if match_ids or wish_ids else ()
+
+    def _step_back(self, stale: Iterable[int]) -> None:
+        for partition in sorted(stale):
+            self._log.warning("partition_lost", partition=partition)
+            self._forget([partition])
+            self._to_take[partition] = time.monotonic() + _STALE_SECONDS
+
+    def _announce(self, letters: Sequence[Letter], book: Book, leased: Sequence[Notice], dead: Sequence[Outgoing]) -> None:
+        """After the commit: hand over, count, and write the canonical lines."""
+        self._delivery.hand_over(leased)
+        self._delivery.cancel(book.changed.values())
+        self._publisher.hand_over(dead)
+        if len(leased) < len(book.new_notices):
+            self._delivery.look()
+        counts: Counter[tuple[str, str]] = Counter()
+        for letter in letters:
+            event, record = letter.event, letter.record
+            if event is None:
+                counts["invalid", letter.outcome] += 1
+                self._log.warning("event", partition=record.partition, offset=record.offset, outcome=letter.outcome)
+            else:
+                counts[event.type, letter.outcome] += 1
+                self._log.info(
+                    "event",
+                    type=event.type,
+                    id=event.id,
+                    subject=event.subject,
+                    area=event.area,
+                    partition=record.partition,
+                    offset=record.offset,
+                    outcome=letter.outcome,
+                )
+        for (kind, outcome), count in counts.items():
+            self._metrics.events.labels(kind, outcome).inc(count)

@@ -1,0 +1,66 @@
+"""Which partitions this process owns, under which epoch, and what time it is there.
+
+`inbox` takes partitions over and lets them go; `delivery` and `outbox` ask before they write. Whether an epoch still counts is decided by
+PostgreSQL in each transaction; this is what we believe in between.
+"""
+
+import time
+from collections.abc import Iterable
+
+from schemas.instants import rfc3339
+from services.runtime import Clock
+
+
+class Lanes:
+    """Partitions of `matches` with their epochs, and the clocks of their areas in microseconds since 1970."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._by_event = clock == "event"
+        self._epochs: dict[int, int] = {}
+        self._clocks: dict[str, tuple[int, int]] = {}
+
+    @property
+    def owned(self) -> dict[int, int]:
+        """Epochs by partition, a copy."""
+        return dict(self._epochs)
+
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._epochs
+
+    def epochs_of(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The epochs of those of them that are ours."""
+        return {partition: self._epochs[partition] for partition in sorted(set(partitions)) if partition in self._epochs}
+
+    def take(self, partition: int, epoch: int, clocks: dict[str, int]) -> None:
+        """It is ours now."""
+        self._epochs[partition] = epoch
+        for area, micros in clocks.items():
+            self._clocks[area] = (partition, micros)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """They are no longer ours."""
+        gone = set(partitions)
+        for partition in gone:
+            self._epochs.pop(partition, None)
+        for area in [area for area, (partition, _) in self._clocks.items() if partition in gone]:
+            del self._clocks[area]
+
+    def later(self, seen: Iterable[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
+        """What the (area, partition, time) of events set forward: area -> (partition, micros). Empty where the wall's clock counts."""
+        if not self._by_event:
+            return {}
+        found: dict[str, tuple[int, int]] = {}
+        for area, partition, micros in seen:
+            known = found.get(area) or self._clocks.get(area)
+            if known is None or known[1] < micros:
+                found[area] = (partition, micros)
+        return found
+
+    def set_forward(self, clocks: dict[str, tuple[int, int]]) -> None:
+        """Once that is committed."""
+        self._clocks.update(clocks)
+
+    def now(self, area: str) -> str:
+        """The service's clock in an area, as RFC 3339."""
+        known = self._clocks.get(area)
+        return rfc3339(known[1] if known is not None else time.time_ns() // 1000)

@@ -1,0 +1,29 @@
+"""What the notifier counts. Labels are names of ours: no ids, no areas."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Metrics:
+    """All series, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.events = Counter("lastmetre_notifier_events", "events taken in", ("type", "outcome"), registry=self.registry)
+        self.notices = Counter("lastmetre_notifier_notices", "attempts to deliver a notice", ("channel", "kind", "fate"), registry=self.registry)
+        self.ends = Counter("lastmetre_notifier_matches", "matches confirmed or failed", ("end",), registry=self.registry)
+        self.delivery_seconds = Histogram(
+            "lastmetre_notifier_delivery_seconds", "one attempt to deliver a notice", ("channel",), buckets=_SECONDS, registry=self.registry
+        )
+        self.confirm_seconds = Histogram(
+            "lastmetre_notifier_confirm_seconds", "from taking an event in to the commit of what came of its notices", buckets=_SECONDS, registry=self.registry
+        )
+        self.outbox_backlog = Gauge("lastmetre_notifier_outbox_backlog", "records to publish, of all processes, when last looked", registry=self.registry)
+        self.notices_under_way = Gauge("lastmetre_notifier_notices_under_way", "notices to deliver, of all processes, when last looked", registry=self.registry)
+        self.in_hand = Gauge("lastmetre_notifier_notices_in_hand", "notices leased by this process", registry=self.registry)
+        self.lag = Gauge("lastmetre_notifier_lag_events", "events not taken in yet", ("topic",), registry=self.registry)
+        self.commit_age_seconds = Gauge("lastmetre_notifier_commit_age_seconds", "since the last commit, or since nothing was to do", registry=self.registry)
+        self.faults = Counter("lastmetre_notifier_faults", "faults of the infrastructure, by loop", ("loop",), registry=self.registry)

@@ -1,0 +1,183 @@
+"""Records on their way to Kafka: published after the commit that wrote them, in order per partition, and again after a crash.
+
+`inbox` and `delivery` make records here and hand them over once they are committed. Ids are derived from the cause, so a repeat is the
+same event, and readers drop it. A record is deleted from the table once the broker has it; what a process leaves there is published
+by the partition's next owner before anything new.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from uuid import uuid5
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from schemas.codec import headers_of, masked_headers, masked_value
+from schemas.errors import InvalidEvent
+from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
+from services.notifier.book import NAMESPACE, PARTIES, Match, Told, Untold
+from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.lanes import Lanes
+from services.notifier.metrics import Metrics
+from services.notifier.store import Outgoing, Store
+from services.runtime import Pulse, Stop, within
+
+SOURCE: Final = "lastmetre/notifier"
+CONFIRMED: Final = "lastmetre.match.confirmed.v1"
+FAILED: Final = "lastmetre.confirmation.failed.v1"
+_BATCH_BYTES: Final = 512 * 1024
+_IDLE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 5.0
+
+
+def outgoing_of(end: Told | Untold, now: str) -> Outgoing:
+    """The event that says how a match ended here; `now` is RFC 3339 by the service's clock."""
+    match = end.match
+    data: dict[str, Any] = {"area": match.area, "match_id": match.match_id, "wish_id": match.wish_id, "offer_id": match.offer_id}
+    if isinstance(end, Told):
+        told = [match.notices[party, "confirmed"] for party in PARTIES]
+        data |= {
+            "rung": match.rung,
+            "slot": {"start": match.slot[0], "end": match.slot[1]},
+            "confirmed_at": now,
+            "notices": [{"to": one.party, "channel": one.channel, "at": one.sent_at} for one in told],
+        }
+        if match.group_id is not None:
+            data["group_id"] = match.group_id
+        return _event(CONFIRMED, match, data, now)
+    data["reason"] = end.reason
+    return _event(FAILED, match, data, now)
+
+
+def _event(kind: str, match: Match, data: dict[str, Any], now: str) -> Outgoing:
+    event_id = uuid5(NAMESPACE, f"{kind}\n{match.match_id}")
+    headers: list[tuple[str, bytes | None]] = [*headers_of(kind, str(event_id), SOURCE, now, match.match_id, match.area)]
+    return Outgoing(event_id, match.partition, CONFIRMATIONS, match.area.encode(), headers, orjson.dumps(data))
+
+
+def dead_letter_of(record: ConsumerRecord[Any, Any], fault: InvalidEvent) -> Outgoing:
+    """A record that was not taken, as it came but for personal numbers in it, with the reason."""
+    headers = masked_headers([one for one in record.headers if not one[0].startswith("dlq-")])
+    headers += [
+        ("dlq-reason", fault.reason.encode()),
+        ("dlq-message", str(fault).encode()),
+        ("dlq-topic", record.topic.encode()),
+        ("dlq-partition", b"%d" % record.partition),
+        ("dlq-offset", b"%d" % record.offset),
+    ]
+    cause = uuid5(NAMESPACE, f"dead letter\n{record.topic}\n{record.partition}\n{record.offset}")
+    value = None if record.value is None else masked_value(record.value)
+    key = None if record.key is None else masked_value(record.key)
+    return Outgoing(cause, record.partition, dead_letter_topic(record.topic), key, headers, value)
+
+
+class Publisher:
+    """Publishes what was handed over, then deletes its rows."""
+
+    def __init__(self, bootstrap: str, store: Store, lanes: Lanes, metrics: Metrics) -> None:
+        self.pulse = Pulse()
+        self._bootstrap = bootstrap
+        self._store = store
+        self._lanes = lanes
+        self._metrics = metrics
+        self._queue: list[Outgoing] = []
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._producer: AIOKafkaProducer | None = None
+        self._log: Any = structlog.get_logger().bind()
+
+    def hand_over(self, records: Iterable[Outgoing]) -> None:
+        """Publish these; they are committed."""
+        self._queue.extend(records)
+        if self._queue:
+            self._idle.clear()
+            self._news.set()
+
+    async def drained(self) -> None:
+        """Until all that was handed over is published."""
+        await self._idle.wait()
+
+    async def run(self, stop: Stop) -> None:
+        """Publish until stopped."""
+        try:
+            while not stop:
+                self.pulse.beat()
+                if not self._queue:
+                    self._news.clear()
+                    self._idle.set()
+                    await within(_IDLE_SECONDS, self._news)
+                    continue
+                records, self._queue = self._queue, []
+                await self._publish([one for one in records if one.partition in self._lanes], stop)
+        finally:
+            await self._close()
+
+    async def _publish(self, records: Sequence[Outgoing], stop: Stop) -> None:
+        failures = 0
+        while records and not stop:
+            try:
+                await self._send(records)
+                # A mark that gets lost means a repeat, so it does not wait for the disk.
+                await self._store.forget_published([one.id for one in records])
+                self.pulse.commit()
+                return
+            except PASSING as error:
+                failures += 1
+                self._metrics.faults.labels("publish").inc()
+                self._log.warning("publish_failed", fault=type(error).__name__, failures=failures)
+                self.pulse.beat()
+                await self._close()
+                await stop.pause(retry_seconds(failures))
+
+    async def _send(self, records: Sequence[Outgoing]) -> None:
+        producer = await self._ready()
+        by_partition: dict[tuple[str, int], list[Outgoing]] = {}
+        for one in records:
+            by_partition.setdefault((one.topic, one.partition), []).append(one)
+        sent: list[asyncio.Future[Any]] = []
+        for (topic, partition), run in by_partition.items():
+            batch = producer.create_batch()
+            for one in run:
+                if batch.append(key=one.key, value=one.value, timestamp=None, headers=one.headers) is None:  # full
+                    if batch.record_count():
+                        batch.close()
+                        sent.append(await producer.send_batch(batch, topic, partition=partition))
+                    batch = producer.create_batch()
+                    if batch.append(key=one.key, value=one.value, timestamp=None, headers=one.headers) is None:  # larger than any batch
+                        sent.append(await producer.send(topic, one.value, key=one.key, partition=partition, headers=one.headers))
+            if batch.record_count():
+                batch.close()
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
+        faults = [done for done in await asyncio.gather(*sent, return_exceptions=True) if isinstance(done, BaseException)]
+        if faults:
+            raise faults[0]
+
+    async def _ready(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                client_id="lastmetre-notifier",
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=0,
+                max_batch_size=_BATCH_BYTES,
+                max_request_size=DEAD_LETTER_MAX_BYTES + _BATCH_BYTES,
+                request_timeout_ms=10_000,
+                retry_backoff_ms=50,
+            )
+            self._producer = producer
+            await producer.start()
+        return self._producer
+
+    async def _close(self) -> None:
+        # A producer that failed has lost its place in the broker's sequence: the next attempt gets a new one.
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await producer.stop()
+            except PASSING as error:
+                self._log.warning("producer_close_failed", fault=type(error).__name__)

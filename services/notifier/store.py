@@ -1,0 +1,347 @@
+"""All SQL of schema `notifying`; each statement is a verb. `inbox`, `delivery` and `outbox` come in through a `Unit`, one transaction.
+
+A unit begins with `fence`: it locks the rows of its partitions, and tells which of them are still ours. What is written for another one
+would be a zombie's work, so callers leave those out.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final, Self
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from services.notifier.book import Match, Notice
+
+CONNECTIONS_MAX: Final = 4
+CONNECT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 30.0
+# A process that is frozen in the middle of a transaction must not hold its partitions' locks for longer.
+_IDLE_IN_TRANSACTION: Final = "5s"
+
+_TAKE_OVER = """
+INSERT INTO notifying.partitions AS known (partition, epoch, next_offset) VALUES ($1, 1, 0)
+ON CONFLICT (partition) DO UPDATE SET epoch = known.epoch + 1, changed_at = now()
+RETURNING epoch, next_offset
+"""
+_FREE_LEASES = """
+UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp() WHERE partition = $1 AND state = 'leased'
+"""
+_READ_CLOCKS = "SELECT area, clock_us FROM notifying.areas WHERE partition = $1"
+_READ_UNPUBLISHED = """
+SELECT id, partition, topic, key, headers, value FROM notifying.outbox
+WHERE partition = $1 AND published_at IS NULL ORDER BY place
+"""
+_FENCE = """
+SELECT partition, epoch, next_offset FROM notifying.partitions WHERE partition = ANY($1::int[]) ORDER BY partition FOR UPDATE
+"""
+_NOTE_EVENTS = """
+INSERT INTO notifying.inbox (source, event_id) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT DO NOTHING RETURNING source, event_id
+"""
+_MATCH_COLUMNS = """
+m.match_id, m.wish_id, m.offer_id, m.area, m.partition, m.resident_ref, m.volunteer_ref, m.category, m.rung, m.slot_start, m.slot_end,
+m.group_id, m.group_size, m.state, m.released_for
+"""
+_MATCH_WIDTH: Final = 15
+_MATCH_FIELDS: Final = "match_id wish_id offer_id area partition resident_ref volunteer_ref category rung slot group_id group_size state released_for".split()  # noqa: SIM905 - one line
+_plain_fields: Final = attrgetter(*_MATCH_FIELDS[:9])
+_NOTICE_COLUMNS = "n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault"
+_READ_MATCHES = f"""
+WITH named AS (
+    SELECT match_id, group_id FROM notifying.confirmations WHERE match_id = ANY($1::text[])
+), meant AS (
+    SELECT match_id FROM named
+    UNION SELECT c.match_id FROM notifying.confirmations c JOIN named ON c.group_id = named.group_id
+    UNION SELECT match_id FROM notifying.confirmations WHERE group_id = ANY($2::text[])
+    UNION SELECT match_id FROM notifying.confirmations WHERE wish_id = ANY($3::text[])
+)
+SELECT {_MATCH_COLUMNS}, {_NOTICE_COLUMNS}
+FROM meant JOIN notifying.confirmations m USING (match_id) LEFT JOIN notifying.notices n USING (match_id)
+ORDER BY m.match_id
+"""  # noqa: S608 - columns are constants of this module
+_WRITE_MATCHES = """
+INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
+    slot_start, slot_end, group_id, group_size, state, released_for)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[])
+ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
+"""
+_CHANGE_MATCHES = """
+UPDATE notifying.confirmations m SET state = c.state, released_for = c.released_for, changed_at = now()
+FROM unnest($1::text[], $2::text[], $3::text[]) c(match_id, state, released_for) WHERE m.match_id = c.match_id
+"""
+_WRITE_NOTICES = """
+INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, due_at)
+SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state,
+    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $12) ELSE interval '0' END
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+    $11::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state)
+ON CONFLICT (key) DO NOTHING
+"""
+_CHANGE_NOTICES = """
+UPDATE notifying.notices n SET state = c.state, attempts = c.attempts, channel = c.channel, sent_at = c.sent_at, fault = c.fault,
+    due_at = clock_timestamp() + make_interval(secs => c.seconds)
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::float8[])
+    c(key, state, attempts, channel, sent_at, fault, seconds)
+WHERE n.key = c.key AND n.state IN ('pending', 'leased', 'retryable')
+"""
+_LEASE_DUE = f"""
+WITH due AS (
+    SELECT n.key FROM notifying.notices n
+    JOIN unnest($1::int[], $2::bigint[]) mine(partition, epoch) ON mine.partition = n.partition
+    JOIN notifying.partitions p ON p.partition = mine.partition AND p.epoch = mine.epoch
+    WHERE n.state IN ('pending', 'leased', 'retryable') AND n.due_at <= clock_timestamp()
+    ORDER BY n.due_at LIMIT $3 FOR UPDATE OF n SKIP LOCKED
+), taken AS (
+    UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4)
+    FROM due WHERE n.key = due.key RETURNING n.*
+)
+SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end
+FROM taken n LEFT JOIN notifying.confirmations m USING (match_id)
+"""  # noqa: S608 - columns are constants of this module
+_NEXT_DUE = """
+SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM notifying.notices
+WHERE partition = ANY($1::int[]) AND state IN ('pending', 'leased', 'retryable')
+"""
+_WRITE_OUTBOX = """
+INSERT INTO notifying.outbox (id, partition, topic, key, headers, value)
+SELECT id, partition, topic, key, headers, value
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[])
+    WITH ORDINALITY new(id, partition, topic, key, headers, value, n) ORDER BY n
+ON CONFLICT (id) DO NOTHING
+"""
+_FORGET_PUBLISHED = "DELETE FROM notifying.outbox WHERE id = ANY($1::uuid[])"
+_ADVANCE = """
+UPDATE notifying.partitions p SET next_offset = c.next_offset, changed_at = now()
+FROM unnest($1::int[], $2::bigint[]) c(partition, next_offset) WHERE p.partition = c.partition
+"""
+_WRITE_CLOCKS = """
+INSERT INTO notifying.areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
+"""
+_COUNT_BACKLOG = """
+SELECT (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) AS outbox,
+    (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable')) AS notices
+"""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One record to publish; `id` is derived from its cause."""
+
+    id: UUID
+    partition: int
+    topic: str
+    key: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a partition's new owner must know."""
+
+    epoch: int
+    next_offset: int
+    clocks: dict[str, int]
+    unpublished: list[Outgoing]
+
+
+def _packed(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
+    """Headers as JSON; their bytes may be anything, so each byte is a character."""
+    return orjson.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in headers])
+
+
+def _unpacked(packed: bytes) -> list[tuple[str, bytes | None]]:
+    return [(name, None if text is None else text.encode("latin-1")) for name, text in orjson.loads(packed)]
+
+
+def _outgoing(row: asyncpg.Record) -> Outgoing:
+    return Outgoing(row["id"], row["partition"], row["topic"], row["key"], _unpacked(row["headers"]), row["value"])
+
+
+def _notice(row: Any) -> Notice:
+    slot = None if row["match_id"] is None else (row["slot_start"], row["slot_end"])
+    return Notice(
+        row["key"],
+        row["match_id"],
+        row["wish_id"],
+        row["partition"],
+        row["area"],
+        row["party"],
+        row["kind"],
+        row["ref"],
+        row["language"],
+        row["text"],
+        slot,
+        row["notice_state"],
+        row["attempts"],
+        row["channel"],
+        row["sent_at"],
+        row["fault"],
+    )
+
+
+def _matches(rows: Iterable[asyncpg.Record]) -> list[Match]:
+    """One match a run of rows, with a notice from each row that has one."""
+    found: list[Match] = []
+    for row in rows:
+        if not found or found[-1].match_id != row["match_id"]:
+            values = row[:_MATCH_WIDTH]
+            found.append(Match(**dict(zip(_MATCH_FIELDS, (*values[:9], (values[9], values[10]), *values[11:]), strict=True))))
+        if row["key"] is not None:
+            notice = _notice(row)
+            found[-1].notices[notice.party, notice.kind] = notice
+    return found
+
+
+class Unit:
+    """One transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fence(self, epochs: Mapping[int, int]) -> dict[int, int]:
+        """Lock the partitions; the next offset of each that still has the epoch we know."""
+        rows = await self._connection.fetch(_FENCE, list(epochs))
+        return {row["partition"]: row["next_offset"] for row in rows if row["epoch"] == epochs[row["partition"]]}
+
+    async def note_events(self, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Note (source, id) of events; those that were not known."""
+        rows = await self._connection.fetch(_NOTE_EVENTS, [source for source, _ in ids], [event_id for _, event_id in ids])
+        return {(row["source"], row["event_id"]) for row in rows}
+
+    async def read_matches(self, match_ids: Iterable[str], group_ids: Iterable[str] = (), wish_ids: Iterable[str] = ()) -> list[Match]:
+        """These matches, all that share a group with them, those of these groups and wishes; with their notices."""
+        return _matches(await self._connection.fetch(_READ_MATCHES, list(match_ids), list(group_ids), list(wish_ids)))
+
+    async def write_matches(self, matches: Iterable[Match]) -> None:
+        """Insert matches, or change their state."""
+        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for) for m in matches]
+        if rows:
+            await self._connection.execute(_WRITE_MATCHES, *map(list, zip(*rows, strict=True)))
+
+    async def change_matches(self, matches: Iterable[Match]) -> None:
+        """Change the state of matches that are known."""
+        rows = [(m.match_id, m.state, m.released_for) for m in matches]
+        if rows:
+            await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
+
+    async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
+        """Insert notices; one whose key is known stays as it is."""
+        rows = [(n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state) for n in notices]
+        if rows:
+            await self._connection.execute(_WRITE_NOTICES, *map(list, zip(*rows, strict=True)), lease_seconds)
+
+    async def change_notices(self, notices: Iterable[Notice]) -> None:
+        """Write what became of notices; one that has its end keeps it."""
+        rows = [(n.key, n.state, n.attempts, n.channel, n.sent_at, n.fault, n.retry_seconds) for n in notices]
+        if rows:
+            await self._connection.execute(_CHANGE_NOTICES, *map(list, zip(*rows, strict=True)))
+
+    async def write_outbox(self, records: Iterable[Outgoing]) -> None:
+        """Insert records to publish, in this order."""
+        rows = [(r.id, r.partition, r.topic, r.key, _packed(r.headers), r.value) for r in records]
+        if rows:
+            await self._connection.execute(_WRITE_OUTBOX, *map(list, zip(*rows, strict=True)))
+
+    async def advance(self, offsets: Mapping[int, int]) -> None:
+        """Set the next offset of partitions."""
+        await self._connection.execute(_ADVANCE, list(offsets), list(offsets.values()))
+
+    async def write_clocks(self, clocks: Mapping[str, tuple[int, int]]) -> None:
+        """Set forward areas' clocks: area -> (partition, microseconds)."""
+        if clocks:
+            partitions, micros = zip(*clocks.values(), strict=True)
+            await self._connection.execute(_WRITE_CLOCKS, list(clocks), list(partitions), list(micros))
+
+
+async def _keep_session(_connection: Any) -> None:
+    """Nothing that we do outlives a transaction, so a connection needs no reset (a round trip) when it is given back."""
+
+
+class Store:
+    """The schema, through two small pools: one whose commits are on the disk, one for marks that may be lost and made again."""
+
+    def __init__(self, durable: asyncpg.Pool, relaxed: asyncpg.Pool) -> None:
+        self._durable = durable
+        self._relaxed = relaxed
+
+    @classmethod
+    async def connect(cls, dsn: str) -> Self:
+        """Prepare the pools; connections are made when they are needed."""
+        return cls(await _pool(dsn, "on"), await _pool(dsn, "off"))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for pool in (self._durable, self._relaxed):
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Unit]:
+        """One transaction, committed when the block ends well."""
+        async with self._durable.acquire() as connection, connection.transaction():
+            yield Unit(connection)
+
+    async def take_over(self, partition: int) -> Taken:
+        """Become a partition's owner: raise its epoch, and free what its last owner had leased."""
+        async with self._durable.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(_TAKE_OVER, partition)
+            assert row is not None
+            await connection.execute(_FREE_LEASES, partition)
+            clocks = await connection.fetch(_READ_CLOCKS, partition)
+            unpublished = await connection.fetch(_READ_UNPUBLISHED, partition)
+        return Taken(row["epoch"], row["next_offset"], {one["area"]: one["clock_us"] for one in clocks}, [_outgoing(one) for one in unpublished])
+
+    async def read_unpublished(self, partition: int) -> list[Outgoing]:
+        """What was committed for a partition and may not be on Kafka yet, in order."""
+        return [_outgoing(row) for row in await self._durable.fetch(_READ_UNPUBLISHED, partition)]
+
+    async def forget_published(self, ids: Sequence[UUID]) -> None:
+        """Delete records that are on Kafka."""
+        await self._relaxed.execute(_FORGET_PUBLISHED, ids)
+
+    async def lease_due(self, epochs: Mapping[int, int], limit: int, lease_seconds: float) -> list[Notice]:
+        """Lease notices that are due, of partitions that are still ours."""
+        rows = await self._relaxed.fetch(_LEASE_DUE, list(epochs), list(epochs.values()), limit, lease_seconds)
+        leased = [_notice(row) for row in rows]
+        for notice in leased:
+            notice.state = "leased"
+        return leased
+
+    async def next_due_seconds(self, partitions: Iterable[int]) -> float | None:
+        """Until the next notice is due, negative where one is already; None where none is under way."""
+        found: float | None = await self._relaxed.fetchval(_NEXT_DUE, list(partitions))
+        return found
+
+    async def count_backlog(self) -> tuple[int, int]:
+        """How many records are to be published, and how many notices are under way."""
+        row = await self._relaxed.fetchrow(_COUNT_BACKLOG)
+        assert row is not None
+        return row["outbox"], row["notices"]
+
+
+async def _pool(dsn: str, synchronous_commit: str) -> asyncpg.Pool:
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=CONNECTIONS_MAX,
+        timeout=CONNECT_SECONDS,
+        command_timeout=STATEMENT_SECONDS,
+        max_inactive_connection_lifetime=300,
+        reset=_keep_session,
+        server_settings={
+            "application_name": "lastmetre-notifier",
+            "synchronous_commit": synchronous_commit,
+            "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+        },
+    )
