@@ -104,10 +104,8 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes |
     if attributes:
         if content_type:
             attributes["datacontenttype"] = content_type
-        strict_json.parse(value, "data")
         return _event(topic, attributes, value)
-    attributes, raw = _read_structured(value)
-    return _event(topic, attributes, raw)
+    return _event(topic, *_read_structured(value))
 
 
 def decode_structured(value: bytes) -> Event:
@@ -229,6 +227,7 @@ def _event(topic: str, attributes: dict[str, str], raw: bytes) -> Event:
         if personal.is_bare_number(attributes[name]):
             raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, name)
     extensions = {} if attributes.keys() <= _KNOWN else _extensions(attributes)
+    strict_json.parse(raw, "data")
     data = _validated(route[1], raw)
     if isinstance(data, WishSubmitted) and micros(data.window.end) - time > _DEADLINE_MAX_US:
         raise InvalidEvent(errors.FAR_OFF_DATE, "data.window")
