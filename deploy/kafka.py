@@ -95,6 +95,8 @@ class Kafka:
         self._properties = self.folder / "server.properties"
         self._port: int | None = None
         self._process: Process | None = None
+        self.wanted = False
+        """Whether it ought to run: who watches it starts it again only then."""
 
     @property
     def bootstrap(self) -> str:
@@ -114,6 +116,7 @@ class Kafka:
         Raises:
             Trouble: the jars are not there and can't be had, or the broker does not come up.
         """
+        self.wanted = True
         if self.pid is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -131,17 +134,19 @@ class Kafka:
                 return
             except Trouble:
                 taken = "Address already in use" in self._last_words()
-                await self.stop()
+                await self._process.stop(STOP_SECONDS)
                 if attempt == START_TRIES or not taken:
                     raise
 
     async def stop(self) -> None:
         """Stop it cleanly; kill it where it does not stop in half a minute."""
+        self.wanted = False
         if self._process is not None:
             await self._process.stop(STOP_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL: what a power cut would leave."""
+        self.wanted = False
         if self._process is not None:
             self._process.kill()
 

@@ -87,6 +87,8 @@ class Postgres:
         self._user = user_to_become()
         self._port: int | None = None
         self._process: Process | None = None
+        self.wanted = False
+        """Whether it ought to run: who watches it starts it again only then."""
 
     def dsn(self, role: str = OWNER, database: str = DATABASE) -> str:
         """The connection string of a role, with its password."""
@@ -118,6 +120,7 @@ class Postgres:
         Raises:
             Trouble: it could not be prepared or does not come up.
         """
+        self.wanted = True
         if self.pid is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -134,17 +137,19 @@ class Postgres:
                 return
             except Trouble:
                 taken = "could not bind" in self._last_words()
-                await self.stop()
+                await self._process.stop(STOP_SECONDS)
                 if attempt == START_TRIES or not taken:
                     raise
 
     async def stop(self) -> None:
         """Stop it cleanly, ending open sessions; kill it where it does not stop in half a minute."""
+        self.wanted = False
         if self._process is not None:
             await self._process.stop(STOP_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL: what a power cut would leave. Its helpers notice and end."""
+        self.wanted = False
         if self._process is not None:
             self._process.kill()
 

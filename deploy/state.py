@@ -55,14 +55,15 @@ def free_port(taken: frozenset[int] = frozenset()) -> int:
     raise OSError(f"no free port on {LOOPBACK} between {PORTS.start} and {PORTS.stop}")
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner can read it."""
+def write_private(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace a file in one step; only its owner can read it. `durable`: it is on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp gives mode 0600
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     Path(name).replace(path)
 
 

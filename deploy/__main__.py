@@ -1,0 +1,60 @@
+"""`python3 -m deploy`: needs Python and nothing else. Makes `.venv` on the first run and goes on inside it.
+
+Written so that a Python too old for the rest can still read it and say so.
+"""
+
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+if sys.version_info < (3, 11):
+    sys.stderr.write(
+        "需要 Python 3.11、3.12 或 3.13,当前为 %s。请用其中之一运行,例如 python3.12 -m deploy up。\n"
+        "Python 3.11, 3.12 or 3.13 is needed, this is %s. Run with one of them, such as: python3.12 -m deploy up\n"
+        % (sys.version.split()[0], sys.version.split()[0])
+    )
+    sys.exit(2)
+
+
+# Also as `python3 /some/where/deploy`: modules are found from the root, and none of ours hides one of Python's.
+sys.path[:] = [ROOT] + [entry for entry in sys.path if os.path.abspath(entry or os.curdir) not in (ROOT, os.path.join(ROOT, "deploy"))]
+
+
+def main(arguments):  # type: (list[str]) -> int
+    """Check the machine, see that the environment is there, and run the command in it."""
+    from pathlib import Path
+
+    from deploy import preflight, venv
+
+    root = Path(ROOT)
+    folder = root / ".venv"
+    state = Path(os.environ.get("LASTMETRE_STATE") or root / ".lastmetre").expanduser().resolve()
+    if venv.is_inside(folder) or os.environ.get("LASTMETRE_VENV") == "off":
+        from deploy.cli import run
+
+        return int(run(arguments))
+    testing = "test" in arguments[:1]
+    runtime, development = root / "requirements.lock", root / "requirements-dev.lock"
+    accepted = (development,) if testing else (runtime, development)
+    ready = venv.is_ready(folder, accepted)
+    found = list(preflight.problems(root, state, installed=ready))
+    for chinese, english in found:
+        sys.stderr.write("%s\n%s\n" % (chinese, english))
+    if found:
+        return 2
+    if not ready:
+        # Once the tests' packages are in, keep them: a change of the lock must not throw them out by turns.
+        wanted = development if testing or (folder / "bin" / "pytest").exists() else runtime
+        try:
+            venv.make(folder, wanted, state / "logs" / venv.LOG, sys.stderr)
+        except venv.InstallFailed as fault:
+            sys.stderr.write("%s\n" % fault)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    return venv.enter(folder, root, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

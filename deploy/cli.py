@@ -1,0 +1,248 @@
+"""The commands of `python -m deploy`, inside the virtual environment.
+
+`up`, `down`, `status`, `logs` and `test` are here. Other modules bring their own: name the module in COMMAND_MODULES and give it a function
+`register(app: typer.Typer) -> None`. Import what is slow to import inside a command, so that the others start quickly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.lock import Lock
+from deploy.process import end_left_over, left_over
+from deploy.state import ROOT, State, default_folder
+from deploy.words import Trouble, both
+
+# Each has `register(app)`. This is the one place where a command from elsewhere is announced.
+COMMAND_MODULES = ("deploy.play", "deploy.tools")
+
+DOWN_SECONDS = 90.0
+POLL_SECONDS = 0.1
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="deploy",
+    help="最后一米:在本机启动、查看、停止全部服务 · Last Metre: start, look at and stop all of it on this machine",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and give its exit code: 0 done, 1 a step failed, 2 wrong use, 130 interrupted."""
+    for module in COMMAND_MODULES:
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module).register(app)
+    try:
+        app(arguments, prog_name="python3 -m deploy", standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Trouble as trouble:
+        Console(stderr=True).print(str(trouble), style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def run_until_signalled(main: Coroutine[Any, Any, None]) -> bool:
+    """Run a coroutine that Ctrl-C, SIGTERM or a closed terminal cancels, once, so that it can stop what it started. Tell whether one did."""
+
+    async def guarded() -> bool:
+        task = asyncio.ensure_future(main)
+        signalled = False
+
+        def ask() -> None:
+            nonlocal signalled
+            if not signalled:
+                signalled = True
+                task.cancel()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, ask)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not signalled:
+                raise
+        return signalled
+
+    return asyncio.run(guarded())
+
+
+@app.command()
+def up(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="演示一天后退出 · end after the sample day")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="先清空数据 · forget earlier data first")] = False,
+    matchers: Annotated[int, typer.Option(min=1, max=6, help="匹配进程数 · how many matcher processes")] = 1,
+) -> None:
+    """启动全部服务并演示一天 · Start everything and play the sample day."""
+    console = Console()
+    signalled = run_until_signalled(_up(console, once=once, fresh=fresh, matchers=matchers))
+    if signalled and once:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+async def _up(console: Console, *, once: bool, fresh: bool, matchers: int) -> None:
+    from deploy.progress import Display
+    from deploy.stack import Stack
+
+    began = time.monotonic()
+    display = Display(console)
+    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display)
+    try:
+        with display:
+            await stack.start()
+        console.print(both("已就绪", "ready"), f"({time.monotonic() - began:.1f} s)", markup=False, highlight=False)
+        async with contextlib.AsyncExitStack() as ending:
+            watching = asyncio.create_task(stack.watch())
+            ending.callback(watching.cancel)
+            day = asyncio.create_task(_play_day(stack, console))
+            ending.callback(day.cancel)
+            done, _ = await asyncio.wait({watching, day}, return_when=asyncio.FIRST_COMPLETED)
+            if watching in done:
+                await watching
+            await day
+            if not once:
+                console.print(both("按 Ctrl-C 停止", "Ctrl-C stops it"), markup=False, highlight=False)
+                await watching
+    finally:
+        console.print(both("正在停止", "stopping"), markup=False, highlight=False)
+        await stack.stop()
+
+
+async def _play_day(stack: Any, console: Console) -> None:
+    if importlib.util.find_spec("deploy.day") is not None:
+        await importlib.import_module("deploy.day").play_day(stack, console)
+
+
+@app.command()
+def down() -> None:
+    """停止正在运行的服务 · Stop what runs, from another terminal."""
+    state = State(default_folder())
+    lock = Lock(state.folder)
+    holder = lock.holder()
+    console = Console()
+    if holder is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGTERM)
+        deadline = time.monotonic() + DOWN_SECONDS
+        while lock.holder() is not None:
+            if time.monotonic() > deadline:
+                raise Trouble(
+                    f"进程 {holder} 在 {DOWN_SECONDS:.0f} 秒内未停止。",
+                    f"Process {holder} did not stop within {DOWN_SECONDS:.0f} s.",
+                    log=state.logs,
+                )
+            time.sleep(POLL_SECONDS)
+    left = [path for path in state.pids.iterdir() if left_over(path) is not None]
+    for path in left:
+        end_left_over(path, signal.SIGINT if path.name == "postgres" else signal.SIGTERM, DOWN_SECONDS)
+    said = both("已停止", "stopped") if holder is not None or left else both("未在运行", "not running")
+    console.print(said, markup=False, highlight=False)
+
+
+@app.command()
+def status() -> None:
+    """查看各进程 · Show what runs. Exit code 3 where nothing does."""
+    from deploy.stack import running
+
+    console = Console()
+    folder = default_folder()
+    if Lock(folder).holder() is None:
+        console.print(both("未在运行", "not running"), markup=False, highlight=False)
+        raise typer.Exit(3)
+    found = running(folder)
+    table = Table("名称 · name", "进程 · pid", "状态 · condition", "地址 · address", "重启 · restarts")
+    table.add_row("deploy", str(found.supervisor), "", "", "")
+    for name in ("kafka", "postgres"):
+        server = found.status[name]
+        condition = "external" if server["external"] else ("ready" if server["pid"] else "down")
+        table.add_row(name, str(server["pid"] or "-"), condition, server["address"], "")
+    for name, service in found.status["services"].items():
+        table.add_row(name, str(service["pid"] or "-"), service["condition"], f"127.0.0.1:{service['port']}", str(service["restarts"]))
+    console.print(table)
+
+
+@app.command()
+def logs(
+    name: Annotated[str | None, typer.Argument(help="服务名 · which one")] = None,
+    *,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="持续输出 · go on as they grow")] = False,
+    lines: Annotated[int, typer.Option("-n", min=0, help="行数 · how many lines first")] = 20,
+) -> None:
+    """查看日志 · Show the logs of all, or of one."""
+    folder = State(default_folder()).logs
+    found = sorted(folder.glob("*.log")) if name is None else [folder / f"{name}.log"]
+    if not found or not all(path.exists() for path in found):
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "-"
+        raise Trouble(f"没有这个日志。现有:{known}", f"There is no such log. There are: {known}", log=folder)
+    with contextlib.suppress(BrokenPipeError):
+        for label, line in _lines(found, lines, follow=follow):
+            sys.stdout.write(f"{label} | {line}\n" if len(found) > 1 else f"{line}\n")
+            sys.stdout.flush()
+
+
+def _lines(paths: list[Path], last: int, *, follow: bool) -> Iterator[tuple[str, str]]:
+    """The last lines of each file, then, with `follow`, new ones for ever."""
+    places = {}
+    for path in paths:
+        data = path.read_bytes()
+        places[path] = len(data)
+        shown = data.decode("utf-8", "replace").splitlines()
+        yield from ((path.stem, line) for line in (shown[-last:] if last else []))
+    while follow:
+        for path in paths:
+            size = path.stat().st_size if path.exists() else 0
+            if size < places[path]:  # rotated: begin again
+                places[path] = 0
+            if size > places[path]:
+                with path.open("rb") as file:
+                    file.seek(places[path])
+                    data = file.read()
+                whole = data[: data.rfind(b"\n") + 1]
+                places[path] += len(whole)
+                yield from ((path.stem, line) for line in whole.decode("utf-8", "replace").splitlines())
+        time.sleep(POLL_SECONDS)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def test(context: typer.Context) -> None:
+    """检查并测试(参数传给 pytest) · Check style and types and run the tests; arguments go to pytest."""
+    steps = (
+        ("ruff check", [sys.executable, "-m", "ruff", "check", "."]),
+        ("ruff format --check", [sys.executable, "-m", "ruff", "format", "--check", "."]),
+        ("mypy --strict", [sys.executable, "-m", "mypy"]),
+        ("pytest", [sys.executable, "-m", "pytest", *context.args]),
+    )
+    worst = 0
+    failed = []
+    for name, argv in steps:
+        sys.stdout.write(f"== {name}\n")
+        sys.stdout.flush()
+        # The rest runs all the same: one run tells everything, and pytest's closing line comes last.
+        code = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+        if code != 0:
+            failed.append(name)
+            worst = worst or (code if code > 0 else 128 - code)
+    if failed:
+        sys.stderr.write(f"{both('未通过', 'failed')}: {', '.join(failed)}\n")
+    raise typer.Exit(worst)

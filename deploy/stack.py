@@ -1,0 +1,344 @@
+"""The whole of Last Metre on one machine: Kafka, PostgreSQL, topics, migrations, services. `up`, `play` and the tests start it.
+
+```python
+async with Stack(folder) as stack:
+    stack.kafka.bootstrap, stack.postgres.owner_dsn(stack.database)
+    stack.service("matcher").kill()  # comes back by itself
+    await stack.ready()
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka.errors import KafkaError
+
+from deploy import migrate, topics
+from deploy.kafka import Kafka
+from deploy.lock import Lock
+from deploy.postgres import DATABASE, Postgres
+from deploy.process import end_left_over
+from deploy.servers import ExternalKafka, ExternalPostgres
+from deploy.state import ROOT, State, write_private
+from deploy.supervisor import Service
+from deploy.words import Trouble, both
+
+KEEP_SECONDS = 0.5
+LEFT_OVER_SECONDS = 10.0
+STATUS_FILE = "stack.json"
+SETTINGS_OF_DEPLOY = {"LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """News of the start: what is going on, and how far (`done` of `total`, where it can be counted). `finished` closes it."""
+
+    name: str
+    text: str
+    done: int = 0
+    total: int = 0
+    finished: bool = False
+
+
+Report = Callable[[Step], None]
+
+
+def _quiet(_step: Step) -> None:
+    """Tell nobody."""
+
+
+class Stack:
+    """All of it, in one state folder, for as long as the `async with` lasts."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        fresh: bool = False,
+        matchers: int = 1,
+        env: Mapping[str, str] | None = None,
+        services: Sequence[str] = ("matcher", "notifier"),
+        commands: Mapping[str, Sequence[str]] | None = None,
+        report: Report = _quiet,
+    ) -> None:
+        """What to start; nothing happens yet.
+
+        Args:
+            state_dir: where data, logs, ports and passwords stay.
+            fresh: forget the data of earlier runs first.
+            matchers: how many matcher processes, `matcher`, `matcher-2`, ...
+            env: settings for every service, on top of ours.
+            services: packages under `services/`.
+            commands: argv of a service in place of `python -m services.<name>`.
+            report: told of each step.
+        """
+        self.state = State(state_dir)
+        self.kafka: Kafka | ExternalKafka
+        self.postgres: Postgres | ExternalPostgres
+        self.database = DATABASE
+        self._fresh = fresh
+        self._matchers = matchers
+        self._env = dict(env or {})
+        self._kinds = tuple(services)
+        self._commands = dict(commands or {})
+        self._report = report
+        self._lock = Lock(self.state.folder)
+        self._services: dict[str, Service] = {}
+        self._keeper: asyncio.Task[None] | None = None
+        self.trouble: Trouble | None = None
+
+    # --- life
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything and return when all services are ready; where one step fails, stop what was started.
+
+        Raises:
+            Trouble: another process uses this state folder, or a step failed.
+        """
+        self._lock.take()
+        try:
+            await self._end_left_over()
+            if self._fresh:
+                self.state.clear_data()
+            self._choose_servers()
+            async with _first_trouble(), asyncio.TaskGroup() as group:
+                group.create_task(self._start_kafka())
+                group.create_task(self._start_postgres())
+            self._make_services()
+            async with _first_trouble(), asyncio.TaskGroup() as group:
+                for service in self._services.values():
+                    group.create_task(self._start_service(service))
+            self._keeper = asyncio.create_task(self._keep(), name="keep servers")
+            self._write_status()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop everything in order: services first, the servers after them. May be called twice."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+        try:
+            await asyncio.gather(*(service.stop() for service in self._services.values()))
+        finally:
+            servers = [server for server in (getattr(self, "kafka", None), getattr(self, "postgres", None)) if server is not None]
+            await asyncio.gather(*(server.stop() for server in servers))
+            (self.state.folder / STATUS_FILE).unlink(missing_ok=True)
+            self._lock.release()
+
+    # --- looking at it
+
+    def service(self, name: str) -> Service:
+        """One service by name: `matcher`, `matcher-2`, `notifier`.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        return self._services[name]
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """All services."""
+        return tuple(self._services.values())
+
+    async def ready(self) -> None:
+        """Wait until every service that runs is ready.
+
+        Raises:
+            Trouble: one was given up or is late.
+        """
+        await asyncio.gather(*(service.ready() for service in self._services.values() if service.condition != "stopped"))
+
+    async def watch(self) -> None:
+        """Wait for as long as all is well.
+
+        Raises:
+            Trouble: a service was given up, or a server could not be brought back.
+        """
+        while True:
+            for trouble in (self.trouble, *(service.trouble for service in self._services.values())):
+                if trouble is not None:
+                    raise trouble
+            self._write_status()
+            await asyncio.sleep(KEEP_SECONDS)
+
+    # --- steps
+
+    def _choose_servers(self) -> None:
+        named_kafka, named_postgres = os.environ.get("LASTMETRE_KAFKA"), os.environ.get("LASTMETRE_POSTGRES")
+        if named_kafka:
+            self.kafka = ExternalKafka(named_kafka)
+        else:
+            self.kafka = Kafka(self.state.folder / "kafka", state=self.state, progress=self._downloaded)
+        if named_postgres:
+            self.postgres = ExternalPostgres(named_postgres, self.state)
+            self.database = self.postgres.database
+        else:
+            self.postgres = Postgres(self.state.folder / "postgres", state=self.state)
+
+    def _downloaded(self, done: int, total: int) -> None:
+        self._report(Step("kafka", both("下载 Kafka", "downloading Kafka"), done, total))
+
+    async def _start_kafka(self) -> None:
+        self._report(Step("kafka", both("启动 Kafka", "starting Kafka")))
+        await self.kafka.start()
+        self._report(Step("kafka", both("建立主题", "creating topics")))
+        try:
+            await topics.ensure(self.kafka.bootstrap)
+        except (OSError, KafkaError) as fault:
+            raise Trouble(f"无法连接 Kafka:{fault}", f"Kafka does not answer at {self.kafka.bootstrap}: {fault}") from fault
+        self._report(Step("kafka", f"Kafka {self.kafka.bootstrap}", finished=True))
+
+    async def _start_postgres(self) -> None:
+        self._report(Step("postgres", both("启动 PostgreSQL", "starting PostgreSQL")))
+        await self.postgres.start()
+        self._report(Step("postgres", both("迁移数据库", "migrating the database")))
+        try:
+            await migrate.prepare(self.postgres, self.database)
+        except OSError as fault:
+            raise Trouble(f"无法连接 PostgreSQL:{fault}", f"PostgreSQL does not answer: {fault}") from fault
+        self._report(Step("postgres", f"PostgreSQL {_address(self.postgres.owner_dsn(self.database))}", finished=True))
+
+    async def _start_service(self, service: Service) -> None:
+        self._report(Step(service.name, both(f"启动 {service.name}", f"starting {service.name}")))
+        await service.start()
+        await service.ready()
+        self._report(Step(service.name, both(f"{service.name} 就绪", "ready"), finished=True))
+
+    def _make_services(self) -> None:
+        for kind in self._kinds:
+            count = self._matchers if kind == "matcher" else 1
+            for number in range(1, count + 1):
+                name = kind if number == 1 else f"{kind}-{number}"
+                self._services[name] = self._service(kind, name)
+
+    def _service(self, kind: str, name: str) -> Service:
+        role = next((tenant.role for tenant in migrate.TENANTS if tenant.service == kind), None)
+        port = self.state.port(name)
+        env = {key: value for key, value in os.environ.items() if key not in SETTINGS_OF_DEPLOY}
+        env |= {"LASTMETRE_KAFKA": self.kafka.bootstrap, "LASTMETRE_OPS_PORT": str(port)}
+        if role is not None:
+            env["LASTMETRE_DATABASE"] = self.postgres.dsn(role, self.database)
+        return Service(
+            name,
+            self._commands.get(kind, (sys.executable, "-m", f"services.{kind}")),
+            env=env | self._env,
+            cwd=ROOT,
+            log=self.state.logs / f"{name}.log",
+            ops_port=port,
+            pid_file=self.state.pids / name,
+        )
+
+    async def _end_left_over(self) -> None:
+        """End what a run left behind that was ended by force: services at once, servers so that they can close their files."""
+        files = [path for path in self.state.pids.iterdir() if path.is_file()]
+        servers = {"kafka": signal.SIGTERM, "postgres": signal.SIGINT}
+        for path in sorted(files, key=lambda path: path.name in servers):
+            await asyncio.to_thread(end_left_over, path, servers.get(path.name, signal.SIGKILL), LEFT_OVER_SECONDS)
+
+    async def _keep(self) -> None:
+        """Bring a server back that died without our doing."""
+        while True:
+            for server in (self.kafka, self.postgres):
+                if server.wanted and server.pid is None:
+                    try:
+                        await server.start()
+                    except Trouble as trouble:
+                        self.trouble = trouble
+                        return
+            await asyncio.sleep(KEEP_SECONDS)
+
+    def _write_status(self) -> None:
+        status: dict[str, Any] = {
+            "kafka": {"pid": self.kafka.pid, "address": self.kafka.bootstrap, "external": isinstance(self.kafka, ExternalKafka)},
+            "postgres": {
+                "pid": self.postgres.pid,
+                "address": _address(self.postgres.owner_dsn(self.database)),
+                "database": self.database,
+                "external": isinstance(self.postgres, ExternalPostgres),
+            },
+            "services": {s.name: {"pid": s.pid, "condition": s.condition, "restarts": s.restarts, "port": s.ops_port} for s in self.services},
+        }
+        write_private(self.state.folder / STATUS_FILE, json.dumps(status, indent=1) + "\n", durable=False)
+
+
+def _address(dsn: str) -> str:
+    """host:port of a connection string, without user and password."""
+    return dsn.partition("://")[2].rpartition("@")[2].partition("/")[0]
+
+
+@contextlib.asynccontextmanager
+async def _first_trouble() -> Any:
+    """Let one clear trouble out of a group of tasks instead of a group of exceptions."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        for fault in _leaves(group):
+            if isinstance(fault, Trouble):
+                raise fault from None
+        raise
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for fault in group.exceptions:
+        if isinstance(fault, BaseExceptionGroup):
+            yield from _leaves(fault)
+        else:
+            yield fault
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The stack that runs in a state folder, as another process sees it."""
+
+    supervisor: int
+    status: dict[str, Any]
+    state: State
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's address."""
+        return str(self.status["kafka"]["address"])
+
+    def dsn(self, role: str) -> str:
+        """Connection string of a role (`lastmetre` for the owner of our own PostgreSQL)."""
+        place = self.status["postgres"]
+        return f"postgresql://{role}:{self.state.password(role)}@{place['address']}/{place['database']}"
+
+
+def running(state_dir: Path) -> Running:
+    """Find the stack that runs in this state folder: for `publish`, `watch`, `explain` and `dlq`.
+
+    Raises:
+        Trouble: none runs, or it is still starting.
+    """
+    state = State(state_dir)
+    holder = Lock(state.folder).holder()
+    if holder is None:
+        raise Trouble("尚未启动。请先运行:python3 -m deploy up", "It is not running. Start it first: python3 -m deploy up")
+    try:
+        status = json.loads((state.folder / STATUS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Trouble("正在启动,请稍候再试。", "It is still starting; try again in a moment.") from None
+    return Running(holder, status, state)

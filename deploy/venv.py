@@ -1,0 +1,143 @@
+"""Make `.venv` from the hash-pinned lock and go on inside it. The standard library alone.
+
+A stamp in the virtual environment holds the digest of what was installed: the second start sees it and skips everything. An environment without a stamp was
+left half-made and is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+from typing import TextIO
+
+STAMP = "lastmetre-installed"
+LOG = "install.log"
+TICK_SECONDS = 0.5
+
+
+class InstallFailed(Exception):
+    """The environment could not be made; `str()` says so in Chinese and English, with the log's place."""
+
+
+def digest(lock: Path) -> str:
+    """What an environment made from this lock by this Python is stamped with."""
+    told = hashlib.sha256(lock.read_bytes())
+    told.update(repr((sys.version_info[:2], sys.platform)).encode())
+    return told.hexdigest()
+
+
+def interpreter(folder: Path) -> Path:
+    """The environment's Python."""
+    return folder / "bin" / "python"
+
+
+def is_ready(folder: Path, locks: tuple[Path, ...]) -> bool:
+    """Tell whether the environment was made, wholly, from any one of these locks."""
+    try:
+        stamp = (folder / STAMP).read_text(encoding="utf-8").strip()
+    except OSError:
+        return False
+    # A moved or removed base Python leaves a link that leads nowhere.
+    return interpreter(folder).exists() and stamp in {digest(lock) for lock in locks}
+
+
+def _say(stream: TextIO, text: str) -> None:
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def _run(argv: list[str], log: Path, stream: TextIO, what: str) -> int:
+    """Run one step with its output in the log and a running clock on a terminal; give its exit code."""
+    began = time.monotonic()
+    with log.open("ab") as out:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            while True:
+                try:
+                    code = child.wait(TICK_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    if stream.isatty():
+                        step = _last_step(log)
+                        stream.write(f"\r\x1b[K{what}  {time.monotonic() - began:.0f} s  {step}")
+                        stream.flush()
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+    if stream.isatty():
+        stream.write("\r\x1b[K")
+    return code
+
+
+def _last_step(log: Path) -> str:
+    """The package that pip is at, from its log."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4000))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    for line in reversed(lines):
+        if line.startswith("Collecting "):
+            return line.split()[1].split("==")[0][:40]
+        if line.startswith("Installing collected"):
+            return "安装 · installing"
+    return ""
+
+
+def make(folder: Path, lock: Path, log: Path, stream: TextIO) -> None:
+    """Make the environment anew from `lock`, with pip as this machine has it configured.
+
+    Raises:
+        InstallFailed: a step failed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    what = "安装依赖 · installing packages"
+    _say(stream, f"{what} (.venv, 约 / about 120 MB)")
+    began = time.monotonic()
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+    try:
+        venv.EnvBuilder(with_pip=True, symlinks=True).create(folder)
+    except (OSError, subprocess.CalledProcessError) as fault:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InstallFailed(
+            f"无法建立虚拟环境:{fault}。Debian/Ubuntu 请先安装 python3-venv。\n"
+            f"The virtual environment could not be made: {fault}. On Debian or Ubuntu install python3-venv first."
+        ) from fault
+    argv = [str(interpreter(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    argv += ["--require-hashes", "--only-binary=:all:", "-r", str(lock)]
+    code = _run(argv, log, stream, what)
+    if code != 0:
+        raise InstallFailed(
+            f"pip 安装失败(退出码 {code})。请检查网络、代理或 pip 的镜像设置后重试。\n"
+            f"pip failed (exit code {code}). Check the network, the proxy or pip's mirror settings and try again.\n"
+            f"日志 / log: {log}\n{_tail(log)}"
+        )
+    (folder / STAMP).write_text(digest(lock) + "\n", encoding="utf-8")
+    _say(stream, f"{what}: {time.monotonic() - began:.0f} s")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(f"  {line}" for line in lines[-6:])
+
+
+def enter(folder: Path, root: Path, arguments: list[str]) -> int:
+    """Become `python -m deploy ARGUMENTS` inside the environment, at the repository's root, and never come back."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
+    os.chdir(root)
+    python = str(interpreter(folder))
+    return os.execve(python, [python, "-m", "deploy", *arguments], environment)
+
+
+def is_inside(folder: Path) -> bool:
+    """Tell whether this very Python is the environment's."""
+    return Path(sys.prefix).resolve() == folder.resolve()
