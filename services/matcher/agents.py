@@ -26,7 +26,7 @@ _CHUNKS_MAX: Final = 24
 _RECORDS_MAX: Final = 500
 
 
-class SplitLane(Exception):  # noqa: N818 - named for what happened
+class SplitLane(Exception):
     """A lane's partitions went to different workers; deciding it here would be deciding on half of the truth."""
 
 
@@ -57,18 +57,18 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
     source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
     log = structlog.get_logger().bind()
 
-    @app.agent(source, name="decide")
+    @app.agent(source, name="decide")  # type: ignore[untyped-decorator]
     async def decide(stream: Any) -> None:
         async for chunks in stream.take_events(_CHUNKS_MAX, within=gather_seconds):
             try:
                 await matcher.take_in([chunk.message.value for chunk in chunks])
-            except Exception as error:  # noqa: BLE001 - told, crashed, and never acknowledged
-                log.error("crashed", exc_info=True)
+            except Exception as error:
+                log.exception("crashed")
                 on_crash(error)
                 await app.crash(error)
                 await asyncio.Event().wait()
 
-    @app.on_partitions_assigned.connect
+    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
     async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:
         lanes = frozenset(tp.partition for tp in assigned if tp.topic in LANE_TOPICS)
         whole = all(TP(topic, lane) in assigned for topic in LANE_TOPICS for lane in lanes)
@@ -77,7 +77,7 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
             return
         await matcher.assign(lanes)
 
-    @app.on_partitions_revoked.connect
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def on_revoked(_app: faust.App, revoked: set[TP], **_: Any) -> None:
         await matcher.revoke(frozenset(tp.partition for tp in revoked if tp.topic in LANE_TOPICS))
 

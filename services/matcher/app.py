@@ -107,9 +107,7 @@ class _Health:
         lag = self._lag()
         self._metrics.lanes.set(len(self._matcher.lanes))
         self._metrics.backlog.set(self._publisher.backlog)
-        self._metrics.open_wishes.set(
-            sum(len(area.waiting) for lane in self._matcher.lanes.values() for area in lane.areas.values())
-        )
+        self._metrics.open_wishes.set(sum(len(area.waiting) for lane in self._matcher.lanes.values() for area in lane.areas.values()))
         for topic, records in lag.items():
             self._metrics.lag.labels(topic).set(records)
         age = self._matcher.pulse.commit_age_seconds if any(lag.values()) else 0.0
@@ -168,7 +166,10 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         failures.append(error)
         stop.set()
 
-    publisher = Publisher(settings.kafka, lambda *row: matcher.published(*row))
+    async def on_published(lane: int, epoch: int, seq: int) -> None:
+        await matcher.published(lane, epoch, seq)
+
+    publisher = Publisher(settings.kafka, on_published)
     matcher = Matcher(
         lambda: _connect(settings),
         publisher,

@@ -13,10 +13,10 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 
-class ChunkConsumer(driver.Consumer):
+class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped for us
     """Yields one message a partition and fetch; its value is the list of records."""
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's signature
         """One round of fetching, as chunks."""
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
@@ -43,7 +43,7 @@ class ChunkConsumer(driver.Consumer):
         return message
 
 
-class ChunkTransport(driver.Transport):
+class ChunkTransport(driver.Transport):  # type: ignore[misc] # Faust is untyped for us
     """Faust's aiokafka transport with chunks."""
 
     Consumer: ClassVar[type[Any]] = ChunkConsumer

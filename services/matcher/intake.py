@@ -35,7 +35,8 @@ class Item:
 @lru_cache(maxsize=4096)
 def partition_of(area: str) -> int:
     """The partition that Kafka's default partitioner gives an area's key."""
-    return (murmur2(area.encode()) & _SIGN) % PARTITIONS
+    hashed: int = murmur2(area.encode()) & _SIGN
+    return hashed % PARTITIONS
 
 
 def read(record: Any) -> Item:
@@ -45,9 +46,7 @@ def read(record: Any) -> Item:
     except InvalidEvent as fault:
         return Item(record, None, fault)
     area = event.data.area
-    misplaced = (
-        event.partitionkey != area or record.partition != partition_of(area) or record.key is None or record.key != area.encode()
-    )
+    misplaced = event.partitionkey != area or record.partition != partition_of(area) or record.key is None or record.key != area.encode()
     return Item(record, event, None, misplaced)
 
 
@@ -94,9 +93,7 @@ def dead_letter(item: Item) -> Message:
     key = record.key
     if key is not None and personal.is_bare_number(key.decode(errors="replace")):
         key = b"*" * len(key)
-    return Message(
-        dead_letter_topic(record.topic), record.partition, key, None if value is None else codec.masked_value(value), headers
-    )
+    return Message(dead_letter_topic(record.topic), record.partition, key, None if value is None else codec.masked_value(value), headers)
 
 
 def _masked_header(name: str, content: bytes | None) -> bytes:

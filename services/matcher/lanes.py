@@ -49,6 +49,7 @@ async def take(connection: asyncpg.Connection, number: int, owner: str, policy: 
     async with connection.transaction():
         await connection.execute(CREATE_LANE, number)
         row = await connection.fetchrow(TAKE_LANE, number, owner)
+    assert row is not None
     lane = Lane(
         number=number,
         epoch=row["epoch"],

@@ -52,7 +52,7 @@ AWAY: Final = (
 )
 
 
-class Fenced(Exception):  # noqa: N818 - named for what happened
+class Fenced(Exception):
     """Some lanes have another owner now."""
 
     def __init__(self, taken: list[Lane]) -> None:
@@ -60,7 +60,7 @@ class Fenced(Exception):  # noqa: N818 - named for what happened
         self.taken = taken
 
 
-class Undecidable(Exception):  # noqa: N818 - named for what happened
+class Undecidable(Exception):
     """Deciding one item raised."""
 
     def __init__(self, item: Item) -> None:
@@ -346,7 +346,7 @@ class Matcher:
             try:
                 line["outcome"], decisions = decide(area, event, now)
             except Exception as error:
-                self.log.error("undecidable", topic=record.topic, offset=record.offset, exc_info=error)
+                self.log.exception("undecidable", topic=record.topic, offset=record.offset)
                 raise Undecidable(item) from error
             known.add(identity)
             draft.areas[area.name] = area
@@ -384,12 +384,8 @@ class Matcher:
         else:
             event, record = item.event, item.record
             assert event is not None
-            changes.journal.append(
-                (
-                    *head, "event", outcome, record.topic, record.offset, event.source, event.id,
-                    codec.structured(event), decision,
-                )  # fmt: skip
-            )
+            identity = (record.topic, record.offset, event.source, event.id)
+            changes.journal.append((*head, "event", outcome, *identity, codec.structured(event), decision))
 
     def _written(self, draft: _Draft, area: str, now: int, decisions: list[Decision]) -> bytes:
         """The decisions as the journal keeps them; each is also on its way to Kafka."""
@@ -407,9 +403,7 @@ class Matcher:
         draft.messages.append(message)
         names = [name.encode() for name, _ in message.headers]
         values = [value for _, value in message.headers]
-        changes.outbox.append(
-            (draft.lane.number, draft.seq, message.topic, message.partition, message.key, names, values, message.value)
-        )
+        changes.outbox.append((draft.lane.number, draft.seq, message.topic, message.partition, message.key, names, values, message.value))
 
     def _account(self, lines: list[dict[str, Any]], began: float) -> None:
         seconds = time.perf_counter() - began

@@ -10,18 +10,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._events = Counter(
-            "lastmetre_matcher_events", "Events taken in, by type and outcome", ["type", "outcome"], registry=self.registry
-        )
+        self._events = Counter("lastmetre_matcher_events", "Events taken in, by type and outcome", ["type", "outcome"], registry=self.registry)
         self._batch_seconds = Histogram(
             "lastmetre_matcher_batch_seconds",
             "From the start of a batch to its commit",
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
             registry=self.registry,
         )
-        self._batch_events = Histogram(
-            "lastmetre_matcher_batch_events", "Events in a batch", buckets=(1, 10, 100, 500, 1000, 5000), registry=self.registry
-        )
+        self._batch_events = Histogram("lastmetre_matcher_batch_events", "Events in a batch", buckets=(1, 10, 100, 500, 1000, 5000), registry=self.registry)
         self.retries = Counter("lastmetre_matcher_database_retries", "Batches tried again", registry=self.registry)
         self.fenced = Counter("lastmetre_matcher_lanes_lost", "Lanes found taken over by another", registry=self.registry)
         self.lanes = Gauge("lastmetre_matcher_lanes", "Lanes owned now", registry=self.registry)

@@ -50,17 +50,16 @@ class Parcel:
 
 def message_of(lane: int, area: str, decision: dict[str, Any]) -> Message:
     """A decision as it was journalled, as the message that goes to `matches`."""
-    headers = headers_of(
-        decision["type"], decision["id"], decision["source"], decision["time"], decision["subject"], decision["partitionkey"]
-    )
+    headers = headers_of(decision["type"], decision["id"], decision["source"], decision["time"], decision["subject"], decision["partitionkey"])
     return Message(MATCHES, lane, area.encode(), orjson.dumps(decision["data"]), headers)
 
 
 async def unpublished(connection: asyncpg.Connection, lane: int, published: int) -> list[Message]:
     """What was committed for a lane and may not be on Kafka yet, in order."""
-    found: list[tuple[int, list[Message]]] = []
-    for row in await connection.fetch(UNPUBLISHED_DECISIONS, lane, published):
-        found.append((row["seq"], [message_of(lane, row["area"], one) for one in orjson.loads(row["decision"])]))
+    found = [
+        (row["seq"], [message_of(lane, row["area"], one) for one in orjson.loads(row["decision"])])
+        for row in await connection.fetch(UNPUBLISHED_DECISIONS, lane, published)
+    ]
     for row in await connection.fetch(UNPUBLISHED_OUTBOX, lane, published):
         headers = [(n.decode(), v) for n, v in zip(row["header_names"], row["header_values"], strict=True)]
         found.append((row["seq"], [Message(row["topic"], row["partition"], row["key"], row["value"], headers)]))
@@ -153,11 +152,7 @@ class Publisher:
                     waiting.append(await producer.send_batch(batch, topic, partition=partition))
                     batch = producer.create_batch()
                     if self._append(batch, message) is None:  # larger than a batch: on its own
-                        waiting.append(
-                            await producer.send(
-                                topic, message.value, key=message.key, partition=partition, headers=message.headers
-                            )
-                        )
+                        waiting.append(await producer.send(topic, message.value, key=message.key, partition=partition, headers=message.headers))
             if batch.record_count():
                 batch.close()
                 waiting.append(await producer.send_batch(batch, topic, partition=partition))

@@ -100,7 +100,7 @@ _MATCHES: Final = (
 _PERSON_BITS: Final = 52  # what a float8 holds exactly
 
 
-class BrokenInvariant(Exception):  # noqa: N818 - named for what is broken
+class BrokenInvariant(Exception):
     """The database refused what the core decided: one of the promises would not hold. Nothing was stored."""
 
 
@@ -303,5 +303,3 @@ def _put_match(area: Area, wish: Wish, row: asyncpg.Record) -> None:
         stored=True,
     )
     area.attach(match)
-
-

@@ -30,7 +30,6 @@ from services.matcher.core.state import (
     CONFIRMED,
     EXPIRED,
     HELD,
-    HOLD_ENDS,
     LAPSED,
     OFFER,
     OFFER_LAPSES,
@@ -110,7 +109,7 @@ class Turn:
             group_id=group[0] if group else None,
             group_size=group[1] if group else None,
         )
-        data = {
+        data: dict[str, Any] = {
             "area": area.name,
             "match_id": match.id,
             "wish_id": wish.id,
@@ -212,6 +211,7 @@ class Turn:
         return start if start is not None and check_is_fresh(wish, offer, start) else None
 
     def propose_group(self, wish: Wish, start: int, members: list[tuple[Offer, int]], leader: Offer | None) -> None:
+        """These helpers together, in one slot; the leader claimed it."""
         group = (derived_id(f"{self.cause}|group|{len(self.out)}"), len(members))
         for offer, rung in members:
             self.propose(wish, offer, start, rung, "claimed" if offer is leader else "paired", group)
@@ -477,37 +477,44 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
     while area.deadlines and area.deadlines[0][0] <= now:
         at, kind, subject, number = heappop(area.deadlines)
         if kind == OFFER_LAPSES:
-            offer = area.offers.get(subject)
-            if offer is not None and offer.status == OPEN and offer.last_end <= at:
-                area.close_offer(offer, LAPSED, offer.status_at)
-                turn.changed = True
-            continue
-        wish = area.wishes.get(subject)
-        if wish is None:
-            continue
-        if kind == WISH_ENDS:
-            if wish.status == OPEN:
+            _lapse(turn, subject, at)
+        elif kind == WISH_ENDS:
+            wish = area.wishes.get(subject)
+            if wish is not None and wish.status == OPEN:
                 _expire(turn, wish)
-            continue
-        match = next((match for match in wish.matches.values() if match.number == number), None)
-        if match is None or not match.live:
-            continue
-        if kind == SLOT_OVER:
-            area.finish_slot(match)
-            freed.append(match)
-        elif kind == HOLD_ENDS and not match.is_firm and area.hold_ends_at(match) <= at:
-            group = [m for m in wish.matches.values() if m.live and m.group_id and m.group_id == match.group_id]
-            turn.release_with_group(match, "unanswered")
-            freed.extend(group or [match])
+        else:
+            freed.extend(_match_deadline(turn, kind, subject, number, at))
     if freed:
         turn.changed = True
         turn.pair_again(freed)
     return turn.changed or bool(turn.out), turn.out
 
 
+def _lapse(turn: Turn, offer_id: str, at: int) -> None:
+    """The last window of an offer is over."""
+    offer = turn.area.offers.get(offer_id)
+    if offer is not None and offer.status == OPEN and offer.last_end <= at:
+        turn.area.close_offer(offer, LAPSED, offer.status_at)
+        turn.changed = True
+
+
+def _match_deadline(turn: Turn, kind: int, wish_id: str, number: int, at: int) -> list[Match]:
+    """A slot is over, or nobody gave the word that a hold was for; the matches that let go of something."""
+    wish = turn.area.wishes.get(wish_id)
+    match = next((match for match in wish.matches.values() if match.number == number), None) if wish is not None else None
+    if match is None or not match.live:
+        return []
+    if kind == SLOT_OVER:
+        turn.area.finish_slot(match)
+        return [match]
+    if match.is_firm or turn.area.hold_ends_at(match) > at:
+        return []
+    group = [other for other in match.wish.matches.values() if other.live and other.group_id is not None and other.group_id == match.group_id]
+    turn.release_with_group(match, "unanswered")
+    return group or [match]
+
+
 def _expire(turn: Turn, wish: Wish) -> None:
     turn.area.end_wish(wish, EXPIRED)
     turn.changed = True
-    turn.tell(
-        "lastmetre.wish.expired.v1", wish.id, {"area": turn.area.name, "wish_id": wish.id, "filled": len(wish.matches)}
-    )
+    turn.tell("lastmetre.wish.expired.v1", wish.id, {"area": turn.area.name, "wish_id": wish.id, "filled": len(wish.matches)})

@@ -10,7 +10,7 @@ comes to the top. It never lies too late: whenever a rank improves, the offer is
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from heapq import heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -121,7 +121,7 @@ class OfferIndex:
                 best = (len(holders), skill)
         return best[1] if best else None
 
-    def in_order(self, wish: "Wish") -> Iterator[tuple[int, "Offer"]]:
+    def in_order(self, wish: "Wish") -> Generator[tuple[int, "Offer"], None, None]:
         """(rung, offer) of the open offers with capacity that have the wished skills within their reach, best first.
 
         Close it (or use it up) before the area changes: what was looked at is put back then.
@@ -149,9 +149,7 @@ class OfferIndex:
                         heapreplace(heap, (score_now, load_now, offer_id, number, offer))
                         continue
                     looked_at.append(heappop(heap))
-                    if (single or wish.skills <= offer.skills) and (
-                        rung == 0 or rung_between(wish.place, offer.home) == rung
-                    ):
+                    if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(wish.place, offer.home) == rung):
                         yield rung, offer
             finally:
                 for entry in looked_at:

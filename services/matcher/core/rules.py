@@ -55,28 +55,28 @@ def may_meet(wish: Wish, offer: Offer) -> bool:
 
 
 def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:
-    """The earliest start of a visit inside the wish's window and one of the offer's, not before now, and clear of
-    the volunteer's live slots; None when there is none."""
+    """The earliest start of a visit, or None.
+
+    Inside the wish's window and one of the offer's, not before now, and clear of the volunteer's live slots.
+    """
     length = wish.length
-    earliest = wish.start if wish.start > now else now
+    earliest = max(now, wish.start)
     latest = wish.end - length
     if earliest > latest:
         return None
     best: int | None = None
     for opens, closes in offer.windows:
-        start = opens if opens > earliest else earliest
+        start = max(earliest, opens)
         if best is not None and start >= best:
             break
         last = closes - length
-        if last > latest:
-            last = latest
+        last = min(last, latest)
         if start > last:
             continue
         for busy_start, busy_end in offer.volunteer.slots:
             if busy_start >= start + length:
                 break
-            if busy_end > start:
-                start = busy_end
+            start = max(start, busy_end)
         if start <= last and (best is None or start < best):
             best = start
     return best

@@ -76,9 +76,7 @@ class Wish:
         protected = band in _MINORS or data.category == "left_behind_children"
         self.together = protected or data.accompanied
         self.need = max(2, data.helpers_needed) if self.together else data.helpers_needed
-        self.vetting: int = (
-            VETTING_MAX if protected else max(data.vetting_min, 2 if data.beneficiary.lives_alone else 0)
-        )
+        self.vetting: int = VETTING_MAX if protected else max(data.vetting_min, 2 if data.beneficiary.lives_alone else 0)
         self.approval = data.approval == "worker"
         self.languages = frozenset(data.languages) if data.languages else None
         self.resident_ref = data.resident_ref
@@ -405,7 +403,7 @@ class Area:
         for match in self.touched_matches.values():
             wishes[match.wish.id] = match.wish
         for wish in wishes.values():
-            if wish.status != OPEN and wish.status != HELD and not any(m.live for m in wish.matches.values()):
+            if wish.status not in {OPEN, HELD} and not any(m.live for m in wish.matches.values()):
                 self.wishes.pop(wish.id, None)
         for offer in self.touched_offers.values():
             if offer.status != OPEN and offer.live == 0:
