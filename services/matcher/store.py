@@ -249,7 +249,8 @@ class Loader:
             _put_match(area, by_id[row["wish_id"]], row)
         for wish in by_id.values():
             if wish.status in (OPEN, HELD) or any(match.live for match in wish.matches.values()):
-                area.open_wish(wish)
+                area.watch_wish(wish)
+                area.settle_wish(wish)
         area.touched_wishes.clear()
 
 

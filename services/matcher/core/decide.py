@@ -270,7 +270,7 @@ def _wish_submitted(turn: Turn, event: Event) -> None:
     if wish.end <= turn.now:
         _expire(turn, wish)
         return
-    area.open_wish(wish)
+    area.watch_wish(wish)
     turn.seek(wish)
 
 

@@ -170,27 +170,24 @@ class WaitingIndex:
 
     def add(self, wish: "Wish") -> None:
         """File a wish; once is enough."""
+        if wish.waits:
+            return
+        wish.waits = True
         entry = self._entry(wish)
         skill = min(wish.skills)
         for _, circle in wish.circles:
-            lane = self._lists.setdefault(circle, {}).setdefault(skill, [])
-            at = bisect_left(lane, entry)
-            if at == len(lane) or lane[at][3] is not wish:
-                lane.insert(at, entry)
+            insort(self._lists.setdefault(circle, {}).setdefault(skill, []), entry)
 
     def remove(self, wish: "Wish") -> None:
         """Take a wish out, if it is in."""
+        if not wish.waits:
+            return
+        wish.waits = False
         entry = self._entry(wish)
         skill = min(wish.skills)
         for _, circle in wish.circles:
-            by_skill = self._lists.get(circle)
-            lane = by_skill.get(skill) if by_skill is not None else None
-            if not lane:
-                return
-            at = bisect_left(lane, entry)
-            if at == len(lane) or lane[at][3] is not wish:
-                return
-            del lane[at]
+            lane = self._lists[circle][skill]
+            del lane[bisect_left(lane, entry)]
 
     def near(self, offer: "Offer") -> Iterator["Wish"]:
         """The waiting wishes within the offer's reach that may need its skills, first those that come first.

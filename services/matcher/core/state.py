@@ -58,7 +58,7 @@ class Wish:
     __slots__ = (
         "approval", "barred", "category", "circles", "end", "id", "languages", "length", "match_count",
         "matches", "need", "place", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
-        "urgency", "urgency_order", "vetting",
+        "urgency", "urgency_order", "vetting", "waits",
     )  # fmt: skip
 
     def __init__(self, data: WishSubmitted, submitted_at: int) -> None:
@@ -86,6 +86,7 @@ class Wish:
         self.matches: dict[str, Match] = {}
         self.barred: set[str] = set()
         self.match_count = 0
+        self.waits = False
         self.stored = False
 
     @property
@@ -211,10 +212,9 @@ class Area:
         self.wishes[wish.id] = wish
         self.touched_wishes[wish.id] = wish
 
-    def open_wish(self, wish: Wish) -> None:
-        """Watch the wish's deadline, and file it among the waiting ones while helpers are wanted."""
+    def watch_wish(self, wish: Wish) -> None:
+        """Keep the wish's deadline in sight; :meth:`settle_wish` files it among the waiting ones if it has to wait."""
         heappush(self.deadlines, (wish.end, WISH_ENDS, wish.id, 0))
-        self.settle_wish(wish)
 
     def settle_wish(self, wish: Wish) -> None:
         """Bring the wish's state and its place among the waiting in line with its matches."""
