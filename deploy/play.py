@@ -1,312 +1,42 @@
-"""`play`: a file of events goes in as an integration would send it; what became of it comes out as files. The black box.
-
-Event time drives every clock. The lines of one minute are published and settle before the next minute that has lines; an
-area's clock is the highest `time` it has seen. After the last line the clock runs on, deadline by deadline, until every wish is
-filled, withdrawn or expired. Nothing is validated here: that is for the services to do.
-"""
+"""The command `play FILE.jsonl --out DIR`; what it does is in `deploy.player`, which is slow to import."""
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated
 
-import asyncpg
-import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.structs import RecordMetadata
+import typer
 
-from deploy.play_results import Results
-from deploy.stack import Stack
-from deploy.state import State, default_folder
-from deploy.words import Trouble
-from schemas.codec import STRUCTURED_TYPE
-from schemas.instants import MINUTE_US, parse_rfc3339
-from schemas.registry import TOPIC_OF
-from schemas.topics import DEAD_LETTER_MAX_BYTES, LANE_TOPICS, MATCHES, PARTITIONS, WISHES
-
-_HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
-_POLL_SECONDS: Final = 0.004
-_STUCK_SECONDS: Final = 120.0
-_IN_FLIGHT_MAX: Final = 2000
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError)
-
-# Everything that says how far the services are, in one row. Where two readings are equal, nobody did anything between them.
-_PROGRESS: Final = """
-    SELECT
-        (SELECT coalesce(bool_and(seq = published), true) FROM matching.lanes)
-            AND NOT EXISTS (SELECT FROM notifying.outbox WHERE published_at IS NULL)
-            AND NOT EXISTS (SELECT FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable')) AS idle,
-        (SELECT coalesce(min(ticked), 0) FROM matching.lanes) AS ticked,
-        (SELECT coalesce(jsonb_object_agg(lane, jsonb_build_array(wishes_next, offers_next, responses_next, confirmations_next, seq)), '{}')::text
-            FROM matching.lanes) AS lanes,
-        (SELECT coalesce(jsonb_object_agg(partition, next_offset), '{}')::text FROM notifying.partitions) AS notifier
-"""
-_WAITING: Final = "SELECT EXISTS (SELECT FROM matching.wishes WHERE status IN ('open', 'held'))"
-# What can still change something in an area where somebody waits.
-_NEXT_DEADLINE: Final = """
-    WITH waiting AS MATERIALIZED (SELECT area, wish_id, ends_at, status FROM matching.wishes WHERE status IN ('open', 'held'))
-    SELECT min(at) FROM (
-        SELECT min(ends_at) AS at FROM waiting WHERE status = 'open'
-        UNION ALL
-        SELECT min(least(ends_at, CASE WHEN NOT answered THEN expires_at WHEN NOT approved THEN starts_at END)) FROM matching.matches
-            WHERE live AND area IN (SELECT DISTINCT area FROM waiting)
-    ) AS deadlines WHERE at > $1
-"""
-_RUN_ON: Final = "WITH set AS (UPDATE matching.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')"
+from deploy.words import both
 
 
-@dataclass(slots=True)
-class Line:
-    """One line of the file: what is sent where. `minute` is its event time's minute since 1970."""
+def _play(
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help=both("事件文件,每行一个 CloudEvent", "events, one structured CloudEvent a line")),
+    ],
+    out: Annotated[Path, typer.Option("--out", file_okay=False, help=both("结果写到此文件夹", "write the results to this folder"))],
+    matchers: Annotated[int, typer.Option(min=1, max=6, help=both("匹配进程数", "how many matcher processes"))] = 1,
+) -> None:
+    """在空库上按事件时间播放一个文件,写出结果 · Play a file by event time on empty stores, and write what became of it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    value: bytes
-    topic: str
-    key: bytes | None
-    minute: int
-    wish_id: str | None
+    from deploy.player import play
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One reading of `_PROGRESS`."""
-
-    idle: bool
-    ticked: int
-    lanes: str
-    notifier: str
-
-
-def read_lines(text: Iterable[bytes]) -> list[Line]:
-    """The file's lines in its order; blank ones are no lines. One without a readable time goes with the line before it."""
-    lines: list[Line] = []
-    minute: int | None = None
-    for raw in text:
-        value = raw.rstrip(b"\r\n")
-        if not value.strip():
-            continue
-        line = _line(value)
-        if line.minute < 0:
-            line.minute = minute if minute is not None else -1
-        minute = line.minute
-        lines.append(line)
-    first = next((line.minute for line in lines if line.minute >= 0), 0)
-    for line in lines:
-        line.minute = first if line.minute < 0 else line.minute
-    return lines
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(both("播放", "playing"), total=None)
+        summary, refused = asyncio.run(play(file, out, matchers=matchers, told=lambda done, total: progress.update(task, completed=done, total=total)))
+    for name, value in summary.items():
+        console.print(f"{name:22} {value}", highlight=False)
+    if refused:
+        console.print(both(f"{refused} 行大于 Kafka 所收的 8 MiB,未发布", f"{refused} lines exceed the 8 MiB that Kafka takes and were not published"))
+    console.print(both(f"结果在 {out}", f"results are in {out}"), highlight=False)
 
 
-def _line(value: bytes) -> Line:
-    try:
-        event = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        event = None
-    if not isinstance(event, dict):
-        return Line(value, WISHES, None, -1, None)
-    kind, key = event.get("type"), event.get("partitionkey")
-    topic = TOPIC_OF.get(kind, WISHES) if isinstance(kind, str) else WISHES
-    data = event.get("data")
-    wish_id = data.get("wish_id") if kind == "lastmetre.wish.submitted.v1" and isinstance(data, dict) else None
-    minute = -1
-    with suppress(ValueError, TypeError, KeyError):
-        minute = parse_rfc3339(event["time"]) // MINUTE_US
-    return Line(value, topic, key.encode(errors="replace") if isinstance(key, str) else None, minute, wish_id if isinstance(wish_id, str) else None)
-
-
-@dataclass(slots=True)
-class Player:
-    """Plays lines on a running stack whose services live by event time."""
-
-    stack: Stack
-    told: Callable[[int, int], None] = lambda _done, _total: None
-    published: int = 0
-    refused: list[int] = field(default_factory=list)
-    sent_at: dict[str, int] = field(default_factory=dict)
-    _producer: AIOKafkaProducer | None = None
-    _consumer: AIOKafkaConsumer | None = None
-    _database: asyncpg.Connection | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._let_go()
-
-    async def play(self, lines: list[Line]) -> None:
-        """Publish minute by minute, then let the clock run on until nobody waits any more."""
-        minutes: dict[int, list[Line]] = {}
-        for line in lines:
-            minutes.setdefault(line.minute, []).append(line)
-        for minute in sorted(minutes):
-            await self._publish(minutes[minute])
-            await self.settle()
-            self.told(self.published, len(lines))
-        await self._run_on()
-
-    async def _publish(self, lines: list[Line]) -> None:
-        """Send lines in their order, as fast as Kafka takes them; all of them are acknowledged when this returns."""
-        for start in range(0, len(lines), _IN_FLIGHT_MAX):
-            part = lines[start : start + _IN_FLIGHT_MAX]
-            producer = await self._patiently(self._open_producer)
-            sending = [await self._send(producer, line) for line in part]
-            for line, future in zip(part, sending, strict=True):
-                await self._acknowledged(line, future)
-
-    async def _send(self, producer: AIOKafkaProducer, line: Line) -> asyncio.Future[RecordMetadata] | None:
-        try:
-            future: asyncio.Future[RecordMetadata] = await producer.send(line.topic, line.value, key=line.key, headers=_HEADERS)
-        except MessageSizeTooLargeError:
-            self.refused.append(len(line.value))
-            return None
-        return future
-
-    async def _acknowledged(self, line: Line, future: asyncio.Future[RecordMetadata] | None) -> None:
-        if future is None:
-            return
-        metadata = await future
-        self.published += 1
-        if line.wish_id is not None:
-            self.sent_at.setdefault(line.wish_id, metadata.timestamp)
-
-    async def settle(self) -> None:
-        """Wait until everything published has been decided, mended, confirmed or refused.
-
-        Raises:
-            Trouble: the services made no progress for a long time.
-        """
-        last: Progress | None = None
-        moved = time.monotonic()
-        while True:
-            before = await self._patiently(self._progress)
-            if before != last:
-                last, moved = before, time.monotonic()
-            if before.idle and await self._patiently(self._all_read, before) and await self._patiently(self._progress) == before:
-                return
-            if time.monotonic() - moved > _STUCK_SECONDS:
-                raise Trouble(f"服务 {_STUCK_SECONDS:.0f} 秒没有进展", f"the services made no progress for {_STUCK_SECONDS:.0f} s", log=self.stack.state.logs)
-            await asyncio.sleep(_POLL_SECONDS)
-
-    async def _progress(self) -> Progress:
-        row = await (await self._connection()).fetchrow(_PROGRESS)
-        assert row is not None
-        return Progress(row["idle"], row["ticked"], row["lanes"], row["notifier"])
-
-    async def _all_read(self, progress: Progress) -> bool:
-        consumer = await self._open_consumer()
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(
-            [TopicPartition(topic, partition) for topic in (*LANE_TOPICS, MATCHES) for partition in range(PARTITIONS)]
-        )
-        lanes, notifier = orjson.loads(progress.lanes), orjson.loads(progress.notifier)
-        for tp, end in ends.items():
-            if tp.topic == MATCHES:
-                read = notifier.get(str(tp.partition), 0)
-            else:
-                read = lanes.get(str(tp.partition), [0] * len(LANE_TOPICS))[LANE_TOPICS.index(tp.topic)]
-            if read < end:
-                return False
-        return True
-
-    async def _run_on(self) -> None:
-        now = 0
-        while await self._patiently(self._somebody_waits):
-            now = await self._patiently(self._next_deadline, now)
-            if now is None:
-                return  # what still waits, waits for something that no deadline brings
-            await self._patiently(self._let_run_to, now)
-            moved = time.monotonic()
-            while (await self._patiently(self._progress)).ticked < now:
-                if time.monotonic() - moved > _STUCK_SECONDS:
-                    raise Trouble("时钟没有走动", "the clock does not run on", log=self.stack.state.logs)
-                await asyncio.sleep(_POLL_SECONDS)
-            await self.settle()
-
-    async def _somebody_waits(self) -> bool:
-        waits: bool = await (await self._connection()).fetchval(_WAITING)
-        return waits
-
-    async def _next_deadline(self, after: int) -> int | None:
-        deadline: int | None = await (await self._connection()).fetchval(_NEXT_DEADLINE, after)
-        return deadline
-
-    async def _let_run_to(self, instant: int) -> None:
-        await (await self._connection()).execute(_RUN_ON, instant)
-
-    # ---- connections, which may break when a server is restarted under way
-
-    async def _patiently(self, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        given_up_at = time.monotonic() + _STUCK_SECONDS
-        while True:
-            try:
-                return await step(*arguments)
-            except _AWAY:
-                if time.monotonic() > given_up_at:
-                    raise
-                await self._let_go()
-                await asyncio.sleep(0.1)
-
-    async def _open_producer(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self.stack.kafka.bootstrap, enable_idempotence=True, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES,
-                request_timeout_ms=60_000,
-            )  # fmt: skip
-            await producer.start()
-            self._producer = producer
-        return self._producer
-
-    async def _open_consumer(self) -> AIOKafkaConsumer:
-        if self._consumer is None:
-            consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka.bootstrap)
-            await consumer.start()
-            self._consumer = consumer
-        return self._consumer
-
-    async def _connection(self) -> asyncpg.Connection:
-        if self._database is None or self._database.is_closed():
-            self._database = await asyncpg.connect(self.stack.postgres.owner_dsn(self.stack.database), timeout=5)
-        return self._database
-
-    async def _let_go(self) -> None:
-        producer, consumer, database = self._producer, self._consumer, self._database
-        self._producer = self._consumer = self._database = None
-        for client in (producer, consumer):
-            if client is not None:
-                with suppress(KafkaError, OSError, TimeoutError):
-                    async with asyncio.timeout(5):
-                        await client.stop()
-        if database is not None:
-            database.terminate()
-
-    async def results(self, seconds: float) -> Results:
-        """All that came of it, read from Kafka and the journal."""
-        return await Results.read(self.stack.kafka.bootstrap, await self._connection(), published=self.published, sent_at=self.sent_at, seconds=seconds)
-
-
-def playing_stack(folder: Path, *, matchers: int = 1) -> Stack:
-    """A stack with empty stores, of its own folder, that lives by event time. Kafka's jars come from the common cache."""
-    env = {"LASTMETRE_CLOCK": "event", "LASTMETRE_CHANNEL": "console", "LASTMETRE_GATHER_MS": "3"}
-    return Stack(folder, fresh=True, matchers=matchers, env=env)
-
-
-async def play(file: Path, out: Path, *, told: Callable[[int, int], None] = lambda _done, _total: None) -> dict[str, Any]:
-    """Start everything on free ports with empty stores, play `file`, write what came of it to `out`, stop; the summary.
-
-    Raises:
-        Trouble: something did not start, or the services stood still.
-    """
-    with file.open("rb") as text:
-        lines = read_lines(text)
-    parent = State(default_folder()).folder / "play"
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
-        async with playing_stack(Path(folder)) as stack, Player(stack, told) as player:
-            began = time.monotonic()
-            await player.play(lines)
-            results = await player.results(time.monotonic() - began)
-            return results.write(out)
+def register(app: typer.Typer) -> None:
+    """Announce `play`."""
+    app.command("play")(_play)
