@@ -55,20 +55,26 @@ def judge(area: Area, wish_id: str, offer_id: str) -> Ruling:
     if len(live) >= wish.need and not mine:
         return Ruling({"not_open", "held_for_another"})
     ruling = _by_rules(area, wish, offer)
-    vague: set[str] = set()
-    if mine or (wish_id, offer_id) in area.barred:
+    vague = _vague(area, wish, offer)
+    if mine:
         vague |= VAGUE
-    if len(area.helpers(wish_id)) >= wish.need:
+    return Ruling(ruling.refusals | vague, ruling.must_grant and not vague)
+
+
+def _vague(area: Area, wish: Wish, offer: Offer) -> set[str]:
+    """The refusals that the page neither asks for nor rules out, besides those of the rules."""
+    vague: set[str] = set()
+    if (wish.wish_id, offer.offer_id) in area.barred:
+        vague |= VAGUE
+    if len(area.helpers(wish.wish_id)) >= wish.need:
         vague |= {"not_open", "held_for_another"}
-    if wish.together and live:
+    if wish.together and area.live_of_wish(wish.wish_id):
         vague |= VAGUE | {"needs_two"}
-    if area.clock >= wish.window.end:
+    if area.clock >= wish.window.end or wish.wish_id in area.orphans:
         vague.add("not_open")
     if offer.odd:
         vague |= {"not_available", "offer_full"}
-    if wish_id in area.orphans:
-        vague.add("not_open")
-    return Ruling(ruling.refusals | vague, ruling.must_grant and not vague)
+    return vague
 
 
 def _by_rules(area: Area, wish: Wish, offer: Offer) -> Ruling:

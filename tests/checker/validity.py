@@ -176,8 +176,7 @@ def judge(raw: bytes) -> Verdict:
     try:
         event = json.loads(raw.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        verdict.wrong.append("")
-        return verdict
+        event = None
     if not isinstance(event, dict):
         verdict.wrong.append("")
         return verdict
@@ -188,11 +187,15 @@ def judge(raw: bytes) -> Verdict:
         verdict.wrong.append("")
         return verdict
     verdict.topic = TOPICS[name]
-    data = event.get("data")
     _envelope(verdict, event)
-    if not isinstance(data, dict):
+    if isinstance(event.get("data"), dict):
+        _data(verdict, name, event, event["data"])
+    else:
         verdict.wrong.append("")
-        return verdict
+    return verdict
+
+
+def _data(verdict: Verdict, name: str, event: JsonObject, data: JsonObject) -> None:
     if _depth(data) > 32:
         verdict.doubts.append("nested deeply")
     _area(verdict, data)
@@ -202,10 +205,8 @@ def judge(raw: bytes) -> Verdict:
         _offer(verdict, data)
     else:
         _small(verdict, name, data)
-    subject = event.get("subject")
-    if subject not in [data.get(one) for one in ("wish_id", "offer_id", "match_id", "claim_id")]:
+    if event.get("subject") not in [data.get(one) for one in ("wish_id", "offer_id", "match_id", "claim_id")]:
         verdict.doubts.append("subject is none of the ids")
-    return verdict
 
 
 def _no_constant(name: str) -> Json:
