@@ -64,7 +64,7 @@ _DOOR: Final = re.compile(
     r"|门牌(?:号)?[^\d\n]{0,4}\d{1,4}"
     rf"|(?:路|街|巷|大道|胡同|弄|[东南西北中\d]段)\s*\d{{1,4}}\s*号{_OPEN_TO_ALL}"  # a street number
     r"|(?<![\d\-])\d{1,2}\s?-\s?\d{1,2}\s?-\s?(?!(?:19|20)\d\d(?!\d))\d{3,4}(?![\d\-])"  # building-unit-door
-    r"|(?<![a-z])(?:room|rm|apartment|apt|flat|door|suite)\b\.?\s*(?:no\.?|number)?\s*#?\s*[a-z]?\d{1,4}[a-z]?\b"
+    r"|(?<![a-z])(?:room|rm|apartment|apt|flat|door|suite)(?![a-z])\.?\s*(?:no\.?|number)?\s*#?\s*[a-z]?\d{1,4}[a-z]?\b"
     r"|(?<![a-z])unit\s*(?:no\.?|number)?\s*#?\s*\d{3,4}\b",
     re.IGNORECASE | re.ASCII,
 )

@@ -32,7 +32,7 @@ class Stored:
         return self.path.relative_to(EXAMPLES).with_suffix("").as_posix()
 
 
-def _header(content: Any) -> bytes | None:
+def _header(content: dict[str, str] | str | None) -> bytes | None:
     if isinstance(content, dict):
         return base64.b64decode(content["base64"])
     return None if content is None else content.encode()
@@ -40,11 +40,11 @@ def _header(content: Any) -> bytes | None:
 
 def _value(document: dict[str, Any]) -> bytes | None:
     if "value_text" in document:
-        return document["value_text"].encode()
+        return str(document["value_text"]).encode()
     if "value_base64" in document:
         return base64.b64decode(document["value_base64"])
     if "value_repeated" in document:
-        return (document["value_repeated"]["text"] * document["value_repeated"]["times"]).encode()
+        return str(document["value_repeated"]["text"]).encode() * int(document["value_repeated"]["times"])
     value = document["value"]
     return None if value is None else json.dumps(value, ensure_ascii=False).encode()
 

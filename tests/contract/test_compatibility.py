@@ -33,11 +33,7 @@ def narrowings(old: Any, new: Any, old_whole: Any, new_whole: Any, path: str = "
     found = []
     if "anyOf" in old or "anyOf" in new:
         old_choices, new_choices = old.get("anyOf", [old]), new.get("anyOf", [new])
-        return [
-            f"{path}: a choice is gone"
-            for choice in old_choices
-            if all(narrowings(choice, other, old_whole, new_whole, path) for other in new_choices)
-        ]
+        return [f"{path}: a choice is gone" for choice in old_choices if all(narrowings(choice, other, old_whole, new_whole, path) for other in new_choices)]
     if old.get("type") != new.get("type"):
         found.append(f"{path}: another type")
     if set(new.get("required", [])) - set(old.get("required", [])):

@@ -43,6 +43,7 @@ def test_writing_again_mends_the_folder(tmp_path: Path) -> None:
     (tmp_path / "lastmetre.gone.v1.json").write_text("{}", encoding="utf-8")
 
     assert 0 == export.main([], tmp_path)
+    assert 0 == export.main([], tmp_path)
 
     assert 0 == export.main(["--check"], tmp_path)
 

@@ -1,0 +1,279 @@
+"""Finding and masking of personal numbers, in the many ways people write them and in what only looks like them."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.personal import find_personal_data, holds_number, is_bare_number, is_forbidden_key, mask
+
+PHONES = [
+    "13800138000",
+    "138 0013 8000",
+    "138-0013-8000",
+    "138.0013.8000",
+    "138·0013·8000",
+    "138_0013_8000",
+    "138—0013—8000",
+    "138\u200b0013\u200b8000",
+    "138\u00a00013\u00a08000",
+    "(138)00138000",
+    "13 800 138 000",
+    "1 3 8 0 0 1 3 8 0 0 0",
+    "1-3-8-0-0-1-3-8-0-0-0",
+    "１３８００１３８０００",
+    "１３８－００１３－８０００",
+    "①③⑧⓪⓪①③⑧⓪⓪⓪",
+    "𝟏𝟑𝟖𝟎𝟎𝟏𝟑𝟖𝟎𝟎𝟎",
+    "١٣٨٠٠١٣٨٠٠٠",
+    "一三八零零一三八零零零",
+    "幺三八〇〇幺三八〇〇〇",
+    "壹叁捌零零壹叁捌零零零",
+    "一三八0013八千零8000 或 13900139000",
+    "+86 138 0013 8000",
+    "+8613800138000",
+    "0086 138 0013 8000",
+    "8613800138000",
+    "电话13800138000找我",
+    "tel:13800138000",
+    "微信同号19912345678，谢谢",
+    "15:30 后打 17712345678",
+    "15.30-16.30, 138 0013 8000",
+    "028-85331234",
+    "028 8533 1234",
+    "（028）85331234",
+    "02885331234",
+    "0816-2231234",
+    "+86 28 8533 1234",
+    "010-12345678".replace("1234", "6234", 1),
+    "400-820-8820",
+    "400-8208-820",
+    "4008208820",
+    "800-820-8820",
+    "电话：85331234",
+    "热线 8533-1234",
+    "座机是 8533 1234",
+    "call me at 8533 1234",
+]
+CARDS = [
+    "510104199003071234",
+    "51010419900307123X",
+    "51010419900307123x",
+    "５１０１０４１９９００３０７１２３Ｘ",
+    "510104 19900307 1234",
+    "510104-19900307-1234",
+    "5 1 0 1 0 4 1 9 9 0 0 3 0 7 1 2 3 4",
+    "五一零一零四一九九零零三零七一二三四",
+    "身份证号510104199003071234，请核对",
+    "510104900307123",
+    "510104199913991234",
+]
+DOORS = [
+    "501室",
+    "501 室",
+    "1203号房",
+    "1203房间打扫",
+    "五零一室",
+    "2单元5号",
+    "2单元501",
+    "2单元501室",
+    "3单元 501",
+    "一单元五〇一",
+    "十二单元三〇一室",
+    "2栋501",
+    "3幢-501",
+    "B座1203",
+    "3号楼 1203",
+    "3号楼2单元5户",
+    "5楼502",
+    "12楼1203",
+    "三楼三零二",
+    "2-3-501",
+    "2 - 3 - 501",
+    "门牌12",
+    "门牌号：8",
+    "人民路12号",
+    "天府三街199号",
+    "天府大道中段888号",
+    "解放巷 5 号",
+    "八一路一二号",
+    "room 501",
+    "Room No. 5",
+    "Apt 4B",
+    "apt. #12",
+    "flat 12a",
+    "door 12",
+    "suite 1203",
+    "Unit 1203",
+    "ROOM５０１",
+]
+ORDINARY = [
+    "",
+    "想请人陪奶奶聊聊天",
+    "一起下棋，一三五都行",
+    "下午3点",
+    "周六10:30-11:30",
+    "8:00-9:00,10:00-11:00",
+    "2026年11月23日",
+    "二〇二六年十一月二十三日",
+    "2026-11-23",
+    "2026-11-23 14:00-16:30",
+    "2026-11-23T08:00:00+08:00",
+    "2026.11.23-2026.11.30",
+    "11.23-11.25",
+    "11月23日14点到16点",
+    "15.30-16.30, 8.00",
+    "13.30-15.30 18.30",
+    "9-11 14-16 18-20",
+    "1、3、5、7月",
+    "每月1、3、5、7、9、11日",
+    "一二三四五六七八九十",
+    "5元",
+    "1280元",
+    "3000元以内",
+    "手机2000元",
+    "8000房租补贴",
+    "每月1500房贷",
+    "3个人",
+    "讲座2000元",
+    "讲座1000余人",
+    "100人讲座",
+    "3楼100人",
+    "3楼200平米",
+    "服务1000户",
+    "为300户家庭送温暖",
+    "65岁以上老人",
+    "365天",
+    "买2送1",
+    "1+1+1",
+    "2室1厅",
+    "两室一厅",
+    "3室2厅打扫",
+    "301医院",
+    "去301医院挂号",
+    "华西医院2号门",
+    "二楼3号窗口取号",
+    "1楼1号窗口",
+    "2号会议室",
+    "120急救室",
+    "3号楼活动室",
+    "三号楼活动室",
+    "3号楼2026年团拜",
+    "2栋3单元",
+    "3栋2单元楼下",
+    "unit 2",
+    "101中学",
+    "小学三年级",
+    "2026届",
+    "坐118路到8号线",
+    "2路公交",
+    "地铁1号线",
+    "天府三街8号线口",
+    "G4217次列车",
+    "拨打120",
+    "12345热线",
+    "24小时热线电话",
+    "WiFi 2.4G和5G",
+    "iphone 15",
+    "手机型号P40",
+    "血压130/80",
+    "血压 130-85",
+    "5公斤大米",
+    "20斤米和5升油",
+    "0.5小时",
+    "80后",
+    "九九重阳",
+    "三八妇女节",
+    "一对一辅导",
+    "room for 3 people",
+    "3 bedroom",
+    "订单 20261123",
+]
+
+
+@pytest.mark.parametrize("text", PHONES)
+def test_finds_a_phone(text: str) -> None:
+    assert "phone" == find_personal_data(text)
+
+
+@pytest.mark.parametrize("text", CARDS)
+def test_finds_an_identity_card(text: str) -> None:
+    assert "identity_card" == find_personal_data(text)
+
+
+@pytest.mark.parametrize("text", DOORS)
+def test_finds_a_door(text: str) -> None:
+    assert "door" == find_personal_data(text)
+
+
+@pytest.mark.parametrize("text", PHONES + CARDS + DOORS)
+def test_finds_it_among_other_words(text: str) -> None:
+    assert find_personal_data(f"麻烦您：{text}，谢谢！") is not None
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_leaves_ordinary_titles_alone(text: str) -> None:
+    assert find_personal_data(text) is None
+    assert mask(text) is text
+
+
+def test_masks_the_number_and_nothing_beside_it() -> None:
+    assert "请打 ************* 找王阿姨" == mask("请打 138 0013 8000 找王阿姨")
+    assert "住在3栋2*****室附近" != mask("住在3栋附近")
+    assert "身份证 ******************" == mask("身份证 51010419900307123X")
+    assert "电话：********" == mask("电话：85331234")
+
+
+PIECES = st.sampled_from([*PHONES, *CARDS, *DOORS, *ORDINARY, "1", "3", "8", "0", " ", "-", "室", "单元", "电话"])
+
+
+@given(st.lists(PIECES | st.text(max_size=5), max_size=6).map("".join))
+@settings(max_examples=500, deadline=None)
+def test_masked_text_is_clean_and_as_long_as_before(text: str) -> None:
+    masked = mask(text)
+
+    assert find_personal_data(masked) is None
+    assert len(text) == len(masked)
+    assert all(new in (old, "*") for old, new in zip(text, masked, strict=True))
+
+
+@given(
+    digits=st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True),
+    gap=st.sampled_from(["", " ", "-", "—", ".", "·", "  ", " - ", "\u200b", "　", "、"]),
+    writing=st.sampled_from(["0123456789", "０１２３４５６７８９", "零一二三四五六七八九", "〇壹贰叁肆伍陆柒捌玖", "⓪①②③④⑤⑥⑦⑧⑨"]),
+    groups=st.sampled_from([(3, 7, 11), (3, 6, 11), tuple(range(1, 12)), (11,), (5, 11), (2, 5, 8, 11)]),
+)
+@settings(max_examples=300, deadline=None)
+def test_finds_a_mobile_number_in_any_writing(digits: str, gap: str, writing: str, groups: tuple[int, ...]) -> None:
+    parts = [digits[start:end] for start, end in zip((0, *groups), groups, strict=False)]
+    text = gap.join(parts).translate(str.maketrans("0123456789", writing))
+
+    assert find_personal_data(f"请找{text}") is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["13800138000", "+8613800138000", "86-13800138000", "008613800138000", "tel:13800138000", "51010419900307123X", "028-85331234"]
+)
+def test_a_bare_number_is_no_opaque_reference(text: str) -> None:
+    assert is_bare_number(text)
+
+
+@pytest.mark.parametrize("text", ["", "r-13800138000", "176385600012345678", "1763856000123456789", "wish-1", "2026", "12345678901", "tel", "s-1"])
+def test_ids_of_other_systems_are_opaque(text: str) -> None:
+    assert not is_bare_number(text)
+
+
+@pytest.mark.parametrize(
+    ("number", "personal"), [(13800138000, True), (510104199003071234, True), (13800138000.0, True), (176385600012345678, False), (42, False), (-1.5, False)]
+)
+def test_a_number_of_json_may_be_personal(number: float, personal: bool) -> None:
+    assert personal == holds_number(number)
+
+
+@pytest.mark.parametrize("name", ["phone", "Phone", "phone_number", "phoneNumber", "id-card", "身份证", "lat", "GPS", "Street_Address"])
+def test_a_field_for_contacts_addresses_or_coordinates_is_known_by_its_name(name: str) -> None:
+    assert is_forbidden_key(name)
+
+
+@pytest.mark.parametrize("name", ["note", "platform", "telemetry", "latency", "wish_id", ""])
+def test_other_fields_are_not(name: str) -> None:
+    assert not is_forbidden_key(name)
