@@ -9,7 +9,7 @@ matcher reads some ten thousand events a second, so the codec itself works on by
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
@@ -17,10 +17,11 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from schemas import errors, personal, shapes, strict_json, topics
+from schemas import errors, shapes, strict_json, topics
 from schemas.base import Incoming
 from schemas.errors import InvalidEvent, from_validation
 from schemas.instants import DAY_US, micros, parse_rfc3339
+from schemas.personal import is_bare_number
 from schemas.registry import MODEL_OF, TOPIC_OF
 from schemas.screening import (
     fields_with_models,
@@ -93,42 +94,49 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes |
         raise InvalidEvent(errors.NULL_VALUE)
     if len(value) > topics.EVENT_MAX_BYTES:
         raise InvalidEvent(errors.TOO_LARGE)
-    attributes, content_type = _read_headers(headers)
-    if content_type != "application/json":
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type.startswith("application/cloudevents"):
-            if media_type != STRUCTURED_TYPE:  # a batch, or a format other than JSON
-                words = (f"应为 {STRUCTURED_TYPE}，每条消息一个事件", f"send {STRUCTURED_TYPE}, one event a message")
-                raise InvalidEvent(errors.INVALID_FIELD, "content-type", words)
-            attributes = {}
+    pairs = headers if isinstance(headers, list | tuple) else list(headers)
+    usual = _usual_attributes(pairs)
+    if usual is not None:
+        return _event(topic, usual, value, {})
+    attributes, content_type = _read_headers(pairs)
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type.startswith("application/cloudevents"):
+        if media_type != STRUCTURED_TYPE:  # a batch, or a format other than JSON
+            words = (f"应为 {STRUCTURED_TYPE}，每条消息一个事件", f"send {STRUCTURED_TYPE}, one event a message")
+            raise InvalidEvent(errors.INVALID_FIELD, "content-type", words)
+        attributes = {}
     if attributes:
         if content_type:
             attributes["datacontenttype"] = content_type
-        return _event(topic, attributes, value)
-    return _event(topic, *_read_structured(value))
+        return _event(topic, _required(attributes), value, _extensions(attributes))
+    attributes, raw = _read_structured(value)
+    return _event(topic, _required(attributes), raw, _extensions(attributes))
 
 
 def decode_structured(value: bytes) -> Event:
     """The event of one structured JSON text, such as a journal keeps; its topic is its type's."""
     attributes, raw = _read_structured(value)
-    return _event(TOPIC_OF.get(attributes.get("type", ""), ""), attributes, raw)
+    topic = TOPIC_OF.get(attributes.get("type", ""), "")
+    return _event(topic, _required(attributes), raw, _extensions(attributes))
 
 
-def _read_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[dict[str, str], str]:
-    pairs = headers if isinstance(headers, list | tuple) else list(headers)
-    if len(pairs) == len(_USUAL_HEADERS):
-        given = dict(pairs)
-        if given.keys() == _USUAL_SET:
-            try:
-                values = b"\n".join(_usual_values(given)).decode().split("\n")
-            except (TypeError, UnicodeDecodeError):  # which header it is, is told below
-                values = []
-            if len(values) == len(_USUAL):
-                return dict(zip(_USUAL, values, strict=True)), values[-1]
-    return _read_each_header(pairs)
+def _usual_attributes(headers: Sequence[tuple[str, bytes | None]]) -> list[str] | None:
+    """The attributes in the order of _USUAL where the headers are the usual ones and sound; None: look at each."""
+    if len(headers) != len(_USUAL_HEADERS):
+        return None
+    given = dict(headers)
+    if given.keys() != _USUAL_SET:
+        return None
+    try:
+        text = b" ".join(_usual_values(given)).decode()
+    except (TypeError, UnicodeDecodeError):
+        return None
+    values = text.split(" ")
+    sound = len(values) == len(_USUAL) and len(text) <= _ATTRIBUTE_MAX_CHARACTERS and "" not in values and text.isprintable()
+    return values if sound and values[-1] == "application/json" else None
 
 
-def _read_each_header(headers: Iterable[tuple[str, bytes | None]]) -> tuple[dict[str, str], str]:
+def _read_headers(headers: Sequence[tuple[str, bytes | None]]) -> tuple[dict[str, str], str]:
     attributes: dict[str, str] = {}
     content_type: str | None = None
     for name, value in headers:
@@ -160,7 +168,7 @@ def _read_structured(value: bytes) -> tuple[dict[str, str], bytes]:
     attributes, odd = _as_texts(document)
     if odd not in _KNOWN:
         # Where attributes are missing, saying so is clearer than to complain of what is there instead.
-        _require(attributes)
+        _required(attributes)
     if odd is not None:
         raise InvalidEvent(errors.INVALID_FIELD, safe_name(odd), ("应为字符串", "send a string"))
     if data is None:
@@ -191,61 +199,47 @@ def _refuse_base64() -> None:
     raise InvalidEvent(errors.INVALID_FIELD, "data_base64", words)
 
 
-def _require(attributes: dict[str, str]) -> None:
+def _required(attributes: dict[str, str]) -> list[str]:
+    """The values in the order of _USUAL, each there and printable."""
     try:
         values = [attributes[name] for name in _REQUIRED]
     except KeyError as error:
         raise InvalidEvent(errors.MISSING_FIELD, error.args[0]) from None
-    whole = "".join(values)
-    if all(values) and len(whole) <= _ATTRIBUTE_MAX_CHARACTERS and whole.isprintable():
-        return
     for name, content in zip(_REQUIRED, values, strict=True):
         if not content or len(content) > _ATTRIBUTE_MAX_CHARACTERS or not content.isprintable():
             words = ("应为 1 至 512 个可见字符", "send 1 to 512 printable characters")
             raise InvalidEvent(errors.INVALID_FIELD, name, words)
+    return [*values, attributes.get("datacontenttype", "application/json")]
 
 
-def _event(topic: str, attributes: dict[str, str], raw: bytes) -> Event:
-    _require(attributes)
-    if attributes["specversion"] != "1.0":
+def _event(topic: str, attributes: list[str], raw: bytes, extensions: dict[str, str]) -> Event:
+    specversion, event_id, source, kind, time_text, subject, partitionkey, content_type = attributes
+    if specversion != "1.0":
         raise InvalidEvent(errors.INVALID_FIELD, "specversion", ('应为 "1.0"', 'send "1.0"'))
-    kind = attributes["type"]
     route = _ROUTES.get(kind)
     if route is None:
         raise InvalidEvent(errors.UNKNOWN_TYPE, "type")
-    if route[0] != topic:
-        raise InvalidEvent(errors.WRONG_TOPIC, route[0])
-    content_type = attributes.get("datacontenttype", "application/json")
+    right_topic, model = route
+    if right_topic != topic:
+        raise InvalidEvent(errors.WRONG_TOPIC, right_topic)
     if content_type != "application/json" and _JSON_TYPE.fullmatch(content_type) is None:
         raise InvalidEvent(errors.INVALID_FIELD, "datacontenttype", ("应为 application/json", "send application/json"))
-    time_text = attributes["time"]
     try:
         time = parse_rfc3339(time_text)
     except ValueError:
         raise InvalidEvent(errors.INVALID_FIELD, "time", shapes.INSTANT_WORDS) from None
-    for name in ("id", "source", "subject", "partitionkey"):
-        if personal.is_bare_number(attributes[name]):
+    for name, content in (("id", event_id), ("source", source), ("subject", subject), ("partitionkey", partitionkey)):
+        if is_bare_number(content):
             raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, name)
-    extensions = {} if attributes.keys() <= _KNOWN else _extensions(attributes)
     strict_json.parse(raw, "data")
-    data = _validated(route[1], raw)
-    if isinstance(data, WishSubmitted) and micros(data.window.end) - time > _DEADLINE_MAX_US:
+    data = _validated(model, raw)
+    if model is WishSubmitted and micros(data.window.end) - time > _DEADLINE_MAX_US:
         raise InvalidEvent(errors.FAR_OFF_DATE, "data.window")
-    return Event(
-        id=attributes["id"],
-        source=attributes["source"],
-        type=kind,
-        time=time,
-        time_text=time_text,
-        subject=attributes["subject"],
-        partitionkey=attributes["partitionkey"],
-        data=data,
-        raw=raw,
-        extensions=extensions,
-    )
+    return Event(event_id, source, kind, time, time_text, subject, partitionkey, data, raw, extensions)
 
 
 def _extensions(attributes: dict[str, str]) -> dict[str, str]:
+    """The attributes beyond the known ones, each held against CloudEvents and searched for personal data."""
     extensions = {name: content for name, content in attributes.items() if name not in _KNOWN}
     if sum(map(len, extensions)) + sum(map(len, extensions.values())) > _EXTENSIONS_MAX_CHARACTERS:
         raise InvalidEvent(errors.TOO_LARGE)
@@ -262,14 +256,15 @@ def _extensions(attributes: dict[str, str]) -> dict[str, str]:
     return extensions
 
 
-def _validated(model: type[Incoming], raw: bytes) -> Incoming:
+def _validated(model: type[Incoming], raw: bytes) -> Any:
+    validator = model.__pydantic_validator__
     try:
         # Most events hold no field that the model does not know, and then there is nothing to search.
-        return model.model_validate_json(raw, extra="forbid")
+        return validator.validate_json(raw, extra="forbid")
     except ValidationError:
         pass
     try:
-        data = model.model_validate_json(raw)
+        data = validator.validate_json(raw)
     except ValidationError as error:
         raise from_validation(error, "data") from None
     refuse_hidden(data, _NESTED)
