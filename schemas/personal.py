@@ -74,6 +74,10 @@ _PLAIN_MOBILE: Final = r"1[3-9][0-9]{9}"
 _PLAIN_CARD: Final = r"[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
 _BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_PLAIN_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[2-9][0-9]{{6,7}}")
 _NUMBER_INSIDE: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_PLAIN_MOBILE}|{_PLAIN_CARD})(?![0-9A-Za-z])")
+# What is searched for in bytes that are too many to be read as text: the same numbers as most people write them.
+_PLAIN_NUMBERS: Final = re.compile(
+    rb"(?<![0-9])(?:1[ \-]?[3-9](?:[ \-]?[0-9]){9}|[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx]|0[0-9]{2,3}[ \-]?[2-9][0-9]{6,7})(?![0-9])"
+)
 # Fields that only an address, a contact or a coordinate could fill; none of them has a place on a topic. Written without
 # blanks, dashes and underscores, as `is_forbidden_key` compares them.
 _FORBIDDEN_KEYS: Final = frozenset(
@@ -170,6 +174,11 @@ def mask(text: str) -> str:
             letters[start:end] = "*" * (end - start)
         text = "".join(letters)
     return text
+
+
+def mask_plain(value: bytes) -> bytes:
+    """Bytes of any size with plainly written phone and identity-card numbers masked; one pass, about 0.2 s a MiB at worst."""
+    return _PLAIN_NUMBERS.sub(lambda found: b"*" * len(found[0]), value)
 
 
 def is_bare_number(text: str) -> bool:

@@ -313,6 +313,23 @@ def test_a_refused_example_without_personal_data_is_kept_byte_for_byte(example: 
         assert example.value == masked
 
 
+@pytest.mark.parametrize("number", [b"13800138000", b"138 0013 8000", b"51010419900307123X", b"028-85331234"])
+def test_masks_plain_numbers_in_what_is_too_large_to_be_read(number: bytes) -> None:
+    padding = "愿 1-".encode() * 200_000
+
+    assert padding + b"x" + b"*" * len(number) + b"\xff" == masked_value(padding + b"x" + number + b"\xff")
+
+
+@pytest.mark.parametrize("filling", [b"1-", b"1", b"x 1 ", "路 1".encode(), b"138 "])
+def test_masks_eight_mebibytes_of_anything_before_a_session_times_out(filling: bytes) -> None:
+    value = (filling * (8 * 1024 * 1024 // len(filling)))[: 8 * 1024 * 1024]
+    began = time.monotonic()
+
+    masked_value(value)
+
+    assert time.monotonic() - began < 5
+
+
 def test_masks_personal_numbers_in_headers() -> None:
     headers = [
         ("ce_time", b"2026-11-23T08:00:00Z"),
