@@ -46,7 +46,7 @@ class MadeFolder:
     def take(self, clock: str, kind: str, data: JsonObject, decision: list[JsonObject] | None = None, at: int | None = None) -> JsonObject:
         """An event taken in, with what was decided; `at` puts it before another entry."""
         entry = self._entry(clock, self.event(kind, data, clock), decision or [])
-        topic = {"wish": "wishes", "consent": "wishes", "offer": "offers"}.get(kind.split(".")[0], "responses")
+        topic = {"wish": "wishes", "consent": "wishes", "offer": "offers"}.get(kind.split(".", maxsplit=1)[0], "responses")
         if kind == "wish.claimed":
             topic = "responses"
         entry |= {"topic": "confirmations" if kind in BY_NOTIFIER else topic, "partition": LANE}

@@ -74,7 +74,8 @@ def fail(day: MadeFolder, name: str) -> object:
 def drop_match(day: MadeFolder, name: str) -> object:
     for entry in day.entries:
         entry["decision"] = [one for one in entry["decision"] if one["data"].get("match_id") != name]
-    return day.without(day.entry("match.confirmed", name))
+    day.without(day.entry("match.confirmed", name))
+    return None
 
 
 def set_slot(day: MadeFolder, start: str, end: str, *names: str) -> object:
@@ -227,7 +228,10 @@ SPOILT_INTAKE: list[tuple[str, Spoil]] = [
     ("promise-3/topic", lambda d: replace(d, "wish.submitted", "w2", topic="offers")),
     ("promise-3/area", lambda d: replace(d, "wish.submitted", "w2", area="zhonghe")),
     ("promise-3/content", lambda d: d.of("w2").update(title="another")),
-    ("dead-letter/topic", lambda d: (d.files["dead-letters"][0]["headers"].update({"dlq-topic": "offers"}), d.files["dead-letters"][0].update(topic="offers-dlq"))),
+    (
+        "dead-letter/topic",
+        lambda d: (d.files["dead-letters"][0]["headers"].update({"dlq-topic": "offers"}), d.files["dead-letters"][0].update(topic="offers-dlq")),
+    ),
     ("summary/numbers", lambda d: d.summary.update(published=1)),
 ]  # fmt: skip
 
