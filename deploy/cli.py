@@ -48,7 +48,9 @@ def run(arguments: list[str]) -> int:
     """Run one command and give its exit code: 0 done, 1 a step failed, 2 wrong use, 130 interrupted."""
     for module in COMMAND_MODULES:
         if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module).register(app)
+            register = getattr(importlib.import_module(module), "register", None)
+            if register is not None:
+                register(app)
     try:
         app(arguments, prog_name="python3 -m deploy", standalone_mode=True)
     except SystemExit as end:

@@ -1,7 +1,7 @@
 """What all tests share: one real Kafka and one real PostgreSQL for the whole session, started when first asked for.
 
 Session-scoped: `kafka`, `postgres`. Per test: `database` (a fresh, migrated database), `fresh_topics` (all declared topics, empty).
-A test that kills or restarts a server starts one of its own: `own_kafka`, `own_postgres`, or a whole `stack`.
+A test that kills or restarts a server starts one of its own: `own_kafka`, `own_postgres`, or a whole stack with `start_stack(...)`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy import migrate, topics
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
+from deploy.stack import Stack
 
 TEMPLATE = "lastmetre_template"
 _numbers = itertools.count(1)
@@ -102,3 +104,19 @@ async def own_postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
     yield server
     await server.stop()
     shutil.rmtree(server.folder)
+
+
+@pytest.fixture
+async def start_stack(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Stack]]]:
+    """Start stacks of the test's own, with what `Stack` takes beside its folder; each is stopped and removed after the test."""
+    numbers = itertools.count(1)
+    async with AsyncExitStack() as cleanup:
+
+        async def start(**settings: Any) -> Stack:
+            folder = tmp_path / f"stack-{next(numbers)}"
+            stack = Stack(folder, **settings)
+            cleanup.callback(shutil.rmtree, folder)
+            await cleanup.enter_async_context(stack)
+            return stack
+
+        yield start

@@ -1,0 +1,208 @@
+"""The parts of deploy that need no server: stamps, digests, the preflight, ports and logs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import jars, preflight, venv
+from deploy.state import ROOT, State, free_port
+from deploy.supervisor import rotate
+from deploy.words import Trouble
+
+JAR = jars.Jar("org.example", "thing", "1.0", hashlib.sha256(b"right").hexdigest())
+
+
+# --- jars
+
+
+def test_gives_the_jars_that_are_missing(tmp_path: Path) -> None:
+    assert [JAR] == jars.check(tmp_path, [JAR])
+    (tmp_path / JAR.name).write_bytes(b"right")
+    assert [] == jars.check(tmp_path, [JAR])
+
+
+def test_refuses_a_jar_that_was_tampered_with(tmp_path: Path) -> None:
+    (tmp_path / JAR.name).write_bytes(b"wrong")
+    with pytest.raises(Trouble, match="does not have the SHA-256") as told:
+        jars.check(tmp_path, [JAR])
+    assert str(tmp_path / JAR.name) in told.value.english
+
+
+def test_throws_a_download_away_that_is_not_the_pinned_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = tmp_path / "served"
+    served.write_bytes(b"wrong")
+    monkeypatch.setattr("jgo.maven._core.Artifact.resolve", lambda _self: served)
+    with pytest.raises(Trouble, match="thrown away"):
+        jars._fetch(JAR, tmp_path)
+    assert not (tmp_path / JAR.name).exists()
+
+
+def test_every_pinned_jar_has_a_digest_and_stands_once() -> None:
+    pinned = jars.pinned()
+    assert all(re.fullmatch("[0-9a-f]{64}", jar.sha256) for jar in pinned)
+    assert len(pinned) == len({(jar.group, jar.artifact) for jar in pinned})
+    assert {jars.KAFKA_VERSION} == {jar.version for jar in pinned if jar.group == "org.apache.kafka"}
+
+
+@pytest.mark.parametrize("line", ["abc  a:b:c", "a:b:c", f"{'0' * 64}  a:b"])
+def test_refuses_a_list_that_cannot_be_read(line: str) -> None:
+    with pytest.raises(ValueError):
+        jars.pinned(line)
+
+
+# --- the virtual environment
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    path = tmp_path / "requirements.lock"
+    path.write_text("one==1\n")
+    return path
+
+
+def environment(tmp_path: Path, lock: Path) -> Path:
+    folder = tmp_path / "venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+    (folder / venv.STAMP).write_text(venv.digest(lock) + "\n")
+    return folder
+
+
+def test_an_environment_with_the_locks_stamp_is_ready(tmp_path: Path, lock: Path) -> None:
+    assert venv.is_ready(environment(tmp_path, lock), (lock,))
+
+
+def test_a_half_made_environment_is_not_ready(tmp_path: Path, lock: Path) -> None:
+    folder = environment(tmp_path, lock)
+    (folder / venv.STAMP).unlink()
+    assert not venv.is_ready(folder, (lock,))
+
+
+def test_an_environment_of_another_lock_is_not_ready(tmp_path: Path, lock: Path) -> None:
+    folder = environment(tmp_path, lock)
+    lock.write_text("one==2\n")
+    assert not venv.is_ready(folder, (lock,))
+
+
+def test_an_environment_whose_python_went_away_is_not_ready(tmp_path: Path, lock: Path) -> None:
+    folder = environment(tmp_path, lock)
+    (folder / "bin" / "python").unlink()
+    (folder / "bin" / "python").symlink_to(tmp_path / "gone")
+    assert not venv.is_ready(folder, (lock,))
+
+
+def test_makes_a_half_made_environment_anew_and_stamps_it(tmp_path: Path) -> None:
+    lock = tmp_path / "empty.lock"
+    lock.write_text("")
+    folder = tmp_path / "venv"
+    folder.mkdir()
+    (folder / "left-over").touch()
+    venv.make(folder, lock, tmp_path / "install.log", io.StringIO())
+    assert venv.is_ready(folder, (lock,))
+    assert not (folder / "left-over").exists()
+
+
+def test_says_where_the_log_is_when_pip_fails_and_leaves_no_stamp(tmp_path: Path) -> None:
+    lock = tmp_path / "bad.lock"
+    lock.write_text("not a requirement\n")
+    log = tmp_path / "install.log"
+    with pytest.raises(venv.InstallFailed, match=str(log)):
+        venv.make(tmp_path / "venv", lock, log, io.StringIO())
+    assert not venv.is_ready(tmp_path / "venv", (lock,))
+
+
+# --- before anything is installed
+
+
+def test_starts_on_the_standard_library_alone() -> None:
+    script = "import sys; sys.path.insert(0, '.'); import deploy.venv, deploy.preflight, deploy.launch; print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", script], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "deploy.preflight" in loaded
+
+
+@pytest.mark.parametrize(("version", "fine"), [((3, 10, 9), False), ((3, 11, 0), True), ((3, 12, 4), True), ((3, 13, 1), True), ((3, 14, 0), False)])
+def test_takes_the_pythons_that_the_lock_was_checked_for(version: tuple[int, int, int], fine: bool) -> None:
+    problem = preflight.python_problem(version)
+    assert fine == (problem is None)
+    assert problem is None or ".".join(map(str, version)) in problem[1]
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "fine"),
+    [
+        ("Linux", "x86_64", "glibc", True),
+        ("Darwin", "arm64", "", True),
+        ("Linux", "x86_64", "", False),
+        ("Linux", "aarch64", "glibc", False),
+        ("Linux", "riscv64", "glibc", False),
+        ("Windows", "AMD64", "", False),
+    ],
+)
+def test_knows_the_platforms_that_have_packages(system: str, machine: str, libc: str, fine: bool) -> None:
+    assert fine == (preflight.platform_problem(system, machine, libc) is None)
+
+
+def test_says_how_much_disk_is_missing(tmp_path: Path) -> None:
+    assert preflight.disk_problem(tmp_path / "not" / "there", 1) is None
+    problem = preflight.disk_problem(tmp_path, 2**60)
+    assert problem is not None
+    assert "1073741824.0 GiB are needed" in problem[1]
+
+
+# --- the state folder
+
+
+def test_remembers_a_port_and_takes_another_where_it_is_taken(tmp_path: Path) -> None:
+    port = State(tmp_path).port("kafka")
+    assert port == State(tmp_path).port("kafka")
+    with socket.create_server(("127.0.0.1", port)):
+        other = State(tmp_path).port("kafka")
+    assert port != other
+    assert other == State(tmp_path).port("kafka")
+
+
+def test_gives_no_port_twice(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    assert 20 == len({state.port(str(number)) for number in range(20)})
+    assert free_port() > 0
+
+
+def test_keeps_a_roles_password_and_gives_each_role_its_own(tmp_path: Path) -> None:
+    password = State(tmp_path).password("one")
+    assert password == State(tmp_path).password("one")
+    assert password != State(tmp_path).password("two")
+    assert 0o600 == (tmp_path / "passwords.json").stat().st_mode & 0o777
+
+
+def test_clearing_keeps_downloads_and_the_lock(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "lock").touch()
+    (tmp_path / "kafka").mkdir()
+    state.port("kafka")
+    state.clear_data()
+    assert {"cache", "lock", "logs", "pids"} == {path.name for path in tmp_path.iterdir()}
+
+
+# --- logs
+
+
+def test_a_long_log_moves_on_and_its_writer_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    with log.open("ab", buffering=0) as writer:
+        for number in range(5):
+            writer.write(f"{number}\n".encode() * 10)
+            assert rotate(log, limit_bytes=10, kept=3)
+        writer.write(b"last\n")
+    assert b"last\n" == log.read_bytes()
+    assert not rotate(log, limit_bytes=10, kept=3)
+    assert {"a.log", "a.log.1", "a.log.2", "a.log.3"} == {path.name for path in tmp_path.iterdir()}
+    assert log.with_name("a.log.1").read_bytes().startswith(b"4\n")
