@@ -22,7 +22,8 @@ from services.matcher.matcher import Matcher
 GROUP: Final = "lastmetre-matcher"
 _SESSION_SECONDS: Final = 6.0
 _HEARTBEAT_SECONDS: Final = 1.5
-_CHUNKS_MAX: Final = 24
+_CHUNKS_BUFFERED_MAX: Final = 24
+_CHUNKS_MAX: Final = 8
 _RECORDS_MAX: Final = 500
 
 
@@ -43,7 +44,7 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
         consumer_max_fetch_size=EVENT_ACCEPTED_MAX_BYTES,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
-        stream_buffer_maxsize=_CHUNKS_MAX,
+        stream_buffer_maxsize=_CHUNKS_BUFFERED_MAX,
         stream_wait_empty=False,
         processing_guarantee="at_least_once",
         store="memory://",
@@ -60,8 +61,10 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
     @app.agent(source, name="decide")  # type: ignore[untyped-decorator]
     async def decide(stream: Any) -> None:
         async for chunks in stream.take_events(_CHUNKS_MAX, within=gather_seconds):
+            # A chunk that was on its way while its lane went to another worker is that worker's to read.
+            ours = app.consumer.assignment()
             try:
-                await matcher.take_in([chunk.message.value for chunk in chunks])
+                await matcher.take_in([chunk.message.value for chunk in chunks if chunk.message.tp in ours])
             except Exception as error:
                 log.exception("crashed")
                 on_crash(error)

@@ -5,12 +5,13 @@ import contextlib
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Final
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
 from pydantic import Field
 
@@ -25,6 +26,7 @@ from services.runtime import Ops, Readiness, ServiceSettings, Stop
 CLOCK_CHANNEL: Final = "matching_clock"
 _TICK_SECONDS: Final = 0.25
 _GAP_SECONDS: Final = 5.0
+_CATCH_UP_SECONDS: Final = 3.0
 _READY_COMMIT_AGE_SECONDS: Final = 30.0
 # Objects that live long are left alone by the collector; these thresholds keep its pauses out of the tail of the latency.
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
@@ -96,6 +98,16 @@ async def _event_ticks(settings: MatcherSettings, matcher: Matcher, stop: Stop) 
             await stop.pause(_TICK_SECONDS)
 
 
+async def _catch_up(matcher: Matcher, highwater: Callable[[str, int], int | None], stop: Stop) -> None:
+    """Mend what a rebalance may have skipped. Rare; the cursors make it visible."""
+    log = structlog.get_logger().bind()
+    while not await stop.pause(_CATCH_UP_SECONDS):
+        try:
+            await matcher.catch_up(highwater)
+        except (KafkaError, OSError) as error:
+            log.warning("catch_up_retry", error=type(error).__name__)
+
+
 class _Health:
     """What /readyz tells, and the gauges."""
 
@@ -124,12 +136,13 @@ class _Health:
         lag: dict[str, int] = {}
         for number, lane in self._matcher.lanes.items():
             for topic, cursor in lane.cursors.items():
-                end = self._highwater(topic, number)
+                end = self.highwater(topic, number)
                 if end is not None:
                     lag[topic] = lag.get(topic, 0) + max(0, end - cursor)
         return lag
 
-    def _highwater(self, topic: str, partition: int) -> int | None:
+    def highwater(self, topic: str, partition: int) -> int | None:
+        """The end of a partition's log, as the consumer last heard it."""
         end: int | None = self._app.consumer.highwater(TopicPartition(topic, partition))
         return end
 
@@ -184,7 +197,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
     health = _Health(matcher, publisher, metrics, app)
     pulses = {"intake": matcher.pulse, "outbox": publisher.pulse}
     gc.set_threshold(*_GC_THRESHOLDS)
-    async with _tasks(stop, publisher.run(stop), ticks, matcher.keep_published(stop)):
+    async with _tasks(stop, publisher.run(stop), ticks, matcher.keep_published(stop), _catch_up(matcher, health.highwater, stop)):
         async with Ops(settings.ops_port, pulses, health.ready, metrics.registry), faust_app_running(app):
             await stop.wait()
         await matcher.close()

@@ -50,19 +50,24 @@ def read(record: Any) -> Item:
     return Item(record, event, None, misplaced)
 
 
-def in_order(runs: Sequence[Sequence[Any]]) -> list[Item]:
-    """The records of one lane, one run a topic, as items in the order in which they are decided."""
+def read_run(records: Sequence[Any]) -> list[Item]:
+    """Records of one partition, in order of offsets, as items."""
+    return [read(record) for record in records]
+
+
+def in_order(runs: Sequence[Sequence[Item]]) -> list[Item]:
+    """The items of one lane, one run a topic, in the order in which they are decided."""
+    if len(runs) == 1:
+        return list(runs[0])
     items: list[Item] = []
     for run in runs:
         latest = 0
-        for record in run:
-            item = read(record)
+        for item in run:
             if item.event is not None and item.event.time > latest:
                 latest = item.event.time
             item.order = latest
             items.append(item)
-    if len(runs) > 1:
-        items.sort(key=lambda item: item.order)  # stable: a topic keeps its own order
+    items.sort(key=lambda item: item.order)  # stable: a topic keeps its own order
     return items
 
 
@@ -70,7 +75,7 @@ def mended(item: Item) -> Message:
     """The event once more, under the key and on the partition of its area, with the same id."""
     assert item.event is not None
     record, event = item.record, item.event
-    headers = codec.mended(event)
+    headers: list[tuple[str, bytes | None]] = [*codec.mended(event)]
     headers.append((MENDED_FROM, f"{record.topic}/{record.partition}/{record.offset}".encode()))
     return Message(record.topic, partition_of(event.area), event.area.encode(), event.raw, headers)
 
@@ -80,7 +85,7 @@ def dead_letter(item: Item) -> Message:
     record = item.record
     fault = item.fault or InvalidEvent(DECISION_FAILED)
     value = record.value
-    headers = [(name, _masked_header(name, content)) for name, content in record.headers if not name.startswith("dlq-")]
+    headers: list[tuple[str, bytes | None]] = [(name, content) for name, content in codec.masked_headers(record.headers) if not name.startswith("dlq-")]
     headers.extend(
         (
             ("dlq-reason", fault.reason.encode()),
@@ -94,18 +99,3 @@ def dead_letter(item: Item) -> Message:
     if key is not None and personal.is_bare_number(key.decode(errors="replace")):
         key = b"*" * len(key)
     return Message(dead_letter_topic(record.topic), record.partition, key, None if value is None else codec.masked_value(value), headers)
-
-
-def _masked_header(name: str, content: bytes | None) -> bytes:
-    if content is None:
-        return b""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return content
-    if name == "ce_time" or (name.startswith("ce_") and not personal.is_bare_number(text) and name[3:] in _IDS):
-        return content
-    return personal.mask(text).encode()
-
-
-_IDS: Final = frozenset(("id", "source", "type", "subject", "partitionkey", "specversion"))

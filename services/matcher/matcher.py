@@ -115,6 +115,7 @@ class Matcher:
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
         self._unflushed: set[int] = set()
+        self._behind: dict[tuple[str, int], int] = {}
         self._flush = asyncio.Event()
         self.fill_gap: Callable[[str, int, int, int], Awaitable[list[Any]]] | None = None
         self.pulse = Pulse()
@@ -149,16 +150,38 @@ class Matcher:
 
     # ---- taking in
 
-    async def take_in(self, runs: Sequence[Sequence[Any]]) -> None:
-        """Records of any lanes, each run from one partition in order of offsets: decided and stored when this returns."""
+    async def take_in(self, runs: Sequence[Sequence[Item]]) -> None:
+        """Items of any lanes, each run from one partition in order of offsets: decided and stored when this returns."""
         await self._publisher.room()
         async with self._lock:
-            by_lane: dict[int, list[Sequence[Any]]] = {}
+            by_lane: dict[int, list[Sequence[Item]]] = {}
             for run in runs:
-                by_lane.setdefault(run[0].partition, []).append(run)
+                by_lane.setdefault(run[0].record.partition, []).append(run)
             items = {number: intake.in_order(_by_topic(lane_runs)) for number, lane_runs in by_lane.items()}
             await self._patiently(lambda: self._take_in(items))
             self.pulse.commit()
+
+    async def catch_up(self, ends: Callable[[str, int], int | None]) -> None:
+        """Read what Kafka has and Faust did not bring; `ends(topic, lane)` is the end of the log where it is known.
+
+        Only where a cursor stood still since the last call: then whatever lies behind it was skipped by someone.
+        """
+        async with self._lock:
+            behind: dict[tuple[str, int], tuple[int, int]] = {}
+            for number, lane in self.lanes.items():
+                for topic, cursor in lane.cursors.items():
+                    end = ends(topic, number)
+                    if end is not None and end > cursor:
+                        behind[topic, number] = (cursor, end)
+            stuck = {place: span for place, span in behind.items() if self._behind.get(place) == span[0]}
+            self._behind = {place: cursor for place, (cursor, _) in behind.items()}
+        if self.fill_gap is None:
+            return
+        for (topic, number), (cursor, end) in stuck.items():
+            self.log.warning("catching_up", lane=number, topic=topic, records=end - cursor)
+            run = await self.fill_gap(topic, number, cursor, end)
+            if run:
+                await self.take_in([intake.read_run(run)])
 
     async def _take_in(self, items: dict[int, list[Item]]) -> None:
         await self._take_missing(frozenset(items))
@@ -180,7 +203,7 @@ class Matcher:
             return []
         runs = [await self.fill_gap(topic, lane.number, lane.cursors[topic], offset) for topic, offset in gaps.items()]
         self.log.warning("gap_read", lane=lane.number, records=sum(map(len, runs)), topics=sorted(gaps))
-        return intake.in_order([run for run in runs if run])
+        return intake.in_order([intake.read_run(run) for run in runs if run])
 
     async def _decide(self, work: list[Work]) -> None:
         """Decide and store; an item that cannot be decided is found and set aside."""
@@ -488,10 +511,10 @@ class Matcher:
                 await self._connection.close()
 
 
-def _by_topic(runs: list[Sequence[Any]]) -> list[list[Any]]:
-    joined: dict[str, list[Any]] = {}
+def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:
+    joined: dict[str, list[Item]] = {}
     for run in runs:
-        joined.setdefault(run[0].topic, []).extend(run)
+        joined.setdefault(run[0].record.topic, []).extend(run)
     return list(joined.values())
 
 
