@@ -53,6 +53,8 @@ class Notifier:
                 await self.inbox.run(stop)
             finally:
                 last.set()
+                self.delivery.wake()
+                self.publisher.wake()
 
     async def ready(self) -> Readiness:
         """Whether events are taken in and told, now."""

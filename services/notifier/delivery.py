@@ -95,6 +95,11 @@ class Delivery:
         """Until nothing is in hand."""
         await self._empty.wait()
 
+    def wake(self) -> None:
+        """Let every loop look again whether it is to stop."""
+        for event in (self._work, self._news, self._due):
+            event.set()
+
     # --- sending
 
     async def send(self, stop: Stop) -> None:

@@ -100,6 +100,10 @@ class Publisher:
         """Until all that was handed over is published."""
         await self._idle.wait()
 
+    def wake(self) -> None:
+        """Let the loop look again whether it is to stop."""
+        self._news.set()
+
     async def run(self, stop: Stop) -> None:
         """Publish until stopped."""
         try:

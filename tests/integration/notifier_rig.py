@@ -1,0 +1,215 @@
+"""What the notifier's tests share: a receiver of webhooks that counts, events of the matcher, and what lies on a topic."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import orjson
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from pydantic import SecretStr
+
+from deploy.state import ROOT
+from schemas.codec import headers_of
+from schemas.topics import PARTITIONS
+from services.notifier.app import Notifier
+from services.notifier.channels import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, channel_of
+from services.notifier.settings import Settings
+from services.notifier.store import Store
+from services.runtime import Stop
+
+SECRET = "a-secret-of-fair-length"
+LIMIT_SECONDS = 30.0
+LOOK_SECONDS = 0.02
+SLOT = {"start": "2026-11-24T08:00:00Z", "end": "2026-11-24T09:00:00Z"}
+
+
+async def until(holds: Callable[[], Awaitable[bool] | bool], seconds: float = LIMIT_SECONDS) -> None:
+    """Wait for an effect, with a deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = holds()
+        if found if isinstance(found, bool) else await found:
+            return
+        assert time.monotonic() < deadline, "the effect did not come in time"
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+@dataclass
+class Sink:
+    """A real receiver: `judge(body, nth)` answers with a status, or None to let the sender wait in vain."""
+
+    url: str = ""
+    judge: Callable[[dict[str, Any], int], int | None] = lambda _body, _nth: 200
+    attempts: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    bodies: dict[str, set[bytes]] = field(default_factory=dict)
+    told: list[tuple[str, str, str | None]] = field(default_factory=list)
+    forged: int = 0
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        signed = hmac.new(SECRET.encode(), request.headers[TIMESTAMP_HEADER].encode() + b"." + raw, hashlib.sha256).hexdigest()
+        self.forged += signed != request.headers[SIGNATURE_HEADER]
+        body, key = orjson.loads(raw), request.headers[KEY_HEADER]
+        self.attempts[key] += 1
+        self.bodies.setdefault(key, set()).add(raw)
+        status = self.judge(body, self.attempts[key])
+        if status is None:
+            await self.release.wait()
+            status = 503
+        if status == 200:
+            self.accepted[key] += 1
+            self.told.append((body["to"], body["kind"], body["match_id"]))
+        return web.Response(status=status)
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[Sink]:
+    sink = Sink()
+    app = web.Application()
+    app.router.add_post("/notices", sink.receive)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    sink.url = f"http://127.0.0.1:{runner.addresses[0][1]}/notices"
+    try:
+        yield sink
+    finally:
+        sink.release.set()
+        await runner.cleanup()
+
+
+def settings_of(bootstrap: str, dsn: str, channel: str, **more: Any) -> Settings:
+    short: dict[str, Any] = {
+        "webhook_timeout_seconds": 0.5,
+        "webhook_backoff_seconds": 0.02,
+        "webhook_backoff_max_seconds": 0.1,
+        "webhook_attempts_max": 5,
+        "poll_seconds": 0.05,
+    }
+    return Settings(kafka=bootstrap, database=SecretStr(dsn), channel=SecretStr(channel), webhook_secret=SecretStr(SECRET), **(short | more))
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Notifier]:
+    """A notifier in this process, stopped in good order at the end."""
+    stop = Stop()
+    channel = channel_of(settings)
+    store = await Store.connect(settings.database.get_secret_value())
+    notifier = Notifier(settings, store, channel)
+    task = asyncio.create_task(notifier.run(stop))
+    try:
+        yield notifier
+    finally:
+        stop.set()
+        await task
+        await channel.close()
+        await store.close()
+
+
+@asynccontextmanager
+async def process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A notifier as `python -m services.notifier`, killed at the end where it still runs."""
+    variables: dict[str, Any] = {f"LASTMETRE_{name.upper()}": value for name, value in settings if value is not None}
+    shown = {name: value.get_secret_value() if isinstance(value, SecretStr) else str(value) for name, value in variables.items()}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.notifier", cwd=ROOT, env={**os.environ, **shown}, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+@dataclass
+class Matcher:
+    """Writes to `matches` as the matcher does."""
+
+    producer: AIOKafkaProducer
+    partition: int = 2
+    area: str = "hightech"
+    _ids: int = 0
+
+    async def send(self, name: str, data: dict[str, Any], *, event_id: str | None = None, time_text: str = "2026-11-23T08:00:00Z") -> None:
+        self._ids += 1
+        value = orjson.dumps({"area": self.area, **data})
+        headers = headers_of(f"lastmetre.{name}.v1", event_id or f"e-{self._ids}", "lastmetre/matcher", time_text, "s", self.area)
+        await self.raw(value, headers)
+
+    async def raw(self, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
+        await self.producer.send_and_wait("matches", value, key=self.area.encode(), partition=self.partition, headers=list(headers))
+
+    async def propose(self, match_id: str, *, event_id: str | None = None, time_text: str = "2026-11-23T08:00:00Z", **more: Any) -> None:
+        data = {
+            "match_id": match_id,
+            "wish_id": f"w-{match_id}",
+            "offer_id": f"o-{match_id}",
+            "resident_ref": f"r-{match_id}",
+            "volunteer_ref": f"v-{match_id}",
+            "rung": "building",
+            "slot": SLOT,
+            "how": "paired",
+            "reasons": [],
+            "needs_answer": False,
+            "expires_at": None,
+            "category": "repair",
+        }
+        await self.send("match.proposed", data | more, event_id=event_id, time_text=time_text)
+
+    async def release(self, match_id: str, reason: str) -> None:
+        await self.send("match.released", {"match_id": match_id, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", "reason": reason})
+
+
+@asynccontextmanager
+async def matcher(bootstrap: str) -> AsyncIterator[Matcher]:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all")
+    await producer.start()
+    try:
+        yield Matcher(producer)
+    finally:
+        await producer.stop()
+
+
+async def records(bootstrap: str, topic: str) -> list[ConsumerRecord[Any, Any]]:
+    """All that lies on a topic now."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        found: list[ConsumerRecord[Any, Any]] = []
+        while len(found) < sum(ends.values()):
+            for run in (await consumer.getmany(timeout_ms=200)).values():
+                found.extend(run)
+        return found
+    finally:
+        await consumer.stop()
+
+
+def header(record: ConsumerRecord[Any, Any], name: str) -> str:
+    return str(next(value.decode() for key, value in record.headers if key == name))
+
+
+async def ask(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()

@@ -1,0 +1,336 @@
+"""The notifier on a real Kafka and a real PostgreSQL, with a real receiver of its webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from deploy.kafka import Kafka
+from schemas.codec import check_outgoing, decode
+from schemas.instants import parse_rfc3339
+from services.notifier.book import Book
+from services.notifier.settings import Settings
+from services.notifier.store import Store
+from tests.conftest import Database
+from tests.integration.notifier_rig import (
+    SLOT,
+    Matcher,
+    Sink,
+    ask,
+    header,
+    matcher,
+    process,
+    receiver,
+    records,
+    running,
+    settings_of,
+    until,
+)
+
+UNDER_WAY = """
+SELECT (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
+    + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL)
+"""
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    async with receiver() as found:
+        yield found
+
+
+@pytest.fixture
+async def source(fresh_topics: Kafka) -> AsyncIterator[Matcher]:
+    async with matcher(fresh_topics.bootstrap) as found:
+        yield found
+
+
+@pytest.fixture
+def settings(fresh_topics: Kafka, database: Database, sink: Sink) -> Settings:
+    return settings_of(fresh_topics.bootstrap, database.dsn("notifier"), sink.url)
+
+
+Settled = Callable[[int], Awaitable[None]]
+
+
+@pytest.fixture
+def settled(database: Database) -> Settled:
+    """Wait until so many events are taken in and nothing is under way any more."""
+
+    async def wait(events: int) -> None:
+        async def nothing_left() -> bool:
+            taken = await ask(database.dsn(), "SELECT coalesce(sum(next_offset), 0) FROM notifying.partitions")
+            return taken[0][0] >= events and (0,) == (await ask(database.dsn(), UNDER_WAY))[0]
+
+        await until(nothing_left)
+
+    return wait
+
+
+async def confirmations(settings: Settings) -> list[tuple[str, str]]:
+    return [(header(one, "ce_type").split(".", 1)[1], header(one, "ce_subject")) for one in await records(settings.kafka, "confirmations")]
+
+
+async def test_tells_both_sides_and_confirms(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    await source.propose("m-1")
+    async with running(settings):
+        await settled(1)
+    assert {("resident", "confirmed", "m-1"), ("volunteer", "confirmed", "m-1")} == set(sink.told)
+    assert 0 == sink.forged
+    (record,) = await records(settings.kafka, "confirmations")
+    event = decode("confirmations", record.value, record.headers)
+    check_outgoing(event.type, event.raw)
+    assert (2, b"hightech", "lastmetre/notifier", "m-1") == (record.partition, record.key, event.source, event.subject)
+    data = orjson.loads(record.value)
+    assert ("building", SLOT, "w-m-1", "o-m-1") == (data["rung"], data["slot"], data["wish_id"], data["offer_id"])
+    assert [("resident", "webhook"), ("volunteer", "webhook")] == [(one["to"], one["channel"]) for one in data["notices"]]
+    assert "group_id" not in data
+
+
+async def test_a_repeated_event_has_no_effect(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    for _ in range(3):
+        await source.propose("m-1", event_id="same")
+    async with running(settings):
+        await settled(3)
+    await source.propose("m-1", event_id="same")
+    async with running(settings):
+        await settled(4)
+    assert 2 == sum(sink.attempts.values())
+    assert [("match.confirmed.v1", "m-1")] == await confirmations(settings)
+
+
+async def test_waits_until_the_volunteer_agreed(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    async with running(settings):
+        await source.propose("m-1", needs_answer=True, expires_at="2026-11-23T20:00:00Z")
+        await settled(1)
+        assert [] == sink.told
+        await source.send("match.agreed", {"match_id": "m-1", "wish_id": "w-m-1", "offer_id": "o-m-1"})
+        await settled(2)
+    assert 2 == len(sink.told)
+
+
+async def test_a_group_is_told_and_confirmed_together(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    async with running(settings):
+        await source.propose("m-1", group_id="g-1", group_size=2)
+        await settled(1)
+        assert [] == sink.told
+        await source.propose("m-2", group_id="g-1", group_size=2)
+        await settled(2)
+    assert {("match.confirmed.v1", "m-1"), ("match.confirmed.v1", "m-2")} == set(await confirmations(settings))
+    assert {"g-1"} == {orjson.loads(one.value)["group_id"] for one in await records(settings.kafka, "confirmations")}
+
+
+async def test_a_group_falls_with_the_one_who_cannot_be_told(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    sink.judge = lambda body, _nth: 410 if body["ref"] == "v-m-2" else 200
+    async with running(settings):
+        await source.propose("m-1", group_id="g-1", group_size=2)
+        await source.propose("m-2", group_id="g-1", group_size=2)
+        await settled(2)
+        assert [("confirmation.failed.v1", "m-2")] == await confirmations(settings)
+        told = {(to, match_id) for to, _, match_id in sink.told}
+        await source.release("m-1", "group_incomplete")
+        await source.release("m-2", "undeliverable")
+        await settled(4)
+    assert told == {(to, match_id) for to, kind, match_id in sink.told if kind == "released"}
+
+
+async def test_a_match_released_before_it_was_told_is_never_confirmed(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, database: Database
+) -> None:
+    sink.judge = lambda _body, _nth: 503
+    async with running(settings.model_copy(update={"webhook_attempts_max": 100})):
+        await source.propose("m-1")
+        await until(lambda: 2 == len(sink.attempts))
+        await source.release("m-1", "withdrawn")
+        await settled(2)
+    assert [] == await confirmations(settings)
+    assert [("discarded", 2)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.notices GROUP BY state")
+
+
+async def test_those_who_were_told_hear_of_the_release(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    async with running(settings):
+        await source.propose("m-1")
+        await settled(1)
+        await source.release("m-1", "unsafe")
+        await settled(2)
+    assert {("resident", "released", "m-1"), ("volunteer", "released", "m-1")} == set(sink.told[2:])
+
+
+@pytest.mark.parametrize("trouble", [500, 429, 408, None])
+async def test_a_receiver_that_recovers_gets_the_same_notice_under_the_same_key(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, trouble: int | None
+) -> None:
+    sink.judge = lambda _body, nth: trouble if nth < 3 else 200
+    async with running(settings):
+        await source.propose("m-1")
+        await settled(1)
+    assert [3, 3] == list(sink.attempts.values())
+    assert [1, 1] == [len(bodies) for bodies in sink.bodies.values()]
+    assert [("match.confirmed.v1", "m-1")] == await confirmations(settings)
+
+
+@pytest.mark.parametrize(("status", "attempts", "reason"), [(404, 1, "refused"), (503, 5, "http_5xx")])
+async def test_what_cannot_be_delivered_fails_the_confirmation(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, status: int, attempts: int, reason: str
+) -> None:
+    sink.judge = lambda body, _nth: status if body["to"] == "volunteer" else 200
+    async with running(settings):
+        await source.propose("m-1")
+        await settled(1)
+    assert [attempts, 1] == sorted(sink.attempts.values(), reverse=True)
+    (record,) = await records(settings.kafka, "confirmations")
+    assert {"area": "hightech", "match_id": "m-1", "wish_id": "w-m-1", "offer_id": "o-m-1", "reason": reason} == orjson.loads(record.value)
+
+
+async def test_an_expired_wish_is_told_once(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    async with running(settings):
+        await source.propose("m-1", needs_approval=True)
+        await source.send("wish.expired", {"wish_id": "w-m-1", "filled": 0})
+        await source.send("wish.expired", {"wish_id": "w-m-1", "filled": 0})
+        await source.send("wish.expired", {"wish_id": "w-unknown", "filled": 0})
+        await settled(4)
+    assert [("resident", "expired", None)] == sink.told
+
+
+async def test_bad_events_go_to_the_dead_letters_and_their_neighbours_are_told(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    await source.propose("m-1")
+    await source.raw(b"\xff not json", [("ce_id", b"x"), ("mine", b"kept")])
+    await source.send("match.proposed", {"match_id": "m-x"})
+    await source.raw(None, [])
+    await source.send("match.proposed", {"match_id": "m-x", "note": "call 13812345678"})
+    await source.propose("m-2")
+    async with running(settings):
+        await settled(6)
+    dead = sorted(await records(settings.kafka, "matches-dlq"), key=lambda one: int(header(one, "dlq-offset")))
+    assert ["1", "2", "3", "4"] == [header(one, "dlq-offset") for one in dead]
+    assert [("matches", "2")] * 4 == [(header(one, "dlq-topic"), header(one, "dlq-partition")) for one in dead]
+    assert (b"\xff not json", "kept") == (dead[0].value, header(dead[0], "mine"))
+    assert ("missing_field", "null_value") == (header(dead[1], "dlq-reason"), header(dead[2], "dlq-reason"))
+    assert b"13812345678" not in dead[3].value
+    assert {("match.confirmed.v1", "m-1"), ("match.confirmed.v1", "m-2")} == set(await confirmations(settings))
+
+
+async def test_an_event_on_which_the_work_fails_is_set_aside_alone(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Book.take
+
+    def failing(self: Book, event: Any, partition: int) -> str:
+        if event.data.match_id == "m-3":
+            raise ZeroDivisionError
+        return whole(self, event, partition)
+
+    monkeypatch.setattr(Book, "take", failing)
+    for number in range(7):
+        await source.propose(f"m-{number}")
+    async with running(settings):
+        await settled(7)
+    (dead,) = await records(settings.kafka, "matches-dlq")
+    assert ("decision_failed", "3") == (header(dead, "dlq-reason"), header(dead, "dlq-offset"))
+    assert {f"m-{n}" for n in range(7)} - {"m-3"} == {match_id for _, match_id in await confirmations(settings)}
+
+
+async def test_by_event_time_the_clock_is_the_latest_event_of_the_area(settings: Settings, source: Matcher, settled: Settled) -> None:
+    by_event = settings.model_copy(update={"clock": "event"})
+    async with running(by_event):
+        await source.propose("m-1", time_text="2026-01-05T09:00:00Z")
+        await settled(1)
+    async with running(by_event):  # a restart goes on at the same time
+        await source.propose("m-2", time_text="2026-01-05T08:00:00Z")
+        await settled(2)
+    found = [orjson.loads(one.value) for one in await records(settings.kafka, "confirmations")]
+    assert ["2026-01-05T09:00:00Z"] * 2 == [one["confirmed_at"] for one in found]
+    assert {"2026-01-05T09:00:00Z"} == {notice["at"] for one in found for notice in one["notices"]}
+    assert parse_rfc3339("2026-01-05T09:00:00Z") == parse_rfc3339(header((await records(settings.kafka, "confirmations"))[0], "ce_time"))
+
+
+async def test_the_console_needs_no_receiver(settings: Settings, source: Matcher, settled: Settled) -> None:
+    await source.propose("m-1")
+    async with running(settings.model_copy(update={"channel": type(settings.channel)("console")})):
+        await settled(1)
+    (record,) = await records(settings.kafka, "confirmations")
+    assert {"console"} == {one["channel"] for one in orjson.loads(record.value)["notices"]}
+
+
+async def test_a_stale_epoch_changes_nothing(settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled) -> None:
+    sink.judge = lambda _body, _nth: None
+    slow = settings.model_copy(update={"webhook_timeout_seconds": 5.0})
+    async with running(slow) as zombie:
+        await source.propose("m-1")
+        await until(lambda: 2 == len(sink.attempts))
+        store = await Store.connect(database.dsn("notifier"))
+        taken = await store.take_over(2)  # as another process would
+        before = await ask(database.dsn(), "SELECT * FROM notifying.notices ORDER BY key")
+        await source.propose("m-2")
+        sink.judge = lambda _body, _nth: 200
+        sink.release.set()  # the zombie's attempts come back
+        await until(lambda: 2 not in zombie.lanes)
+        assert (taken.epoch, 1) == (await ask(database.dsn(), "SELECT epoch, next_offset FROM notifying.partitions WHERE partition = 2"))[0]
+        assert before == await ask(database.dsn(), "SELECT * FROM notifying.notices ORDER BY key")
+        await store.close()
+        await settled(2)  # nobody else is there after all: it takes the partition over again
+    assert {("match.confirmed.v1", "m-1"), ("match.confirmed.v1", "m-2")} == set(await confirmations(settings))
+
+
+async def test_kill_9_in_the_middle_leaves_one_effect_a_key(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    matches = [f"m-{number}" for number in range(300)]
+    sink.judge = lambda body, nth: 503 if nth == 1 and hash(body["ref"]) % 5 == 0 else 200
+    for match_id in matches:
+        await source.propose(match_id)
+    for share in (50, 200, 400):
+        async with process(settings) as child:
+            await until(lambda share=share: share <= len(sink.accepted))  # type: ignore[misc]
+            child.kill()
+            await child.wait()
+            assert len(sink.accepted) < 600, "the kill came too late to be in the middle"
+    async with process(settings) as child:
+        await settled(300)
+        child.terminate()
+        assert 0 == await child.wait()
+    assert 600 == len(sink.accepted)
+    assert {1} == {len(bodies) for bodies in sink.bodies.values()}
+    found = await records(settings.kafka, "confirmations")
+    assert set(matches) == {header(one, "ce_subject") for one in found}
+    by_id: dict[str, set[bytes]] = {}
+    for one in found:
+        by_id.setdefault(header(one, "ce_id"), set()).add(one.value)
+    assert [1] * 300 == [len(values) for values in by_id.values()]
+
+
+async def test_two_processes_share_the_partitions_and_one_takes_over(
+    settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled
+) -> None:
+    async with process(settings) as first:
+        await source.propose("m-0")
+        await settled(1)
+        async with process(settings):
+            for partition in range(6):
+                source.partition = partition
+                for number in range(20):
+                    await source.propose(f"m-{partition}-{number}")
+            await until(lambda: len(sink.accepted) > 30)
+            first.kill()
+            await first.wait()
+            await settled(121)
+    assert 242 == len(sink.accepted)
+    found = await records(settings.kafka, "confirmations")
+    assert 121 == len({header(one, "ce_subject") for one in found})
+
+
+async def test_a_database_that_goes_away_is_waited_for(settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled) -> None:
+    async with running(settings):
+        for number in range(40):
+            await source.propose(f"m-{number}")
+            if number % 10 == 5:
+                await ask(
+                    database.server.owner_dsn("postgres"),
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lastmetre-notifier'",
+                )
+            await asyncio.sleep(0)
+        await settled(40)
+    assert 80 == len(sink.accepted)
+    assert 40 == len({match_id for _, match_id in await confirmations(settings)})
