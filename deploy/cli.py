@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Trouble as trouble:
-        Console(stderr=True).print(str(trouble), style="red", markup=False, highlight=False)
+        Console(stderr=True).print(str(trouble), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -127,7 +127,8 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int) -> No
                 console.print(both("按 Ctrl-C 停止", "Ctrl-C stops it"), markup=False, highlight=False)
                 await watching
     finally:
-        console.print(both("正在停止", "stopping"), markup=False, highlight=False)
+        if stack.started:
+            console.print(both("正在停止", "stopping"), markup=False, highlight=False)
         await stack.stop()
 
 

@@ -17,6 +17,11 @@ class Lock:
         self.path = folder / "lock"
         self._file: IO[str] | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether we hold it."""
+        return self._file is not None
+
     def take(self) -> None:
         """Take it.
 

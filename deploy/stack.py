@@ -133,7 +133,9 @@ class Stack:
             raise
 
     async def stop(self) -> None:
-        """Stop everything in order: services first, the servers after them. May be called twice."""
+        """Stop everything in order: services first, the servers after them. May be called twice, and touches nothing of another's stack."""
+        if not self._lock.held:
+            return
         if self._keeper is not None:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -148,6 +150,11 @@ class Stack:
             self._lock.release()
 
     # --- looking at it
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` has begun and `stop` has not ended."""
+        return self._lock.held
 
     def service(self, name: str) -> Service:
         """One service by name: `matcher`, `matcher-2`, `notifier`.

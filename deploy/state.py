@@ -72,7 +72,8 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # also where the installer made it before us
         self.logs = self.folder / "logs"
         self.logs.mkdir(exist_ok=True)
         self.pids = self.folder / "pids"

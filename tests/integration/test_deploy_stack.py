@@ -102,8 +102,11 @@ async def test_tells_another_process_where_everything_is(stand_ins: Stack) -> No
 
 
 async def test_refuses_a_second_stack_in_the_same_folder_and_names_the_first(stand_ins: Stack) -> None:
+    second = Stack(stand_ins.state.folder, commands=COMMANDS)
     with pytest.raises(Trouble, match=f"pid {os.getpid()}"):
-        await Stack(stand_ins.state.folder, commands=COMMANDS).start()
+        await second.start()
+    await second.stop()
+    assert os.getpid() == running(stand_ins.state.folder).supervisor
     assert os.getpid() == Lock(stand_ins.state.folder).holder()
     assert {"ready"} == {service.condition for service in stand_ins.services}
 
