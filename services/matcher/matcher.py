@@ -460,11 +460,11 @@ class Matcher:
     async def _write_published(self) -> None:
         connection = await self._ready_connection()
         for number in list(self._unflushed):
+            self._unflushed.discard(number)  # first: what is published from here on is marked next time
             lane = self.lanes.get(number)
             if lane is not None:
                 await connection.execute(store.MARK_PUBLISHED, number, lane.epoch, lane.published)
                 await connection.execute(store.DROP_PUBLISHED, number, lane.published)
-            self._unflushed.discard(number)
 
     async def _ready_connection(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
