@@ -23,7 +23,7 @@ STATEMENT_SECONDS: Final = 30.0
 # A process that is frozen in the middle of a transaction must not hold its partitions' locks for longer.
 _IDLE_IN_TRANSACTION: Final = "5s"
 # Our statements name their rows by key, in tables that begin empty and grow fast: a plan made while they were small must not scan them.
-_INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
+_INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
 _TAKE_OVER = """
 INSERT INTO notifying.partitions AS known (partition, epoch, next_offset) VALUES ($1, 1, 0)
