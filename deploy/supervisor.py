@@ -21,7 +21,7 @@ from deploy.words import Trouble
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 EXIT_SETTINGS = 2  # the service says that its settings are wrong: trying again would not help
 STOP_SECONDS = 15.0
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 POLL_SECONDS = 0.05
 PROBE_SECONDS = 2.0
 LOG_BYTES_MAX = 20 * 1024 * 1024
