@@ -1,0 +1,1 @@
+"""The services: one package each, and what all of them share."""
