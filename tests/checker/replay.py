@@ -342,7 +342,9 @@ def _has_cause(area: Area, entry: Entry, match: Match, reason: str) -> bool:
     if reason == "withdrawn":
         return entry.type in ("wish.withdrawn.v1", "consent.withdrawn.v1") and data.get("wish_id") == match.wish_id
     if reason == "unsafe":
-        return entry.type == "offer.suspended.v1" and data.get("offer_id") == match.offer_id
+        # For a consent that is withdrawn the page names no reason: `withdrawn` and `unsafe` both describe it.
+        consent = entry.type == "consent.withdrawn.v1" and data.get("wish_id") == match.wish_id
+        return consent or (entry.type == "offer.suspended.v1" and data.get("offer_id") == match.offer_id)
     if reason == "declined":
         told = entry.type == "match.declined.v1" or (entry.type == "match.approved.v1" and data.get("approved") is False)
         return told and data.get("wish_id") == match.wish_id and data.get("offer_id") == match.offer_id
