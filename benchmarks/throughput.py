@@ -1,0 +1,167 @@
+"""Matches per second: the matcher and its two peers, on the same events, one after another, round by round.
+
+A B C A B C: whatever the machine does meanwhile falls on all of them, and a ratio is formed within a round, never across.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count, islice
+
+import orjson
+
+from benchmarks import ours, skip_locked
+from benchmarks.load import Load, Record, areas
+from benchmarks.measures import Run, Spread, Timing, Verdict, timing
+from benchmarks.rig import Rig
+from benchmarks.verify import Judge, Made
+
+OURS, SKIP_LOCKED, SKIP_FUNCTION, PLAIN_FAUST = "last metre", "skip locked", "skip locked, in one function", "plain faust"
+"""The contenders as tables name them."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured: `trial_wishes` is for finding the peer's best number of connections."""
+
+    offers: int = 10_000
+    wishes: int = 40_000
+    areas: int = 6
+    rounds: int = 5
+    connections: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    trial_wishes: int = 4_000
+
+
+SHORT = Sizes(offers=1_500, wishes=1_200, rounds=1, connections=(2, 8), trial_wishes=300)
+
+
+@dataclass(slots=True)
+class Stream:
+    """The events of a measurement, and the judge who knows them."""
+
+    offers: list[Record]
+    wishes: list[Record]
+    judge: Judge
+
+    @classmethod
+    def of(cls, sizes: Sizes, seed: int) -> "Stream":
+        """Wishes that no offer at all fits are left out: then everyone makes as many matches as there are wishes."""
+        load = Load(seed, areas(sizes.areas), datetime.now(UTC))
+        offers = list(load.offers(sizes.offers))
+        judge = Judge(offers)
+        possible = (wish for wish in load.wishes(2 * sizes.wishes) if judge.can_be_met(wish.data))
+        return cls(offers, list(islice(possible, sizes.wishes)), judge)
+
+
+@dataclass(slots=True)
+class Result:
+    """What came out: runs in the order in which they were made, and trials of the peer by form and number of connections."""
+
+    sizes: Sizes
+    runs: list[Run] = field(default_factory=list)
+    trials: list[tuple[str, int, Timing]] = field(default_factory=list)
+
+    def rates(self, contender: str) -> Spread:
+        """Matches per second over the rounds."""
+        return Spread.of([run.timing.per_second for run in self.runs if run.contender == contender])
+
+    def ratio(self, to: str) -> Spread:
+        """The matcher's rate over another's, in each round."""
+        pairs = zip(self.rates(OURS).values, self.rates(to).values, strict=True)
+        return Spread.of([ours_rate / theirs if theirs else 0.0 for ours_rate, theirs in pairs])
+
+    def best(self, form: str) -> int:
+        """The number of connections with which the peer was fastest."""
+        return max((one for one in self.trials if one[0] == form), key=lambda one: one[2].per_second)[1]
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Against what was promised."""
+        yield Verdict("matches per second ÷ SKIP LOCKED loop", self.ratio(SKIP_LOCKED).median, at_least=6, aim=10)
+        yield Verdict("matches per second ÷ plain Faust agent", self.ratio(PLAIN_FAUST).median, at_least=3, aim=4)
+
+
+Measured = tuple[list[float], list[Made], float | None]
+
+
+class Throughput:
+    """The measurement on one rig."""
+
+    def __init__(self, rig: Rig, sizes: Sizes, seed: int, say: Say) -> None:
+        self._rig, self._sizes, self._say = rig, sizes, say
+        self._stream = Stream.of(sizes, seed)
+        self._names = count(1)
+
+    async def run(self) -> Result:
+        """Find the peer's best number of connections, then all rounds."""
+        result = Result(self._sizes)
+        for connections in self._sizes.connections:
+            for form in (skip_locked.LOOP, skip_locked.FUNCTION):
+                stamps, _, _ = await self._skip_locked(form, connections, self._stream.wishes[: self._sizes.trial_wishes])
+                found = timing(stamps)
+                result.trials.append((form, connections, found))
+                self._say(f"skip locked ({form}), {connections} connections: {found.per_second:,.0f}/s")
+        wishes = self._stream.wishes
+        contenders: list[tuple[str, Callable[[], Awaitable[Measured]]]] = [
+            (OURS, lambda: self._ours(wishes)),
+            (SKIP_LOCKED, lambda: self._skip_locked(skip_locked.LOOP, result.best(skip_locked.LOOP), wishes)),
+            (PLAIN_FAUST, lambda: self._plain_faust(wishes)),
+            (SKIP_FUNCTION, lambda: self._skip_locked(skip_locked.FUNCTION, result.best(skip_locked.FUNCTION), wishes)),
+        ]
+        for number in range(1, self._sizes.rounds + 1):
+            for name, measure in contenders:
+                stamps, made, cpu_us = await measure()
+                run = Run(name, number, timing(stamps, cpu_us), self._stream.judge.judge(wishes, made))
+                result.runs.append(run)
+                self._say(f"round {number}, {name}: {run.timing.per_second:,.0f}/s, {run.judgement.matches:,} matches, faults: {run.judgement.faults or 'none'}")
+        return result
+
+    async def _ours(self, wishes: Sequence[Record]) -> Measured:
+        rig = self._rig
+        await rig.fresh()
+        await ours.take_offers(rig, self._stream.offers)
+        await rig.publish(wishes)
+        cpu_us = await ours.work_off(rig, len(wishes))
+        seen = await rig.matches()
+        stored = await ours.committed(rig)
+        if stored != len(seen):
+            self._say(f"matches on the topic and committed differ: {len(seen)} and {stored}")
+        return [one.at for one in seen], list(ours.made(seen)), cpu_us
+
+    async def _skip_locked(self, form: str, connections: int, wishes: Sequence[Record]) -> Measured:
+        rig = self._rig
+        if not rig.database:
+            await rig.fresh()
+        connection = await rig.connect()
+        try:
+            await skip_locked.prepare(connection, self._stream.offers, wishes)
+            await rig.settle()
+            out = rig.folder / "commits.json"
+            out.unlink(missing_ok=True)
+            worker = rig.process("benchmarks.skip_locked", form, str(connections), str(out), env={"LASTMETRE_DATABASE": rig.owner_dsn})
+            worker.start()
+            try:
+                await worker.wait()
+            finally:
+                await rig.end(worker)
+            stamps: list[float] = orjson.loads(out.read_bytes())
+            made = [Made(*row) for row in await connection.fetch(skip_locked.MATCHES)]
+            return stamps, made, None
+        finally:
+            await connection.close()
+
+    async def _plain_faust(self, wishes: Sequence[Record]) -> Measured:
+        rig = self._rig
+        await rig.fresh()
+        await rig.publish(self._stream.offers)
+        await rig.publish(wishes)
+        await rig.settle()
+        worker = rig.process("benchmarks.plain_faust", rig.bootstrap, f"bench-plain-faust-{next(self._names)}", "uvloop")
+        worker.start()
+        try:
+            cpu_us = await rig.await_matches(len(wishes), worker)
+        finally:
+            await rig.end(worker)
+        seen = await rig.matches()
+        return [one.at for one in seen], list(ours.made(seen)), cpu_us
