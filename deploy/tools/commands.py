@@ -1,0 +1,158 @@
+"""The commands as the terminal sees them: options, languages, exit codes. What they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from deploy.words import Trouble
+
+EXIT_UNFINISHED = 3
+
+Lang = Annotated[str | None, typer.Option("--lang", help="zh、en 或 both（默认取 LASTMETRE_LANG）· zh, en or both (default: LASTMETRE_LANG)")]
+
+PUBLISH_HELP = """发布事件 · Publish events.
+
+每行一个结构化 CloudEvent，先校验，全部合规才发送。可用占位符：{{now}}、{{now+2h}}、{{now-30m}}（单位 s m h d）、{{uuid}} 与其前八位 {{short}}（同一行内相同）。
+
+Each line is one structured CloudEvent; all are validated before the first is sent. Placeholders: {{now}}, {{now+2h}}, {{now-30m}}
+(units s, m, h, d), {{uuid}} and its first eight digits {{short}} (the same wherever they stand in one line). Try: publish examples/first-wish.jsonl
+"""
+
+dlq = typer.Typer(help="死信：查看与重发 · Dead letters: look at them and send them again", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `python3 -m deploy`."""
+    app.command(help=PUBLISH_HELP)(publish)
+    app.command()(watch)
+    app.command()(explain)
+    app.command()(replay)
+    app.add_typer(dlq, name="dlq")
+
+
+def _run(main: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(main)
+
+
+def publish(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="事件文件，- 为标准输入 · files of events, - for standard input")],
+    *,
+    raw: Annotated[bool, typer.Option("--raw", help="不校验、不填占位符，原样发送 · send as it stands: no validation, no placeholders")] = False,
+    wait: Annotated[bool | None, typer.Option("--wait/--no-wait", help="显示结果（终端上默认）· show what becomes of it (default on a terminal)")] = None,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="最多等多少秒 · how many seconds to wait at most")] = 10.0,
+    lang: Lang = None,
+) -> None:
+    """Publish events. The help is PUBLISH_HELP. Exit code 3: sent, but not all confirmed within the wait."""
+    from deploy.tools import publish as work
+    from deploy.tools import target
+    from deploy.tools.wording import language
+
+    speech, console = language(lang), target.console()
+    lines = work.read_lines(files, raw=raw)
+    waits = console.is_terminal if wait is None else wait
+    done = _run(work.publish(target.find().bootstrap, lines, console, speech, wait_seconds=seconds if waits else 0.0))
+    if not done:
+        raise typer.Exit(EXIT_UNFINISHED)
+
+
+def watch(
+    topic: Annotated[str | None, typer.Argument(help="主题，不填为全部 · a topic; all where none is given")] = None,
+    *,
+    from_start: Annotated[bool, typer.Option("--from-start", help="从头开始 · begin with the oldest event")] = False,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="显示多少条后结束 · end after so many")] = None,
+    lang: Lang = None,
+) -> None:
+    """实时查看事件，Ctrl-C 结束 · Watch events as they come; Ctrl-C ends it."""
+    from deploy.tools import target
+    from deploy.tools import watch as work
+    from deploy.tools.wording import language
+
+    speech, topics, console = language(lang), work.chosen(topic), target.console()
+    with contextlib.suppress(KeyboardInterrupt):
+        _run(work.watch(target.find().bootstrap, topics, console, speech, from_start=from_start, count=count))
+
+
+def explain(wish_id: Annotated[str, typer.Argument(help="心愿编号 · the wish's id")], *, lang: Lang = None) -> None:
+    """说明一个心愿的来龙去脉 · Tell the whole story of a wish, and what keeps it waiting."""
+    from deploy.tools import explain as view
+    from deploy.tools import story, target
+    from deploy.tools.wording import language
+
+    speech, console = language(lang), target.console()
+    for number, found in enumerate(_run(story.stories(target.find(), wish_id))):
+        if number:
+            console.rule()
+        view.show(found, console, speech)
+
+
+def replay(*, lang: Lang = None) -> None:
+    """按日志重新决定，核对结果逐字节相同 · Decide the journal again and see that the decisions are the same, byte for byte."""
+    from deploy.tools import replay as work
+    from deploy.tools import target
+    from deploy.tools.wording import language
+
+    if not _run(work.replay(target.find(), target.console(), language(lang))):
+        raise typer.Exit(1)
+
+
+@dlq.command("list")
+def dlq_list(
+    *,
+    topic: Annotated[str | None, typer.Option("--topic", help="只看一个主题 · one topic only")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="只看一种原因 · one reason only")] = None,
+    lang: Lang = None,
+) -> None:
+    """列出死信 · List the dead letters."""
+    from deploy.tools import dlq as work
+    from deploy.tools import target
+    from deploy.tools.wording import language
+
+    speech = language(lang)
+    work.show_list(_run(work.letters(target.find().bootstrap, topic, reason)), target.console(), speech)
+
+
+@dlq.command("show")
+def dlq_show(place: Annotated[str, typer.Argument(metavar="TOPIC:PARTITION:OFFSET")], *, lang: Lang = None) -> None:
+    """查看一条死信 · Show one dead letter."""
+    from deploy.tools import dlq as work
+    from deploy.tools import target
+    from deploy.tools.wording import language
+
+    speech = language(lang)
+    work.show_one(_run(work.letter_at(target.find().bootstrap, place)), target.console(), speech)
+
+
+@dlq.command("replay")
+def dlq_replay(
+    place: Annotated[str | None, typer.Argument(metavar="TOPIC:PARTITION:OFFSET")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="全部 · all of them")] = False,
+    topic: Annotated[str | None, typer.Option("--topic", help="与 --all 同用：一个主题 · with --all: of one topic")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="与 --all 同用：一种原因 · with --all: of one reason")] = None,
+    lang: Lang = None,
+) -> None:
+    """重发死信到原主题 · Send dead letters again to the topic that they came from. Exit code 1 where one could not be sent."""
+    from deploy.tools import dlq as work
+    from deploy.tools import target
+    from deploy.tools.wording import language
+
+    if (place is None) != everything:
+        raise Trouble(
+            "请给出一条死信的位置，或用 --all（可加 --topic、--reason）。",
+            "Give the place of one dead letter, or --all (with --topic or --reason if you like).",
+        )
+    if place is not None and (topic or reason):
+        raise Trouble("--topic 和 --reason 只与 --all 同用。", "--topic and --reason go with --all only.")
+    speech, console, bootstrap = language(lang), target.console(), target.find().bootstrap
+
+    async def send() -> int:
+        found = await work.letters(bootstrap, topic, reason) if place is None else [await work.letter_at(bootstrap, place)]
+        return (await work.replay(bootstrap, found, console, speech))[1]
+
+    if _run(send()):
+        raise typer.Exit(1)

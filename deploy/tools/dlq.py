@@ -1,0 +1,225 @@
+"""`dlq list | show | replay`: look at dead letters, and send again what can be taken now."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deploy.tools import kafka
+from deploy.tools.telling import header
+from deploy.tools.wording import DEAD, Lang, Words, clean, clock, join, word
+from deploy.words import Trouble
+from schemas.errors import CONTAINS_PERSONAL_DATA, TOO_LARGE
+from schemas.topics import TOPICS, dead_letter_topic
+
+DEAD_TOPICS: Final = tuple(topic.name for topic in TOPICS if topic.name.endswith("-dlq"))
+_ORIGINALS: Final = frozenset(topic.name for topic in TOPICS) - frozenset(DEAD_TOPICS)
+_PLACE: Final = re.compile(r"([a-z-]+):(\d{1,9}):(\d{1,18})")
+# Personal numbers are masked letter by letter, and the shortest of them has three.
+_MASK: Final = re.compile(rb"\*{3}")
+_SHOWN_BYTES: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter: the record as it lies in its topic."""
+
+    record: Any
+
+    @property
+    def place(self) -> str:
+        """TOPIC:PARTITION:OFFSET, as `show` and `replay` take it."""
+        return f"{self.record.topic}:{self.record.partition}:{self.record.offset}"
+
+    @property
+    def reason(self) -> str:
+        """The reason's code."""
+        return header(self.record, "dlq-reason") or "?"
+
+    @property
+    def message(self) -> Words:
+        """The reason in words."""
+        zh, _, en = (header(self.record, "dlq-message") or "").partition(" | ")
+        return (clean(zh), clean(en or zh))
+
+    @property
+    def origin(self) -> str:
+        """Where it came from: TOPIC:PARTITION:OFFSET."""
+        return ":".join(header(self.record, f"dlq-{part}") or "?" for part in ("topic", "partition", "offset"))
+
+    @property
+    def topic(self) -> str | None:
+        """The topic that it came from, if it is one of ours."""
+        named = header(self.record, "dlq-topic")
+        return named if named in _ORIGINALS and dead_letter_topic(named or "") == self.record.topic else None
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The headers with which it first came."""
+        return [(name, value) for name, value in self.record.headers if not name.startswith("dlq-")]
+
+    @property
+    def type(self) -> str:
+        """The event's type, as far as it can be seen."""
+        said = header(self.record, "ce_type")
+        if said is None:
+            try:
+                document = orjson.loads(self.record.value or b"")
+            except orjson.JSONDecodeError:
+                return "-"
+            said = document.get("type") if isinstance(document, dict) else None
+        return clean(said, 60) if isinstance(said, str) else "-"
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether text of it was masked (or looks so), and it is not the event that came any more."""
+        parts = [self.record.key, self.record.value, *(value for _, value in self.headers)]
+        return self.reason == CONTAINS_PERSONAL_DATA or any(part is not None and _MASK.search(part) is not None for part in parts)
+
+    @property
+    def hindrance(self) -> Words | None:
+        """Why it cannot be sent again, or None."""
+        if self.topic is None:
+            return ("不知道它原来的主题", "its original topic is not known")
+        if self.is_masked:
+            return (
+                "其中的个人信息已遮盖，已不是原来的事件。请在源系统删去个人信息后重新发布",
+                "personal data in it is masked, so it is no longer the event that came: remove that data at its source and publish it anew",
+            )
+        if self.reason == TOO_LARGE:
+            return ("它大于 1 MiB，再发也会被拒", "it is larger than 1 MiB and would be refused again")
+        return None
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What would be sent: two letters of the same content are one event."""
+        return (self.topic, self.record.key, self.record.value, tuple(self.headers))
+
+
+async def letters(bootstrap: str, topic: str | None = None, reason: str | None = None) -> list[Letter]:
+    """The dead letters, oldest first; of one topic (`wishes` or `wishes-dlq`), of one reason.
+
+    Raises:
+        Trouble: there is no such topic or reason, or Kafka does not answer.
+    """
+    if reason is not None and reason not in DEAD:
+        raise Trouble(f"没有这个原因。可选：{', '.join(DEAD)}", f"There is no such reason. There are: {', '.join(DEAD)}")
+    names = DEAD_TOPICS if topic is None else (_dead_topic(topic),)
+    found = [Letter(record) for record in await kafka.read_all(bootstrap, names)]
+    return [letter for letter in found if reason is None or letter.reason == reason]
+
+
+def _dead_topic(name: str) -> str:
+    full = name if name.endswith("-dlq") else dead_letter_topic(name)
+    if full not in DEAD_TOPICS:
+        known = ", ".join(DEAD_TOPICS)
+        raise Trouble(f"没有这个主题。可选：{known}", f"There is no such topic. There are: {known}")
+    return full
+
+
+async def letter_at(bootstrap: str, place: str) -> Letter:
+    """The dead letter at TOPIC:PARTITION:OFFSET.
+
+    Raises:
+        Trouble: the place is not written so, or nothing lies there.
+    """
+    found = _PLACE.fullmatch(place)
+    if found is None or not found[1].endswith("-dlq"):
+        raise Trouble(
+            "请按 主题:分区:位移 填写，例如 wishes-dlq:2:0（见 dlq list）。",
+            "Give the place as TOPIC:PARTITION:OFFSET, such as wishes-dlq:2:0 (see dlq list).",
+        )
+    record = await kafka.read_one(bootstrap, _dead_topic(found[1]), int(found[2]), int(found[3]))
+    if record is None:
+        raise Trouble(f"{place} 处没有死信。请看：python3 -m deploy dlq list", f"There is no dead letter at {place}. See: python3 -m deploy dlq list")
+    return Letter(record)
+
+
+def show_list(found: list[Letter], console: Console, lang: Lang) -> None:
+    """The dead letters as a table."""
+    if not found:
+        console.print(Text(join(lang, ("没有死信。", "There are no dead letters.")), style="green"))
+        return
+    heads = (("位置", "place"), ("时间", "when"), ("原因", "reason"), ("来自", "from"), ("类型", "type"), ("说明", "message"))
+    table = Table(*(join(lang, head) for head in heads), title=join(lang, (f"死信 {len(found)} 条", f"{len(found)} dead letters")), title_justify="left")
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for letter in found:
+        table.add_row(
+            Text(letter.place),
+            clock(letter.record.timestamp * 1000),
+            Text(f"{clean(letter.reason)}\n{join(lang, word(DEAD, letter.reason))}", style="red"),
+            Text(clean(letter.origin)),
+            Text(letter.type.removeprefix("lastmetre.")),
+            Text("\n".join(letter.message) if lang == "both" else join(lang, letter.message)),
+        )
+    console.print(table)
+
+
+def show_one(letter: Letter, console: Console, lang: Lang) -> None:
+    """All of one dead letter."""
+    facts: list[tuple[Words, str]] = [
+        (("位置", "place"), letter.place),
+        (("时间", "when"), clock(letter.record.timestamp * 1000)),
+        (("来自", "from"), clean(letter.origin)),
+        (("原因", "reason"), f"{clean(letter.reason)} · {join(lang, word(DEAD, letter.reason))}"),
+        (("说明", "message"), join(lang, letter.message)),
+        (("键", "key"), "-" if letter.record.key is None else clean(letter.record.key.decode(errors="replace"))),
+    ]
+    facts.extend(((clean(name),) * 2, "-" if value is None else clean(value.decode(errors="replace"))) for name, value in letter.headers)
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        table.add_row(Text(join(lang, name), style="dim"), Text(value))
+    console.print(table)
+    console.print(Text(_readable(letter.record.value)), soft_wrap=True)
+    hindrance = letter.hindrance
+    if hindrance is None:
+        said = ("修复原因后可重发", "once the cause is mended, send it again")
+        console.print(Text(f"{join(lang, said)}: python3 -m deploy dlq replay {letter.place}", style="dim"))
+    else:
+        said = (f"不能重发：{hindrance[0]}", f"it can't be sent again: {hindrance[1]}")
+        console.print(Text(join(lang, said), style="yellow"))
+
+
+def _readable(value: bytes | None) -> str:
+    if value is None:
+        return "null"
+    try:
+        text = orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
+    except (orjson.JSONDecodeError, TypeError):
+        text = value[:_SHOWN_BYTES].decode(errors="replace")
+    return "\n".join(clean(line, _SHOWN_BYTES) for line in text[:_SHOWN_BYTES].split("\n"))
+
+
+async def replay(bootstrap: str, found: list[Letter], console: Console, lang: Lang) -> tuple[int, int]:
+    """Send letters again, as they first came, to their topics under their keys; how many were sent, and how many could not be.
+
+    Letters of one content are one event and go once.
+
+    Raises:
+        Trouble: Kafka does not answer.
+    """
+    done: set[tuple[Any, ...]] = set()
+    sent = refused = 0
+    async with kafka.reachable(bootstrap), kafka.producer(bootstrap) as producer:
+        for letter in found:
+            hindrance = letter.hindrance
+            if hindrance is not None:
+                refused += 1
+                said = (f"{letter.place} 未重发：{hindrance[0]}。", f"{letter.place} was not sent: {hindrance[1]}.")
+                console.print(Text(join(lang, said), style="yellow"))
+                continue
+            if letter.content in done:
+                continue
+            done.add(letter.content)
+            place = await producer.send_and_wait(letter.topic, letter.record.value, key=letter.record.key, headers=letter.headers)
+            sent += 1
+            console.print(Text(f"{letter.place} → {place.topic}:{place.partition}:{place.offset}", style="green"))
+    said = (f"重发 {sent} 条，未发 {refused} 条。", f"{sent} sent again, {refused} not sent.")
+    console.print(Text(join(lang, said)))
+    return sent, refused

@@ -1,0 +1,138 @@
+"""How `explain` shows a story."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from deploy.tools.story import Story, Waiting
+from deploy.tools.wording import (
+    CATEGORIES,
+    MATCH_STATES,
+    REFUSALS,
+    RELEASES,
+    RUNGS,
+    URGENCIES,
+    WISH_STATES,
+    Lang,
+    Words,
+    clean,
+    clock,
+    join,
+    slot_words,
+    word,
+)
+from services.matcher.core.place import RUNGS as RUNG_NAMES
+
+_STATE_STYLES: Final = {"open": "yellow", "held": "cyan", "matched": "green", "closed": "green", "withdrawn": "dim", "expired": "red"}
+
+
+def show(story: Story, console: Console, lang: Lang) -> None:
+    """Print a story: what was wished, how it stands, what happened, and what it waits for."""
+    _head(story, console, lang)
+    console.print()
+    for step in story.steps:
+        zh, en = step.words
+        mark = "└ " if step.under else ""
+        text = Text(f"{clock(step.at)}  ", style="dim")
+        text.append(mark, style="dim")
+        text.append(en if lang == "en" else zh, style="cyan" if step.under else "default")
+        console.print(text, soft_wrap=True)
+        if lang == "both" and en != zh:
+            console.print(Text(" " * (16 + len(mark)) + en, style="dim"), soft_wrap=True)
+    if story.matches:
+        console.print()
+        _matches(story, console, lang)
+    if story.waiting is not None:
+        console.print()
+        _waiting(story, story.waiting, console, lang)
+
+
+def _head(story: Story, console: Console, lang: Lang) -> None:
+    wish = story.wish
+    state = word(WISH_STATES, story.status)
+    title = Text(f"{clean(story.wish_id)}  ", style="bold")
+    title.append(f"「{clean(wish.title)}」  ")
+    title.append(join(lang, state), style=f"bold {_STATE_STYLES.get(story.status, 'default')}")
+    console.print(title)
+    live = sum(1 for match in story.matches if match["state"] != "released")
+    place = "/".join(step for step in (wish.place.community, wish.place.compound, wish.place.building, wish.place.unit) if step)
+    facts: list[tuple[Words, str]] = [
+        (("类别", "category"), f"{join(lang, word(CATEGORIES, wish.category))} · {join(lang, word(URGENCIES, wish.urgency))}"),
+        (("地点", "place"), f"{clean(story.area)} / {clean(place)}"),
+        (("技能", "skills"), clean(", ".join(wish.skills))),
+        (("时段", "window"), join(lang, slot_words(wish.window.start, wish.window.end))),
+        (("时长", "length"), join(lang, (f"{wish.minutes} 分钟", f"{wish.minutes} min"))),
+        (("帮手", "helpers"), join(lang, (f"已有 {live} / 需要 {story.need}", f"{live} of {story.need}"))),
+        (("提出", "submitted"), clock(story.submitted_at)),
+    ]
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        table.add_row(Text(join(lang, name), style="dim"), Text(value))
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _matches(story: Story, console: Console, lang: Lang) -> None:
+    heads = (("服务", "offer"), ("距离", "distance"), ("时间", "slot"), ("状态", "state"), ("配对编号", "match id"))
+    table = Table(*(join(lang, head) for head in heads), title=join(lang, ("配对", "matches")), title_justify="left")
+    for column in table.columns:
+        column.overflow = "fold"
+    for match in story.matches:
+        state = word(MATCH_STATES, match["state"])
+        if match["state"] == "released":
+            why = word(RELEASES, match["reason"])
+            state = (f"{state[0]}：{why[0]}", f"{state[1]}: {why[1]}")
+        table.add_row(
+            Text(clean(match["offer_id"])),
+            join(lang, word(RUNGS, RUNG_NAMES[match["rung"]])),
+            join(lang, slot_words(match["starts_at"], match["ends_at"])),
+            Text(join(lang, state)),
+            Text(clean(match["match_id"]), style="dim"),
+        )
+    console.print(table)
+
+
+def _waiting(story: Story, waiting: Waiting, console: Console, lang: Lang) -> None:
+    head = (
+        f"还缺 {waiting.missing} 人。开放的服务有 {waiting.offers} 份，逐份按规则判断（记第一条不满足的规则）：",
+        f"{waiting.missing} more wanted. {waiting.offers} offers are open; each is judged by the rules, and the first that fails counts:",
+    )
+    _say(console, lang, head, "yellow")
+    table = Table(join(lang, ("规则", "rule")), join(lang, ("排除份数", "excludes")), show_edge=False)
+    table.columns[1].justify = "right"
+    for reason, count in waiting.excluded.items():
+        table.add_row(Text(f"{join(lang, word(REFUSALS, reason))}  ({clean(reason)})"), str(count))
+    table.add_row(Text(join(lang, ("都满足", "passes them all")), style="green"), str(waiting.fit))
+    console.print(Padding(table, (0, 0, 0, 2)))
+    for words in _conclusions(story, waiting):
+        _say(console, lang, words, "yellow")
+
+
+def _conclusions(story: Story, waiting: Waiting) -> list[Words]:
+    until = clock(story.ends_at)
+    found: list[Words] = []
+    if waiting.together:
+        found.append(
+            (
+                f"这个心愿须两人同行：合适的只有 {waiting.fit} 人，或没有两人都有空的同一时段。",
+                f"It needs two helpers together: {waiting.fit} fit, and no two of them are free in one slot.",
+            )
+        )
+    elif waiting.fit:
+        found.append(("有合适的帮手，马上会配对。", "Somebody fits: it is about to be matched."))
+    found.append(
+        (
+            f"有新的服务时会立即再试，直到 {until}。",
+            f"It is tried again whenever an offer comes or a helper is free again, until {until}.",
+        )
+    )
+    return found
+
+
+def _say(console: Console, lang: Lang, words: Words, style: str) -> None:
+    for text in words if lang == "both" else (words[0] if lang == "zh" else words[1],):
+        console.print(Text(text, style=style), soft_wrap=True)

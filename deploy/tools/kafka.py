@@ -1,0 +1,108 @@
+"""The tools' way to Kafka: send with the broker's word for it, read from a place on, read all there is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from deploy.words import Trouble
+from schemas.codec import STRUCTURED_TYPE
+from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, PARTITIONS
+
+STRUCTURED_HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
+_REQUEST_MS: Final = 15_000
+_POLL_MS: Final = 300
+
+
+@asynccontextmanager
+async def reachable(bootstrap: str) -> AsyncIterator[None]:
+    """Kafka's faults in words.
+
+    Raises:
+        Trouble: Kafka does not answer.
+    """
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as fault:
+        raise Trouble(
+            f"Kafka（{bootstrap}）没有应答。请确认系统在运行：python3 -m deploy status",
+            f"Kafka at {bootstrap} does not answer ({type(fault).__name__}). See whether the system runs: python3 -m deploy status",
+        ) from fault
+
+
+@asynccontextmanager
+async def producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that waits for all replicas and sends nothing twice."""
+    made = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, client_id="lastmetre-deploy", enable_idempotence=True, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES + MIB
+    )
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.stop()
+
+
+@asynccontextmanager
+async def consumer(bootstrap: str, topics: Sequence[str], *, from_start: bool) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of all partitions of these topics; without `from_start`, of what comes from now on."""
+    made = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id="lastmetre-deploy",
+        group_id=None,
+        enable_auto_commit=False,
+        request_timeout_ms=_REQUEST_MS,
+        max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES + MIB,
+    )
+    try:
+        await made.start()
+        partitions = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
+        made.assign(partitions)
+        # Asked for and set one by one: `seek_to_end` alone would look up the end only when it first reads.
+        places = await (made.beginning_offsets if from_start else made.end_offsets)(partitions)
+        for partition, offset in places.items():
+            made.seek(partition, offset)
+        yield made
+    finally:
+        await made.stop()
+
+
+def in_order(batches: dict[Any, list[Any]]) -> list[Any]:
+    """The records of one poll by time; each partition keeps its own order."""
+    return sorted((record for run in batches.values() for record in run), key=lambda record: (record.timestamp, record.topic, record.partition, record.offset))
+
+
+async def read_all(bootstrap: str, topics: Iterable[str]) -> list[Any]:
+    """All records that these topics hold now, by time.
+
+    Raises:
+        Trouble: Kafka does not answer.
+    """
+    async with reachable(bootstrap), consumer(bootstrap, list(topics), from_start=True) as source:
+        ends = await source.end_offsets(source.assignment())
+        found: list[Any] = []
+        while any([await source.position(partition) < end for partition, end in ends.items()]):
+            batches = await source.getmany(timeout_ms=_POLL_MS)
+            found.extend(record for record in in_order(batches) if record.offset < ends[TopicPartition(record.topic, record.partition)])
+    return sorted(found, key=lambda record: (record.timestamp, record.topic, record.partition, record.offset))
+
+
+async def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | None:
+    """One record, or None where there is none (any more).
+
+    Raises:
+        Trouble: Kafka does not answer.
+    """
+    place = TopicPartition(topic, partition)
+    async with reachable(bootstrap), consumer(bootstrap, [topic], from_start=True) as source:
+        first, end = (await source.beginning_offsets([place]))[place], (await source.end_offsets([place]))[place]
+        if not first <= offset < end:
+            return None
+        source.assign([place])
+        source.seek(place, offset)
+        record = await source.getone(place)
+        return record if record.offset == offset else None

@@ -1,0 +1,198 @@
+"""`explain WISH_ID`: the whole story of one wish, from the matcher's journal and tables and the notifier's; and what keeps it waiting.
+
+Reads only. The rules are the matcher's own (`services.matcher.core.rules`), so that what is said here is what it would decide.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from deploy.tools.target import Target
+from deploy.tools.telling import tell
+from deploy.tools.wording import NOTICE_KINDS, NOTICE_STATES, PARTIES, Words, clean, word
+from deploy.words import Trouble
+from schemas.codec import decode_structured
+from schemas.errors import InvalidEvent
+from schemas.instants import parse_rfc3339
+from schemas.wishes import WishSubmitted
+from services.matcher.core.rules import refusal
+from services.matcher.core.state import OPEN, Area, Wish
+from services.matcher.core.together import find_group
+from services.matcher.store import Loader
+
+_WISHES: Final = "SELECT area, status, submitted_at, ends_at, need, data FROM matching.wishes WHERE wish_id = $1 ORDER BY submitted_at, area"
+_NEWEST: Final = "SELECT wish_id FROM matching.wishes ORDER BY submitted_at DESC LIMIT 3"
+_LANE: Final = "SELECT lane FROM matching.areas WHERE area = $1"
+_JOURNAL: Final = """
+    SELECT seq, at, kind, outcome, event, decision FROM matching.journal
+    WHERE lane = $1 AND area = $2 AND EXISTS (SELECT FROM unnest($3::bytea[]) id WHERE position(id IN event) > 0 OR position(id IN decision) > 0)
+    ORDER BY seq
+"""
+_MATCHES: Final = """
+    SELECT match_id, offer_id, rung, starts_at, ends_at, how, state, live, reason, expires_at FROM matching.matches
+    WHERE area = $1 AND wish_id = $2 ORDER BY number
+"""
+_NOTICES: Final = """
+    SELECT n.party, n.kind, n.state, n.attempts, n.channel, n.sent_at, n.fault, (extract(epoch FROM n.due_at) * 1000000)::bigint AS due_us,
+        m.offer_id
+    FROM notifying.notices n LEFT JOIN notifying.confirmations m USING (match_id)
+    WHERE n.wish_id = $1 AND n.area = $2 ORDER BY n.sent_at NULLS LAST, n.party
+"""
+_FAILED: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the story. `at` is in microseconds; `under`: it follows from the line before."""
+
+    at: int
+    words: Words
+    under: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does."""
+
+    offers: int
+    excluded: dict[str, int]
+    fit: int
+    together: bool
+    missing: int
+
+
+@dataclass(slots=True)
+class Story:
+    """All that is known of one wish in one area."""
+
+    area: str
+    wish_id: str
+    status: str
+    need: int
+    submitted_at: int
+    ends_at: int
+    wish: WishSubmitted
+    steps: list[Step] = field(default_factory=list)
+    matches: list[Any] = field(default_factory=list)
+    notices: list[Any] = field(default_factory=list)
+    waiting: Waiting | None = None
+
+
+async def stories(target: Target, wish_id: str) -> list[Story]:
+    """The stories of this wish id, one an area that has it.
+
+    Raises:
+        Trouble: no area has it, or nothing runs.
+    """
+    async with target.database("matcher") as connection, _readable():
+        rows = await connection.fetch(_WISHES, wish_id)
+        if not rows:
+            raise _unknown(wish_id, [row["wish_id"] for row in await connection.fetch(_NEWEST)])
+        found = [await _story(connection, wish_id, row) for row in rows]
+    async with target.database("notifier") as connection, _readable():
+        for story in found:
+            story.notices = await connection.fetch(_NOTICES, wish_id, story.area)
+            story.steps.extend(_told(story.notices))
+            story.steps.sort(key=lambda step: step.at)  # stable: what follows from one line stays behind it
+    return found
+
+
+@asynccontextmanager
+async def _readable() -> AsyncIterator[None]:
+    try:
+        yield
+    except _FAILED as fault:
+        raise Trouble("数据库还没有准备好。请先运行：python3 -m deploy up", "The database is not prepared. Run first: python3 -m deploy up") from fault
+
+
+def _unknown(wish_id: str, newest: Sequence[str]) -> Trouble:
+    shown, some = clean(wish_id, 80), ", ".join(clean(one, 80) for one in newest)
+    zh = f"没有心愿 {shown}。编号要写全；若事件不合规，会在死信里：python3 -m deploy dlq list"
+    en = f"There is no wish {shown}. Give its whole id; an event that was not valid lies in the dead letters: python3 -m deploy dlq list"
+    if some:
+        zh, en = f"{zh}\n最近的心愿：{some}", f"{en}\nThe newest wishes: {some}"
+    return Trouble(zh, en)
+
+
+async def _story(connection: asyncpg.Connection, wish_id: str, row: Any) -> Story:
+    area = row["area"]
+    story = Story(area, wish_id, row["status"], row["need"], row["submitted_at"], row["ends_at"], WishSubmitted.model_validate_json(row["data"]))
+    lane = await connection.fetchval(_LANE, area)
+    # As orjson writes the id, and as writers do that escape everything beyond ASCII.
+    written = {orjson.dumps(wish_id), json.dumps(wish_id).encode()}
+    for line in await connection.fetch(_JOURNAL, lane, area, list(written)):
+        story.steps.extend(steps_of(line, wish_id))
+    story.matches = await connection.fetch(_MATCHES, area, wish_id)
+    if story.status == OPEN:
+        story.waiting = await _waiting(connection, area, wish_id)
+    return story
+
+
+def steps_of(line: Any, wish_id: str) -> list[Step]:
+    """What a line of the journal says about this wish; nothing where it names it in passing only."""
+    at = line["at"]
+    decided = []
+    for decision in orjson.loads(line["decision"]):
+        try:
+            event = decode_structured(orjson.dumps(decision))
+        except InvalidEvent:  # a decision of a newer version
+            continue
+        if getattr(event.data, "wish_id", None) == wish_id:
+            decided.append(Step(at, tell(event), under=True))
+    if line["kind"] == "time":
+        return [Step(at, ("时间到", "time has passed")), *decided] if decided else []
+    event = decode_structured(line["event"])
+    about = getattr(event.data, "wish_id", None) == wish_id
+    if not about and not decided:
+        return []
+    words = tell(event)
+    if line["outcome"] == "duplicate":
+        words = (f"{words[0]}（重复，无影响）", f"{words[1]} (a repeat, without effect)")
+    elif line["outcome"] == "no_effect":
+        words = (f"{words[0]}（无影响）", f"{words[1]} (without effect)")
+    return [Step(at, words), *decided]
+
+
+def _told(notices: Sequence[Any]) -> list[Step]:
+    steps = []
+    for notice in notices:
+        who, kind, state = word(PARTIES, notice["party"]), word(NOTICE_KINDS, notice["kind"]), word(NOTICE_STATES, notice["state"])
+        channel = clean(notice["channel"] or "-")
+        if notice["state"] == "sent":
+            offer = clean(notice["offer_id"] or "-")
+            words = (f"{kind[0]}{state[0]}{who[0]}（{channel}，服务 {offer}）", f"{kind[1]} {state[1]} to the {who[1]} ({channel}, offer {offer})")
+            steps.append(Step(parse_rfc3339(notice["sent_at"]), words))
+        else:
+            fault = clean(notice["fault"] or "-")
+            words = (
+                f"给{who[0]}的{kind[0]}：{state[0]}（{channel}，试过 {notice['attempts']} 次，{fault}）",
+                f"{kind[1]} to the {who[1]}: {state[1]} ({channel}, {notice['attempts']} attempts, {fault})",
+            )
+            steps.append(Step(notice["due_us"], words))
+    return steps
+
+
+async def _waiting(connection: asyncpg.Connection, name: str, wish_id: str) -> Waiting | None:
+    """Judge every open offer of the area by the rules, as of now."""
+    area = await Loader.on(connection).load(Area(name))
+    wish = area.wishes.get(wish_id)
+    if wish is None or wish.status != OPEN:
+        return None
+    now = max(area.clock, time.time_ns() // 1000)
+    offers = [offer for offer in area.offers.values() if offer.status == OPEN]
+    reasons = Counter(refusal(wish, offer, now) for offer in offers)
+    fit = reasons.pop(None, 0)
+    return Waiting(len(offers), {str(reason): count for reason, count in reasons.most_common()}, fit, _lacks_second(area, wish, now), wish.places_free)
+
+
+def _lacks_second(area: Area, wish: Wish, now: int) -> bool:
+    return wish.together and find_group(area, wish, now) is None

@@ -1,0 +1,82 @@
+"""Where the running system is: the settings `LASTMETRE_KAFKA` and `LASTMETRE_POSTGRES`, else what `up` left in the state folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+from rich.console import Console
+
+from deploy.migrate import TENANTS
+from deploy.stack import Running, running
+from deploy.state import default_folder
+from deploy.words import Trouble
+
+_CONNECT_SECONDS = 10
+_PLAIN_WIDTH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running system. A setting that is given counts; whatever is not given comes from the stack of the state folder."""
+
+    kafka: str | None
+    postgres: str | None
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's addresses."""
+        return self.kafka or self._running().bootstrap
+
+    def dsn(self, service: str) -> str:
+        """A connection string with which the schema of this service (`matcher`, `notifier`) can be read."""
+        if self.postgres:
+            return self.postgres
+        return self._running().dsn(next(tenant.role for tenant in TENANTS if tenant.service == service))
+
+    @staticmethod
+    def _running() -> Running:
+        return running(default_folder())
+
+    @asynccontextmanager
+    async def database(self, service: str) -> AsyncIterator[asyncpg.Connection]:
+        """A connection that can read a service's schema and change nothing.
+
+        Raises:
+            Trouble: nothing runs, or PostgreSQL does not answer.
+        """
+        dsn = self.dsn(service)
+        try:
+            connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, server_settings={"default_transaction_read_only": "on"})
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            raise Trouble(
+                "无法连接 PostgreSQL。请确认系统在运行：python3 -m deploy status",
+                f"PostgreSQL does not answer ({type(fault).__name__}). See whether the system runs: python3 -m deploy status",
+            ) from fault
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+def find() -> Target:
+    """The system to work on.
+
+    Raises:
+        Trouble: nothing runs and no settings name a system (once it is asked for).
+    """
+    # Whether a server answers is told in our words; the client's own lines would only stand in between.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    return Target(os.environ.get("LASTMETRE_KAFKA") or None, os.environ.get("LASTMETRE_POSTGRES") or None)
+
+
+def console() -> Console:
+    """The terminal; where there is none, lines are long enough for a table."""
+    made = Console(highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made = Console(highlight=False, width=_PLAIN_WIDTH)
+    return made

@@ -1,0 +1,167 @@
+"""Words for people at the terminal, Simplified Chinese first, then English: the contract's codes, instants, and text made safe to print."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, Literal, TypeAlias
+
+from deploy.words import Trouble
+from schemas.instants import SECOND_US, micros
+
+Words: TypeAlias = tuple[str, str]
+Lang: TypeAlias = Literal["zh", "en", "both"]
+
+# China has had one time zone and no summer time since 1992.
+LOCAL: Final = timezone(timedelta(hours=8))
+_WEEKDAYS: Final = ("一", "二", "三", "四", "五", "六", "日")
+
+CATEGORIES: Final[dict[str, Words]] = {
+    "elder_care": ("关爱老人", "care for an elder"),
+    "disability_help": ("扶残助残", "help with a disability"),
+    "left_behind_children": ("留守儿童", "left-behind children"),
+    "household": ("家务帮手", "help at home"),
+    "repair": ("小修小补", "small repair"),
+    "study": ("学习辅导", "help with learning"),
+    "health": ("健康陪护", "health"),
+    "culture": ("文体活动", "culture and sport"),
+    "other": ("邻里互助", "among neighbours"),
+}
+RUNGS: Final[dict[str, Words]] = {
+    "unit": ("同单元", "same stairway"),
+    "building": ("同楼", "same building"),
+    "compound": ("同小区", "same compound"),
+    "community": ("同社区", "same community"),
+    "area": ("同片区", "same area"),
+}
+URGENCIES: Final[dict[str, Words]] = {
+    "red": ("红色·马上", "red: now"),
+    "yellow": ("黄色·数小时内", "yellow: within hours"),
+    "blue": ("蓝色·数日内", "blue: within days"),
+}
+RELEASES: Final[dict[str, Words]] = {
+    "declined": ("志愿者来不了或未获同意", "the volunteer can't come, or it was not approved"),
+    "unanswered": ("到时未答复", "nobody answered in time"),
+    "withdrawn": ("心愿已撤回", "the wish was withdrawn"),
+    "undeliverable": ("通知送不到", "a side could not be told"),
+    "unsafe": ("为安全起见，志愿者被暂停或同意被收回", "for safety: the helper was suspended, or consent is gone"),
+    "group_incomplete": ("同行的人缺了一位", "one of the group is missing"),
+}
+# Also the names of the rules that exclude an offer; `None` among reasons is "all rules hold".
+REFUSALS: Final[dict[str, Words]] = {
+    "unknown_wish": ("没有这个心愿", "there is no such wish"),
+    "unknown_offer": ("没有这份服务", "there is no such offer"),
+    "not_open": ("心愿已不再开放", "the wish is no longer open"),
+    "held_for_another": ("已为他人保留", "it is held for another"),
+    "skill_missing": ("缺少所需技能", "a skill is missing"),
+    "language_missing": ("没有共同语言", "no language in common"),
+    "out_of_reach": ("超出服务范围", "beyond the volunteer's reach"),
+    "vetting_too_low": ("审核等级不够或已过期", "vetting too low or too old"),
+    "not_available": ("时间不合或不能再配对", "no free time that fits, or parted before"),
+    "offer_full": ("已满额", "has all the work it takes"),
+    "needs_two": ("需两人同行，暂缺第二人", "needs two together and the second is missing"),
+}
+DEAD: Final[dict[str, Words]] = {
+    "too_large": ("过大", "too large"),
+    "null_value": ("没有内容", "no value"),
+    "bad_encoding": ("不是 UTF-8", "not UTF-8"),
+    "not_json": ("不是 JSON", "not JSON"),
+    "too_deep": ("嵌套过深", "nested too deeply"),
+    "duplicate_header": ("消息头重复", "a header twice"),
+    "unknown_type": ("未知类型", "unknown type"),
+    "wrong_topic": ("主题不对", "wrong topic"),
+    "missing_field": ("缺少字段", "a field is missing"),
+    "invalid_field": ("字段不合规", "a field is not valid"),
+    "window_inverted": ("时间段首尾颠倒", "window ends before it starts"),
+    "window_too_short": ("时间段太短", "window too short"),
+    "far_off_date": ("日期太远", "date too far off"),
+    "contains_personal_data": ("含个人信息", "personal data"),
+    "decision_failed": ("处理出错", "deciding it failed"),
+}
+WISH_STATES: Final[dict[str, Words]] = {
+    "open": ("等待帮手", "waiting for a helper"),
+    "held": ("已有人选，待确认", "held: a helper is found, being confirmed"),
+    "matched": ("已确认", "matched and confirmed"),
+    "closed": ("已完成", "closed"),
+    "withdrawn": ("已撤回", "withdrawn"),
+    "expired": ("已过期", "expired"),
+}
+MATCH_STATES: Final[dict[str, Words]] = {
+    "proposed": ("已提议", "proposed"),
+    "agreed": ("已答应", "agreed"),
+    "confirmed": ("已确认", "confirmed"),
+    "released": ("已解除", "released"),
+}
+NOTICE_STATES: Final[dict[str, Words]] = {
+    "pending": ("待发", "waiting to be sent"),
+    "leased": ("发送中", "being sent"),
+    "retryable": ("将重试", "to be tried again"),
+    "sent": ("已送达", "delivered"),
+    "discarded": ("已作废", "no longer needed"),
+    "dead": ("送不到", "could not be delivered"),
+}
+NOTICE_KINDS: Final[dict[str, Words]] = {
+    "confirmed": ("确认通知", "confirmation"),
+    "released": ("取消通知", "cancellation"),
+    "expired": ("到期通知", "notice of expiry"),
+}
+PARTIES: Final[dict[str, Words]] = {"resident": ("居民", "resident"), "volunteer": ("志愿者", "volunteer")}
+OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "done"), "partly": ("办了一部分", "partly done"), "not_done": ("没有办成", "not done")}
+
+
+def word(table: dict[str, Words], code: str) -> Words:
+    """The words of a code; a code from a newer version stands for itself."""
+    return table.get(code, (clean(code), clean(code)))
+
+
+def join(lang: Lang, words: Words) -> str:
+    """One language, or both on one line."""
+    if lang == "both":
+        return f"{words[0]} · {words[1]}" if words[0] != words[1] else words[0]
+    return words[0] if lang == "zh" else words[1]
+
+
+def language(given: str | None) -> Lang:
+    """The language to speak: `given`, else `LASTMETRE_LANG`, else both.
+
+    Raises:
+        Trouble: it is none of zh, en, both.
+    """
+    asked = (given or os.environ.get("LASTMETRE_LANG") or "both").lower()
+    asked = {"zh-cn": "zh", "zh_cn": "zh"}.get(asked, asked)
+    if asked == "zh":
+        return "zh"
+    if asked == "en":
+        return "en"
+    if asked == "both":
+        return "both"
+    raise Trouble("语言（--lang 或 LASTMETRE_LANG）请填 zh、en 或 both。", "Give zh, en or both as the language (--lang or LASTMETRE_LANG).")
+
+
+def clean(text: str, limit: int = 400) -> str:
+    """Text from outside as one line that can do nothing to a terminal: no control characters, no more than `limit` characters."""
+    kept = "".join(letter if letter.isprintable() else "�" for letter in text[:limit])
+    return kept + "…" if len(text) > limit else kept
+
+
+def moment(instant: int | datetime) -> datetime:
+    """An instant (microseconds, or an aware datetime) in local time."""
+    since = micros(instant) if isinstance(instant, datetime) else instant
+    # Within what a datetime can show, whatever an event says.
+    return datetime.fromtimestamp(min(max(since // SECOND_US, 0), 253_370_764_799), UTC).astimezone(LOCAL)
+
+
+def clock(instant: int | datetime) -> str:
+    """`11-23 16:05:09`, local."""
+    return moment(instant).strftime("%m-%d %H:%M:%S")
+
+
+def slot_words(start: int | datetime, end: int | datetime) -> Words:
+    """A visit's time: `11月23日（周一）16:00至17:00`, `Mon 23 Nov 16:00-17:00`."""
+    begins, ends = moment(start), moment(end)
+    other_day = begins.date() != ends.date()
+    until = (f"{ends.month}月{ends.day}日" if other_day else "", f"{ends:%a} {ends.day} {ends:%b} " if other_day else "")
+    return (
+        f"{begins.month}月{begins.day}日（周{_WEEKDAYS[begins.weekday()]}）{begins:%H:%M}至{until[0]}{ends:%H:%M}",
+        f"{begins:%a} {begins.day} {begins:%b} {begins:%H:%M}-{until[1]}{ends:%H:%M}",
+    )
