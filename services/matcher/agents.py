@@ -20,8 +20,9 @@ from services.matcher.chunks import ChunkTransport
 from services.matcher.matcher import Matcher
 
 GROUP: Final = "lastmetre-matcher"
+# The shortest session that a broker takes unless it is told otherwise. A survivor learns by its next heartbeat that a lane is free.
 _SESSION_SECONDS: Final = 6.0
-_HEARTBEAT_SECONDS: Final = 1.5
+_HEARTBEAT_SECONDS: Final = 0.5
 _CHUNKS_BUFFERED_MAX: Final = 24
 _CHUNKS_MAX: Final = 8
 _RECORDS_MAX: Final = 500

@@ -24,6 +24,7 @@ from services.matcher.store import CLOCK_RUNS_TO
 from services.runtime import Ops, Readiness, ServiceSettings, Stop
 
 CLOCK_CHANNEL: Final = "matching_clock"
+_FROZEN_MAX: Final = "5s"
 _TICK_SECONDS: Final = 0.25
 _GAP_SECONDS: Final = 5.0
 _CATCH_UP_SECONDS: Final = 3.0
@@ -45,7 +46,8 @@ async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
         settings.database.get_secret_value(),
         timeout=5,
         command_timeout=120,
-        server_settings={"application_name": "lastmetre-matcher"},
+        # A worker that is frozen in the middle of a transaction must not keep its lanes locked for those who take over.
+        server_settings={"application_name": "lastmetre-matcher", "idle_in_transaction_session_timeout": _FROZEN_MAX},
     )
 
 

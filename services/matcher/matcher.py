@@ -49,6 +49,10 @@ AWAY: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server ended our transaction
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidPasswordError,  # a password is being changed
+    asyncpg.PostgresSystemError,
 )
 
 

@@ -32,6 +32,8 @@ from services.runtime import Pulse, Stop
 
 GROUP: Final = "lastmetre-notifier"
 SESSION_TIMEOUT_MS: Final = 6000
+# Who stays learns by the next heartbeat that someone has left.
+HEARTBEAT_MS: Final = 500
 _WAIT_MS: Final = 200
 # Letting partitions go: so long the notices on their way may take to come to their end.
 _FAREWELL_SECONDS: Final = 3.0
@@ -151,7 +153,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 4,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
             fetch_max_bytes=16 * MIB,
             max_poll_records=self._settings.batch_max,
