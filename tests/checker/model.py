@@ -61,7 +61,7 @@ class Wish:
 
 @dataclass
 class Offer:
-    """An offer as last posted. `odd`: it has wishes of its own (rest, weekly limit) that the Rules don't define."""
+    """An offer as last posted. `odd`: it has wishes of its own (rest, weekly limit) that the Rules don't define, or was withdrawn before it came."""
 
     offer_id: str
     volunteer_ref: str

@@ -150,6 +150,7 @@ class Replay:
         except NotUnderstood as error:
             self.report.broken("promise-3/invalid", str(error), entry=entry.place)
             return
+        offer.odd = offer.odd or offer.offer_id in area.orphans
         area.offers[offer.offer_id] = offer
 
     def _withdrawn(self, area: Area, entry: Entry, data: JsonObject) -> None:
@@ -164,6 +165,9 @@ class Replay:
         offer = area.offers.get(str(data.get("offer_id")))
         if offer is not None:
             offer.open = False
+        else:
+            # Withdrawn before it came, like a wish above.
+            area.orphans.add(str(data.get("offer_id")))
 
     def _answer(self, area: Area, entry: Entry, data: JsonObject) -> None:
         for match in area.live_of_wish(str(data.get("wish_id"))):

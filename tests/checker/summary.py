@@ -4,7 +4,7 @@ Where the contract leaves open what exactly is counted, each sensible count is t
 
 - *confirmed*: confirmed matches, or wishes with a confirmed match;
 - *filled*: wishes with all their helpers at the end, those withdrawn afterwards counted or not;
-- *withdrawn*: effective withdrawals; one of a wish that is filled and over may count or not;
+- *withdrawn*: effective withdrawals; one of a wish that is filled and over, or that came before its wish, may count or not;
 - *dead_letters*: records, or distinct originals, where a restart repeated some;
 - *wishes, offers*: distinct ids accepted; the same id in two areas may be one or two.
 """
@@ -62,6 +62,7 @@ def _allowed(folder: Folder, areas: list[Area], dead_letters: int) -> dict[str, 
     confirmed = [match for area in areas for match in area.matches.values() if match.confirmed]
     sure = sum(1 for area, wish in wishes if wish.withdrawn and not _full(area, wish))
     later = sum(1 for area, wish in wishes if wish.withdrawn and _full(area, wish))
+    orphans = sum(1 for area, wish in wishes if not wish.withdrawn and wish.wish_id in area.orphans)
     filled = sum(1 for area, wish in wishes if wish.open and _full(area, wish))
     was_filled = sum(1 for area, wish in wishes if wish.withdrawn and _was_full(area, wish))
     return {
@@ -70,7 +71,7 @@ def _allowed(folder: Folder, areas: list[Area], dead_letters: int) -> dict[str, 
         "filled": set(range(filled, filled + max(later, was_filled) + 1)),
         "confirmed": {len(confirmed), len({match.wish_id for match in confirmed})},
         "expired": {sum(1 for _, wish in wishes if wish.expired)},
-        "withdrawn": set(range(sure, sure + later + 1)),
+        "withdrawn": set(range(sure, sure + later + orphans + 1)),
         "dead_letters": {len(folder.records.get("dead-letters.jsonl", [])), dead_letters},
         "duplicates": {
             sum(1 for entry in folder.journal if entry.outcome == "duplicate"),
