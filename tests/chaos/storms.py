@@ -1,0 +1,81 @@
+"""What happens to a stack under load: workers die, join and leave; servers restart; a worker freezes and wakes as a zombie."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+from tests.chaos.rig import AT_WORK_SECONDS, RECOVERED_SECONDS, Rig, until
+
+PAUSE_SECONDS_MAX = 2.0
+# Longer than the session of 6 s and the rebalance after it: by then the others have its lanes.
+TARGETS = (("matcher",), ("matcher-2",), ("notifier",), ("matcher", "notifier"), ("matcher-2", "notifier"), ("matcher", "matcher-2"))
+
+
+async def kills(rig: Rig, count: int) -> None:
+    """SIGKILL matchers and the notifier `count` times at random moments, while the second matcher also leaves in good order and joins again."""
+    second = rig.stack.service("matcher-2")
+    killed = 0
+    while killed < count:
+        await asyncio.sleep(rig.rng.uniform(0, PAUSE_SECONDS_MAX))  # the moment is random: nothing is waited for
+        if killed and rig.rng.random() < 0.35:
+            if second.pid is None:
+                await second.start()
+                await second.ready()
+                await rig.at_work("matcher-2 joined")
+            else:
+                await second.stop()
+                await rig.at_work("matcher-2 left")
+            continue
+        hit = rig.rng.choice([names for names in TARGETS if second.pid is not None or "matcher-2" not in names])
+        for name in hit:
+            rig.stack.service(name).kill()
+            killed += 1
+        await rig.at_work(f"SIGKILL of {' and '.join(hit)}")
+    if second.pid is None:
+        await second.start()
+    await rig.stack.ready()
+
+
+async def server_restarts(rig: Rig, rounds: int) -> None:
+    """Restart the broker and PostgreSQL in the middle of it all, in good order and by SIGKILL."""
+
+    async def killed_and_started(server: str) -> None:
+        running = rig.kafka if server == "Kafka" else rig.postgres
+        running.kill()
+        await running.start()
+
+    blows: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        ("a restart of Kafka", rig.kafka.restart),
+        ("a restart of PostgreSQL", rig.postgres.restart),
+        ("SIGKILL of Kafka", lambda: killed_and_started("Kafka")),
+        ("SIGKILL of PostgreSQL", lambda: killed_and_started("PostgreSQL")),
+    ]
+    for _ in range(rounds):
+        rig.rng.shuffle(blows)
+        for what, blow in blows:
+            await asyncio.sleep(rig.rng.uniform(0, PAUSE_SECONDS_MAX))  # the moment is random: nothing is waited for
+            await blow()
+            await rig.at_work(what, RECOVERED_SECONDS)
+
+
+async def zombie(rig: Rig) -> None:
+    """Freeze a matcher beyond its session, let the other take its lanes over, then wake it: what it still holds must change nothing."""
+    frozen, other = ("matcher", "matcher-2") if rig.rng.random() < 0.5 else ("matcher-2", "matcher")
+    rig.signal(frozen, signal.SIGSTOP)
+    try:
+        await rig.at_work(f"SIGSTOP of {frozen}", AT_WORK_SECONDS * 2)
+        heir = rig.stack.service(other).pid
+
+        async def has_all() -> object:
+            owners = set((await rig.owners()).values())
+            return True if owners == {heir} else f"owners {owners}"
+
+        await until(has_all, f"all lanes owned by {other}", AT_WORK_SECONDS)
+        epochs = dict(await rig.query("SELECT lane, epoch FROM matching.lanes"))
+    finally:
+        rig.signal(frozen, signal.SIGCONT)
+    await rig.two_matchers()
+    assert all(epoch >= epochs[lane] for lane, epoch in await rig.query("SELECT lane, epoch FROM matching.lanes")), "an epoch went back"
+    await rig.at_work(f"SIGCONT of {frozen}", RECOVERED_SECONDS)
