@@ -5,7 +5,7 @@ Where the contract leaves the reason open, several are accepted:
 - *filled*: the wish is neither open to all (`not_open`) nor free (`held_for_another`): which of the two a filled
   wish is, depends on whether its matches are confirmed yet, which the page does not say.
 - *the offer is withdrawn or suspended*: `not_open` reads like the wish's state, but no other reason is nearer;
-  `unknown_offer` and `not_available` are taken too.
+  `unknown_offer` and `not_available` are taken too, the latter in its place in the order.
 - *the volunteer helps in this wish already, or the pair was released for a lasting reason*: no reason names this;
   `not_open`, `held_for_another` and `not_available` are taken.
 - *old vetting and no slot*: the 365 days count from the slot, which there is none of: `vetting_too_low` or
@@ -48,9 +48,10 @@ def judge(area: Area, wish_id: str, offer_id: str) -> Ruling:
         return Ruling({"unknown_offer"})
     if not wish.open:
         return Ruling({"not_open"})
-    if not offer.open:
-        return Ruling({"not_open", "unknown_offer", "not_available"})
     live = area.live_of_wish(wish_id)
+    if not offer.open:
+        filled = {"held_for_another"} if len(live) >= wish.need else set[str]()
+        return Ruling({"not_open", "unknown_offer", *_never_available(wish, offer)} | filled)
     mine = any(m.volunteer_ref == offer.volunteer_ref for m in area.helpers(wish_id))
     if len(live) >= wish.need and not mine:
         return Ruling({"not_open", "held_for_another"})
@@ -59,6 +60,14 @@ def judge(area: Area, wish_id: str, offer_id: str) -> Ruling:
     if mine:
         vague |= VAGUE
     return Ruling(ruling.refusals | vague, ruling.must_grant and not vague)
+
+
+def _never_available(wish: Wish, offer: Offer) -> set[str]:
+    """An offer that is over read as one that is never available: the reasons before that one apply first."""
+    first = rules.first_refusal(wish, offer)
+    if first is not None:
+        return {first}
+    return {"not_available", "vetting_too_low"} if wish.level >= 4 else {"not_available"}
 
 
 def _vague(area: Area, wish: Wish, offer: Offer) -> set[str]:

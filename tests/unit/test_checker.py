@@ -339,6 +339,35 @@ def test_grants_no_claim_beyond_the_capacity_but_wants_one_that_meets_every_rule
     assert {"claim/reason", "summary/numbers"} == run(day, tmp_path).rules()
 
 
+def test_passes_a_claim_that_is_granted(tmp_path: Path) -> None:
+    day = good_day()
+    day.entries.pop()
+    day.take("08:11", "offer.posted", offer("o4", "paint", span("08:00", "20:00"), accepts="ask", capacity=1))
+    granted = day.proposed("08:12", "m9", "w2", "o4", span("09:00", "10:00"), how="claimed")
+    day.take("08:12", "wish.claimed", {"claim_id": "c2", "wish_id": "w2", "offer_id": "o4"}, [granted])
+    day.confirmed("08:12", granted)
+    assert {"summary/numbers"} == run(day, tmp_path).rules()
+
+
+def test_wants_a_claim_for_two_granted_where_a_second_helper_is_there(tmp_path: Path) -> None:
+    day = good_day()
+    minor = wish("w6", "cook", span("16:00", "18:00"), category="left_behind_children")
+    day.take("08:11", "wish.submitted", minor, at=len(day.entries) - 1)
+    day.take("08:11", "offer.posted", offer("o5", "cook", span("16:00", "18:00"), accepts="ask"), at=len(day.entries) - 1)
+    claim = {"claim_id": "c2", "wish_id": "w6", "offer_id": "o5"}
+    day.take("08:12", "wish.claimed", claim, [day.event("claim.rejected", claim | {"reason": "needs_two"}, "08:12")], at=len(day.entries) - 1)
+    assert "claim/grant" in run(day, tmp_path).rules()
+
+
+def test_takes_any_plausible_reason_where_the_offer_is_over_but_no_other(tmp_path: Path) -> None:
+    for reason, rules in (("not_open", set()), ("skill_missing", set()), ("offer_full", {"claim/reason"})):
+        day = good_day()
+        day.take("08:02", "offer.withdrawn", {"offer_id": "o1"}, at=4)
+        day.entry("wish.claimed", "c1")["decision"][0]["data"].update(reason=reason)
+        group_rules = {"promise-2/offer-over"}
+        assert rules == run(day, tmp_path).rules() - group_rules
+
+
 @pytest.mark.parametrize(("key", "murmur"), [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536), ("abc", 479470107)])
 def test_hashes_keys_as_kafka_does(key: str, murmur: int) -> None:
     assert murmur & 0xFFFFFFFF == wire.murmur2(key.encode())
