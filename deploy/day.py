@@ -90,7 +90,7 @@ async def play_day(stack: Stack, console: Console, *, seed: int = SEED, once: bo
         Trouble: with `once`, confirmations that were due did not come, or a server did not answer. Otherwise this is only said.
     """
     try:
-        outcome = await play(stack, console, seed=seed, seconds=seconds)
+        outcome = await play(stack, console, seed=seed, seconds=seconds, quiet_seconds=QUIET_SECONDS)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
         trouble = Trouble(
             "演示中断：PostgreSQL 没有应答。", f"The sample day stopped: PostgreSQL does not answer ({type(fault).__name__}).", log=stack.state.logs
@@ -112,7 +112,7 @@ async def play_day(stack: Stack, console: Console, *, seed: int = SEED, once: bo
     console.print(Text(str(trouble), style="red"))
 
 
-async def play(stack: Stack, console: Console, *, seed: int, seconds: float, quiet_seconds: float = QUIET_SECONDS) -> Outcome:
+async def play(stack: Stack, console: Console, *, seed: int, seconds: float, quiet_seconds: float) -> Outcome:
     """Play a day and give what came of it."""
     connection = await asyncpg.connect(stack.postgres.owner_dsn(stack.database), timeout=10)
     try:

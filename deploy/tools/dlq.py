@@ -60,7 +60,7 @@ class Letter:
         return named if named in _ORIGINALS and dead_letter_topic(named or "") == self.record.topic else None
 
     @property
-    def headers(self) -> list[tuple[str, bytes]]:
+    def headers(self) -> list[tuple[str, bytes | None]]:
         """The headers with which it first came."""
         return [(name, value) for name, value in self.record.headers if not name.startswith("dlq-")]
 

@@ -73,7 +73,7 @@ def _head(story: Story, console: Console, lang: Lang) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in facts:
         table.add_row(Text(join(lang, name), style="dim"), Text(value))
-    console.print(Padding(table, (0, 0, 0, 2)))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
 def _matches(story: Story, console: Console, lang: Lang) -> None:
@@ -107,7 +107,7 @@ def _waiting(story: Story, waiting: Waiting, console: Console, lang: Lang) -> No
     for reason, count in waiting.excluded.items():
         table.add_row(Text(f"{join(lang, word(REFUSALS, reason))}  ({clean(reason)})"), str(count))
     table.add_row(Text(join(lang, ("都满足", "passes them all")), style="green"), str(waiting.fit))
-    console.print(Padding(table, (0, 0, 0, 2)))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
     for words in _conclusions(story, waiting):
         _say(console, lang, words, "yellow")
 
@@ -116,12 +116,10 @@ def _conclusions(story: Story, waiting: Waiting) -> list[Words]:
     until = clock(story.ends_at)
     found: list[Words] = []
     if waiting.together:
-        found.append(
-            (
-                f"这个心愿须两人同行：合适的只有 {waiting.fit} 人，或没有两人都有空的同一时段。",
-                f"It needs two helpers together: {waiting.fit} fit, and no two of them are free in one slot.",
-            )
-        )
+        if waiting.fit < 2:
+            found.append((f"这个心愿须两人同行，合适的只有 {waiting.fit} 人。", f"It needs two helpers together; {waiting.fit} would do."))
+        else:
+            found.append(("这个心愿须两人同行，合适的人里没有两位同时有空。", "It needs two helpers together; of those who would do, no two are free at once."))
     elif waiting.fit:
         found.append(("有合适的帮手，马上会配对。", "Somebody fits: it is about to be matched."))
     found.append(

@@ -30,6 +30,7 @@ from schemas.registry import TOPIC_OF
 from schemas.responses import WishClaimed
 from schemas.topics import CONFIRMATIONS, MATCHES, TOPICS, WISHES, dead_letter_topic
 from schemas.wishes import WishSubmitted
+from services.matcher.core.state import Wish
 
 _IN_FLIGHT_MAX: Final = 1000
 _FAULTS_SHOWN: Final = 20
@@ -171,7 +172,7 @@ def _show(line: Line, console: Console, lang: Lang) -> None:
 def _say(console: Console, lang: Lang, words: Words, style: str) -> None:
     """One sentence, indented; in both languages it takes two lines."""
     for text in words if lang == "both" else (words[0] if lang == "zh" else words[1],):
-        console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
+        console.print(Padding(Text(text, style=style), (0, 0, 0, 2), expand=False))
 
 
 class _Following:
@@ -186,7 +187,7 @@ class _Following:
         for line in lines:
             data = line.event.data if line.event is not None else None
             if isinstance(data, WishSubmitted):
-                self._wishes[data.wish_id] = data.helpers_needed
+                self._wishes[data.wish_id] = Wish(data, 0).need
             elif isinstance(data, WishClaimed):
                 self._claims.add(data.wish_id)
         self._about = self._wishes.keys() | self._claims
