@@ -14,7 +14,7 @@ import orjson
 from schemas.offers import OfferPosted
 from schemas.topics import LANE_TOPICS
 from schemas.wishes import WishSubmitted
-from services.matcher.core.state import HELD, OPEN, WISH, Area, Early, Match, Offer, Wish
+from services.matcher.core.state import OPEN, WISH, Area, Early, Match, Offer, Wish
 
 SCHEMA: Final = "matching"
 _CURSORS: Final = tuple(f"{topic}_next" for topic in LANE_TOPICS)
@@ -43,7 +43,7 @@ SAVE_CLOCKS: Final = """
 """
 _WISH_COLUMNS: Final = "wish_id, status, submitted_at, match_count, barred, data"
 WISHES_UNDER_WAY: Final = f"""
-    SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND (status IN ('open', 'held')
+    SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND (status = 'open'
         OR wish_id IN (SELECT wish_id FROM matching.matches WHERE area = $1 AND live))
 """
 WISHES_BY_ID: Final = f"SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND wish_id = ANY($2)"
@@ -67,12 +67,12 @@ UPDATE_WISHES: Final = """
     FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[]) AS u(area, wish_id, status, match_count, barred)
     WHERE w.area = u.area AND w.wish_id = u.wish_id
 """
-# The guard repeats the promise: one more live match only below the capacity.
+# The guard repeats the promise: one more live match only below the capacity, or below what it was in the course of this batch.
 UPDATE_OFFERS: Final = """
     UPDATE matching.offers o SET status = u.status, status_at = u.status_at, capacity = u.capacity, live = u.live, data = coalesce(u.data, o.data)
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::bytea[])
-        AS u(area, offer_id, status, status_at, capacity, live, data)
-    WHERE o.area = u.area AND o.offer_id = u.offer_id AND (u.live <= o.live OR u.live <= u.capacity)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::int[], $8::bytea[])
+        AS u(area, offer_id, status, status_at, capacity, capacity_max, live, data)
+    WHERE o.area = u.area AND o.offer_id = u.offer_id AND (u.live <= o.live OR u.live <= u.capacity_max)
 """
 UPDATE_MATCHES: Final = """
     UPDATE matching.matches m SET answered = u.answered, approved = u.approved, state = u.state, live = u.live, reason = u.reason
@@ -192,7 +192,7 @@ async def _update_wishes(connection: asyncpg.Connection, wishes: list[tuple[str,
 async def _update_offers(connection: asyncpg.Connection, offers: list[tuple[str, Offer]], raw: RawData) -> None:
     if offers:
         columns = zip(
-            *((area, o.id, o.status, o.status_at, o.capacity, o.live, raw.offers.get((area, o.id))) for area, o in offers),
+            *((area, o.id, o.status, o.status_at, o.capacity, o.capacity_max, o.live, raw.offers.get((area, o.id))) for area, o in offers),
             strict=True,
         )
         _counted(await connection.execute(UPDATE_OFFERS, *columns), len(offers), "offers")
@@ -232,26 +232,27 @@ class Loader:
         offer_ids = offer_ids - area.offers.keys()
         if offer_ids:
             for row in await self._connection.fetch(OFFERS_BY_ID, area.name, list(offer_ids)):
-                _put_offer(area, row)
+                area.asked_offers.append(_put_offer(area, row))
         if wish_ids:
-            await self._put_wishes(area, await self._connection.fetch(WISHES_BY_ID, area.name, list(wish_ids)))
+            area.asked_wishes += await self._put_wishes(area, await self._connection.fetch(WISHES_BY_ID, area.name, list(wish_ids)))
         unknown = [*(wish_ids - area.wishes.keys()), *(offer_ids - area.offers.keys())]
         if unknown:
             for row in await self._connection.fetch(EARLY_BY_ID, area.name, unknown):
                 early = Early(row["at"], row["status"])
                 (area.early_wishes if row["kind"] == WISH else area.early_offers)[row["subject"]] = early
 
-    async def _put_wishes(self, area: Area, rows: list[asyncpg.Record]) -> None:
+    async def _put_wishes(self, area: Area, rows: list[asyncpg.Record]) -> list[Wish]:
         if not rows:
-            return
+            return []
         by_id = {row["wish_id"]: _put_wish(area, row) for row in rows}
         for row in await self._connection.fetch(STANDING_MATCHES, area.name, list(by_id)):
             _put_match(area, by_id[row["wish_id"]], row)
         for wish in by_id.values():
-            if wish.status in (OPEN, HELD) or any(match.live for match in wish.matches.values()):
+            if wish.status == OPEN or any(match.live for match in wish.matches.values()):
                 area.watch_wish(wish)
                 area.settle_wish(wish)
         area.touched_wishes.clear()
+        return list(by_id.values())
 
 
 def _put_wish(area: Area, row: asyncpg.Record) -> Wish:
@@ -264,7 +265,7 @@ def _put_wish(area: Area, row: asyncpg.Record) -> Wish:
     return wish
 
 
-def _put_offer(area: Area, row: asyncpg.Record) -> None:
+def _put_offer(area: Area, row: asyncpg.Record) -> Offer:
     data = OfferPosted.model_validate_json(row["data"])
     offer = Offer(data.offer_id)
     offer.fill(data, area.volunteer(data.volunteer_ref))
@@ -275,6 +276,7 @@ def _put_offer(area: Area, row: asyncpg.Record) -> None:
     area.offers[offer.id] = offer
     area.open_offer(offer)
     area.touched_offers.pop(offer.id, None)
+    return offer
 
 
 def _put_match(area: Area, wish: Wish, row: asyncpg.Record) -> None:

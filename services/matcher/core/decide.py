@@ -6,9 +6,9 @@ goes (:mod:`services.matcher.core.state` is where an area changes). The same are
 Every way to a match ends in :meth:`Turn.propose`, every way out of one in :meth:`Turn.release`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from heapq import heappop
+from heapq import heappop, merge
 from typing import Any, Final
 
 from schemas.codec import Event
@@ -66,7 +66,10 @@ class Decision:
 
 @dataclass(slots=True)
 class Turn:
-    """One decision in the making. `cause` names what brought it about; ids are derived from it."""
+    """One decision in the making. `cause` names what brought it about; ids are derived from it.
+
+    Its parts are joined by line ends, which no id or source may hold, so that no two causes are the same text.
+    """
 
     area: Area
     now: int
@@ -78,7 +81,7 @@ class Turn:
 
     def tell(self, kind: str, subject: str, data: dict[str, Any]) -> None:
         """An event goes out."""
-        self.out.append(Decision(derived_id(f"{self.cause}|{len(self.out)}"), kind, subject, data))
+        self.out.append(Decision(derived_id(f"{self.cause}\n{len(self.out)}"), kind, subject, data))
 
     def propose(
         self,
@@ -92,9 +95,9 @@ class Turn:
         """This helper for this wish, in this slot: the place, the capacity and the time are held from now on."""
         area = self.area
         asks = offer.asks and how == "paired"
-        expires_at = min(self.now + area.policy.answer_us[wish.urgency], start) if asks else None
+        expires_at = self._word_by(wish, start, asks=asks) if asks or wish.approval else None
         match = Match(
-            id=derived_id(f"{self.cause}|match|{len(self.out)}"),
+            id=derived_id(f"{self.cause}\nmatch\n{len(self.out)}"),
             number=wish.match_count,
             wish=wish,
             offer=offer,
@@ -125,7 +128,7 @@ class Turn:
                 {"code": "helper_load", "value": len(offer.volunteer.slots)},
             ],
             "needs_answer": asks,
-            "expires_at": None if expires_at is None else rfc3339(expires_at),
+            "expires_at": rfc3339(expires_at) if asks and expires_at is not None else None,
             "category": wish.category,
             "urgency": wish.urgency,
         }
@@ -135,6 +138,12 @@ class Turn:
             data["needs_approval"] = True
         area.hold(match)
         self.tell("lastmetre.match.proposed.v1", match.id, data)
+
+    def _word_by(self, wish: Wish, start: int, *, asks: bool) -> int:
+        """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word."""
+        policy = self.area.policy
+        latest = min(max(start, self.now + policy.word_us), start + wish.length)
+        return min(self.now + policy.answer_us[wish.urgency], latest) if asks else latest
 
     def release(self, match: Match, reason: str) -> None:
         """This pair is apart again; the caller sees to it that the wish is tried again."""
@@ -212,45 +221,65 @@ class Turn:
 
     def propose_group(self, wish: Wish, start: int, members: list[tuple[Offer, int]], leader: Offer | None) -> None:
         """These helpers together, in one slot; the leader claimed it."""
-        group = (derived_id(f"{self.cause}|group|{len(self.out)}"), len(members))
+        group = (derived_id(f"{self.cause}\ngroup\n{len(self.out)}"), len(members))
         for offer, rung in members:
             self.propose(wish, offer, start, rung, "claimed" if offer is leader else "paired", group)
 
-    def serve_waiting(self, offers: list[Offer]) -> None:
-        """These offers are new, or free again: the waiting wishes within their reach are tried, in their order."""
-        for offer in offers:
-            if offer.status != OPEN:
-                continue
-            for wish in self.area.waiting.near(offer):
-                if not has_capacity(offer):
-                    break
-                if not (has_skills(wish, offer) and within_reach(wish, offer)):
-                    continue
-                if wish.together:
-                    # The helper who was missing may be this one; who else comes along is for the ranking to say.
-                    if is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer):
-                        self.seek(wish)
-                elif (start := self._start_if_eligible(wish, offer)) is not None:
-                    self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
-                    self.area.settle_wish(wish)
+    def serve_waiting(self, offer: Offer) -> None:
+        """This offer is new, or free again: the waiting wishes within its reach are tried, in their order."""
+        for wish in self._waiting_near(offer):
+            if wish.together:
+                # The helper who was missing may be this one; who else comes along is for the ranking to say.
+                if self._may_join(wish, offer):
+                    self.seek(wish)
+            elif (start := self._start_if_eligible(wish, offer)) is not None:
+                self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
+                self.area.settle_wish(wish)
 
-    def pair_again(self, released: list[Match]) -> None:
-        """After matches were released: first the wishes that lost a helper, then whatever their helpers can do now."""
-        wishes = {match.wish.id: match.wish for match in released}
-        for wish in sorted(wishes.values(), key=lambda wish: (wish.urgency_order, wish.submitted_at, wish.id)):
-            if wish.status in (OPEN, HELD) and wish.places_free > 0:
+    def _waiting_near(self, offer: Offer) -> Iterator[Wish]:
+        """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more."""
+        for wish in self.area.waiting.near(offer):
+            if not has_capacity(offer):
+                return
+            if has_skills(wish, offer) and within_reach(wish, offer):
+                yield wish
+
+    def _may_join(self, wish: Wish, offer: Offer) -> bool:
+        return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer)
+
+    def _may_gain(self, wish: Wish, offer: Offer) -> bool:
+        if not (has_capacity(offer) and has_skills(wish, offer) and within_reach(wish, offer)):
+            return False
+        return self._may_join(wish, offer) if wish.together else self._start_if_eligible(wish, offer) is not None
+
+    def pair_again(self, let_go: Iterable[Match]) -> None:
+        """After matches were released or are over: who waits is tried with the helpers that are free now, each in turn and by the ranking."""
+        lost = {match.wish.id: match.wish for match in let_go if match.state == RELEASED and match.wish.waits}
+        free = self._free_offers(let_go)
+        if len(free) == 1 and not lost:
+            self.serve_waiting(free[0])
+            return
+        streams: list[Iterable[Wish]] = [self._waiting_near(offer) for offer in free]
+        streams.append(sorted(lost.values(), key=_turn_of))
+        for wish in merge(*streams, key=_turn_of):
+            # Several offers may be near to it; it is given once for each.
+            if wish.waits and (lost.pop(wish.id, None) is not None or any(self._may_gain(wish, offer) for offer in free)):
                 self.seek(wish)
-        self.serve_waiting(self._offers_of(released))
 
-    def _offers_of(self, matches: list[Match]) -> list[Offer]:
-        """All open offers of the people whose time or capacity these matches gave back."""
+    def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:
+        """The open offers with capacity of the people whose time or capacity these matches gave back."""
         offers: dict[str, Offer] = {}
         for match in matches:
             offers[match.offer.id] = match.offer
             person = self.area.volunteers.get(match.volunteer_ref)
             if person is not None:
                 offers.update(person.offers)
-        return [offers[offer_id] for offer_id in sorted(offers)]
+        return [offer for _, offer in sorted(offers.items()) if offer.status == OPEN and has_capacity(offer)]
+
+
+def _turn_of(wish: Wish) -> tuple[int, int, str]:
+    """Which of the waiting wishes is served first: urgency, then age, then id."""
+    return wish.urgency_order, wish.submitted_at, wish.id
 
 
 # ---- one function an event type
@@ -312,7 +341,7 @@ def _offer_posted(turn: Turn, event: Event) -> None:
     if offer.last_end <= turn.now:
         area.close_offer(offer, LAPSED, event.time)
         return
-    turn.serve_waiting([offer])
+    turn.serve_waiting(offer)
 
 
 def _offer_withdrawn(turn: Turn, event: Event, status: str = WITHDRAWN) -> None:
@@ -321,13 +350,14 @@ def _offer_withdrawn(turn: Turn, event: Event, status: str = WITHDRAWN) -> None:
     if offer is None:
         turn.changed = area.note_early(OFFER, event.data.offer_id, Early(event.time, status))
         return
-    live = list(offer.matches.values())
-    if offer.status in (status, SUSPENDED) and not (status == SUSPENDED and live):
-        turn.changed = False
+    if offer.status in {status, SUSPENDED}:
+        # Over already; said again later, it also holds against what was posted in between and has not come yet.
+        turn.changed = event.time > offer.status_at
+        area.close_offer(offer, offer.status, max(event.time, offer.status_at))
         return
     area.close_offer(offer, status, max(event.time, offer.status_at))
     if status == SUSPENDED:
-        _release_all(turn, live, "unsafe")
+        _release_all(turn, list(offer.matches.values()), "unsafe")
 
 
 def _offer_suspended(turn: Turn, event: Event) -> None:
@@ -336,7 +366,7 @@ def _offer_suspended(turn: Turn, event: Event) -> None:
 
 def _release_all(turn: Turn, matches: list[Match], reason: str) -> None:
     touched: list[Match] = []
-    for match in sorted(matches, key=lambda match: match.id):
+    for match in sorted(matches, key=lambda match: (match.start, match.wish.id)):
         if match.live:
             touched.extend(other for other in match.wish.matches.values() if other.live)
             turn.release_with_group(match, reason)
@@ -463,7 +493,7 @@ HANDLERS: Final[dict[str, Callable[[Turn, Event], None]]] = {
 
 def decide(area: Area, event: Event, now: int) -> tuple[str, list[Decision]]:
     """(outcome, events out) of one event that was not decided before. `now` is never before the area's clock."""
-    turn = Turn(area, now, f"{area.name}|{event.source}|{event.id}")
+    turn = Turn(area, now, f"{area.name}\n{event.source}\n{event.id}")
     area.clock = now
     HANDLERS[event.type](turn, event)
     return (DECIDED if turn.changed or turn.out else NO_EFFECT), turn.out
@@ -471,7 +501,7 @@ def decide(area: Area, event: Event, now: int) -> tuple[str, list[Decision]]:
 
 def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
     """(whether anything changed, events out) once the clock shows `now`: slots over, holds ended, wishes expired."""
-    turn = Turn(area, now, f"{area.name}|{TIME_PASSED}|{now}", changed=False)
+    turn = Turn(area, now, f"{area.name}\n{TIME_PASSED}\n{now}", changed=False)
     area.clock = max(area.clock, now)
     freed: list[Match] = []
     while area.deadlines and area.deadlines[0][0] <= now:

@@ -6,12 +6,13 @@ weight of all their skills is the same comparison, and it does not depend on the
 order, one heap a circle and skill, and a decision looks at the top, whatever the number of offers below.
 
 An entry may lie too early in its heap (its helper was given work, or its skills became rarer since): it is put right when it
-comes to the top. It never lies too late: whenever a rank improves, the offer is pushed anew and older entries are void.
+comes to the top. It never lies too late: whenever a rank improves, the offer is pushed anew and older entries are void. Void
+entries are swept out whenever a heap has doubled, so a heap stays within a small multiple of what lives in it.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Generator, Iterator
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from services.matcher.core.place import Circle, circles_of, rung_between
@@ -25,9 +26,11 @@ _LIGHTEST: Final = 1
 _STEP: Final = 4
 # The heap of those who may be near a child: the highest vetting level only.
 _VETTING_MAX: Final = 4
+# Heaps below this size are never swept.
+_SWEEP_MIN: Final = 64
 
 Entry: TypeAlias = "tuple[int, int, str, int, Offer]"
-Heaps: TypeAlias = "dict[Circle, dict[str, list[Entry]]]"
+Heaps: TypeAlias = "dict[Circle, dict[str, Heap]]"
 WaitingEntry: TypeAlias = "tuple[int, int, str, Wish]"
 
 
@@ -41,14 +44,32 @@ def skill_weight(supply: int) -> int:
     return weight
 
 
+class Heap(list["Entry"]):
+    """Entries of one circle and skill; swept when there are more than `limit` of them."""
+
+    __slots__ = ("limit",)
+
+    def __init__(self, entry: "Entry") -> None:
+        super().__init__((entry,))
+        self.limit = _SWEEP_MIN
+
+    def sweep(self) -> None:
+        """Leave out what is void."""
+        self[:] = [entry for entry in self if entry[3] == entry[4].entry]
+        heapify(self)
+        self.limit = max(_SWEEP_MIN, 2 * len(self))
+
+
 class OfferIndex:
     """The open offers of an area, by circle and skill, each heap in the order of the ranking."""
 
-    __slots__ = ("_all", "_vetted", "holders", "weights")
+    __slots__ = ("_all", "_entries", "_vetted", "holders", "weights")
 
     def __init__(self) -> None:
         self._all: Heaps = {}
         self._vetted: Heaps = {}
+        # Numbers entries over all offers: the same offer may come back as another object, and no two entries may be equal.
+        self._entries = 0
         self.holders: dict[str, dict[str, Offer]] = {}
         self.weights: dict[str, int] = {}
 
@@ -73,7 +94,7 @@ class OfferIndex:
 
     def remove(self, offer: "Offer") -> None:
         """An offer closes; its entries are void from now on."""
-        offer.entry += 1
+        offer.entry = 0
         for skill in offer.skills:
             holders = self.holders[skill]
             del holders[offer.id]
@@ -86,9 +107,10 @@ class OfferIndex:
 
     def refresh(self, offer: "Offer") -> None:
         """The offer's rank may have improved: put it where it belongs now. Void when the offer is not open."""
-        offer.entry += 1
         if offer.id not in self.holders.get(next(iter(offer.skills)), ()) or offer.live >= offer.capacity:
             return
+        self._entries += 1
+        offer.entry = self._entries
         entry: Entry = (self.score(offer), len(offer.volunteer.slots), offer.id, offer.entry, offer)
         vetted = offer.level >= _VETTING_MAX
         for rung, circle in circles_of(offer.home):
@@ -106,9 +128,11 @@ class OfferIndex:
         for skill in skills:
             heap = by_skill.get(skill)
             if heap is None:
-                by_skill[skill] = [entry]
+                by_skill[skill] = Heap(entry)
             else:
                 heappush(heap, entry)
+                if len(heap) > heap.limit:
+                    heap.sweep()
 
     def rarest(self, skills: frozenset[str]) -> str | None:
         """The wished skill that the fewest open offers have, or None when one of them has no offer at all."""
@@ -192,24 +216,25 @@ class WaitingIndex:
     def near(self, offer: "Offer") -> Iterator["Wish"]:
         """The waiting wishes within the offer's reach that may need its skills, first those that come first.
 
-        A wish may be taken out while it is the one just given; nothing else may change in the meantime.
+        Wishes may be taken out in the meantime; none may be added.
         """
         circle = next((circle for rung, circle in circles_of(offer.home) if rung == offer.reach), None)
         by_skill = self._lists.get(circle) if circle is not None else None
         if not by_skill:
             return
-        heads: list[tuple[WaitingEntry, int, list[WaitingEntry]]] = []
+        heads: list[tuple[WaitingEntry, list[WaitingEntry]]] = []
         for skill in offer.skills:
             lane = by_skill.get(skill)
             if lane:
-                heads.append((lane[0], 0, lane))
+                heads.append((lane[0], lane))
         heads.sort(key=lambda head: head[0][:3])
         while heads:
-            entry, at, lane = heads.pop(0)
-            yield entry[3]
-            following = at + 1 if at < len(lane) and lane[at] is entry else at
+            entry, lane = heads.pop(0)
+            if entry[3].waits:
+                yield entry[3]
+            following = bisect_right(lane, entry)
             if following < len(lane):
-                insort(heads, (lane[following], following, lane), key=lambda head: head[0][:3])
+                insort(heads, (lane[following], lane), key=lambda head: head[0][:3])
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lists.get((), {}).values())

@@ -50,8 +50,8 @@ def has_capacity(offer: Offer) -> bool:
 
 
 def may_meet(wish: Wish, offer: Offer) -> bool:
-    """They were not parted before, and this person is not one of the wish's helpers already."""
-    return offer.id not in wish.barred and not (wish.matches and wish.has_volunteer(offer.volunteer.ref))
+    """They were not parted before, and neither this offer nor this person is one of the wish's helpers already."""
+    return offer.id not in wish.barred and not (wish.matches and (offer.id in wish.matches or wish.has_volunteer(offer.volunteer.ref)))
 
 
 def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:

@@ -39,8 +39,9 @@ AGREED: Final = "agreed"
 CONFIRMED: Final = "confirmed"
 RELEASED: Final = "released"
 
-# Deadlines at one instant come in this order: what frees helpers first, what needs them last.
-SLOT_OVER, HOLD_ENDS, OFFER_LAPSES, WISH_ENDS = range(4)
+# Deadlines at one instant come in this order: what frees helpers first, what needs them last. A match that still awaits a
+# word when its slot is over was none.
+HOLD_ENDS, SLOT_OVER, OFFER_LAPSES, WISH_ENDS = range(4)
 _URGENCY_ORDER: Final = {"red": 0, "yellow": 1, "blue": 2}
 _MINORS: Final = ("under_14", "under_18")
 VETTING_MAX: Final = 4
@@ -94,11 +95,6 @@ class Wish:
         """How many helpers are still wanted."""
         return self.need - len(self.matches)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether helpers may still be found for it."""
-        return self.status == OPEN
-
     def has_volunteer(self, ref: str) -> bool:
         """Whether this person already is, or was, one of its helpers."""
         return any(match.volunteer_ref == ref for match in self.matches.values())
@@ -116,16 +112,17 @@ class Volunteer:
 
 
 class Offer:
-    """One offer. `live` counts its live matches; `entry` belongs to the index."""
+    """One offer. `live` counts its live matches; `entry` belongs to the index; `capacity_max` is the largest capacity since it was stored."""
 
     __slots__ = (
-        "asks", "capacity", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
+        "asks", "capacity", "capacity_max", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
         "reach", "skills", "status", "status_at", "stored", "volunteer", "windows",
     )  # fmt: skip
 
     def __init__(self, offer_id: str) -> None:
         self.id = offer_id
         self.live = 0
+        self.capacity_max = 0
         self.matches: dict[str, Match] = {}
         self.entry = 0
         self.status = OPEN
@@ -143,13 +140,17 @@ class Offer:
         self.windows = sorted((micros(window.start), micros(window.end)) for window in data.windows)
         self.last_end = max(end for _, end in self.windows)
         self.capacity = data.capacity
+        self.capacity_max = max(self.capacity_max, data.capacity)
         self.asks = data.accepts == "ask"
         self.languages = frozenset(data.languages) if data.languages else frozenset()
 
 
 @dataclass(slots=True)
 class Match:
-    """One pairing; `number` counts the matches of its wish, `place` is which of its helpers this is. `answered`/`approved`: nothing is awaited of that side."""
+    """One pairing; `number` counts the matches of its wish, `place` is which of its helpers this is.
+
+    `answered`/`approved`: nothing is awaited of that side. `expires_at`: until when the first word is awaited, None where none is.
+    """
 
     id: str
     number: int
@@ -204,6 +205,8 @@ class Area:
     touched_offers: dict[str, Offer] = field(default_factory=dict)
     touched_matches: dict[str, Match] = field(default_factory=dict)
     touched_early: dict[tuple[str, str], Early | None] = field(default_factory=dict)
+    asked_wishes: list[Wish] = field(default_factory=list)
+    asked_offers: list[Offer] = field(default_factory=list)
 
     # ---- wishes
 
@@ -240,8 +243,11 @@ class Area:
         """Keep a withdrawal for what may still come; whether that is news."""
         known = self._early(kind)
         before = known.get(subject)
-        if before is not None and before.at >= early.at and before.status == early.status:
-            return False
+        if before is not None:
+            status = SUSPENDED if SUSPENDED in {before.status, early.status} else early.status
+            early = Early(max(before.at, early.at), status)
+            if early == before:
+                return False
         known[subject] = early
         self.touched_early[kind, subject] = early
         return True
@@ -272,7 +278,7 @@ class Area:
             offer = self.offers[data.offer_id] = Offer(data.offer_id)
         else:
             self._take_offer_out(offer)
-            offer.volunteer.offers.pop(offer.id, None)
+            self._part(offer)
         offer.fill(data, self.volunteer(data.volunteer_ref))
         offer.volunteer.offers[offer.id] = offer
         offer.status = OPEN
@@ -324,10 +330,9 @@ class Area:
             heappush(self.deadlines, (self.hold_ends_at(match), HOLD_ENDS, match.wish.id, match.number))
 
     def hold_ends_at(self, match: Match) -> int:
-        """When a match that still awaits a word is given up: at the latest when the visit would begin."""
-        if not match.answered and match.expires_at is not None:
-            return match.expires_at
-        return match.start
+        """When a match that still awaits a word is given up: a second word may come until the visit would begin."""
+        assert match.expires_at is not None
+        return match.expires_at if not match.answered else max(match.expires_at, match.start)
 
     def await_word(self, match: Match) -> None:
         """One of two words has come; the hold goes on for the other."""
@@ -372,6 +377,7 @@ class Area:
             self.index.refresh(one)
         if offer.id not in person.offers:  # posted again since, in another's name
             self.index.refresh(offer)
+        self._forget_if_idle(person)
         self.touched_matches[match.id] = match
         self.touched_offers[offer.id] = offer
 
@@ -392,22 +398,32 @@ class Area:
             match.stored = True
         for offer in self.touched_offers.values():
             offer.stored = True
+            offer.capacity_max = offer.capacity
         self._evict()
+        self.asked_wishes.clear()
+        self.asked_offers.clear()
+        self.early_wishes.clear()
+        self.early_offers.clear()
         self.touched_wishes.clear()
         self.touched_matches.clear()
         self.touched_offers.clear()
         self.touched_early.clear()
 
     def _evict(self) -> None:
-        wishes: dict[str, Wish] = dict(self.touched_wishes)
-        for match in self.touched_matches.values():
-            wishes[match.wish.id] = match.wish
-        for wish in wishes.values():
-            if wish.status not in {OPEN, HELD} and not any(m.live for m in wish.matches.values()):
+        wishes = [*self.touched_wishes.values(), *(match.wish for match in self.touched_matches.values()), *self.asked_wishes]
+        for wish in wishes:
+            if wish.status != OPEN and not any(match.live for match in wish.matches.values()):
                 self.wishes.pop(wish.id, None)
-        for offer in self.touched_offers.values():
+        for offer in (*self.touched_offers.values(), *self.asked_offers):
             if offer.status != OPEN and offer.live == 0:
                 self.offers.pop(offer.id, None)
-                offer.volunteer.offers.pop(offer.id, None)
-                if not offer.volunteer.offers and not offer.volunteer.slots:
-                    self.volunteers.pop(offer.volunteer.ref, None)
+                self._part(offer)
+
+    def _part(self, offer: Offer) -> None:
+        """The offer is not this person's any more, or forgotten."""
+        offer.volunteer.offers.pop(offer.id, None)
+        self._forget_if_idle(offer.volunteer)
+
+    def _forget_if_idle(self, person: Volunteer) -> None:
+        if not person.offers and not person.slots:
+            self.volunteers.pop(person.ref, None)

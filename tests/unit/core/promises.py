@@ -1,0 +1,118 @@
+"""The contract's first two promises, judged from what came in and what went out alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import Event
+from schemas.instants import DAY_US, MINUTE_US, micros, parse_rfc3339
+from services.matcher.core.decide import Decision
+
+RUNGS = ("unit", "building", "compound", "community", "area")
+
+
+@dataclass
+class Pair:
+    """A match as it was proposed."""
+
+    wish_id: str
+    offer_id: str
+    volunteer: str
+    start: int
+    end: int
+    group: str | None
+    released: str | None = None
+
+    def live(self, now: int) -> bool:
+        return self.released is None and self.end > now
+
+
+class Promises:
+    """Listens to one area."""
+
+    def __init__(self) -> None:
+        self.wishes: dict[str, Any] = {}
+        self.offers: dict[str, Any] = {}
+        self.pairs: dict[str, Pair] = {}
+        self.over: set[str] = set()
+
+    def hold(self, now: int, event: Event | None, decisions: list[Decision]) -> None:
+        """Take in one event and what it brought about, and see that both promises hold."""
+        if event is not None and event.type == "lastmetre.wish.submitted.v1":
+            self.wishes.setdefault(event.data.wish_id, event.data)
+        # Decisions before the event itself (time passed) are about the offers as they were.
+        later = event.data if event is not None and event.type == "lastmetre.offer.posted.v1" else None
+        for decision in decisions:
+            data, kind = decision.data, decision.type.split(".")[2]
+            if kind == "released":
+                self.pairs[data["match_id"]].released = data["reason"]
+            elif kind == "expired":
+                self.over.add(data["wish_id"])
+            elif kind == "proposed":
+                offer = self.offers.get(data["offer_id"])
+                if later is not None and later.offer_id == data["offer_id"] and (offer is None or not self._fits(now, data, offer)):
+                    offer = later
+                assert offer is not None
+                assert self._fits(now, data, offer), decision
+                self._propose(now, data, offer)
+        if later is not None:
+            self.offers[later.offer_id] = later
+        self._together(now)
+
+    def _propose(self, now: int, data: dict[str, Any], offer: Any) -> None:
+        start, end = (parse_rfc3339(data["slot"][side]) for side in ("start", "end"))
+        wish = self.wishes[data["wish_id"]]
+        assert data["wish_id"] not in self.over
+        standing = [pair for pair in self.pairs.values() if pair.released is None]
+        helpers = [pair for pair in standing if pair.wish_id == wish.wish_id]
+        assert len(helpers) < max(wish.helpers_needed, 2 if self._needs_two(wish) else 1)
+        assert data["volunteer_ref"] not in {pair.volunteer for pair in helpers}
+        assert sum(pair.live(now) for pair in standing if pair.offer_id == offer.offer_id) < offer.capacity
+        for pair in standing:
+            if pair.volunteer == data["volunteer_ref"] and pair.live(now):
+                assert end <= pair.start or pair.end <= start
+        for pair in self.pairs.values():
+            if (pair.wish_id, pair.offer_id) == (wish.wish_id, offer.offer_id):
+                assert pair.released == "group_incomplete"
+        self.pairs[data["match_id"]] = Pair(wish.wish_id, offer.offer_id, data["volunteer_ref"], start, end, data.get("group_id"))
+
+    def _fits(self, now: int, data: dict[str, Any], offer: Any) -> bool:
+        wish = self.wishes[data["wish_id"]]
+        start, end = (parse_rfc3339(data["slot"][side]) for side in ("start", "end"))
+        level, checked = self._level(wish), micros(offer.vetting.checked_at)
+        return (
+            data["volunteer_ref"] == offer.volunteer_ref
+            and set(wish.skills) <= set(offer.skills)
+            and (not wish.languages or bool(set(wish.languages) & set(offer.languages or [])))
+            and RUNGS.index(data["rung"]) <= RUNGS.index(offer.reach)
+            and offer.vetting.level >= level
+            and (level < 4 or 0 <= start - checked <= 365 * DAY_US)
+            and end - start == wish.minutes * MINUTE_US
+            and micros(wish.window.start) <= start
+            and end <= micros(wish.window.end)
+            and any(micros(window.start) <= start and end <= micros(window.end) for window in offer.windows)
+            and start >= now
+        )
+
+    @staticmethod
+    def _minor(wish: Any) -> bool:
+        return wish.beneficiary.age_band in ("under_14", "under_18") or wish.category == "left_behind_children"
+
+    def _needs_two(self, wish: Any) -> bool:
+        return self._minor(wish) or bool(wish.accompanied)
+
+    def _level(self, wish: Any) -> int:
+        level: int = wish.vetting_min
+        return max(level, 4 if self._minor(wish) else 0, 2 if wish.beneficiary.lives_alone else 0)
+
+    def _together(self, now: int) -> None:
+        """Nobody is ever alone with someone who needs two."""
+        groups: dict[str, list[Pair]] = {}
+        for pair in self.pairs.values():
+            if self._needs_two(self.wishes[pair.wish_id]) and pair.live(now):
+                assert pair.group is not None
+                groups.setdefault(pair.group, []).append(pair)
+        for group in groups.values():
+            assert len({pair.volunteer for pair in group}) >= 2
+            assert len({(pair.start, pair.end) for pair in group}) == 1

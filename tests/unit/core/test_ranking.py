@@ -1,0 +1,111 @@
+"""Who is chosen: nearest rung, then the rarer skill kept free, then the less loaded, then id."""
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from services.matcher.core.ranking import skill_weight
+from services.matcher.core.state import Wish
+from tests.builders import given, offer, offer_withdrawn, wish
+from tests.reference import Reference, RWish
+from tests.unit.core import strategies as random
+
+
+def chosen(*offers: object, **more: object) -> str:
+    """Whose offer is taken for a wish."""
+    return given(*offers).when(wish(**more))[0].split()[2]  # type: ignore[arg-type]
+
+
+def test_prefers_the_nearer_volunteer() -> None:
+    assert "o2" == chosen(offer("o1", home="c1/p1/b1"), offer("o2", home="c1/p1/b1/u1", skills=["haircut", "repair"]))
+
+
+def test_at_one_rung_keeps_the_rarer_skill_free() -> None:
+    common = [offer(f"x{number}", home="c9", reach="unit", skills=["cooking"]) for number in range(4)]
+    assert "o2" == chosen(*common, offer("o1", skills=["haircut", "repair"]), offer("o2", skills=["haircut", "cooking"]))
+
+
+def test_a_skill_that_has_become_common_is_no_longer_kept_free() -> None:
+    """The entries of those who have it lay too late once; they must have come forward."""
+    scene = given(offer("o1", skills=["haircut", "cooking"]), offer("o2", skills=["haircut", "repair"]))
+    scene.when(*[offer(f"x{number}", home="c9", reach="unit", skills=["repair"]) for number in range(4)])
+    assert ["proposed w1 o2 @0 unit"] == scene.when(wish())
+
+
+def test_a_skill_that_has_become_rare_is_kept_free_again() -> None:
+    scene = given(*[offer(f"x{number}", home="c9", reach="unit", skills=["repair"]) for number in range(4)])
+    scene.when(offer("o1", skills=["haircut", "repair"]), offer("o2", skills=["haircut", "cooking"]), offer("o0", skills=["haircut"], home="c2"))
+    scene.when(*[offer_withdrawn(f"x{number}") for number in range(4)])
+    assert ["proposed w1 o1 @0 unit"] == scene.when(wish())
+
+
+def test_at_one_weight_prefers_the_less_loaded() -> None:
+    scene = given(offer("o1", capacity=3), offer("o2", capacity=3))
+    assert ["o1", "o2", "o1"] == [line.split()[2] for line in scene.when(wish("w1"), wish("w2"), wish("w3"))]
+
+
+def test_load_counts_the_work_of_all_offers_of_one_person() -> None:
+    scene = given(offer("o0", skills=["repair"], volunteer="p"), offer("o1", volunteer="p"), offer("o2"))
+    scene.when(wish("w0", skills=["repair"]))
+    assert ["proposed w1 o2 @0 unit"] == scene.when(wish())
+
+
+def test_whoever_is_done_is_less_loaded_again() -> None:
+    scene = given(offer("o1", capacity=3), offer("o2", capacity=3), wish("w1"), wish("w2", wanted=(0, 480), minutes=200))
+    scene.passes(60)
+    assert ["proposed w3 o1 @60 unit"] == scene.when(wish("w3", at=60))
+
+
+def test_ids_decide_where_nothing_else_does() -> None:
+    assert "o1" == chosen(offer("o2"), offer("o1"), offer("o3"))
+
+
+@pytest.mark.parametrize(("supply", "weight"), [(0, 1024), (3, 1024), (4, 256), (16, 64), (64, 16), (256, 4), (1024, 1), (9999, 1)])
+def test_a_skill_weighs_the_more_the_fewer_have_it(supply: int, weight: int) -> None:
+    assert weight == skill_weight(supply)
+
+
+def test_where_nobody_has_a_skill_nobody_is_looked_at() -> None:
+    scene = given(offer())
+    assert [] == list(scene.area.index.in_order(Wish(wish(skills=["haircut", "flying"]).data, 0)))
+
+
+def test_an_offer_that_comes_back_after_it_was_forgotten_takes_its_place_again() -> None:
+    """The same id as another object, with an entry of its own beside the void one of the old."""
+    scene = given(offer(), offer_withdrawn())
+    scene.area.forget_touched()
+    assert {} == scene.area.offers
+    scene.when(offer("o2"), offer("o1", at=1), offer_withdrawn(at=2), offer("o1", at=3))
+    assert ["proposed w1 o1 @3 unit"] == scene.when(wish(at=3))
+
+
+def test_heaps_do_not_grow_with_the_work_that_is_done() -> None:
+    scene = given(offer("o1", skills=["haircut", "repair"], windows=[(0, 1_000_000)]))
+    for number in range(500):
+        at = 60 * number
+        scene.when(wish(f"w{number}", at=at, wanted=(at, at + 60)))
+    sizes = [len(heap) for by_skill in scene.area.index._all.values() for heap in by_skill.values()]
+    assert 10 == len(sizes)
+    assert 64 >= max(sizes)
+
+
+@for_all(st.data(), st.integers(1, 12))
+def test_the_index_gives_all_candidates_in_the_documented_order(data: st.DataObject, crowd: int) -> None:
+    scene, reference = given(), Reference()
+    events = [data.draw(random.offers(0, f"o{number}")) for number in range(1, crowd + 1)]
+    events += [data.draw(random.wishes(0, f"w{number}")) for number in range(1, 4)]
+    for event in data.draw(st.permutations(events)):
+        scene.when(event)
+        reference.decide(event, event.time)
+    asked = data.draw(random.wishes(0, "w9"))
+    wanted = RWish(asked.data, 0)
+    expected = [
+        found.data.offer_id
+        for found in sorted(reference.offers.values(), key=lambda found: reference.key(wanted, found))
+        if found.status == "open"
+        and set(asked.data.skills) <= set(found.data.skills)
+        and reference.key(wanted, found)[0] <= random.RUNGS.index(found.data.reach)
+        and reference.held(found.data.offer_id) < found.data.capacity
+        and (wanted.level < 4 or found.data.vetting.level >= 4)
+    ]
+    assert expected == [found.id for _, found in scene.area.index.in_order(Wish(asked.data, 0))]
