@@ -1,0 +1,97 @@
+"""Chunks through Faust, on the real broker: every record once and in order, many a message, all of them acknowledged with the last."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from faust.contrib.asgi import faust_app_running
+
+from deploy.kafka import Kafka
+from schemas.topics import LANE_TOPICS, PARTITIONS
+from services.matcher.agents import make_app
+from services.matcher.intake import Item
+
+RECORDS = 3000
+LIMIT_SECONDS = 60.0
+LOOK_SECONDS = 0.02
+
+
+class Taker:
+    """Stands where the matcher stands: notes what comes, and how it came."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
+        self.lanes: frozenset[int] = frozenset()
+
+    @property
+    def records(self) -> int:
+        return sum(len(offsets) for offsets in self.offsets.values())
+
+    async def take_in(self, runs: Sequence[Sequence[Item]]) -> None:
+        for run in runs:
+            self.runs += 1
+            for item in run:
+                self.offsets[item.record.topic, item.record.partition].append(item.record.offset)
+
+    async def assign(self, lanes: frozenset[int]) -> None:
+        self.lanes = lanes
+
+    async def revoke(self, lanes: frozenset[int]) -> None:
+        self.lanes -= lanes
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "the effect did not come in time"
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def publish(kafka: Kafka) -> dict[tuple[str, int], list[int]]:
+    """Records on every partition of every topic of the lanes; where they came to lie."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
+    await producer.start()
+    try:
+        topics = [(topic, partition) for topic in LANE_TOPICS for partition in range(PARTITIONS)]
+        sent = [await producer.send(*_place(topics, number)) for number in range(RECORDS)]
+        offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for one in await asyncio.gather(*sent):
+            offsets[one.topic, one.partition].append(one.offset)
+        return offsets
+    finally:
+        await producer.stop()
+
+
+def _place(topics: list[tuple[str, int]], number: int) -> tuple[str, bytes, None, int]:
+    topic, partition = topics[number % len(topics)]
+    return topic, b"record %d" % number, None, partition
+
+
+@asynccontextmanager
+async def reading(kafka: Kafka) -> AsyncIterator[Taker]:
+    taker, crashes = Taker(), list[BaseException]()
+    anything: Any = taker
+    async with faust_app_running(make_app(kafka.bootstrap, anything, crashes.append, gather_seconds=0.005)):
+        yield taker
+    assert [] == crashes
+
+
+async def test_every_record_comes_once_in_order_and_many_a_message_and_is_acknowledged(fresh_topics: Kafka) -> None:
+    sent = await publish(fresh_topics)
+    async with reading(fresh_topics) as first:
+        await until(lambda: first.records >= RECORDS)
+        lanes = first.lanes
+    later = await publish(fresh_topics)
+    async with reading(fresh_topics) as second:
+        await until(lambda: second.records >= RECORDS)
+    assert frozenset(range(PARTITIONS)) == lanes
+    assert sent == first.offsets
+    assert later == second.offsets
+    assert RECORDS / 10 > first.runs
