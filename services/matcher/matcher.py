@@ -263,35 +263,23 @@ class Matcher:
     # ---- one transaction
 
     async def _transact(self, work: list[Work]) -> None:
+        """Decide, then store in one transaction: deciding takes long, and while it lasts no lock is held."""
         began = time.perf_counter()
         connection = await self._ready_connection()
+        changes, raw = Changes(), RawData()
         drafts: list[_Draft] = []
         lines: list[dict[str, Any]] = []
         try:
+            for part in work:
+                await lanes.reload(connection, part.lane, self._policy)
+            known = await self._known_events(connection, work)
+            await self._bring(connection, work)
+            for part in work:
+                draft = _Draft(part.lane, part.lane.seq, dict(part.lane.cursors), part.lane.ticked)
+                drafts.append(draft)
+                self._decide_lane(part, draft, known, changes, raw, lines)
             async with connection.transaction():
-                taken = await lanes.lost(connection, [part.lane for part in work])
-                if taken:
-                    raise Fenced(taken)
-                for part in work:
-                    await lanes.reload(connection, part.lane, self._policy)
-                known = await self._known_events(connection, work)
-                await self._bring(connection, work)
-                changes, raw = Changes(), RawData()
-                for part in work:
-                    draft = _Draft(part.lane, part.lane.seq, dict(part.lane.cursors), part.lane.ticked)
-                    drafts.append(draft)
-                    self._decide_lane(part, draft, known, changes, raw, lines)
-                touched = [(draft.lane.number, area) for draft in drafts for area in draft.areas.values()]
-                await changes.write(connection, touched, raw)
-                for draft in drafts:
-                    await connection.execute(
-                        store.ADVANCE_LANE,
-                        draft.lane.number,
-                        draft.seq,
-                        draft.lane.published,
-                        draft.ticked,
-                        *draft.cursors.values(),
-                    )
+                await self._store(connection, drafts, changes, raw)
         except BaseException:
             for part in work:
                 part.lane.forget(set(part.lane.areas))
@@ -299,6 +287,16 @@ class Matcher:
         for draft in drafts:
             self._committed(draft)
         self._account(lines, began)
+
+    async def _store(self, connection: asyncpg.Connection, drafts: list[_Draft], changes: Changes, raw: RawData) -> None:
+        taken = await lanes.lost(connection, [draft.lane for draft in drafts])
+        if taken:
+            raise Fenced(taken)
+        touched = [(draft.lane.number, area) for draft in drafts for area in draft.areas.values()]
+        await changes.write(connection, touched, raw)
+        for draft in drafts:
+            row = (draft.lane.number, draft.seq, draft.lane.published, draft.ticked, *draft.cursors.values())
+            await connection.execute(store.ADVANCE_LANE, *row)
 
     def _committed(self, draft: _Draft) -> None:
         lane = draft.lane
