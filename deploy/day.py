@@ -401,9 +401,9 @@ def _sum_up(outcome: Outcome, console: Console) -> None:
             console.print(Text(f"{both(*name)}: {value}{'  ' if note else ''}{note.replace(chr(10), '; ')}"), soft_wrap=True)
         return
     table = Table(title=both("小结", "summary"), title_justify="left", show_header=False)
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_column(justify="right", style="bold", no_wrap=True)
-    table.add_column(style="dim")
+    table.add_column(style="dim", overflow="fold")
     for name, value, note in rows:
         table.add_row(both(*name), value, note)
     console.print(table)
