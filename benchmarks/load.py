@@ -1,8 +1,8 @@
 """The events that everyone is measured with: seeded, valid by the contract, with the shape of a real zone.
 
-An area has 4 communities, 12 compounds, 144 buildings and 576 units. Some 40 skills are as unevenly spread among volunteers as they are among wishes. Every
-volunteer is told, not asked (`auto`), takes up to 20 visits and is free for twelve hours on a few days of the week that follows; most wishes want one helper
-with one skill, some want two skills or a vetted helper. Helpers are many enough that every wish can be met, whoever does the matching, so that all do equal work.
+An area has 4 communities, 12 compounds, 144 buildings and 576 units. Some 40 skills are as unevenly spread among volunteers as among wishes. Every volunteer is
+told, not asked (`auto`), takes up to 20 visits and is free for twelve hours on a few days of the week that follows; most wishes want one helper with one skill,
+some want two skills or a vetted helper. Helpers are many enough that whoever does the matching can meet every wish, so that all do equal work.
 """
 
 import random
@@ -21,14 +21,13 @@ from services.matcher.intake import partition_of
 SOURCE: Final = "lastmetre/benchmarks"
 WISH_TYPE: Final = "lastmetre.wish.submitted.v1"
 OFFER_TYPE: Final = "lastmetre.offer.posted.v1"
-SKILLS: Final = tuple(
-    """
-    walk talk shopping cooking cleaning laundry lifting escort meal_delivery medicine_pickup
-    blood_pressure haircut phone_help form_filling reading tutoring_math tutoring_chinese tutoring_english homework play
-    music calligraphy chess dancing tai_chi gardening pet_care plumbing electrics lamp_change
-    lock_repair appliance_repair furniture moving computer_help translation sign_language wheelchair rehabilitation counselling
-    """.split()
-)
+SKILLS: Final = (
+    "walk", "talk", "shopping", "cooking", "cleaning", "laundry", "lifting", "escort",
+    "meal_delivery", "medicine_pickup", "blood_pressure", "haircut", "phone_help", "form_filling", "reading", "tutoring_math",
+    "tutoring_chinese", "tutoring_english", "homework", "play", "music", "calligraphy", "chess", "dancing",
+    "tai_chi", "gardening", "pet_care", "plumbing", "electrics", "lamp_change", "lock_repair", "appliance_repair",
+    "furniture", "moving", "computer_help", "translation", "sign_language", "wheelchair", "rehabilitation", "counselling",
+)  # fmt: skip
 # How much more often the first skill is met than the last: weight 1 / (rank + this).
 _SKEW: Final = 4
 _TOGETHER: Final = 8  # of the commonest skills, two may be wished at once
@@ -128,10 +127,7 @@ class Load:
         }
 
     def _wish(self, rng: random.Random, wish_id: str, area: str, index: int) -> dict[str, Any]:
-        if rng.random() < _TWO_SKILLS:
-            skills = rng.sample(SKILLS[:_TOGETHER], 2)
-        else:
-            skills = rng.choices(SKILLS, self._weights)
+        skills = rng.sample(SKILLS[:_TOGETHER], 2) if rng.random() < _TWO_SKILLS else rng.choices(SKILLS, self._weights)
         urgency = rng.choices(("red", "yellow", "blue"), (1, 3, 6))[0]
         first, days = {"red": (0, 3), "yellow": (rng.randrange(3), 3), "blue": (rng.randrange(3), 5)}[urgency]
         data: dict[str, Any] = {

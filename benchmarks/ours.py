@@ -4,7 +4,6 @@ The offers go through topic `offers`, and the worker takes them in. Then it is s
 measured is how fast it works that backlog off, and neither its start nor the generator is part of it.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
@@ -14,6 +13,8 @@ import orjson
 from benchmarks.load import Record
 from benchmarks.rig import Rig, Seen, Watch
 from benchmarks.verify import Made
+from deploy.process import Process
+from schemas.topics import PARTITIONS
 from services.matcher.core.place import RUNG_OF
 
 _OFFERS_TAKEN: Final = "SELECT coalesce(sum(offers_next), 0)::int FROM matching.lanes"
@@ -21,8 +22,8 @@ _OFFERS_TAKEN: Final = "SELECT coalesce(sum(offers_next), 0)::int FROM matching.
 _WISHES_DONE: Final = """
     SELECT coalesce(sum(CASE WHEN published < seq THEN wishes_next - 1 ELSE wishes_next END), 0)::int FROM matching.lanes
 """
-_POLL_SECONDS: Final = 0.05
 _PROPOSED: Final = "lastmetre.match.proposed.v1"
+_EPOCHS: Final = "SELECT coalesce(sum(epoch), 0)::int FROM matching.lanes"
 _COMMITTED: Final = "SELECT count(*)::int FROM matching.matches"
 
 
@@ -35,13 +36,20 @@ async def take_offers(rig: Rig, offers: Iterable[Record]) -> None:
     try:
         connection = await rig.connect()
         try:
-            watch = Watch(worker, number)
-            while watch.goes_on(await connection.fetchval(_OFFERS_TAKEN)):
-                await asyncio.sleep(_POLL_SECONDS)
+            await Watch(worker, number).until(lambda: connection.fetchval(_OFFERS_TAKEN))
         finally:
             await connection.close()
     finally:
         await rig.end(worker)
+
+
+async def until_owned(rig: Rig, worker: Process) -> None:
+    """Until a worker that was just started owns all lanes, with their offers loaded."""
+    connection = await rig.connect()
+    try:
+        await Watch(worker, await connection.fetchval(_EPOCHS) + PARTITIONS).until(lambda: connection.fetchval(_EPOCHS))
+    finally:
+        await connection.close()
 
 
 async def work_off(rig: Rig, wishes: int, wrapper: Sequence[str] = ()) -> float:
@@ -52,10 +60,7 @@ async def work_off(rig: Rig, wishes: int, wrapper: Sequence[str] = ()) -> float:
     try:
         connection = await rig.connect()
         try:
-            watch = Watch(worker, wishes)
-            while watch.goes_on(await connection.fetchval(_WISHES_DONE)):
-                await asyncio.sleep(_POLL_SECONDS)
-            return watch.cpu_us
+            return await Watch(worker, wishes).until(lambda: connection.fetchval(_WISHES_DONE))
         finally:
             await connection.close()
     finally:

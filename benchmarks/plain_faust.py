@@ -1,7 +1,7 @@
 """The peer that Faust's own documentation suggests: an agent with a table, and one send a match.
 
-The offers lie in the process's memory, by circle and skill, nearest circle first; the match of each wish is kept in a Faust table (memory store with its changelog
-topic, as Faust has it by default), which also tells a wish that was matched already; each match is sent with `await topic.send(...)`. JSON is
+The offers lie in the process's memory, by circle and skill, nearest circle first; the match of each wish is kept in a Faust table (memory store with its
+changelog topic, as Faust has it by default), which also tells a wish that was matched already; each match is sent with `await topic.send(...)`. JSON is
 validated with the same model. Faust's settings are its defaults, except that no web server is started, and uvloop drives it.
 
 It is spared what the matcher does beside: nothing is in a database, nothing is kept when the process dies between the table and the commit of the offset,
@@ -91,7 +91,7 @@ def make_app(bootstrap: str, name: str, helpers: Helpers) -> faust.App:
     matches = app.topic(MATCHES, value_serializer="raw", key_serializer="raw")
     assigned = app.Table("assigned", partitions=PARTITIONS)
 
-    @app.agent(wishes)
+    @app.agent(wishes)  # type: ignore[untyped-decorator]
     async def match(stream: Any) -> None:
         async for value in stream:
             wish = WishSubmitted.model_validate_json(value)
@@ -124,7 +124,7 @@ async def _posted(bootstrap: str) -> Iterable[OfferPosted]:
         partitions = [TopicPartition(OFFERS, partition) for partition in range(PARTITIONS)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        found = []
+        found: list[OfferPosted] = []
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for run in (await consumer.getmany(timeout_ms=1000)).values():
                 found.extend(OfferPosted.model_validate_json(record.value) for record in run)

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
@@ -177,10 +177,11 @@ class Rig:
         await consumer.start()
         try:
             partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-            watch = Watch(worker, number)
-            while watch.goes_on(sum((await consumer.end_offsets(partitions)).values())):
-                await asyncio.sleep(_POLL_SECONDS)
-            return watch.cpu_us
+
+            async def there() -> int:
+                return sum((await consumer.end_offsets(partitions)).values())
+
+            return await Watch(worker, number).until(there)
         finally:
             await consumer.stop()
 
@@ -213,7 +214,18 @@ class Watch:
         self._first: tuple[int, float] | None = None
         self.cpu_us = 0.0
 
-    def goes_on(self, seen: int) -> bool:
+    async def until(self, look: Callable[[], Awaitable[int]]) -> float:
+        """Wait until `look` finds as many; the worker's processor time for each since the first were seen, in microseconds.
+
+        Raises:
+            Stalled: the worker ended, or nothing came for a minute.
+        """
+        while True:
+            if not self._goes_on(await look()):
+                return self.cpu_us
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _goes_on(self, seen: int) -> bool:
         """Whether there is more to wait for, when `seen` of it are there."""
         self._note_cpu(seen)
         if seen >= self._number:

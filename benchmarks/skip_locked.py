@@ -1,18 +1,19 @@
 """The peer that most would write: a queue in PostgreSQL, taken from with `SELECT ... FOR UPDATE SKIP LOCKED`.
 
-Written as a competent engineer would: wishes wait under a partial index; offers are found through a search table with one row a skill and window, nearest circle
-first, so that a search ends where the first helper is; statements are prepared with generic plans; the match, its outbox row and both updates are one
-statement. Each connection works alone: take a wish, find and lock the best offer, write, commit. Nobody waits for anybody's lock.
+Written as a competent engineer would: wishes wait under a partial index; offers are found through a search table with one row a skill and window, nearest
+circle first, so that a search ends where the first helper is; statements are prepared with generic plans; the match, its outbox row and both updates are
+one statement. Each connection works alone: take a wish, find and lock the best offer, write, commit. Nobody waits for anybody's lock.
 
-It is spared what the matcher does beside: reading Kafka, validating events, volunteers' slots that must not overlap, a journal, and the publishing of its outbox.
+It is spared what the matcher does beside: reading Kafka, validating events, slots of one volunteer that must not overlap, a journal, and publishing its outbox.
 Two forms are measured: `loop`, five round trips a match from asyncio tasks; and `function`, the same statements inside the server in one round trip.
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -27,7 +28,6 @@ from services.matcher.core.place import RUNG_OF, RUNGS
 LOOP: Final = "loop"
 FUNCTION: Final = "function"
 MATCHES: Final = "SELECT wish_id, offer_id, rung, starts_at, ends_at FROM peer.matches"
-_READY: Final = "ready"
 
 _SCHEMA: Final = """
     CREATE SCHEMA peer;
@@ -76,7 +76,7 @@ _TYPES: Final = ("text", "text", "text", "text", "text[]", "smallint", "timestam
 
 def _find(values: dict[str, str]) -> str:
     branches = (_BRANCH.format(rung=rung, circle=circle.format(**values), **values) for rung, circle in _CIRCLES)
-    return f"SELECT * FROM ({' UNION ALL '.join(branches)}) nearest LIMIT 1"
+    return f"SELECT * FROM ({' UNION ALL '.join(branches)}) nearest LIMIT 1"  # noqa: S608 - of our own constants
 
 
 _FIND: Final = _find({name: f"${number}::{kind}" for number, (name, kind) in enumerate(zip(_NAMES, _TYPES, strict=True), 1)})
@@ -99,11 +99,12 @@ _MATCH_ONE: Final = f"""
         UPDATE peer.offers SET live = live + 1 WHERE offer_id = chosen.offer_id;
         UPDATE peer.wishes SET status = 'matched' WHERE id = w.id;
         INSERT INTO peer.outbox (topic, key, payload) VALUES ('matches', w.area, convert_to(json_build_object(
-            'area', w.area, 'match_id', m, 'wish_id', w.wish_id, 'offer_id', chosen.offer_id, 'resident_ref', w.resident_ref, 'volunteer_ref', chosen.volunteer_ref,
-            'rung', chosen.rung, 'slot', json_build_object('start', chosen.starts_at, 'end', chosen.starts_at + w.visit))::text, 'UTF8'));
+            'area', w.area, 'match_id', m, 'wish_id', w.wish_id, 'offer_id', chosen.offer_id,
+            'resident_ref', w.resident_ref, 'volunteer_ref', chosen.volunteer_ref, 'rung', chosen.rung,
+            'slot', json_build_object('start', chosen.starts_at, 'end', chosen.starts_at + w.visit))::text, 'UTF8'));
         RETURN true;
     END $$
-"""
+"""  # noqa: S608 - of our own constants
 
 
 async def prepare(connection: asyncpg.Connection, offers: Iterable[Record], wishes: Iterable[Record]) -> None:
@@ -168,9 +169,7 @@ async def _loop(connection: asyncpg.Connection, commits: list[float], start: asy
                 "area": wish["area"], "match_id": match_id, "wish_id": wish["wish_id"], "offer_id": offer["offer_id"], "resident_ref": wish["resident_ref"],
                 "volunteer_ref": offer["volunteer_ref"], "rung": RUNGS[offer["rung"]], "slot": {"start": starts_at, "end": ends_at},
             }  # fmt: skip
-            await write.fetch(
-                match_id, wish["wish_id"], offer["offer_id"], offer["rung"], starts_at, ends_at, wish["id"], wish["area"], orjson.dumps(payload)
-            )
+            await write.fetch(match_id, wish["wish_id"], offer["offer_id"], offer["rung"], starts_at, ends_at, wish["id"], wish["area"], orjson.dumps(payload))
         commits.append(time.time())
 
 
@@ -200,10 +199,8 @@ async def work(dsn: str, form: str, connections: int) -> list[float]:
 
 def main() -> None:
     """`python -m benchmarks.skip_locked FORM CONNECTIONS OUT.json`, the connection string in LASTMETRE_DATABASE."""
-    from os import environ  # noqa: PLC0415 - only where it is a process of its own
-
     form, connections, out = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    out.write_bytes(orjson.dumps(uvloop.run(work(environ["LASTMETRE_DATABASE"], form, connections))))
+    out.write_bytes(orjson.dumps(uvloop.run(work(os.environ["LASTMETRE_DATABASE"], form, connections))))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """Whether everyone did the same work, and did it right: each contender's matches are held against the events themselves.
 
-All are held to the rules that all of them follow: one match a wish, the wished skills, the reach, the vetting, a slot inside both windows, the capacity. That no
-volunteer has two visits at once is the matcher's promise alone; how often the others break it is counted and reported, not held against them.
+All are held to the rules that all of them follow: one match a wish, the wished skills, the reach, the vetting, a slot inside both windows, the capacity.
+That no volunteer has two visits at once is the matcher's promise alone; how often the others break it is counted and reported, not held against them.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
-from benchmarks.load import Record
+from benchmarks.load import Load, Record
 from services.matcher.core.place import RUNG_OF, PlaceKey, rung_between
 
 _VETTING_ALONE: Final = 2
@@ -92,6 +93,12 @@ class Judge:
         faults["matched_twice"] += sum(number - 1 for number in seen.values())
         faults["over_capacity"] += sum(1 for offer_id, number in taken.items() if offer_id in self._offers and number > self._offers[offer_id].capacity)
         return Judgement(sum(seen.values()), {name: number for name, number in faults.items() if number}, _double_booked(visits), dict(sorted(rungs.items())))
+
+
+def possible(load: Load, offers: int, wishes: int) -> list[Record]:
+    """That many wishes of a load, without those that none of its first `offers` offers fits at all: everyone can match the rest."""
+    judge = Judge(load.offers(offers))
+    return list(islice((wish for wish in load.wishes(2 * wishes) if judge.can_be_met(wish.data)), wishes))
 
 
 def _fault_of_pair(wish: dict[str, Any], offer: _Offer) -> str | None:
