@@ -215,15 +215,14 @@ class _Day:
         self._schedule(time.monotonic() - self._began + _ANSWER_SECONDS, sending)
 
     def _suspend_somebody(self) -> None:
-        """A helper with a confirmed visit is suspended; the visit is taken back and another helper found."""
+        """A helper with a confirmed visit is suspended; the visit is taken back and another helper found. Tried again until there is one."""
         for match in self._matches.values():
             need = self._plan.wishes.get(match.wish_id)
             if need is not None and match.confirmed and match.group_size is None and need.skills == ("phone_help",):
                 data = {"area": self._plan.sendings[0].data["area"], "offer_id": match.offer_id, "reason": "审核复查中"}
                 self._schedule(0.0, Sending(1.0, "lastmetre.offer.suspended.v1", f"suspension-{self._plan.run}", match.offer_id, data))
-                self._ids.add(f"suspension-{self._plan.run}")
-                break
-        self._suspend_at = None
+                self._suspend_at = None
+                return
 
     # ---- in
 
