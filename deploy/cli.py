@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import importlib.util
 import os
 import signal
 import subprocess
@@ -47,10 +46,7 @@ app = typer.Typer(
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code: 0 done, 1 a step failed, 2 wrong use, 130 interrupted."""
     for module in COMMAND_MODULES:
-        if importlib.util.find_spec(module) is not None:
-            register = getattr(importlib.import_module(module), "register", None)
-            if register is not None:
-                register(app)
+        importlib.import_module(module).register(app)
     try:
         app(arguments, prog_name="python3 -m deploy", standalone_mode=True)
     except SystemExit as end:
@@ -117,7 +113,7 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int) -> No
         async with contextlib.AsyncExitStack() as ending:
             watching = asyncio.create_task(stack.watch())
             ending.callback(watching.cancel)
-            day = asyncio.create_task(_play_day(stack, console))
+            day = asyncio.create_task(_play_day(stack, console, once=once))
             ending.callback(day.cancel)
             done, _ = await asyncio.wait({watching, day}, return_when=asyncio.FIRST_COMPLETED)
             if watching in done:
@@ -132,9 +128,8 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int) -> No
         await stack.stop()
 
 
-async def _play_day(stack: Any, console: Console) -> None:
-    if importlib.util.find_spec("deploy.day") is not None:
-        await importlib.import_module("deploy.day").play_day(stack, console)
+async def _play_day(stack: Any, console: Console, *, once: bool) -> None:
+    await importlib.import_module("deploy.day").play_day(stack, console, once=once)
 
 
 @app.command()

@@ -37,7 +37,11 @@ from deploy.words import Trouble, both
 KEEP_SECONDS = 0.5
 LEFT_OVER_SECONDS = 10.0
 STATUS_FILE = "stack.json"
-SETTINGS_OF_DEPLOY = {"LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV"}
+SETTINGS_OF_DEPLOY = {
+    *("LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV"),
+    # What compose needs to make the roles; a service is given its own connection string and no more.
+    *("LASTMETRE_OWNER_PASSWORD", "LASTMETRE_MATCHER_PASSWORD", "LASTMETRE_NOTIFIER_PASSWORD"),
+}
 
 
 @dataclass(frozen=True, slots=True)
