@@ -13,7 +13,6 @@ from typing import Any, Final
 import faust
 import structlog
 from faust.types import TP
-from yarl import URL
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
 from services.matcher.chunks import ChunkTransport
@@ -34,10 +33,9 @@ class SplitLane(Exception):
 
 def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_seconds: float) -> faust.App:
     """The Faust app; `gather_seconds`: how long to wait for more before a batch is decided."""
-    urls = [URL(f"kafka://{address}") for address in bootstrap.split(",")]
     app = faust.App(
         GROUP,
-        broker=urls,
+        broker=";".join(f"kafka://{address}" for address in bootstrap.split(",")),
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=_HEARTBEAT_SECONDS,
         broker_request_timeout=20.0,
@@ -55,7 +53,7 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
         web_enabled=False,
         autodiscover=False,
     )
-    app.transport = ChunkTransport(urls, app)
+    app.transport = ChunkTransport(app.conf.broker_consumer, app)
     source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
     log = structlog.get_logger().bind()
 
@@ -79,7 +77,7 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
         if not whole:
             on_crash(SplitLane(sorted(tp for tp in assigned if tp.topic in LANE_TOPICS)))
             return
-        await matcher.assign(lanes)
+        matcher.assign(lanes)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def on_revoked(_app: faust.App, revoked: set[TP], **_: Any) -> None:

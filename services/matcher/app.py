@@ -199,7 +199,8 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
     health = _Health(matcher, publisher, metrics, app)
     pulses = {"intake": matcher.pulse, "outbox": publisher.pulse}
     gc.set_threshold(*_GC_THRESHOLDS)
-    async with _tasks(stop, publisher.run(stop), ticks, matcher.keep_published(stop), _catch_up(matcher, health.highwater, stop)):
+    beside = (publisher.run(stop), ticks, matcher.keep_lanes(stop), matcher.keep_published(stop), _catch_up(matcher, health.highwater, stop))
+    async with _tasks(stop, *beside):
         async with Ops(settings.ops_port, pulses, health.ready, metrics.registry), faust_app_running(app):
             await stop.wait()
         await matcher.close()

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -28,7 +29,7 @@ from services.matcher.core.decide import Decision, decide, pass_time
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
 from services.matcher.intake import Item
-from services.matcher.lanes import Lane
+from services.matcher.lanes import LANES, Lane
 from services.matcher.metrics import Metrics
 from services.matcher.outbox import SOURCE, Message, Parcel, Publisher, unpublished
 from services.matcher.store import BrokenInvariant, Changes, Loader, RawData
@@ -40,6 +41,8 @@ MENDED: Final = "mended"
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
 _PUBLISHED_FLUSH_SECONDS: Final = 0.02
+# Below so many items one transaction is cheaper than two.
+_SPLIT_MIN: Final = 400
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
 AWAY: Final = (
     OSError,
@@ -115,26 +118,36 @@ class Matcher:
         self._event_time = event_time
         self._policy = policy or Policy()
         self._lock = asyncio.Lock()
-        self._connection: asyncpg.Connection | None = None
+        self._connections: dict[int, asyncpg.Connection] = {}
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
         self._unflushed: set[int] = set()
         self._behind: dict[tuple[str, int], int] = {}
         self._flush = asyncio.Event()
+        self._moved = asyncio.Event()
         self.fill_gap: Callable[[str, int, int, int], Awaitable[list[Any]]] | None = None
         self.pulse = Pulse()
         self.log = structlog.get_logger().bind()
 
     # ---- assignment
 
-    async def assign(self, numbers: frozenset[int]) -> None:
-        """These lanes are ours from now on; they are loaded at once, so that their deadlines are kept."""
-        async with self._lock:
-            self.assigned = numbers
-            for number in list(self.lanes):
-                if number not in numbers:
-                    del self.lanes[number]
-            await self._patiently(lambda: self._take_missing(numbers))
+    def assign(self, numbers: frozenset[int]) -> None:
+        """These lanes are ours from now on. :meth:`keep_lanes` loads them: until this call returns, the group hears no heartbeat of ours."""
+        self.assigned = numbers
+        self._moved.set()
+
+    async def keep_lanes(self, stop: Stop) -> None:
+        """Load what was assigned, one lane after another, so that its deadlines are kept and events get their turn in between."""
+        while not stop:
+            await self._moved.wait()
+            self._moved.clear()
+            for number in LANES:
+                async with self._lock:
+                    if number in self.assigned:
+                        await self._patiently(partial(self._take_missing, frozenset((number,))))
+                    else:
+                        self.lanes.pop(number, None)
+                    self.pulse.beat()
 
     async def revoke(self, numbers: frozenset[int]) -> None:
         """These lanes are ours no longer; a batch that is under way ends first."""
@@ -143,8 +156,8 @@ class Matcher:
             for number in numbers:
                 self.lanes.pop(number, None)
 
-    async def _take_missing(self, numbers: frozenset[int]) -> None:
-        connection = await self._ready_connection()
+    async def _take_missing(self, numbers: frozenset[int], side: int = 0) -> None:
+        connection = await self._ready_connection(side)
         for number in sorted(numbers - self.lanes.keys()):
             lane = await lanes.take(connection, number, self._owner, self._policy)
             waiting = await unpublished(connection, number, lane.published)
@@ -162,8 +175,25 @@ class Matcher:
             for run in runs:
                 by_lane.setdefault(run[0].record.partition, []).append(run)
             items = {number: intake.in_order(_by_topic(lane_runs)) for number, lane_runs in by_lane.items()}
-            await self._patiently(lambda: self._take_in(items))
+            await self._side_by_side(items)
             self.pulse.commit()
+
+    async def _side_by_side(self, items: dict[int, list[Item]]) -> None:
+        """A large batch as two transactions over different lanes: while the database works for one, the other is decided."""
+        parts: tuple[dict[int, list[Item]], dict[int, list[Item]]] = ({}, {})
+        sizes = [0, 0]
+        together = sum(map(len, items.values())) < _SPLIT_MIN
+        for number in sorted(items, key=lambda number: len(items[number]), reverse=True):
+            side = 0 if together or sizes[0] <= sizes[1] else 1
+            parts[side][number] = items[number]
+            sizes[side] += len(items[number])
+        results = await asyncio.gather(
+            *(self._patiently(partial(self._take_in, part, side), side, frozenset(part)) for side, part in enumerate(parts) if part),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def catch_up(self, ends: Callable[[str, int], int | None]) -> None:
         """Read what Kafka has and Faust did not bring; `ends(topic, lane)` is the end of the log where it is known.
@@ -187,15 +217,15 @@ class Matcher:
             if run:
                 await self.take_in([intake.read_run(run)])
 
-    async def _take_in(self, items: dict[int, list[Item]]) -> None:
-        await self._take_missing(frozenset(items))
+    async def _take_in(self, items: dict[int, list[Item]], side: int) -> None:
+        await self._take_missing(frozenset(items), side)
         work: list[Work] = []
         for number, found in items.items():
             lane = self.lanes[number]
             missed = await self._missed(lane, found)
             fresh = [item for item in found if item.record.offset >= lane.cursors[item.record.topic]]
             work.append(Work(lane, missed + fresh))
-        await self._decide(work)
+        await self._decide(work, side)
 
     async def _missed(self, lane: Lane, items: list[Item]) -> list[Item]:
         """What lies between the cursor and the first record at hand: skipped by someone, so read now."""
@@ -209,20 +239,20 @@ class Matcher:
         self.log.warning("gap_read", lane=lane.number, records=sum(map(len, runs)), topics=sorted(gaps))
         return intake.in_order([intake.read_run(run) for run in runs if run])
 
-    async def _decide(self, work: list[Work]) -> None:
+    async def _decide(self, work: list[Work], side: int = 0) -> None:
         """Decide and store; an item that cannot be decided is found and set aside."""
         try:
-            await self._transact(work)
+            await self._transact(work, side)
         except Undecidable as found:
             found.item.fault = InvalidEvent(DECISION_FAILED)
             found.item.event = None
-            await self._decide(work)
+            await self._decide(work, side)
         except (*AWAY, Fenced, BrokenInvariant, asyncpg.UniqueViolationError):
             raise
         except Exception as error:  # noqa: BLE001 - one of them cannot be stored: find out which
-            await self._halve(work, error)
+            await self._halve(work, error, side)
 
-    async def _halve(self, work: list[Work], error: Exception) -> None:
+    async def _halve(self, work: list[Work], error: Exception, side: int) -> None:
         count = sum(len(part.items) for part in work)
         if count == 0:
             raise error
@@ -233,13 +263,13 @@ class Matcher:
             self.log.error("undecidable", topic=item.record.topic, offset=item.record.offset, exc_info=error)
             item.fault = InvalidEvent(DECISION_FAILED)
             item.event = None
-            await self._decide(work)
+            await self._decide(work, side)
             return
         for part in work:
             middle = (len(part.items) + 1) // 2
             for half in (part.items[:middle], part.items[middle:]):
                 if half:
-                    await self._decide([Work(part.lane, half)])
+                    await self._decide([Work(part.lane, half)], side)
 
     # ---- time
 
@@ -262,10 +292,10 @@ class Matcher:
 
     # ---- one transaction
 
-    async def _transact(self, work: list[Work]) -> None:
+    async def _transact(self, work: list[Work], side: int) -> None:
         """Decide, then store in one transaction: deciding takes long, and while it lasts no lock is held."""
         began = time.perf_counter()
-        connection = await self._ready_connection()
+        connection = await self._ready_connection(side)
         changes, raw = Changes(), RawData()
         drafts: list[_Draft] = []
         lines: list[dict[str, Any]] = []
@@ -468,13 +498,14 @@ class Matcher:
                 await connection.execute(store.MARK_PUBLISHED, number, lane.epoch, lane.published)
                 await connection.execute(store.DROP_PUBLISHED, number, lane.published)
 
-    async def _ready_connection(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connect()
-        return self._connection
+    async def _ready_connection(self, side: int = 0) -> asyncpg.Connection:
+        connection = self._connections.get(side)
+        if connection is None or connection.is_closed():
+            connection = self._connections[side] = await self._connect()
+        return connection
 
-    async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Do it, however long the database is away; lanes are loaded anew after a fault."""
+    async def _patiently(self, step: Callable[[], Awaitable[None]], side: int = 0, numbers: frozenset[int] | None = None) -> None:
+        """Do it, however long the database is away; the lanes (all, or `numbers`) are loaded anew after a fault."""
         attempt = 0
         while True:
             try:
@@ -492,8 +523,9 @@ class Matcher:
             except (*AWAY, asyncpg.UniqueViolationError) as error:
                 # After a lost connection nobody knows whether the commit happened: the cursors in the database do.
                 self.log.warning("database_retry", error=type(error).__name__, attempt=attempt)
-                self.lanes.clear()
-                self._drop_connection()
+                for number in list(self.lanes) if numbers is None else numbers:
+                    self.lanes.pop(number, None)
+                self._drop_connection(side)
                 self._metrics.retries.inc()
                 self.pulse.beat()
                 await asyncio.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
@@ -501,16 +533,16 @@ class Matcher:
                 if self._stop:
                     raise
 
-    def _drop_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+    def _drop_connection(self, side: int) -> None:
+        connection = self._connections.pop(side, None)
+        if connection is not None:
+            connection.terminate()
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connections."""
         async with self._lock:
-            if self._connection is not None and not self._connection.is_closed():
-                await self._connection.close()
+            for connection in self._connections.values():
+                await connection.close()
 
 
 def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:

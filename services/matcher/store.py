@@ -4,7 +4,8 @@ Bulk work goes in as one COPY or one statement over arrays a table and batch, so
 trips whatever its size. Instants are microseconds.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Self
 
@@ -97,6 +98,7 @@ _MATCHES: Final = (
     "area", "wish_id", "number", "match_id", "place", "need", "offer_id", "volunteer_ref", "person", "starts_at", "ends_at",
     "rung", "how", "answered", "approved", "expires_at", "group_id", "group_size", "state", "live", "reason",
 )  # fmt: skip
+_TURN_ROWS: Final = 200
 _PERSON_BITS: Final = 52  # what a float8 holds exactly
 
 
@@ -221,7 +223,7 @@ class Loader:
     async def load(self, area: Area) -> Area:
         """All of an area that can still change."""
         area.clock = await self._connection.fetchval(CLOCK_OF_AREA, area.name) or 0
-        for row in await self._connection.fetch(OFFERS_UNDER_WAY, area.name):
+        async for row in _in_turns(await self._connection.fetch(OFFERS_UNDER_WAY, area.name)):
             _put_offer(area, row)
         await self._put_wishes(area, await self._connection.fetch(WISHES_UNDER_WAY, area.name))
         return area
@@ -244,8 +246,8 @@ class Loader:
     async def _put_wishes(self, area: Area, rows: list[asyncpg.Record]) -> list[Wish]:
         if not rows:
             return []
-        by_id = {row["wish_id"]: _put_wish(area, row) for row in rows}
-        for row in await self._connection.fetch(STANDING_MATCHES, area.name, list(by_id)):
+        by_id = {row["wish_id"]: _put_wish(area, row) async for row in _in_turns(rows)}
+        async for row in _in_turns(await self._connection.fetch(STANDING_MATCHES, area.name, list(by_id))):
             _put_match(area, by_id[row["wish_id"]], row)
         for wish in by_id.values():
             if wish.status == OPEN or any(match.live for match in wish.matches.values()):
@@ -253,6 +255,14 @@ class Loader:
                 area.settle_wish(wish)
         area.touched_wishes.clear()
         return list(by_id.values())
+
+
+async def _in_turns(rows: list[asyncpg.Record]) -> AsyncIterator[asyncpg.Record]:
+    """The rows, with turns for others in between: a large area takes seconds to load, and heartbeats must not wait for it."""
+    for number, row in enumerate(rows, 1):
+        yield row
+        if number % _TURN_ROWS == 0:
+            await asyncio.sleep(0)
 
 
 def _put_wish(area: Area, row: asyncpg.Record) -> Wish:
