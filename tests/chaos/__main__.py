@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", choices=("kills", "servers", "zombie", "play"), help="one storm instead of all")
     parser.add_argument("--keep", type=Path, help="keep logs and results in this folder")
     given = parser.parse_args(arguments)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that a server is away is what we are here for
     try:
         if given.keep is not None:
             asyncio.run(_all(given, given.keep))
