@@ -367,9 +367,8 @@ def _offer_suspended(turn: Turn, event: Event) -> None:
 def _release_all(turn: Turn, matches: list[Match], reason: str) -> None:
     touched: list[Match] = []
     for match in sorted(matches, key=lambda match: (match.start, match.wish.id)):
-        if match.live:
-            touched.extend(other for other in match.wish.matches.values() if other.live)
-            turn.release_with_group(match, reason)
+        touched.extend(other for other in match.wish.matches.values() if other.live)
+        turn.release_with_group(match, reason)
     turn.pair_again([match for match in touched if match.state == RELEASED])
 
 

@@ -19,8 +19,8 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("vetting_too_low", {"level": 2}),
     ("not_available", {"windows": [(0, 59)]}),
 ]
-HARD = {"skills": ["haircut"], "languages": ["zh-CN"], "vetting_min": 3}
-FIT = {"languages": ["zh-CN"], "level": 3}
+HARD: dict[str, Any] = {"skills": ["haircut"], "languages": ["zh-CN"], "vetting_min": 3}
+FIT: dict[str, Any] = {"languages": ["zh-CN"], "level": 3}
 
 
 def refused(scene: Scene, **more: Any) -> list[str]:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from schemas.codec import Event
 from services.matcher.core.ranking import skill_weight
 from services.matcher.core.state import Wish
 from tests.builders import given, offer, offer_withdrawn, wish
@@ -11,9 +12,9 @@ from tests.reference import Reference, RWish
 from tests.unit.core import strategies as random
 
 
-def chosen(*offers: object, **more: object) -> str:
+def chosen(*offers: Event) -> str:
     """Whose offer is taken for a wish."""
-    return given(*offers).when(wish(**more))[0].split()[2]  # type: ignore[arg-type]
+    return given(*offers).when(wish())[0].split()[2]
 
 
 def test_prefers_the_nearer_volunteer() -> None:
@@ -87,6 +88,16 @@ def test_heaps_do_not_grow_with_the_work_that_is_done() -> None:
     sizes = [len(heap) for by_skill in scene.area.index._all.values() for heap in by_skill.values()]
     assert 10 == len(sizes)
     assert 64 >= max(sizes)
+
+
+def test_waiting_wishes_may_be_taken_out_while_one_goes_through_them() -> None:
+    scene = given(wish("w1", skills=["repair"]), wish("w2"), wish("w3", skills=["repair"]), wish("w4"), wish("w5"))
+    scene.when(offer(skills=["haircut", "repair"], windows=[(0, 1)]))
+    near = scene.area.waiting.near(scene.area.offers["o1"])
+    assert ("w1", 5) == (next(near).id, len(scene.area.waiting))
+    for gone in ("w1", "w2", "w3"):
+        scene.area.waiting.remove(scene.area.wishes[gone])
+    assert ["w4", "w5"] == [wish.id for wish in near]
 
 
 @for_all(st.data(), st.integers(1, 12))

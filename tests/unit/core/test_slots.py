@@ -100,7 +100,7 @@ def test_lower_checks_do_not_age() -> None:
 
 
 def test_two_share_the_last_instant_at_which_a_check_holds() -> None:
-    old = {"checked": -365 * DAY + 30, "capacity": 1}
+    old: dict[str, Any] = {"checked": -365 * DAY + 30, "capacity": 1}
     then = given(offer("o1", **old), offer("o2", windows=[(30, 300)])).when(minors_wish())
     assert ["proposed w1 o1 @30 unit group of 2", "proposed w1 o2 @30 unit group of 2"] == then
     assert [] == given(offer("o1", **old), offer("o2", windows=[(31, 300)])).when(minors_wish())

@@ -1,9 +1,14 @@
-"""The core against a reference that searches everything, event by event; the contract's first two promises after each of them."""
+"""One area of three kinds hears the same random events, and must say the same.
+
+The core as it is; the core whose area is stored, forgotten and loaded between events; and a reference that searches everything.
+After each event the contract's first two promises hold, and in the end the journal, decided again, gives the same bytes.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -13,8 +18,14 @@ from services.matcher.core.state import Match
 from tests import builders as build
 from tests.builders import Scene
 from tests.reference import Reference
+from tests.shelf import Shelved
 from tests.unit.core import strategies as random
 from tests.unit.core.promises import Promises
+
+
+def journal_text(scene: Scene) -> bytes:
+    """All that a scene ever told, as it is written."""
+    return orjson.dumps([[one.id, one.type, one.subject, one.data] for one in scene.decisions])
 
 
 class CoreAndReference(RuleBasedStateMachine):
@@ -23,7 +34,9 @@ class CoreAndReference(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.scene = Scene()
+        self.stored = Shelved()
         self.reference = Reference()
+        self.heard: list[tuple[int, Event | None]] = []
         self.promises = Promises()
         self.at = -60
 
@@ -33,7 +46,23 @@ class CoreAndReference(RuleBasedStateMachine):
         actual = self.scene.when(event)
         expected = [*self.reference.time_runs_to(now), *self.reference.decide(event, now)]
         assert expected == actual
+        assert expected == self.stored.when(event)
+        assert self.scene.outcome == self.stored.outcome
+        self.heard.append((now, event))
         self.promises.hold(now, event, self.scene.decisions[said:])
+
+    @rule()
+    def another_worker_takes_over(self) -> None:
+        self.stored.loads_again()
+
+    def teardown(self) -> None:
+        again = Scene()
+        for now, event in self.heard:
+            if event is None:
+                again.passes(build.minutes_of(now))
+            else:
+                again.when(event)
+        assert journal_text(self.scene) == journal_text(again) == journal_text(self.stored)
 
     def some_match(self, data: st.DataObject) -> Match | None:
         matches = [match for wish in self.scene.area.wishes.values() for match in wish.matches.values()]
@@ -52,6 +81,8 @@ class CoreAndReference(RuleBasedStateMachine):
         said = len(self.scene.decisions)
         actual = self.scene.passes(self.at)
         assert self.reference.time_runs_to(now) == actual
+        assert self.stored.passes(self.at) == actual
+        self.heard.append((now, None))
         self.promises.hold(now, None, self.scene.decisions[said:])
 
     @rule(data=st.data())
