@@ -20,17 +20,18 @@ from tests.checker.town import AREAS, BASE, Draft, Town
 from tests.checker.wire import JsonObject
 
 SPAN_MINUTES = 2 * 24 * 60
+MINUTES = 400
 BAD_SHARE, DUPLICATE_SHARE, SCENE_SHARE = 0.07, 0.05, 0.45
 MENDED_SHARE = 0.03
 
 
-def generate(seed: int, events: int, accepts: str = "mixed") -> list[Draft]:
-    """The drafts of a file of so many lines, in the order of the file.
+def generate(seed: int, events: int, accepts: str = "mixed", minutes_max: int = MINUTES) -> list[Draft]:
+    """The drafts of a file of so many lines, in the order of the file; they fall into `minutes_max` minutes at most.
 
     Lines stand minute by minute of event time and in any order within one; a duplicate comes after its original.
     """
     town = Town(seed, accepts)
-    minutes = sorted(town.rng.sample(range(SPAN_MINUTES), max(scenes.LONGEST * 2, min(400, events))))
+    minutes = sorted(town.rng.sample(range(SPAN_MINUTES), max(scenes.LONGEST * 2, min(minutes_max, events))))
     drafts = _scenes(town, minutes, int(events * SCENE_SHARE))
     bad = max(1, int(events * BAD_SHARE))
     duplicates = int(events * DUPLICATE_SHARE)
@@ -162,9 +163,9 @@ def expectations(drafts: list[Draft]) -> list[JsonObject]:
     return expected
 
 
-def write(path: Path, seed: int, events: int, accepts: str = "mixed") -> list[JsonObject]:
+def write(path: Path, seed: int, events: int, accepts: str = "mixed", minutes_max: int = MINUTES) -> list[JsonObject]:
     """Write the file and its expectations; the expectations are returned."""
-    drafts = generate(seed, events, accepts)
+    drafts = generate(seed, events, accepts, minutes_max)
     path.write_bytes(b"".join(line_of(draft) + b"\n" for draft in drafts))
     expected = expectations(drafts)
     rows = ",\n".join(json.dumps(one, ensure_ascii=False) for one in expected)
@@ -179,10 +180,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--events", type=int, default=2000, help="lines in the file, 100 at least (default 2000)")
     parser.add_argument("--accepts", choices=("auto", "mixed"), default="mixed", help="offers that are told only, or asked as well")
+    parser.add_argument("--minutes", type=int, default=MINUTES, help=f"how many minutes have lines, at most (default {MINUTES}): play settles each")
     given = parser.parse_args(arguments)
     if given.events < 100:
         parser.error("--events: 100 at least, or the kinds of lines do not fit in")
-    expected = write(given.out, given.seed, given.events, given.accepts)
+    expected = write(given.out, given.seed, given.events, given.accepts, given.minutes)
     for kind in ("valid", "duplicate_of", "invalid"):
         print(f"{kind}: {sum(1 for one in expected if one['expect'] == kind)}")
     return 0

@@ -1,0 +1,97 @@
+"""The black box as others run it: the command `play`, a file of 2,000 lines, and what it leaves behind, judged by those who share no code with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.state import ROOT
+from tests.checker import check, generate
+
+SEED = 7
+EVENTS = 2000
+MINUTES = 120  # each is settled by itself, which is what takes the time
+PLAY_SECONDS = 240.0
+REPLAY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The file, what is expected of its lines, and the folder of results."""
+
+    file: Path
+    out: Path
+    expected: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+async def command(*arguments: str, seconds: float) -> str:
+    """Run a module of the repository and give what it said; it must end well, and in time."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, cwd=ROOT, env=os.environ | {"LASTMETRE_VENV": "off"},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(seconds):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.terminate()  # in good order, so that nothing stays behind
+        await process.wait()
+        pytest.fail(f"{' '.join(arguments)} still ran after {seconds:.0f} s")
+    text = said.decode(errors="replace")
+    assert process.returncode == 0, f"{' '.join(arguments)} ended with {process.returncode}:\n{text[-4000:]}"
+    return text
+
+
+@pytest.fixture(scope="module")
+async def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder = tmp_path_factory.mktemp("play")
+    file, out = folder / "events.jsonl", folder / "out"
+    expected = generate.write(file, SEED, EVENTS, minutes_max=MINUTES)
+    began = time.monotonic()
+    await command("deploy", "play", str(file), "--out", str(out), seconds=PLAY_SECONDS)
+    print(f"seed {SEED}: {EVENTS} lines played in {time.monotonic() - began:.0f} s; results in {out}")
+    return Played(file, out, expected, json.loads((out / "summary.json").read_bytes()))
+
+
+def test_a_checker_that_knows_the_contract_alone_finds_nothing_wrong(played: Played) -> None:
+    report = check(played.out)
+    assert [] == list(map(str, report.violations)), f"seed {SEED}"
+    assert report.counts["proposals judged"] > 100
+
+
+def test_no_line_of_the_file_is_lost(played: Played) -> None:
+    report = check(played.out, played.file)
+    assert [] == list(map(str, report.violations)), f"seed {SEED}"
+    assert EVENTS == report.counts["lines valid"] + report.counts["lines invalid"]
+
+
+async def test_the_journal_decided_again_gives_the_same_decisions(played: Played) -> None:
+    await command("services.matcher.replay", str(played.out / "journal.jsonl"), seconds=REPLAY_SECONDS)
+
+
+def test_the_summary_counts_what_the_generator_made(played: Played) -> None:
+    lines = Counter(one["expect"] for one in played.expected)
+    summary = played.summary
+    assert EVENTS == summary["published"]
+    assert lines["invalid"] == summary["dead_letters"]
+    assert lines["duplicate_of"] == summary["duplicates"]
+    # A wish that was withdrawn after its helpers were found counts as withdrawn alone.
+    assert summary["wishes"] == summary["filled"] + summary["expired"] + summary["withdrawn"]
+
+
+def test_dead_letters_carry_the_reason_that_the_contract_names(played: Played) -> None:
+    wanted = Counter(one["reason"] for one in played.expected if "reason" in one)
+    records = [json.loads(line) for line in (played.out / "dead-letters.jsonl").read_bytes().splitlines()]
+    found = Counter(record["headers"]["dlq-reason"] for record in records)
+    assert wanted
+    assert {} == {reason: count - found[reason] for reason, count in wanted.items() if count > found[reason]}
