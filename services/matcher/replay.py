@@ -1,0 +1,169 @@
+"""Decides a journal again by the core alone, and tells where the result is not the same, byte for byte.
+
+`python -m services.matcher.replay journal.jsonl` reads what `play` wrote; :func:`from_database` reads `matching.journal`. Entries
+of one area are taken in their order; nothing but the journal is looked at.
+"""
+
+import argparse
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from schemas import codec
+from schemas.errors import InvalidEvent
+from schemas.instants import parse_rfc3339
+from services.matcher.core.decide import decide, pass_time
+from services.matcher.core.policy import Policy
+from services.matcher.core.state import Area
+from services.matcher.written import NOTHING, decision_text
+
+EVENT: Final = "event"
+TIME: Final = "time"
+DUPLICATE: Final = "duplicate"
+JOURNAL: Final = "SELECT lane, seq, area, at, kind, outcome, event, decision FROM matching.journal ORDER BY lane, seq"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the journal. `at` is in microseconds; `event` and `decision` are JSON as they were written."""
+
+    lane: int
+    seq: int
+    area: str
+    at: int
+    kind: str
+    outcome: str
+    event: bytes | None
+    decision: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where deciding again came to something else: `what` was compared, as it was written and as it is now."""
+
+    lane: int
+    seq: int
+    area: str
+    what: str
+    written: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"lane {self.lane} seq {self.seq} area {self.area}: {self.what}\n  - {self.written}\n  + {self.now}"
+
+
+@dataclass(slots=True)
+class Replay:
+    """Decides entry after entry; `decided` counts those that were decided again."""
+
+    policy: Policy = field(default_factory=Policy)
+    decided: int = 0
+    areas: dict[str, Area] = field(default_factory=dict)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    repeats: dict[tuple[str, str], Entry] = field(default_factory=dict)
+
+    def again(self, entry: Entry) -> list[Difference]:
+        """What is different about this entry; none expected."""
+        area = self.areas.get(entry.area)
+        if area is None:
+            area = self.areas[entry.area] = Area(entry.area, self.policy)
+        self.decided += 1
+        found = list(self._time(area, entry) if entry.kind == TIME else self._event(area, entry))
+        # What changed is of no use here, and would only grow.
+        for touched in (area.touched_wishes, area.touched_offers, area.touched_matches, area.touched_early):
+            touched.clear()
+        return found
+
+    def _time(self, area: Area, entry: Entry) -> Iterator[Difference]:
+        changed, decisions = pass_time(area, entry.at)
+        yield from _compare(entry, "outcome", entry.outcome, "decided" if changed else "no_effect")
+        yield from _compare(entry, "decision", entry.decision, decision_text(area.name, entry.at, decisions))
+
+    def _event(self, area: Area, entry: Entry) -> Iterator[Difference]:
+        try:
+            event = codec.decode_structured(entry.event or b"")
+        except InvalidEvent as fault:
+            yield _difference(entry, "event", "valid", str(fault))
+            return
+        identity = (event.source, event.id)
+        if entry.outcome == DUPLICATE or identity in self.seen:
+            self.repeats.setdefault(identity, entry)
+            yield from _compare(entry, "outcome", entry.outcome, DUPLICATE)
+            yield from _compare(entry, "decision", entry.decision, NOTHING)
+            return
+        self.seen.add(identity)
+        changed, passed = pass_time(area, entry.at)
+        if changed:
+            # Time that changed something has an entry of its own, before this one.
+            yield _difference(entry, "time", "[]", decision_text(area.name, entry.at, passed).decode())
+        outcome, decisions = decide(area, event, entry.at)
+        yield from _compare(entry, "outcome", entry.outcome, outcome)
+        yield from _compare(entry, "decision", entry.decision, decision_text(area.name, entry.at, decisions))
+
+    def unfounded(self) -> list[Difference]:
+        """Once all is read: repeats of what was never decided; the first arrival may lie in another lane, read later."""
+        return [_difference(entry, "outcome", DUPLICATE, "decided") for identity, entry in self.repeats.items() if identity not in self.seen]
+
+
+def _difference(entry: Entry, what: str, written: str, now: str) -> Difference:
+    return Difference(entry.lane, entry.seq, entry.area, what, written, now)
+
+
+def _compare(entry: Entry, what: str, written: str | bytes, now: str | bytes) -> Iterator[Difference]:
+    if written != now:
+        texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in (written, now)]
+        yield _difference(entry, what, *texts)
+
+
+def entry_of_line(line: bytes) -> Entry:
+    """One line of `journal.jsonl`. It holds JSON that was parsed, and dumping it again gives the bytes that were written."""
+    row: dict[str, Any] = orjson.loads(line)
+    event = row["event"]
+    return Entry(
+        lane=row["lane"],
+        seq=row["seq"],
+        area=row["area"],
+        at=parse_rfc3339(row["at"]),
+        kind=row["kind"],
+        outcome=row["outcome"],
+        event=None if event is None else orjson.dumps(event),
+        decision=orjson.dumps(row["decision"]),
+    )
+
+
+async def from_database(connection: asyncpg.Connection) -> AsyncIterator[Entry]:
+    """All of `matching.journal`, read through a cursor, as of one instant."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        async for row in connection.cursor(JOURNAL, prefetch=1000):
+            yield Entry(*row)
+
+
+def differences(entries: Iterable[Entry], replay: Replay | None = None) -> Iterator[Difference]:
+    """All differences, in the order of the entries."""
+    replay = replay or Replay()
+    for entry in entries:
+        yield from replay.again(entry)
+    yield from replay.unfounded()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print how many entries were decided again, and each difference; 1 when there is one."""
+    parser = argparse.ArgumentParser(prog="python -m services.matcher.replay", description=__doc__)
+    parser.add_argument("journal", type=Path, help="journal.jsonl, as play wrote it")
+    path: Path = parser.parse_args(arguments).journal
+    replay, found = Replay(), 0
+    with path.open("rb") as lines:
+        for difference in differences((entry_of_line(line) for line in lines if line.strip()), replay):
+            found += 1
+            print(difference)
+    print(f"重新决定 {replay.decided} 条，不同 {found} 处 | {replay.decided} entries decided again, {found} differences")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
