@@ -248,11 +248,12 @@ def _proposal(data: dict[str, Any]) -> str:
 
 
 class Scene:
-    """One area, and what it says. `outcome` is that of the last event; `ids` are those of all that it ever told."""
+    """One area, and what it says. `outcome` is that of the last event, `changed` whether the last passing of time did anything."""
 
     def __init__(self, *, policy: Policy | None = None, name: str = AREA) -> None:
         self.area = Area(name, policy or Policy())
         self.outcome = ""
+        self.changed = False
         self.decisions: list[Decision] = []
 
     def when(self, *events: Event) -> list[str]:
@@ -270,8 +271,8 @@ class Scene:
         return self._time_runs_to(instant(minutes))
 
     def _time_runs_to(self, now: int) -> list[str]:
-        changed, decisions = pass_time(self.area, now)
-        assert changed or not decisions
+        self.changed, decisions = pass_time(self.area, now)
+        assert self.changed or not decisions
         return self._heard(decisions)
 
     def _heard(self, decisions: list[Decision]) -> list[str]:
