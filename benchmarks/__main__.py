@@ -1,5 +1,6 @@
 """`python -m benchmarks`: all measurements, or one of them."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from benchmarks.report import Report
 from benchmarks.rig import Rig
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help="Measure Last Metre beside its peers.")
-console = Console()
+_WIDTH = 150  # where there is no terminal to ask
+console = Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 Short = Annotated[bool, typer.Option("--short", help="A quick form that shows that everything works; its numbers mean little.")]
 Seed = Annotated[int, typer.Option(help="Of the events.")]

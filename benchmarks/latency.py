@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from benchmarks import ours
 from benchmarks.load import Load, areas
 from benchmarks.measures import Verdict, percentile
-from benchmarks.rig import Rig, Watch
+from benchmarks.rig import Rig, Watch, cpu_seconds
 from benchmarks.throughput import Say
 from benchmarks.verify import possible
 from deploy.process import Process
@@ -49,7 +49,10 @@ SHORT = Pace(rate=200, seconds=2, offers=1_500, rounds=1, warm_seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from the scheduled send to the arrival; `late_ms`: how late the generator itself was at worst."""
+    """Milliseconds from the scheduled send to the arrival.
+
+    `late_ms`: how late the generator itself was at worst; `cpu_share`: how much of one core the matcher took.
+    """
 
     round: int
     wishes: int
@@ -60,6 +63,7 @@ class Latency:
     p999: float
     max: float
     late_ms: float
+    cpu_share: float
 
 
 def verdicts(rounds: list[Latency]) -> Iterator[Verdict]:
@@ -124,16 +128,18 @@ async def _round(rig: Rig, pace: Pace, seed: int, number: int) -> Latency:
     worker.start()
     try:
         await ours.until_owned(rig, worker)
+        began, spent = time.monotonic(), cpu_seconds(worker)
         generator.start()
         await generator.wait()
         told = orjson.loads(out.read_bytes())
         await _until_still(observer, worker, int(told["sent"]))
+        cpu_share = (cpu_seconds(worker) - spent) / (time.monotonic() - began)
     finally:
         await rig.end(generator)
         await rig.end(worker)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-    return _counted(pace, number, seed, now, told, observer)
+    return _counted(pace, number, seed, now, told | {"cpu_share": cpu_share}, observer)
 
 
 async def _until_still(observer: Observer, worker: Process, sent: int) -> None:
@@ -150,4 +156,4 @@ def _counted(pace: Pace, number: int, seed: int, now: datetime, told: dict[str, 
     found = sorted((observer.arrived[wish_id] - at) * 1000 for wish_id, at in counted.items() if wish_id in observer.arrived)
     shares = (percentile(found, share) for share in (0.5, 0.9, 0.99, 0.999))
     p50, p90, p99, p999 = shares
-    return Latency(number, len(counted), len(found), p50, p90, p99, p999, found[-1], told["latest_ms"])
+    return Latency(number, len(counted), len(found), p50, p90, p99, p999, found[-1], told["latest_ms"], told["cpu_share"])

@@ -50,14 +50,14 @@ class Report:
             ])  # fmt: skip
         heads = [
             "contender",
-            "matches/s, median",
+            "matches/s",
             "lowest",
             "highest",
             "last metre ÷ it",
-            "worker's CPU µs a match",
+            "CPU µs",
             "matches",
             "broken rules",
-            "visits at once",
+            "double visits",
         ]
         scope = f"{sizes.offers:,} offers, {sizes.wishes:,} wishes, {sizes.areas} area{'s' * (sizes.areas > 1)}, {sizes.rounds} rounds"
         self.tables.append((f"{title}: {scope}", heads, rows))
@@ -72,9 +72,15 @@ class Report:
 
     def add_latency(self, rounds: list[Latency], title: str) -> None:
         """Percentiles by round."""
-        heads = ["round", "wishes", "matched", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "generator late at most, ms"]
+        heads = ["round", "wishes", "matched", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "generator late, max ms", "matcher's share of a core"]
         rows = [
-            [str(one.round), f"{one.wishes:,}", f"{one.matched:,}", *(f"{ms:.1f}" for ms in (one.p50, one.p90, one.p99, one.p999, one.max, one.late_ms))]
+            [
+                str(one.round),
+                f"{one.wishes:,}",
+                f"{one.matched:,}",
+                *(f"{ms:.1f}" for ms in (one.p50, one.p90, one.p99, one.p999, one.max, one.late_ms)),
+                f"{one.cpu_share:.0%}",
+            ]
             for one in rounds
         ]
         self.tables.append((title, heads, rows))
@@ -87,7 +93,7 @@ class Report:
         rows = [
             [f"{offers:,}", *_three(result.rates(offers), "{:,.0f}"), "" if offers == result.scale.few else _ratio(result.ratio())] for offers in result.timings
         ]
-        self.tables.append((title, ["open offers", "matches/s, median", "lowest", "highest", "÷ few"], rows))
+        self.tables.append((title, ["open offers", "matches/s", "lowest", "highest", "÷ few"], rows))
         self.verdicts.extend(result.verdicts())
         self.raw["scaling"] = _plain(result)
 

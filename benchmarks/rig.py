@@ -205,6 +205,12 @@ class Rig:
         return found
 
 
+def cpu_seconds(process: Process) -> float:
+    """The processor time that a running process has taken so far."""
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
+
+
 class Watch:
     """Waits with patience, but not forever."""
 
@@ -240,11 +246,9 @@ class Watch:
         return True
 
     def _note_cpu(self, seen: int) -> None:
-        pid = self._worker.pid
-        if seen <= 0 or pid is None or seen == self._seen:
+        if seen <= 0 or seen == self._seen or not self._worker.alive:
             return
-        times = psutil.Process(pid).cpu_times()
-        spent = times.user + times.system
+        spent = cpu_seconds(self._worker)
         if self._first is None:
             self._first = seen, spent
         elif seen > self._first[0]:
