@@ -111,6 +111,12 @@ def test_helpers_who_are_free_at_once_go_to_waiting_wishes_in_turn_and_by_the_ra
     assert ["proposed w4 o2 @30 unit", "proposed w3 o1 @30 area"] == scene.passes(30)
 
 
+def test_urgency_goes_across_all_helpers_who_are_free_at_once() -> None:
+    scene = given(offer("o1"), offer("o2", skills=["repair"]), wish("w1", minutes=30), wish("w2", minutes=30, skills=["repair"]))
+    scene.when(wish("w3", urgency="blue", skills=["repair"]), wish("w4", at=1, urgency="red"))
+    assert ["proposed w4 o1 @30 unit", "proposed w3 o2 @30 unit"] == scene.passes(30)
+
+
 def test_a_known_wish_id_changes_nothing() -> None:
     scene = given(offer(), wish())
     assert [] == scene.when(wish(skills=["repair"]))
@@ -233,6 +239,12 @@ def test_capacity_held_in_another_name_is_free_again_when_that_is_over() -> None
     scene = given(offer(), wish("w1"), offer(volunteer="p2"), wish("w2"))
     assert ["proposed w2 o1 @60 unit"] == scene.passes(60)
     assert {"p2"} == scene.area.volunteers.keys()
+
+
+def test_capacity_held_in_another_name_is_found_by_the_next_wish() -> None:
+    scene = given(offer(), wish("w1"), offer(volunteer="p2"))
+    scene.passes(60)
+    assert ["proposed w2 o1 @60 unit"] == scene.when(wish("w2", at=60))
 
 
 def test_an_offer_whose_windows_are_past_lapses_at_once() -> None:
