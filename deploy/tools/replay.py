@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from typing import Final
-
 from rich.console import Console
 from rich.text import Text
 
 from deploy.tools.target import Target
 from deploy.tools.wording import Lang, join
-from deploy.words import Trouble
-
-_MODULE: Final = "services.matcher.replay"
+from services.matcher.replay import Replay, from_database
 
 
 async def replay(target: Target, console: Console, lang: Lang) -> bool:
     """Decide the journal again; whether every decision came out the same, byte for byte.
 
     Raises:
-        Trouble: nothing runs, or this version cannot replay.
+        Trouble: nothing runs.
     """
-    if importlib.util.find_spec(_MODULE) is None:
-        raise Trouble("此版本不含重放功能。", "This version has no replay.")
+    again, found = Replay(), []
     async with target.database("matcher") as connection:
-        report = await importlib.import_module(_MODULE).replay(connection)
-    said = (f"重新决定 {report.decided} 行日志", f"{report.decided} lines of the journal decided again")
+        async for entry in from_database(connection):
+            found.extend(again.again(entry))
+    found.extend(again.unfounded())
+    for difference in found:
+        console.print(Text(str(difference)))
+    said = (f"重新决定 {again.decided} 行日志，不同 {len(found)} 处", f"{again.decided} lines of the journal decided again, {len(found)} differences")
     console.print(Text(join(lang, said)))
-    return True
+    return not found

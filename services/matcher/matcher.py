@@ -13,31 +13,23 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 import asyncpg
 import structlog
 
-from schemas import codec
 from schemas.errors import DECISION_FAILED, InvalidEvent
-from schemas.instants import rfc3339
-from schemas.topics import MATCHES
 from services.matcher import intake, lanes, store
-from services.matcher.core.decide import Decision, decide, pass_time
+from services.matcher.batch import Batch, Draft, Undecidable, Work
 from services.matcher.core.policy import Policy
-from services.matcher.core.state import Area
 from services.matcher.intake import Item
 from services.matcher.lanes import LANES, Lane
 from services.matcher.metrics import Metrics
-from services.matcher.outbox import SOURCE, Message, Parcel, Publisher, unpublished
-from services.matcher.store import BrokenInvariant, Changes, Loader, RawData
+from services.matcher.outbox import Parcel, Publisher, unpublished
+from services.matcher.store import BrokenInvariant, Loader
 from services.runtime import Pulse, Stop
 
-DUPLICATE: Final = "duplicate"
-DEAD: Final = "dead_letter"
-MENDED: Final = "mended"
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
 _PUBLISHED_FLUSH_SECONDS: Final = 0.02
@@ -65,35 +57,6 @@ class Fenced(Exception):
     def __init__(self, taken: list[Lane]) -> None:
         super().__init__([lane.number for lane in taken])
         self.taken = taken
-
-
-class Undecidable(Exception):
-    """Deciding one item raised."""
-
-    def __init__(self, item: Item) -> None:
-        super().__init__()
-        self.item = item
-
-
-@dataclass(slots=True)
-class Work:
-    """What one transaction takes in for one lane; `tick`: until when time has passed."""
-
-    lane: Lane
-    items: list[Item] = field(default_factory=list)
-    tick: int | None = None
-
-
-@dataclass(slots=True)
-class _Draft:
-    """One lane's part of a transaction, not yet committed."""
-
-    lane: Lane
-    seq: int
-    cursors: dict[str, int]
-    ticked: int
-    messages: list[Message] = field(default_factory=list)
-    areas: dict[str, Area] = field(default_factory=dict)
 
 
 class Matcher:
@@ -294,41 +257,35 @@ class Matcher:
 
     async def _transact(self, work: list[Work], side: int) -> None:
         """Decide, then store in one transaction: deciding takes long, and while it lasts no lock is held."""
-        began = time.perf_counter()
         connection = await self._ready_connection(side)
-        changes, raw = Changes(), RawData()
-        drafts: list[_Draft] = []
-        lines: list[dict[str, Any]] = []
         try:
             for part in work:
                 await lanes.reload(connection, part.lane, self._policy)
-            known = await self._known_events(connection, work)
+            batch = Batch(await self._known_events(connection, work), None if self._event_time else _wall())
             await self._bring(connection, work)
             for part in work:
-                draft = _Draft(part.lane, part.lane.seq, dict(part.lane.cursors), part.lane.ticked)
-                drafts.append(draft)
-                self._decide_lane(part, draft, known, changes, raw, lines)
+                batch.decide(part)
             async with connection.transaction():
-                await self._store(connection, drafts, changes, raw)
+                await self._store(connection, batch)
         except BaseException:
             for part in work:
                 part.lane.forget(set(part.lane.areas))
             raise
-        for draft in drafts:
+        for draft in batch.drafts:
             self._committed(draft)
-        self._account(lines, began)
+        self._account(batch)
 
-    async def _store(self, connection: asyncpg.Connection, drafts: list[_Draft], changes: Changes, raw: RawData) -> None:
-        taken = await lanes.lost(connection, [draft.lane for draft in drafts])
+    async def _store(self, connection: asyncpg.Connection, batch: Batch) -> None:
+        taken = await lanes.lost(connection, [draft.lane for draft in batch.drafts])
         if taken:
             raise Fenced(taken)
-        touched = [(draft.lane.number, area) for draft in drafts for area in draft.areas.values()]
-        await changes.write(connection, touched, raw)
-        for draft in drafts:
+        touched = [(draft.lane.number, area) for draft in batch.drafts for area in draft.areas.values()]
+        await batch.changes.write(connection, touched, batch.raw)
+        for draft in batch.drafts:
             row = (draft.lane.number, draft.seq, draft.lane.published, draft.ticked, *draft.cursors.values())
             await connection.execute(store.ADVANCE_LANE, *row)
 
-    def _committed(self, draft: _Draft) -> None:
+    def _committed(self, draft: Draft) -> None:
         lane = draft.lane
         for area in draft.areas.values():
             area.forget_touched()
@@ -360,115 +317,15 @@ class Matcher:
                 area = await lanes.area_of(connection, part.lane, name, self._policy)
                 await Loader.on(connection).bring(area, wishes.get(name, set()), offers.get(name, set()))
 
-    def _decide_lane(
-        self,
-        part: Work,
-        draft: _Draft,
-        known: set[tuple[str, str]],
-        changes: Changes,
-        raw: RawData,
-        lines: list[dict[str, Any]],
-    ) -> None:
-        lane = part.lane
-        wall = None if self._event_time else _wall()
-        if part.tick is not None:
-            draft.ticked = max(draft.ticked, part.tick)
-            for name in sorted(lane.areas):
-                self._pass_time(draft, lane.areas[name], max(part.tick, lane.areas[name].clock), changes)
-        for item in part.items:
-            record, event = item.record, item.event
-            draft.cursors[record.topic] = record.offset + 1
-            line = {"lane": lane.number, "topic": record.topic, "offset": record.offset}
-            lines.append(line)
-            if event is None:
-                self._send_aside(draft, intake.dead_letter(item), changes)
-                line["outcome"] = DEAD
-                line["reason"] = item.fault.reason if item.fault is not None else DECISION_FAILED
-                continue
-            line["type"], line["area"], line["source"], line["id"] = event.type, event.area, event.source, event.id
-            if item.misplaced:
-                self._send_aside(draft, intake.mended(item), changes)
-                line["outcome"] = MENDED
-                continue
-            area = lane.areas[event.area]
-            identity = (event.source, event.id)
-            if identity in known:
-                self._journal(draft, area, area.clock, DUPLICATE, item, [], changes)
-                line["outcome"] = DUPLICATE
-                continue
-            now = max(area.clock, event.time if wall is None else wall)
-            self._pass_time(draft, area, now, changes)
-            try:
-                line["outcome"], decisions = decide(area, event, now)
-            except Exception as error:
-                self.log.exception("undecidable", topic=record.topic, offset=record.offset)
-                raise Undecidable(item) from error
-            known.add(identity)
-            draft.areas[area.name] = area
-            if event.type == "lastmetre.wish.submitted.v1":
-                raw.wishes.setdefault((area.name, event.data.wish_id), event.raw)
-            elif event.type == "lastmetre.offer.posted.v1":
-                raw.offers[area.name, event.data.offer_id] = event.raw
-            self._journal(draft, area, now, line["outcome"], item, decisions, changes)
-            line["decisions"] = len(decisions)
-
-    def _pass_time(self, draft: _Draft, area: Area, now: int, changes: Changes) -> None:
-        due = area.next_deadline()
-        if due is None or due > now:
-            return
-        changed, decisions = pass_time(area, now)
-        draft.areas[area.name] = area
-        if changed:
-            self._journal(draft, area, now, "decided", None, decisions, changes)
-
-    def _journal(
-        self,
-        draft: _Draft,
-        area: Area,
-        now: int,
-        outcome: str,
-        item: Item | None,
-        decisions: list[Decision],
-        changes: Changes,
-    ) -> None:
-        draft.seq += 1
-        decision = self._written(draft, area.name, now, decisions) if decisions else b"[]"
-        head = (draft.lane.number, draft.seq, area.name, now)
-        if item is None:
-            changes.journal.append((*head, "time", outcome, None, None, None, None, None, decision))
-        else:
-            event, record = item.event, item.record
-            assert event is not None
-            identity = (record.topic, record.offset, event.source, event.id)
-            changes.journal.append((*head, "event", outcome, *identity, codec.structured(event), decision))
-
-    def _written(self, draft: _Draft, area: str, now: int, decisions: list[Decision]) -> bytes:
-        """The decisions as the journal keeps them; each is also on its way to Kafka."""
-        at, key, lane = rfc3339(now), area.encode(), draft.lane.number
-        texts = []
-        for one in decisions:
-            data = codec.dumps(one.data)
-            texts.append(codec.structured_parts(one.type, SOURCE, one.id, at, one.subject, area, data))
-            headers = codec.headers_of(one.type, one.id, SOURCE, at, one.subject, area)
-            draft.messages.append(Message(MATCHES, lane, key, data, headers))
-        return b"[" + b",".join(texts) + b"]"
-
-    def _send_aside(self, draft: _Draft, message: Message, changes: Changes) -> None:
-        draft.seq += 1
-        draft.messages.append(message)
-        names = [name.encode() for name, _ in message.headers]
-        values = [value for _, value in message.headers]
-        changes.outbox.append((draft.lane.number, draft.seq, message.topic, message.partition, message.key, names, values, message.value))
-
-    def _account(self, lines: list[dict[str, Any]], began: float) -> None:
-        seconds = time.perf_counter() - began
+    def _account(self, batch: Batch) -> None:
+        seconds = time.perf_counter() - batch.began
         counts: Counter[tuple[str, str]] = Counter()
         milliseconds = round(seconds * 1000, 1)
         info = self.log.info
-        for line in lines:
+        for line in batch.lines:
             counts[line.get("type", ""), line["outcome"]] += 1
             info("event", batch_ms=milliseconds, **line)
-        self._metrics.batch(counts, seconds, len(lines))
+        self._metrics.batch(counts, seconds, len(batch.lines))
 
     # ---- what lies around it
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import asyncpg
 import orjson
 
+from schemas.codec import Event
 from schemas.offers import OfferPosted
 from schemas.topics import LANE_TOPICS
 from schemas.wishes import WishSubmitted
@@ -152,6 +153,14 @@ class RawData:
     def __init__(self) -> None:
         self.wishes: dict[tuple[str, str], bytes] = {}
         self.offers: dict[tuple[str, str], bytes] = {}
+
+    def keep(self, event: Event) -> None:
+        """Keep the JSON of an event that is a wish (the first of its id stands) or an offer (the last one does)."""
+        data = event.data
+        if isinstance(data, WishSubmitted):
+            self.wishes.setdefault((data.area, data.wish_id), event.raw)
+        elif isinstance(data, OfferPosted):
+            self.offers[data.area, data.offer_id] = event.raw
 
 
 async def _copy(connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:

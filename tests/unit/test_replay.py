@@ -12,10 +12,9 @@ from schemas.instants import rfc3339
 from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
-from services.matcher.matcher import Matcher
 from services.matcher.replay import Entry, differences, entry_of_line, main
 from services.matcher.written import decision_text
-from tests.builders import AREA, claim, declined, instant, minors_wish, offer, offer_suspended, service, wish, wish_withdrawn
+from tests.builders import AREA, claim, declined, minors_wish, offer, offer_suspended, service, wish, wish_withdrawn
 
 DAY = [
     offer("o1", at=0, capacity=2),
@@ -117,12 +116,3 @@ def test_the_command_counts_and_exits_by_what_it_found(journal: list[Entry], tmp
     said = capsys.readouterr().out
     assert f"lane 0 seq {journal[1].seq} area {AREA}: decision" in said
     assert "1 differences" in said
-
-
-def test_the_matcher_writes_as_replay_does() -> None:
-    area = Area(AREA, Policy())
-    decide(area, offer(), instant(0))
-    _, decisions = decide(area, wish(), instant(0))
-    draft = type("Draft", (), {"lane": type("Lane", (), {"number": 0}), "messages": []})
-    written = Matcher._written(None, draft, AREA, instant(0), decisions)  # type: ignore[arg-type]
-    assert decision_text(AREA, instant(0), decisions) == written

@@ -1,0 +1,154 @@
+"""One batch being decided: what each lane's items come to, before any of it is stored. No I/O.
+
+The areas are changed as it goes; everything else (journal, outbox, messages, cursors) is gathered here, so that a batch which
+cannot be stored leaves nothing behind but areas to be loaded again.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from schemas import codec
+from schemas.errors import DECISION_FAILED
+from schemas.topics import MATCHES
+from services.matcher import intake
+from services.matcher.core.decide import Decision, decide, pass_time
+from services.matcher.core.state import Area
+from services.matcher.intake import Item
+from services.matcher.lanes import Lane
+from services.matcher.outbox import SOURCE, Message
+from services.matcher.store import Changes, RawData
+from services.matcher.written import NOTHING, written
+
+DUPLICATE: Final = "duplicate"
+DEAD: Final = "dead_letter"
+MENDED: Final = "mended"
+
+
+class Undecidable(Exception):
+    """Deciding one item raised."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__()
+        self.item = item
+
+
+@dataclass(slots=True)
+class Work:
+    """What one transaction takes in for one lane; `tick`: until when time has passed."""
+
+    lane: Lane
+    items: list[Item] = field(default_factory=list)
+    tick: int | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """One lane's part of a batch, not yet committed."""
+
+    lane: Lane
+    seq: int
+    cursors: dict[str, int]
+    ticked: int
+    messages: list[Message] = field(default_factory=list)
+    areas: dict[str, Area] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Batch:
+    """All lanes' parts. `known`: the events (source, id) that were decided before. `wall`: now, or None where event time counts."""
+
+    known: set[tuple[str, str]]
+    wall: int | None
+    drafts: list[Draft] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
+    raw: RawData = field(default_factory=RawData)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+
+    def decide(self, work: Work) -> None:
+        """Decide one lane's part. Undecidable where the core raised."""
+        lane = work.lane
+        draft = Draft(lane, lane.seq, dict(lane.cursors), lane.ticked)
+        self.drafts.append(draft)
+        if work.tick is not None:
+            draft.ticked = max(draft.ticked, work.tick)
+            for name in sorted(lane.areas):
+                self._pass_time(draft, lane.areas[name], max(work.tick, lane.areas[name].clock))
+        for item in work.items:
+            self._take(draft, item)
+
+    def _take(self, draft: Draft, item: Item) -> None:
+        record, event = item.record, item.event
+        draft.cursors[record.topic] = record.offset + 1
+        line = {"lane": draft.lane.number, "topic": record.topic, "offset": record.offset}
+        self.lines.append(line)
+        if event is None:
+            self._send_aside(draft, intake.dead_letter(item))
+            line["outcome"] = DEAD
+            line["reason"] = item.fault.reason if item.fault is not None else DECISION_FAILED
+            return
+        line["type"], line["area"], line["source"], line["id"] = event.type, event.area, event.source, event.id
+        if item.misplaced:
+            self._send_aside(draft, intake.mended(item))
+            line["outcome"] = MENDED
+            return
+        area = draft.lane.areas[event.area]
+        identity = (event.source, event.id)
+        if identity in self.known:
+            self._journal(draft, area, area.clock, DUPLICATE, item, [])
+            line["outcome"] = DUPLICATE
+            return
+        now = max(area.clock, event.time if self.wall is None else self.wall)
+        self._pass_time(draft, area, now)
+        try:
+            line["outcome"], decisions = decide(area, event, now)
+        except Exception as error:
+            structlog.get_logger().exception("undecidable", topic=record.topic, offset=record.offset)
+            raise Undecidable(item) from error
+        self.known.add(identity)
+        draft.areas[area.name] = area
+        self.raw.keep(event)
+        self._journal(draft, area, now, line["outcome"], item, decisions)
+        line["decisions"] = len(decisions)
+
+    def _pass_time(self, draft: Draft, area: Area, now: int) -> None:
+        due = area.next_deadline()
+        if due is None or due > now:
+            return
+        changed, decisions = pass_time(area, now)
+        draft.areas[area.name] = area
+        if changed:
+            self._journal(draft, area, now, "decided", None, decisions)
+
+    def _journal(self, draft: Draft, area: Area, now: int, outcome: str, item: Item | None, decisions: list[Decision]) -> None:
+        draft.seq += 1
+        decision = self._publish(draft, area.name, now, decisions) if decisions else NOTHING
+        head = (draft.lane.number, draft.seq, area.name, now)
+        if item is None:
+            self.changes.journal.append((*head, "time", outcome, None, None, None, None, None, decision))
+        else:
+            event, record = item.event, item.record
+            assert event is not None
+            identity = (record.topic, record.offset, event.source, event.id)
+            self.changes.journal.append((*head, "event", outcome, *identity, codec.structured(event), decision))
+
+    @staticmethod
+    def _publish(draft: Draft, area: str, now: int, decisions: list[Decision]) -> bytes:
+        """The decisions as the journal keeps them; each is also on its way to Kafka."""
+        at, bodies, text = written(area, now, decisions)
+        key, lane = area.encode(), draft.lane.number
+        for one, data in zip(decisions, bodies, strict=True):
+            headers = codec.headers_of(one.type, one.id, SOURCE, at, one.subject, area)
+            draft.messages.append(Message(MATCHES, lane, key, data, headers))
+        return text
+
+    def _send_aside(self, draft: Draft, message: Message) -> None:
+        draft.seq += 1
+        draft.messages.append(message)
+        names = [name.encode() for name, _ in message.headers]
+        values = [value for _, value in message.headers]
+        row = (draft.lane.number, draft.seq, message.topic, message.partition, message.key, names, values, message.value)
+        self.changes.outbox.append(row)
