@@ -61,7 +61,7 @@ def test_whoever_is_done_is_less_loaded_in_all_of_their_offers() -> None:
     """Their other offer was looked at, and put back, while they had the most to do."""
     scene = given(offer("o0", skills=["repair"], volunteer="p", capacity=2), offer("o1", volunteer="p", capacity=3), offer("o2", capacity=3))
     scene.when(wish("w1", skills=["repair"], minutes=30), wish("w2", skills=["repair"], minutes=30))
-    assert ["proposed w3 o2 @0 unit"] == scene.when(wish("w3", wanted=(0, 480), minutes=200))
+    assert ["proposed w3 o2 @300 unit"] == scene.when(wish("w3", wanted=(300, 480)))
     scene.passes(60)
     assert ["proposed w4 o1 @60 unit"] == scene.when(wish("w4", at=60))
 
