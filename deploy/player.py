@@ -260,15 +260,15 @@ class Player:
                 bootstrap_servers=self.stack.kafka.bootstrap, enable_idempotence=True, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES,
                 request_timeout_ms=60_000,
             )  # fmt: skip
+            self._producer = producer  # also where the start fails: then it is stopped
             await producer.start()
-            self._producer = producer
         return self._producer
 
     async def _open_consumer(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka.bootstrap)
-            await consumer.start()
             self._consumer = consumer
+            await consumer.start()
         return self._consumer
 
     async def _connection(self) -> asyncpg.Connection:

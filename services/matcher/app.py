@@ -28,6 +28,7 @@ _FROZEN_MAX: Final = "5s"
 _TICK_SECONDS: Final = 0.25
 _GAP_SECONDS: Final = 5.0
 _CATCH_UP_SECONDS: Final = 3.0
+_WATCH_SECONDS: Final = 0.5
 _READY_COMMIT_AGE_SECONDS: Final = 30.0
 # Objects that live long are left alone by the collector; these thresholds keep its pauses out of the tail of the latency.
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
@@ -108,6 +109,17 @@ async def _catch_up(matcher: Matcher, highwater: Callable[[str, int], int | None
             await matcher.catch_up(highwater)
         except (KafkaError, OSError) as error:
             log.warning("catch_up_retry", error=type(error).__name__)
+
+
+class FaustCrashed(Exception):
+    """A part of Faust ended by itself: the worker would stay in the group, or outside of it, and read nothing."""
+
+
+async def _watch(app: Any, stop: Stop) -> None:
+    """Faust does not end a process of which a part has crashed; we do, so that a supervisor starts a new one."""
+    while not await stop.pause(_WATCH_SECONDS):
+        if app.crashed:
+            raise FaustCrashed from app.crash_reason
 
 
 class _Health:
@@ -200,7 +212,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
     pulses = {"intake": matcher.pulse, "outbox": publisher.pulse}
     gc.set_threshold(*_GC_THRESHOLDS)
     beside = (publisher.run(stop), ticks, matcher.keep_lanes(stop), matcher.keep_published(stop), _catch_up(matcher, health.highwater, stop))
-    async with _tasks(stop, *beside):
+    async with _tasks(stop, *beside, _watch(app, stop)):
         async with Ops(settings.ops_port, pulses, health.ready, metrics.registry), faust_app_running(app):
             await stop.wait()
         await matcher.close()

@@ -7,8 +7,10 @@ matcher waits for the database.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -25,7 +27,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            await self.perform_seek()
+            with suppress(KafkaError):  # where the partitions have just gone elsewhere; what is assigned next begins at its own place
+                await self.perform_seek()
             return
         generation = self.app.consumer_generation_id
         for tp, run in records.items():

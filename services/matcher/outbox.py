@@ -177,8 +177,8 @@ class Publisher:
                 request_timeout_ms=10_000,
                 retry_backoff_ms=50,
             )
+            self._producer = producer  # also where the start fails: then it is stopped
             await producer.start()
-            self._producer = producer
         return self._producer
 
     async def _close(self) -> None:

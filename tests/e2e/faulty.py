@@ -1,17 +1,22 @@
-"""A service with faults of our making, run as `python -m tests.e2e.faulty matcher|notifier`: all of the real one, but for a few ids.
+"""A service with faults of our making: all of the real one, but for a few ids. Run as `python -m tests.e2e.faulty matcher|notifier|deaf`.
 
-`RAISES` is what deciding raises on; `UNSTORABLE` is decided well, but PostgreSQL refuses its row.
+`RAISES` is what deciding raises on; `UNSTORABLE` is decided well, but PostgreSQL refuses its row. `deaf` is a matcher whose reading crashes once;
+the variable `MARK` names the file that remembers.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from services.runtime import start
 
 RAISES = "the-core-raises"
 UNSTORABLE = "postgresql-refuses"
+MARK = "LASTMETRE_TEST_MARK"
 
 
 def matcher() -> int:
@@ -54,5 +59,23 @@ def notifier() -> int:
     return start(Settings, app.main)
 
 
+def deaf() -> int:
+    """A matcher in which Faust's fetching crashes the first time, and Faust itself lives on without it."""
+    from services.matcher import app
+    from services.matcher.chunks import ChunkConsumer
+
+    getmany, mark = ChunkConsumer.getmany, Path(os.environ[MARK])
+
+    async def faulty_getmany(consumer: Any, timeout: float) -> AsyncIterator[Any]:  # noqa: ASYNC109 - Faust's signature
+        async for chunk in getmany(consumer, timeout):
+            if not mark.exists():
+                mark.touch()
+                raise RuntimeError("made to crash")
+            yield chunk
+
+    ChunkConsumer.getmany = faulty_getmany  # type: ignore[method-assign,assignment]
+    return start(app.MatcherSettings, app.main)
+
+
 if __name__ == "__main__":
-    sys.exit({"matcher": matcher, "notifier": notifier}[sys.argv[1]]())
+    sys.exit({"matcher": matcher, "notifier": notifier, "deaf": deaf}[sys.argv[1]]())

@@ -24,7 +24,7 @@ from deploy.stack import Stack
 from schemas.codec import STRUCTURED_TYPE, headers_of
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, PARTITIONS
 from tests.conftest import Database
-from tests.e2e.faulty import RAISES, UNSTORABLE
+from tests.e2e.faulty import MARK, RAISES, UNSTORABLE
 from tests.integration.notifier_rig import Matcher
 
 COMMANDS = {name: (sys.executable, "-m", "tests.e2e.faulty", name) for name in ("matcher", "notifier")}
@@ -235,3 +235,19 @@ async def test_the_notifier_sets_poison_aside_too(stack: Stack, fresh_topics: Ka
     reasons = {origin_of(one)[2]: dict(one.headers)["dlq-reason"].decode() for one in dead}
     assert {1: "decision_failed", 2: "not_json", 3: "null_value"} == reasons
     assert 0 == stack.service("notifier").restarts
+
+
+async def test_a_matcher_that_has_gone_deaf_ends_itself_and_its_successor_reads_on(
+    fresh_topics: Kafka, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LASTMETRE_KAFKA", fresh_topics.bootstrap)
+    monkeypatch.setenv("LASTMETRE_POSTGRES", database.dsn())
+    mark = tmp_path / "crashed"
+    commands = {"matcher": (sys.executable, "-m", "tests.e2e.faulty", "deaf")}
+    async with Stack(tmp_path / "state", commands=commands, services=("matcher",), env={MARK: str(mark)}) as stack:
+        async with producing(fresh_topics) as producer:
+            await producer.send("offers", orjson.dumps(offer("o1", AREAS[0], "repair")), key=AREAS[0].encode(), headers=STRUCTURED)
+            await producer.send("wishes", orjson.dumps(wish("w1", AREAS[0], "repair")), key=AREAS[0].encode(), headers=STRUCTURED)
+        await read_until(fresh_topics, "matches", bool, "the match, once the deaf matcher has been replaced")
+        assert mark.exists()
+        assert 1 == stack.service("matcher").restarts
