@@ -39,6 +39,7 @@ AREAS = _areas()
 RECENT_MAX = 400
 SEND_SECONDS = 30.0
 RETRY_SECONDS = 0.2
+TURN_SECONDS = 0.02
 POISON = (b"\xff\xfe not UTF-8", b"not JSON", b"{}", b"[" * 5000, b'{"specversion":"1.0","id":"x","source":"y","type":"lastmetre.no.such.v1"}')
 HEADERS = [("content-type", STRUCTURED_TYPE.encode())]
 KINDS = {"wish": 46, "offer": 30, "claim": 8, "withdraw_wish": 4, "withdraw_offer": 2, "suspend_offer": 1, "repeat": 6, "poison": 3}
@@ -166,21 +167,24 @@ class Load:
 
     async def run(self, bootstrap: Callable[[], str], per_second: float, stop: asyncio.Event) -> None:
         """Send at this pace until told to stop; returns when all that was drawn is acknowledged."""
+        try:
+            await self._stream(bootstrap, per_second, stop)
+        finally:
+            await self._let_go()
+
+    async def _stream(self, bootstrap: Callable[[], str], per_second: float, stop: asyncio.Event) -> None:
         waiting: list[Sent] = []
         began, drawn = time.monotonic(), 0
         while not stop.is_set() or waiting:
             due = 0 if stop.is_set() else int((time.monotonic() - began) * per_second) - drawn
-            # After an outage the stream goes on at its pace: it does not pile up.
             drawn += due
+            # After an outage the stream goes on at its pace: it does not pile up.
             waiting += [self.draw() for _ in range(min(due, int(per_second)))]
             if waiting:
                 waiting = await self._send(bootstrap(), waiting)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.02):
+                async with asyncio.timeout(TURN_SECONDS):
                     await stop.wait()
-            if stop.is_set():
-                await asyncio.sleep(0)
-        await self._let_go()
 
     _producer: AIOKafkaProducer | None = None
 
@@ -190,8 +194,8 @@ class Load:
             async with asyncio.timeout(SEND_SECONDS):
                 if self._producer is None:
                     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", request_timeout_ms=10_000)
-                    await producer.start()
                     self._producer = producer
+                    await producer.start()
                 futures = [await self._producer.send(one.topic, one.value, key=one.key.encode(), headers=HEADERS) for one in batch]
                 results = await asyncio.gather(*futures, return_exceptions=True)
         except (KafkaError, OSError, TimeoutError):

@@ -19,7 +19,7 @@ BETWEEN_SECONDS = (0.5, 4.0)
 REPLAY_SECONDS = 120.0
 
 
-async def play_with_kills(folder: Path, seed: int, events: int, count: int, told: Callable[[str], None]) -> str:
+async def play_with_kills(folder: Path, seed: int, events: int, count: int, told: Callable[[str], None], *, minutes_max: int = generate.MINUTES) -> str:
     """Generate the seed's file, play it on two matchers with `count` SIGKILLs at random moments, and judge the results; tells what was looked at.
 
     Raises:
@@ -28,7 +28,7 @@ async def play_with_kills(folder: Path, seed: int, events: int, count: int, told
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, out = folder / "in.jsonl", folder / "out"
-    generate.write(file, seed, events)
+    generate.write(file, seed, events, minutes_max=minutes_max)
     with file.open("rb") as text:
         lines = read_lines(text)
     async with playing_stack(folder / "state", matchers=2) as stack, Player(stack) as player:
