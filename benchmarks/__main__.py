@@ -145,6 +145,8 @@ def profile(
             return samples
 
     seen = uvloop.run(run())
+    for generation, seconds in sorted(seen["collecting_seconds"].items()):
+        console.print(f"garbage collector, generation {generation}: {seen['collections'][generation]} times, {seconds:.2f} s in all")
     for kind, title in (("own", "in the function itself"), ("total", "with all that it calls")):
         table = Table(title=f"{title}, of {seen['samples']:,} samples", title_justify="left")
         table.add_column("share", justify="right")

@@ -47,7 +47,8 @@ class Seen:
 
     at: float
     value: bytes
-    type: str
+    type: str = ""
+    id: str = ""
 
 
 class Rig:
@@ -62,6 +63,8 @@ class Rig:
         self._databases = count(1)
         self._names = count(1)
         self.database = ""
+        self.repeats = 0
+        """How many events `matches()` found on the topic a second time."""
 
     async def __aenter__(self) -> Self:
         await self._stack.start()
@@ -186,7 +189,7 @@ class Rig:
             await consumer.stop()
 
     async def matches(self, topic: str = MATCHES) -> list[Seen]:
-        """All records of the topic, in the order in which the broker stamped them."""
+        """All events of the topic, in the order in which the broker stamped them; repeats (by event id) are dropped, as every reader does, and counted."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=8 * _BATCH_BYTES
         )
@@ -198,11 +201,15 @@ class Rig:
             found: list[Seen] = []
             while any([await consumer.position(tp) < end for tp, end in ends.items()]):
                 for run in (await consumer.getmany(timeout_ms=1000)).values():
-                    found.extend(Seen(one.timestamp / 1000, one.value, _type_of(one.headers)) for one in run)
+                    found.extend(Seen(one.timestamp / 1000, one.value, **_told(one.headers)) for one in run)
         finally:
             await consumer.stop()
         found.sort(key=lambda seen: seen.at)
-        return found
+        distinct: dict[str | int, Seen] = {}
+        for number, seen in enumerate(found):
+            distinct.setdefault(seen.id or number, seen)
+        self.repeats = len(found) - len(distinct)
+        return list(distinct.values())
 
 
 def cpu_seconds(process: Process) -> float:
@@ -269,5 +276,5 @@ class _Stamped(Topic):
         return cls(*(getattr(topic, one.name) for one in fields(topic)))
 
 
-def _type_of(headers: Sequence[tuple[str, bytes]]) -> str:
-    return next((value.decode() for name, value in headers if name == "ce_type"), "")
+def _told(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
+    return {name[3:]: value.decode() for name, value in headers if name in {"ce_type", "ce_id"}}

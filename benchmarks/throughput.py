@@ -133,8 +133,8 @@ class Throughput:
         cpu_us = await ours.work_off(rig, len(wishes))
         seen = await rig.matches()
         stored = await ours.committed(rig)
-        if stored != len(seen):
-            self._say(f"matches on the topic and committed differ: {len(seen)} and {stored}")
+        if stored != len(seen) or rig.repeats:
+            self._say(f"on the topic {len(seen):,}, committed {stored:,}, published twice {rig.repeats:,}")
         return [one.at for one in seen], list(ours.made(seen)), cpu_us
 
     async def _skip_locked(self, form: str, connections: int, wishes: Sequence[Record]) -> Measured:
