@@ -164,6 +164,7 @@ class Kafka:
         self._port: int | None = None
         self._process: Process | None = None
         self._classes = Classes(self.state.cache / f"kafka-{jars.KAFKA_VERSION}", self.folder)
+        self._starting = asyncio.Lock()  # who watches it may start it just when somebody restarts it: one of them is enough
         self.wanted = False
         """Whether it ought to run: who watches it starts it again only then."""
 
@@ -186,8 +187,11 @@ class Kafka:
             Trouble: the jars are not there and can't be had, or the broker does not come up.
         """
         self.wanted = True
-        if self.pid is not None:
-            return
+        async with self._starting:
+            if self.pid is None:
+                await self._start()
+
+    async def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(end_left_over, self.state.pids / "kafka", signal.SIGTERM, STOP_SECONDS)
         found = await asyncio.to_thread(jars.ensure, self.state.cache, self._progress)

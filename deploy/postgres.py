@@ -87,6 +87,7 @@ class Postgres:
         self._user = user_to_become()
         self._port: int | None = None
         self._process: Process | None = None
+        self._starting = asyncio.Lock()  # who watches it may start it just when somebody restarts it: one of them is enough
         self.wanted = False
         """Whether it ought to run: who watches it starts it again only then."""
 
@@ -121,8 +122,11 @@ class Postgres:
             Trouble: it could not be prepared or does not come up.
         """
         self.wanted = True
-        if self.pid is not None:
-            return
+        async with self._starting:
+            if self.pid is None:
+                await self._start()
+
+    async def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(end_left_over, self.state.pids / "postgres", signal.SIGINT, STOP_SECONDS)
         if not (self._data / "PG_VERSION").exists():
