@@ -35,7 +35,7 @@ async def _all(given: argparse.Namespace, folder: Path) -> None:
                 _told(await verdict.of(rig, folder / name / "out"))
     if given.only in {None, "play"}:
         print(f"play, seed {given.seed}", flush=True)
-        _told(await play_with_kills(folder / "play", given.seed, given.events, given.kills, _told))
+        _told(await play_with_kills(folder / "play", given.seed, given.events, given.kills, _told, servers=True))
 
 
 def main(arguments: list[str] | None = None) -> int:

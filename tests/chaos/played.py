@@ -19,8 +19,12 @@ BETWEEN_SECONDS = (0.5, 4.0)
 REPLAY_SECONDS = 120.0
 
 
-async def play_with_kills(folder: Path, seed: int, events: int, count: int, told: Callable[[str], None], *, minutes_max: int = generate.MINUTES) -> str:
+async def play_with_kills(
+    folder: Path, seed: int, events: int, count: int, told: Callable[[str], None], *, minutes_max: int = generate.MINUTES, servers: bool = False
+) -> str:
     """Generate the seed's file, play it on two matchers with `count` SIGKILLs at random moments, and judge the results; tells what was looked at.
+
+    `servers`: restart Kafka and PostgreSQL too, once each.
 
     Raises:
         AssertionError: a promise is broken, or the kills did not fall while it played.
@@ -35,7 +39,7 @@ async def play_with_kills(folder: Path, seed: int, events: int, count: int, told
         began = time.monotonic()
         playing = asyncio.create_task(player.play(lines))
         try:
-            killed = await _kill_while(stack, playing, random.Random(f"kills {seed}"), count, told)
+            killed = await _kill_while(stack, playing, random.Random(f"kills {seed}"), count, told, servers=servers)
             await playing
         finally:
             playing.cancel()
@@ -49,7 +53,8 @@ async def play_with_kills(folder: Path, seed: int, events: int, count: int, told
     return f"all right: {killed} kills in {time.monotonic() - began:.0f} s, lines {len(lines)}, proposals judged {report.counts['proposals judged']}"
 
 
-async def _kill_while(stack: Stack, playing: asyncio.Task[None], rng: random.Random, count: int, told: Callable[[str], None]) -> int:
+async def _kill_while(stack: Stack, playing: asyncio.Task[None], rng: random.Random, count: int, told: Callable[[str], None], *, servers: bool) -> int:
+    restarts = dict(zip(rng.sample(range(1, count + 1), 2), (stack.kafka, stack.postgres), strict=True)) if servers else {}
     for number in range(1, count + 1):
         await asyncio.wait({playing}, timeout=rng.uniform(*BETWEEN_SECONDS))
         if playing.done():
@@ -57,9 +62,17 @@ async def _kill_while(stack: Stack, playing: asyncio.Task[None], rng: random.Ran
         name = rng.choice(VICTIMS)
         stack.service(name).kill()
         told(f"SIGKILL {number} of {count}: {name}")
+        server = restarts.get(number)
+        if server is not None:
+            told(f"a restart of {type(server).__name__}")
+            await server.stop()
+            await server.start()
         # The next one falls on a system that is whole again, or while it still recovers.
         if rng.random() < 0.7:
-            await asyncio.wait({playing, asyncio.ensure_future(stack.service(name).ready())}, return_when=asyncio.FIRST_COMPLETED)
+            whole = asyncio.create_task(stack.service(name).ready())
+            await asyncio.wait({playing, whole}, return_when=asyncio.FIRST_COMPLETED)
+            whole.cancel()
+            await asyncio.gather(whole, return_exceptions=True)
     return count
 
 
