@@ -12,6 +12,7 @@ import orjson
 from deploy.play_results import Results
 from deploy.player import Player
 from tests.chaos.load import SOURCE, Load
+from tests.chaos.played import replay
 from tests.chaos.rig import Rig
 from tests.checker import check
 from tests.integration.notifier_rig import Sink
@@ -78,6 +79,7 @@ async def of(rig: Rig, out: Path) -> str:
         "notices": len(rig.sink.accepted),
         "sent again under the same key": told - len(rig.sink.accepted),
     }
+    await replay(out / "journal.jsonl")
     assert confirmed, "nothing was confirmed: this storm proves nothing"
     return "all right: " + ", ".join(f"{what} {number}" for what, number in counts.items())
 
