@@ -67,7 +67,6 @@ async def measure(few: Rig, many: Rig, scale: Scale, seed: int, say: Say) -> Sca
             cpu_us = await ours.work_off(rig, total)
             found = timing([one.at for one in (await rig.matches())[before:]], cpu_us)
             result.timings.setdefault(offers, []).append(found)
-            say(
-                f"scaling, round {number}, {offers:,} offers: {found.per_second:,.0f}/s, {found.matches:,} of {len(wishes):,} matched, {rig.repeats:,} published twice"
-            )
+            told = f"{found.matches:,} of {len(wishes):,} matched, {rig.repeats:,} published twice"
+            say(f"scaling, round {number}, {offers:,} offers: {found.per_second:,.0f}/s, {told}")
     return result
