@@ -22,8 +22,8 @@ GROUP: Final = "lastmetre-matcher"
 # The shortest session that a broker takes unless it is told otherwise. A survivor learns by its next heartbeat that a lane is free.
 _SESSION_SECONDS: Final = 6.0
 _HEARTBEAT_SECONDS: Final = 0.5
-_CHUNKS_BUFFERED_MAX: Final = 24
-_CHUNKS_MAX: Final = 8
+# At a low rate a chunk is one record, at a high one _RECORDS_MAX: a batch takes many chunks, and the matcher cuts it by records.
+_CHUNKS_MAX: Final = 128
 _RECORDS_MAX: Final = 500
 
 
@@ -43,7 +43,7 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
         consumer_max_fetch_size=EVENT_ACCEPTED_MAX_BYTES,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
-        stream_buffer_maxsize=_CHUNKS_BUFFERED_MAX,
+        stream_buffer_maxsize=_CHUNKS_MAX,
         stream_wait_empty=False,
         processing_guarantee="at_least_once",
         store="memory://",

@@ -20,7 +20,7 @@ from services.matcher.agents import make_app
 from services.matcher.matcher import AWAY, Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.outbox import Publisher
-from services.matcher.store import CLOCK_RUNS_TO
+from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
 from services.runtime import Ops, Readiness, ServiceSettings, Stop
 
 CLOCK_CHANNEL: Final = "matching_clock"
@@ -47,8 +47,12 @@ async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
         settings.database.get_secret_value(),
         timeout=5,
         command_timeout=120,
-        # A worker that is frozen in the middle of a transaction must not keep its lanes locked for those who take over.
-        server_settings={"application_name": "lastmetre-matcher", "idle_in_transaction_session_timeout": _FROZEN_MAX},
+        server_settings={
+            "application_name": "lastmetre-matcher",
+            # A worker that is frozen in the middle of a transaction must not keep its lanes locked for those who take over.
+            "idle_in_transaction_session_timeout": _FROZEN_MAX,
+            **INDEXES_ONLY,
+        },
     )
 
 

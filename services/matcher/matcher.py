@@ -12,7 +12,7 @@ that were touched are thrown away and loaded again. Faults are of four kinds:
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ _FENCED_PAUSE_SECONDS: Final = 1.0
 _PUBLISHED_FLUSH_SECONDS: Final = 0.02
 # Below so many items one transaction is cheaper than two.
 _SPLIT_MIN: Final = 400
+_BATCH_MAX: Final = 3000
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
 AWAY: Final = (
     OSError,
@@ -132,7 +133,11 @@ class Matcher:
 
     async def take_in(self, runs: Sequence[Sequence[Item]]) -> None:
         """Items of any lanes, each run from one partition in order of offsets: decided and stored when this returns."""
-        await self._publisher.room()
+        for part in _cut(runs):
+            await self._publisher.room()
+            await self._take_in_at_once(part)
+
+    async def _take_in_at_once(self, runs: Sequence[Sequence[Item]]) -> None:
         async with self._lock:
             by_lane: dict[int, list[Sequence[Item]]] = {}
             for run in runs:
@@ -400,6 +405,20 @@ class Matcher:
         async with self._lock:
             for connection in self._connections.values():
                 await connection.close()
+
+
+def _cut(runs: Sequence[Sequence[Item]]) -> Iterator[list[Sequence[Item]]]:
+    """The runs in their order, in parts of not much more than _BATCH_MAX items."""
+    part: list[Sequence[Item]] = []
+    size = 0
+    for run in runs:
+        part.append(run)
+        size += len(run)
+        if size >= _BATCH_MAX:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:

@@ -21,6 +21,10 @@ from services.matcher.core.state import OPEN, WISH, Area, Early, Match, Offer, W
 SCHEMA: Final = "matching"
 _CURSORS: Final = tuple(f"{topic}_next" for topic in LANE_TOPICS)
 
+# Every statement of a batch finds its rows by an index. The planner, which knows nothing yet of tables that grow this fast and
+# guesses the length of arrays, would now and then read a whole table, or compile a plan for longer than it runs.
+INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+
 CREATE_LANE: Final = "INSERT INTO matching.lanes (lane) VALUES ($1) ON CONFLICT DO NOTHING"
 TAKE_LANE: Final = f"""
     UPDATE matching.lanes SET epoch = epoch + 1, owner = $2 WHERE lane = $1
