@@ -35,7 +35,7 @@ _HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
 _POLL_SECONDS: Final = 0.004
 _STUCK_SECONDS: Final = 120.0
 _IN_FLIGHT_MAX: Final = 2000
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError)
+_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, KafkaError)
 
 # Everything that says how far the services are, in one row. Where two readings are equal, nobody did anything between them.
 _PROGRESS: Final = """

@@ -12,6 +12,7 @@ PASSING: Final[tuple[type[BaseException], ...]] = (
     OSError,  # TimeoutError is one
     KafkaError,
     asyncpg.InterfaceError,  # the connection was closed under us
+    asyncpg.InternalClientError,  # the server went in the middle of an answer
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # the server stops, or cancelled us
     asyncpg.CannotConnectNowError,

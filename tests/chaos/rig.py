@@ -37,7 +37,7 @@ def allowed(seconds: float) -> float:
 _MATCHER_IDLE = "SELECT lane FROM matching.lanes WHERE committed_at <= $1 ORDER BY lane"
 _NOTIFIER_IDLE = "SELECT partition FROM notifying.partitions WHERE changed_at <= $1 ORDER BY partition"
 _OWNERS = "SELECT lane, owner FROM matching.lanes ORDER BY lane"
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 async def until(holds: Callable[[], Awaitable[object]], what: str, seconds: float) -> float:
