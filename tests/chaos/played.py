@@ -15,7 +15,7 @@ from deploy.state import ROOT
 from tests.checker import check, generate
 
 VICTIMS = ("matcher", "matcher-2", "notifier")
-BETWEEN_SECONDS = (0.5, 4.0)
+BETWEEN_SECONDS = (0.2, 2.5)
 REPLAY_SECONDS = 120.0
 
 
@@ -54,7 +54,7 @@ async def play_with_kills(
 
 
 async def _kill_while(stack: Stack, playing: asyncio.Task[None], rng: random.Random, count: int, told: Callable[[str], None], *, servers: bool) -> int:
-    restarts = dict(zip(rng.sample(range(1, count + 1), 2), (stack.kafka, stack.postgres), strict=True)) if servers else {}
+    restarts = dict(zip(rng.sample(range(1, max(2, count * 2 // 3) + 1), 2), (stack.kafka, stack.postgres), strict=True)) if servers else {}
     for number in range(1, count + 1):
         await asyncio.wait({playing}, timeout=rng.uniform(*BETWEEN_SECONDS))
         if playing.done():
