@@ -414,6 +414,7 @@ class Area:
         for wish in wishes:
             if wish.status != OPEN and not any(match.live for match in wish.matches.values()):
                 self.wishes.pop(wish.id, None)
+                wish.matches.clear()  # they name each other; nobody else names them
         for offer in (*self.touched_offers.values(), *self.asked_offers):
             if offer.status != OPEN and offer.live == 0:
                 self.offers.pop(offer.id, None)
