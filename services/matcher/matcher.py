@@ -23,6 +23,7 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from services.matcher import intake, lanes, store
 from services.matcher.batch import Batch, Draft, Undecidable, Work
 from services.matcher.core.policy import Policy
+from services.matcher.core.state import Area
 from services.matcher.intake import Item
 from services.matcher.lanes import LANES, Lane
 from services.matcher.metrics import Metrics
@@ -287,9 +288,8 @@ class Matcher:
             raise Fenced(taken)
         touched = [(draft.lane.number, area) for draft in batch.drafts for area in draft.areas.values()]
         await batch.changes.write(connection, touched, batch.raw)
-        for draft in batch.drafts:
-            row = (draft.lane.number, draft.seq, draft.lane.published, draft.ticked, *draft.cursors.values())
-            await connection.execute(store.ADVANCE_LANE, *row)
+        rows = ((draft.lane.number, draft.seq, draft.lane.published, draft.ticked, *draft.cursors.values()) for draft in batch.drafts)
+        await connection.execute(store.ADVANCE_LANES, *zip(*rows, strict=True))
 
     def _committed(self, draft: Draft) -> None:
         lane = draft.lane
@@ -308,20 +308,28 @@ class Matcher:
 
     async def _bring(self, connection: asyncpg.Connection, work: list[Work]) -> None:
         """Have in memory what the batch's events name."""
+        wanted: dict[str, tuple[Area, set[str], set[str]]] = {}
         for part in work:
-            wishes: dict[str, set[str]] = {}
-            offers: dict[str, set[str]] = {}
             for item in part.items:
                 if item.event is None or item.misplaced:
                     continue
                 data = item.event.data
-                if (wish_id := getattr(data, "wish_id", None)) is not None:
-                    wishes.setdefault(data.area, set()).add(wish_id)
-                if (offer_id := getattr(data, "offer_id", None)) is not None:
-                    offers.setdefault(data.area, set()).add(offer_id)
-            for name in sorted(wishes.keys() | offers.keys()):
-                area = await lanes.area_of(connection, part.lane, name, self._policy)
-                await Loader.on(connection).bring(area, wishes.get(name, set()), offers.get(name, set()))
+                if data.area not in wanted:
+                    wanted[data.area] = (await lanes.area_of(connection, part.lane, data.area, self._policy), set(), set())
+                area, wishes, offers = wanted[data.area]
+                wish_id, offer_id = getattr(data, "wish_id", None), getattr(data, "offer_id", None)
+                if wish_id is not None and wish_id not in area.wishes:
+                    wishes.add(wish_id)
+                if offer_id is not None and offer_id not in area.offers:
+                    offers.add(offer_id)
+        missing_wishes = [(name, wish_id) for name, (_, wishes, _) in wanted.items() for wish_id in wishes]
+        missing_offers = [(name, offer_id) for name, (_, _, offers) in wanted.items() for offer_id in offers]
+        if not missing_wishes and not missing_offers:
+            return
+        columns = (*zip(*missing_wishes, strict=True),) or ((), ()), (*zip(*missing_offers, strict=True),) or ((), ())
+        for row in await connection.fetch(store.AREAS_WITH_STORED, *columns[0], *columns[1]):
+            area, wishes, offers = wanted[row["area"]]
+            await Loader.on(connection).bring(area, wishes, offers)
 
     def _account(self, batch: Batch) -> None:
         seconds = time.perf_counter() - batch.began

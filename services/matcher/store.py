@@ -31,10 +31,12 @@ TAKE_LANE: Final = f"""
     RETURNING epoch, seq, published, ticked, {", ".join(_CURSORS)}
 """
 LOCK_LANES: Final = "SELECT lane, epoch FROM matching.lanes WHERE lane = ANY($1) ORDER BY lane FOR UPDATE"
-ADVANCE_LANE: Final = f"""
-    UPDATE matching.lanes SET seq = $2, published = greatest(published, $3), ticked = greatest(ticked, $4), committed_at = now(),
-        {", ".join(f"{column} = ${number}" for number, column in enumerate(_CURSORS, 5))}
-    WHERE lane = $1
+_ADVANCED: Final = ("seq", "published", "ticked", *_CURSORS)
+ADVANCE_LANES: Final = f"""
+    UPDATE matching.lanes l SET committed_at = now(), seq = u.seq, published = greatest(l.published, u.published), ticked = greatest(l.ticked, u.ticked),
+        {", ".join(f"{column} = u.{column}" for column in _CURSORS)}
+    FROM unnest($1::int[], {", ".join(f"${number}::bigint[]" for number in range(2, 2 + len(_ADVANCED)))}) AS u(lane, {", ".join(_ADVANCED)})
+    WHERE l.lane = u.lane
 """
 MARK_PUBLISHED: Final = "UPDATE matching.lanes SET published = greatest(published, $3) WHERE lane = $1 AND epoch = $2"
 KNOWN_EVENTS: Final = """
@@ -61,6 +63,13 @@ OFFERS_UNDER_WAY: Final = f"""
 OFFERS_BY_ID: Final = f"SELECT {_OFFER_COLUMNS} FROM matching.offers WHERE area = $1 AND offer_id = ANY($2)"
 STANDING_MATCHES: Final = """
     SELECT * FROM matching.matches WHERE area = $1 AND wish_id = ANY($2) AND state <> 'released' ORDER BY wish_id, number
+"""
+# Of what a batch asks for, the areas of which something is stored. Most wishes are new, and then nothing needs to be brought.
+AREAS_WITH_STORED: Final = """
+    SELECT w.area FROM unnest($1::text[], $2::text[]) AS a(area, id) JOIN matching.wishes w ON w.area = a.area AND w.wish_id = a.id
+    UNION SELECT e.area FROM unnest($1::text[], $2::text[]) AS a(area, id) JOIN matching.early e ON e.area = a.area AND e.kind = 'wish' AND e.subject = a.id
+    UNION SELECT o.area FROM unnest($3::text[], $4::text[]) AS a(area, id) JOIN matching.offers o ON o.area = a.area AND o.offer_id = a.id
+    UNION SELECT e.area FROM unnest($3::text[], $4::text[]) AS a(area, id) JOIN matching.early e ON e.area = a.area AND e.kind = 'offer' AND e.subject = a.id
 """
 EARLY_BY_ID: Final = "SELECT kind, subject, at, status FROM matching.early WHERE area = $1 AND subject = ANY($2)"
 SAVE_EARLY: Final = """
