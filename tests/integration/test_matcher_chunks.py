@@ -40,7 +40,7 @@ class Taker:
             for item in run:
                 self.offsets[item.record.topic, item.record.partition].append(item.record.offset)
 
-    async def assign(self, lanes: frozenset[int]) -> None:
+    def assign(self, lanes: frozenset[int]) -> None:
         self.lanes = lanes
 
     async def revoke(self, lanes: frozenset[int]) -> None:
