@@ -267,8 +267,7 @@ class Kafka:
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
             "kafka.tools.StorageTool",
             "format",
-            "--cluster-id",
-            cluster,
+            f"--cluster-id={cluster}",  # in one word: the id may begin with a dash
             "--config",
             str(self._properties),
         )
