@@ -362,12 +362,10 @@ class Matcher:
 
     async def _write_published(self) -> None:
         connection = await self._ready_connection()
-        for number in list(self._unflushed):
-            self._unflushed.discard(number)  # first: what is published from here on is marked next time
-            lane = self.lanes.get(number)
-            if lane is not None:
-                await connection.execute(store.MARK_PUBLISHED, number, lane.epoch, lane.published)
-                await connection.execute(store.DROP_PUBLISHED, number, lane.published)
+        numbers, self._unflushed = self._unflushed, set()  # first: what is published from here on is marked next time
+        told = [(lane.number, lane.epoch, lane.published) for number in sorted(numbers) if (lane := self.lanes.get(number)) is not None]
+        if told:
+            await connection.execute(store.MARK_PUBLISHED, *zip(*told, strict=True))
 
     async def _ready_connection(self, side: int = 0) -> asyncpg.Connection:
         connection = self._connections.get(side)

@@ -38,7 +38,12 @@ ADVANCE_LANES: Final = f"""
     FROM unnest($1::int[], {", ".join(f"${number}::bigint[]" for number in range(2, 2 + len(_ADVANCED)))}) AS u(lane, {", ".join(_ADVANCED)})
     WHERE l.lane = u.lane
 """
-MARK_PUBLISHED: Final = "UPDATE matching.lanes SET published = greatest(published, $3) WHERE lane = $1 AND epoch = $2"
+# One statement over all lanes, for each statement of its own waits for the disk.
+MARK_PUBLISHED: Final = """
+    WITH told AS (SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS u(lane, epoch, published)),
+        served AS (DELETE FROM matching.outbox o USING told WHERE o.lane = told.lane AND o.seq <= told.published)
+    UPDATE matching.lanes l SET published = greatest(l.published, told.published) FROM told WHERE l.lane = told.lane AND l.epoch = told.epoch
+"""
 KNOWN_EVENTS: Final = """
     SELECT j.source, j.event_id FROM unnest($1::text[], $2::text[]) AS asked(source, event_id)
     JOIN matching.journal j ON j.source = asked.source AND j.event_id = asked.event_id AND j.outcome <> 'duplicate'
@@ -101,7 +106,6 @@ UNPUBLISHED_DECISIONS: Final = """
 UNPUBLISHED_OUTBOX: Final = """
     SELECT seq, topic, partition, key, header_names, header_values, value FROM matching.outbox WHERE lane = $1 AND seq > $2 ORDER BY seq
 """
-DROP_PUBLISHED: Final = "DELETE FROM matching.outbox WHERE lane = $1 AND seq <= $2"
 CLOCK_RUNS_TO: Final = "SELECT runs_to FROM matching.clock"
 
 _JOURNAL: Final = ("lane", "seq", "area", "at", "kind", "outcome", "topic", "offset", "source", "event_id", "event", "decision")
