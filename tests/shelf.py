@@ -17,6 +17,13 @@ from services.matcher.store import Loader, RawData
 from tests.builders import Scene
 
 Row = dict[str, Any]
+# The columns of the tables, in the order of migration 0001.
+WISHES = ("area", "wish_id", "status", "submitted_at", "ends_at", "need", "match_count", "barred", "data")
+OFFERS = ("area", "offer_id", "status", "status_at", "capacity", "live", "data")
+MATCHES = (
+    "area", "wish_id", "number", "match_id", "place", "need", "offer_id", "volunteer_ref", "person", "starts_at", "ends_at",
+    "rung", "how", "answered", "approved", "expires_at", "group_id", "group_size", "state", "live", "reason",
+)  # fmt: skip
 
 
 class Shelves:
@@ -34,11 +41,11 @@ class Shelves:
         """Store what has changed."""
         self.clock = area.clock
         for wish in area.touched_wishes.values():
-            self.wishes[wish.id] = dict(zip(store._WISHES, store._wish_row(area.name, wish, self.raw), strict=True))
+            self.wishes[wish.id] = dict(zip(WISHES, store._wish_row(area.name, wish, self.raw), strict=True))
         for offer in area.touched_offers.values():
-            self.offers[offer.id] = dict(zip(store._OFFERS, store._offer_row(area.name, offer, self.raw), strict=True))
+            self.offers[offer.id] = dict(zip(OFFERS, store._offer_row(area.name, offer, self.raw), strict=True))
         for match in area.touched_matches.values():
-            row = dict(zip(store._MATCHES, store._match_row(area.name, match), strict=True))
+            row = dict(zip(MATCHES, store._match_row(area.name, match), strict=True))
             self.matches[match.wish.id, match.number] = row
         for (kind, subject), early in area.touched_early.items():
             self.early.pop((kind, subject), None)

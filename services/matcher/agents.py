@@ -1,8 +1,7 @@
 """Faust's side: one agent over all topics of the lanes, and what the group says about who owns which.
 
-The agent has no table and sends nothing itself: it takes chunks, hands them to the matcher, and goes back to the stream only when
-they are stored. An exception that left the agent would lose the chunk (Faust would acknowledge it), so it never does: the
-app is crashed and the agent stays where it is.
+The agent has no table and sends nothing itself: it lays chunks into an inbox, from where a task hands all that gathered to the matcher, and acknowledges
+them when they are stored. An exception that left the task would end its work unseen, so it never does: the app is crashed and the task stays where it is.
 """
 
 import asyncio
@@ -26,13 +25,27 @@ _HEARTBEAT_SECONDS: Final = 0.5
 _CHUNKS_MAX: Final = 128
 _RECORDS_MAX: Final = 500
 
+_Inbox = asyncio.Queue[tuple[Any, Any]]
+"""Each item is a stream and an event of it."""
+
 
 class SplitLane(Exception):
     """A lane's partitions went to different workers; deciding it here would be deciding on half of the truth."""
 
 
-def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_seconds: float) -> faust.App:
-    """The Faust app; `gather_seconds`: how long to wait for more before a batch is decided."""
+async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox) -> None:
+    taken = [await inbox.get()]
+    while not inbox.empty():
+        taken.append(inbox.get_nowait())
+    # A chunk that was on its way while its lane went to another worker is that worker's to read.
+    ours = app.consumer.assignment()
+    await matcher.take_in([event.message.value for _, event in taken if event.message.tp in ours])
+    for stream, event in taken:
+        await stream.ack(event)
+
+
+def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_ms: int) -> faust.App:
+    """The Faust app; `gather_ms`: how long the broker may gather records before it answers."""
     app = faust.App(
         GROUP,
         broker=";".join(f"kafka://{address}" for address in bootstrap.split(",")),
@@ -54,21 +67,28 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
         autodiscover=False,
     )
     app.transport = ChunkTransport(app.conf.broker_consumer, app)
+    app.transport.gather_ms = gather_ms
     source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
-    log = structlog.get_logger().bind()
+
+    # While one batch is decided and stored, the next one gathers here. (Faust's own `take_events` looks at what it has once in a fixed time.)
+    inbox: _Inbox = asyncio.Queue(_CHUNKS_MAX)
 
     @app.agent(source, name="decide")  # type: ignore[untyped-decorator]
     async def decide(stream: Any) -> None:
-        async for chunks in stream.take_events(_CHUNKS_MAX, within=gather_seconds):
-            # A chunk that was on its way while its lane went to another worker is that worker's to read.
-            ours = app.consumer.assignment()
-            try:
-                await matcher.take_in([chunk.message.value for chunk in chunks if chunk.message.tp in ours])
-            except Exception as error:
-                log.exception("crashed")
-                on_crash(error)
-                await app.crash(error)
-                await asyncio.Event().wait()
+        manual = stream.noack()
+        async for event in manual.events():
+            await inbox.put((manual, event))
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def take_in() -> None:
+        try:
+            while True:
+                await _take_in(app, matcher, inbox)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end unseen
+            structlog.get_logger().exception("crashed")
+            on_crash(error)
+            await app.crash(error)
+            await asyncio.Event().wait()
 
     @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
     async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:

@@ -8,7 +8,7 @@ matcher waits for the database.
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
@@ -17,12 +17,23 @@ from faust.types.tuples import ConsumerMessage
 
 from services.matcher.intake import read_run
 
+_GATHER_BYTES: Final = 64 * 1024
+_IDLE_WAIT_MS: Final = 500
+
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped for us
     """Yields one message a partition and fetch; its value is the list of items."""
 
+    _brought = 0
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's signature
-        """One round of fetching, as chunks."""
+        """One round of fetching, as chunks.
+
+        While records come in, the broker is asked to gather them for a moment before it answers, for an answer costs both sides the same whether it brings
+        one record or a hundred. After a pause it is asked to answer at once.
+        """
+        self._gather(self.transport.gather_ms if self._brought else 0)
+        self._brought = 0
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
@@ -34,8 +45,14 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         for tp, run in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 break  # a rebalance began; what was fetched is fetched again by its next owner
+            self._brought += len(run)
             if run and (active is None or tp in active or tp in self._buffered_partitions):
                 yield tp, self._chunk(tp, run)
+
+    def _gather(self, milliseconds: int) -> None:
+        # The client has no public way to change this while it runs. Fetching goes on in a thread of its own: it sees the one or the other.
+        fetcher = self._thread._consumer._fetcher  # noqa: SLF001
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (_GATHER_BYTES, milliseconds) if milliseconds else (1, _IDLE_WAIT_MS)  # noqa: SLF001
 
     def _chunk(self, tp: TP, run: list[Any]) -> ConsumerMessage:
         message = self._to_message(tp, run[-1])
@@ -52,4 +69,5 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
 class ChunkTransport(driver.Transport):  # type: ignore[misc] # Faust is untyped for us
     """Faust's aiokafka transport with chunks."""
 
+    gather_ms: int = 0
     Consumer: ClassVar[type[Any]] = ChunkConsumer

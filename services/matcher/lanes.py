@@ -13,7 +13,7 @@ import asyncpg
 from schemas.topics import LANE_TOPICS, PARTITIONS
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
-from services.matcher.store import AREAS_OF_LANE, CREATE_LANE, LOCK_LANES, TAKE_LANE, Loader
+from services.matcher.store import AREAS_OF_LANE, CREATE_LANE, TAKE_LANE, Loader
 
 LANES: Final = range(PARTITIONS)
 
@@ -76,10 +76,3 @@ async def area_of(connection: asyncpg.Connection, lane: Lane, name: str, policy:
     if area is None:
         area = lane.areas[name] = await Loader.on(connection).load(Area(name, policy))
     return area
-
-
-async def lost(connection: asyncpg.Connection, lanes: list[Lane]) -> list[Lane]:
-    """Lock the lanes' rows to the end of the transaction; those that another worker has taken over."""
-    rows = await connection.fetch(LOCK_LANES, sorted(lane.number for lane in lanes))
-    epochs = {row["lane"]: row["epoch"] for row in rows}
-    return [lane for lane in lanes if epochs.get(lane.number) != lane.epoch]

@@ -1,7 +1,7 @@
-"""One batch at a time: lock the lanes, decide, store, commit; then, and only then, hand over to the publisher.
+"""One batch at a time: ask what is stored, decide, store, commit; then, and only then, hand over to the publisher.
 
-Everything that a batch changes is one PostgreSQL transaction. If anything goes wrong before the commit is known, the areas
-that were touched are thrown away and loaded again. Faults are of four kinds:
+Everything that a batch changes is one PostgreSQL transaction, which locks the lanes and looks whether they are still ours. If
+anything goes wrong before the commit is known, the areas that were touched are thrown away and loaded again. Faults are of four kinds:
 
 - the database is away, or a transaction lost a race: retry in place, the partitions wait;
 - the lane was taken over by another worker: forget it;
@@ -33,10 +33,11 @@ from services.runtime import Pulse, Stop
 
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
-_PUBLISHED_FLUSH_SECONDS: Final = 0.02
+_PUBLISHED_FLUSH_SECONDS: Final = 0.25  # each batch marks it too; this is for the last one
 # Below so many items one transaction is cheaper than two.
 _SPLIT_MIN: Final = 400
 _BATCH_MAX: Final = 3000
+_STUCK_CALLS: Final = 5
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
 AWAY: Final = (
     OSError,
@@ -88,7 +89,8 @@ class Matcher:
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
         self._unflushed: set[int] = set()
-        self._behind: dict[tuple[str, int], int] = {}
+        self._behind: dict[tuple[str, int], tuple[int, int]] = {}
+        self._taken = self._seen = 0
         self._flush = asyncio.Event()
         self._moved = asyncio.Event()
         self.fill_gap: Callable[[str, int, int, int], Awaitable[list[Any]]] | None = None
@@ -146,6 +148,7 @@ class Matcher:
                 by_lane.setdefault(run[0].record.partition, []).append(run)
             items = {number: intake.in_order(_by_topic(lane_runs)) for number, lane_runs in by_lane.items()}
             await self._side_by_side(items)
+            self._taken += 1
             self.pulse.commit()
 
     async def _side_by_side(self, items: dict[int, list[Item]]) -> None:
@@ -168,7 +171,8 @@ class Matcher:
     async def catch_up(self, ends: Callable[[str, int], int | None]) -> None:
         """Read what Kafka has and Faust did not bring; `ends(topic, lane)` is the end of the log where it is known.
 
-        Only where a cursor stood still since the last call: then whatever lies behind it was skipped by someone.
+        Only where a cursor has stood still while nothing at all was taken in since the last call, or for many calls: then whatever lies behind it
+        was skipped by someone. A lane that merely waits for its turn is left alone.
         """
         async with self._lock:
             behind: dict[tuple[str, int], tuple[int, int]] = {}
@@ -177,8 +181,10 @@ class Matcher:
                     end = ends(topic, number)
                     if end is not None and end > cursor:
                         behind[topic, number] = (cursor, end)
-            stuck = {place: span for place, span in behind.items() if self._behind.get(place) == span[0]}
-            self._behind = {place: cursor for place, (cursor, _) in behind.items()}
+            seen = {place: calls for place, (cursor, calls) in self._behind.items() if behind.get(place, (None,))[0] == cursor}
+            idle, self._seen = self._taken == self._seen, self._taken
+            self._behind = {place: (cursor, seen.get(place, 0) + 1) for place, (cursor, _) in behind.items()}
+            stuck = {place: span for place, span in behind.items() if self._behind[place][1] > (1 if idle else _STUCK_CALLS)}
         if self.fill_gap is None:
             return
         for (topic, number), (cursor, end) in stuck.items():
@@ -263,17 +269,15 @@ class Matcher:
     # ---- one transaction
 
     async def _transact(self, work: list[Work], side: int) -> None:
-        """Decide, then store in one transaction: deciding takes long, and while it lasts no lock is held."""
+        """Decide, then store in one statement: deciding takes long, and while it lasts no lock is held."""
         connection = await self._ready_connection(side)
         try:
             for part in work:
                 await lanes.reload(connection, part.lane, self._policy)
-            batch = Batch(await self._known_events(connection, work), None if self._event_time else _wall())
-            await self._bring(connection, work)
+            batch = Batch(await self._bring(connection, work), None if self._event_time else _wall())
             for part in work:
                 batch.decide(part)
-            async with connection.transaction():
-                await self._store(connection, batch)
+            await self._store(connection, batch)
         except BaseException:
             for part in work:
                 part.lane.forget(set(part.lane.areas))
@@ -283,13 +287,11 @@ class Matcher:
         self._account(batch)
 
     async def _store(self, connection: asyncpg.Connection, batch: Batch) -> None:
-        taken = await lanes.lost(connection, [draft.lane for draft in batch.drafts])
-        if taken:
-            raise Fenced(taken)
+        fence = [(d.lane.number, d.lane.epoch, *d.cursors.values(), d.seq, d.lane.published, d.ticked, None, None) for d in batch.drafts]
         touched = [(draft.lane.number, area) for draft in batch.drafts for area in draft.areas.values()]
-        await batch.changes.write(connection, touched, batch.raw)
-        rows = ((draft.lane.number, draft.seq, draft.lane.published, draft.ticked, *draft.cursors.values()) for draft in batch.drafts)
-        await connection.execute(store.ADVANCE_LANES, *zip(*rows, strict=True))
+        lost = await batch.changes.store(connection, fence, touched, batch.raw)
+        if lost:
+            raise Fenced([draft.lane for draft in batch.drafts if draft.lane.number in lost])
 
     def _committed(self, draft: Draft) -> None:
         lane = draft.lane
@@ -299,37 +301,30 @@ class Matcher:
             self._publisher.put(Parcel(lane.number, lane.epoch, draft.seq, draft.messages))
         lane.seq, lane.cursors, lane.ticked = draft.seq, draft.cursors, draft.ticked
 
-    async def _known_events(self, connection: asyncpg.Connection, work: list[Work]) -> set[tuple[str, str]]:
-        events = [item.event for part in work for item in part.items if item.event is not None and not item.misplaced]
+    async def _bring(self, connection: asyncpg.Connection, work: list[Work]) -> set[tuple[str, str]]:
+        """Have in memory what the batch's events name; those events (source, id) that were taken in before."""
+        wanted: dict[str, tuple[Area, set[str], set[str]]] = {}
+        events = [(part.lane, item.event) for part in work for item in part.items if item.event is not None and not item.misplaced]
         if not events:
             return set()
-        rows = await connection.fetch(store.KNOWN_EVENTS, [event.source for event in events], [event.id for event in events])
-        return {(row["source"], row["event_id"]) for row in rows}
-
-    async def _bring(self, connection: asyncpg.Connection, work: list[Work]) -> None:
-        """Have in memory what the batch's events name."""
-        wanted: dict[str, tuple[Area, set[str], set[str]]] = {}
-        for part in work:
-            for item in part.items:
-                if item.event is None or item.misplaced:
-                    continue
-                data = item.event.data
-                if data.area not in wanted:
-                    wanted[data.area] = (await lanes.area_of(connection, part.lane, data.area, self._policy), set(), set())
-                area, wishes, offers = wanted[data.area]
-                wish_id, offer_id = getattr(data, "wish_id", None), getattr(data, "offer_id", None)
-                if wish_id is not None and wish_id not in area.wishes:
-                    wishes.add(wish_id)
-                if offer_id is not None and offer_id not in area.offers:
-                    offers.add(offer_id)
+        for lane, event in events:
+            data = event.data
+            if data.area not in wanted:
+                wanted[data.area] = (await lanes.area_of(connection, lane, data.area, self._policy), set(), set())
+            area, wishes, offers = wanted[data.area]
+            wish_id, offer_id = getattr(data, "wish_id", None), getattr(data, "offer_id", None)
+            if wish_id is not None and wish_id not in area.wishes:
+                wishes.add(wish_id)
+            if offer_id is not None and offer_id not in area.offers:
+                offers.add(offer_id)
         missing_wishes = [(name, wish_id) for name, (_, wishes, _) in wanted.items() for wish_id in wishes]
         missing_offers = [(name, offer_id) for name, (_, _, offers) in wanted.items() for offer_id in offers]
-        if not missing_wishes and not missing_offers:
-            return
-        columns = (*zip(*missing_wishes, strict=True),) or ((), ()), (*zip(*missing_offers, strict=True),) or ((), ())
-        for row in await connection.fetch(store.AREAS_WITH_STORED, *columns[0], *columns[1]):
-            area, wishes, offers = wanted[row["area"]]
+        columns = [list(column) for pairs in (missing_wishes, missing_offers) for column in (zip(*pairs, strict=True) if pairs else ((), ()))]
+        rows = await connection.fetch(store.STORED_BEFORE, [event.source for _, event in events], [event.id for _, event in events], *columns)
+        for name in {row["area"] for row in rows} - {None}:
+            area, wishes, offers = wanted[name]
             await Loader.on(connection).bring(area, wishes, offers)
+        return {(row["source"], row["event_id"]) for row in rows if row["area"] is None}
 
     def _account(self, batch: Batch) -> None:
         seconds = time.perf_counter() - batch.began

@@ -78,7 +78,7 @@ def _place(topics: list[tuple[str, int]], number: int) -> tuple[str, bytes, None
 async def reading(kafka: Kafka) -> AsyncIterator[Taker]:
     taker, crashes = Taker(), list[BaseException]()
     anything: Any = taker
-    async with faust_app_running(make_app(kafka.bootstrap, anything, crashes.append, gather_seconds=0.005)):
+    async with faust_app_running(make_app(kafka.bootstrap, anything, crashes.append, gather_ms=5)):
         yield taker
     assert [] == crashes
 

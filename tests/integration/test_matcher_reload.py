@@ -12,7 +12,6 @@ import pytest
 
 from schemas import codec
 from schemas.codec import Event
-from services.matcher import store
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area, Match
 from services.matcher.replay import Entry, Replay, from_database
@@ -56,7 +55,7 @@ class Stored:
             then: list[str] = []
             for event in events:
                 then += self._decide(event, changes, raw)
-            await changes.write(self.connection, [(LANE, area)], raw)
+            await changes.store(self.connection, [], [(LANE, area)], raw)
         area.forget_touched()
         return then
 
@@ -77,12 +76,8 @@ class Stored:
 
     def _journal(self, changes: Changes, now: int, kind: str, outcome: str, event: Event | None, decisions: list[Any]) -> None:
         self.seq += 1
-        row = dict.fromkeys(store._JOURNAL)
-        row |= {"lane": LANE, "seq": self.seq, "area": build.AREA, "at": now, "kind": kind, "outcome": outcome}
-        row["decision"] = decision_text(build.AREA, now, decisions)
-        if event is not None:
-            row |= {"topic": "wishes", "offset": self.seq, "source": event.source, "event_id": event.id, "event": codec.structured(event)}
-        changes.journal.append(tuple(row.values()))
+        record = (None,) * 5 if event is None else ("wishes", self.seq, event.source, event.id, codec.structured(event))
+        changes.journal.append((LANE, self.seq, build.AREA, now, kind, outcome, *record, decision_text(build.AREA, now, decisions)))
 
 
 def random_event(chance: random.Random, at: int, area: Area) -> Event:
@@ -219,7 +214,7 @@ def forced(area: Area, wish_id: str, offer_id: str, *, start: float, place: int 
 async def refused(stored: Stored, name: str) -> None:
     with pytest.raises(BrokenInvariant, match=name):
         async with stored.connection.transaction():
-            await Changes().write(stored.connection, [(LANE, stored.scene.area)], RawData())
+            await Changes().store(stored.connection, [], [(LANE, stored.scene.area)], RawData())
 
 
 async def test_refuses_two_live_matches_for_one_place(connection: asyncpg.Connection) -> None:
@@ -248,7 +243,7 @@ async def test_refuses_live_slots_that_overlap(connection: asyncpg.Connection, s
     if overlaps:
         await refused(stored, "matches: .*excl")
     else:
-        await Changes().write(connection, [(LANE, stored.scene.area)], RawData())
+        await Changes().store(connection, [], [(LANE, stored.scene.area)], RawData())
 
 
 async def test_refuses_a_match_beyond_the_capacity(connection: asyncpg.Connection) -> None:
