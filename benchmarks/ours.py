@@ -4,8 +4,10 @@ The offers go through topic `offers`, and the worker takes them in. Then it is s
 measured is how fast it works that backlog off, and neither its start nor the generator is part of it.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -14,6 +16,8 @@ from benchmarks.load import Record
 from benchmarks.rig import Rig, Seen, Watch
 from benchmarks.verify import Made
 from deploy.process import Process
+from deploy.state import free_port
+from deploy.supervisor import http_status
 from schemas.topics import PARTITIONS
 from services.matcher.core.place import RUNG_OF
 
@@ -61,6 +65,31 @@ async def work_off(rig: Rig, wishes: int, wrapper: Sequence[str] = ()) -> float:
         connection = await rig.connect()
         try:
             return await Watch(worker, wishes).until(lambda: connection.fetchval(_WISHES_DONE))
+        finally:
+            await connection.close()
+    finally:
+        await rig.end(worker)
+
+
+async def take_wishes(rig: Rig, wishes: Sequence[Record]) -> float:
+    """Start a worker, and once it has loaded all that is open, publish the wishes; as `work_off` otherwise."""
+    done = await rig.end_offsets("wishes") + len(wishes)
+    await rig.settle()
+    port = free_port()
+    worker = rig.matcher(ops_port=port)
+    worker.start()
+    try:
+        connection = await rig.connect()
+        try:
+
+            async def ready() -> int:
+                return int(await http_status(port, "/readyz") == HTTPStatus.OK)
+
+            await Watch(worker, 1).until(ready)
+            publishing = asyncio.create_task(rig.publish(wishes))
+            spent = await Watch(worker, done).until(lambda: connection.fetchval(_WISHES_DONE))
+            await publishing
+            return spent
         finally:
             await connection.close()
     finally:

@@ -119,10 +119,10 @@ class Rig:
         log = self._stack.state.logs / f"{next(self._names):03d}-{module.rpartition('.')[2]}.log"
         return Process([sys.executable, "-m", module, *arguments], log=log, env=ours | dict(env or {}), cwd=ROOT)
 
-    def matcher(self, wrapper: Sequence[str] = ()) -> Process:
-        """One matcher worker as it ships; `wrapper` is a module and its arguments that run it (the profiler)."""
+    def matcher(self, wrapper: Sequence[str] = (), *, ops_port: int = 0) -> Process:
+        """One matcher worker as it ships; `wrapper` is a module and its arguments that run it (the profiler). `ops_port`: where it answers."""
         dsn = self._stack.postgres.dsn("lastmetre_matcher", self.database)
-        env = {"LASTMETRE_KAFKA": self.bootstrap, "LASTMETRE_DATABASE": dsn}
+        env = {"LASTMETRE_KAFKA": self.bootstrap, "LASTMETRE_DATABASE": dsn, "LASTMETRE_OPS_PORT": str(ops_port)}
         module, *arguments = (*wrapper, "services.matcher")
         return self.process(module, *arguments, env=env)
 

@@ -1,7 +1,8 @@
 """Does a decision cost more when more offers are open? The same wishes, with a few and with very many offers, in turn.
 
 Two rigs stand side by side, and only one of them works at a time. All offers come through topic `offers`. The small one is made anew each round, as its
-offers fill up; the large one is loaded once, and each round's wishes change it little.
+offers fill up; the large one is loaded once, and each round's wishes change it little. The wishes come once the worker has
+all open offers in memory.
 """
 
 from collections.abc import Iterator
@@ -63,8 +64,7 @@ async def measure(few: Rig, many: Rig, scale: Scale, seed: int, say: Say) -> Sca
             # The same wishes for both, namely those that the few can meet; another name for each round.
             wishes = possible(Load(seed, areas(scale.areas), now, run=f"round{number}"), scale.few, scale.wishes)
             before = len(await rig.matches())
-            total = await rig.end_offsets("wishes") + await rig.publish(wishes)
-            cpu_us = await ours.work_off(rig, total)
+            cpu_us = await ours.take_wishes(rig, wishes)
             found = timing([one.at for one in (await rig.matches())[before:]], cpu_us)
             result.timings.setdefault(offers, []).append(found)
             told = f"{found.matches:,} of {len(wishes):,} matched, {rig.repeats:,} published twice"

@@ -15,13 +15,13 @@ from faust.types import TP
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
 from services.matcher.chunks import ChunkTransport
-from services.matcher.matcher import Matcher
+from services.matcher.matcher import BATCH_MAX, Matcher
 
 GROUP: Final = "lastmetre-matcher"
 # The shortest session that a broker takes unless it is told otherwise. A survivor learns by its next heartbeat that a lane is free.
 _SESSION_SECONDS: Final = 6.0
 _HEARTBEAT_SECONDS: Final = 0.5
-# At a low rate a chunk is one record, at a high one _RECORDS_MAX: a batch takes many chunks, and the matcher cuts it by records.
+# At a low rate a chunk is one record, at a high one _RECORDS_MAX: a batch takes many chunks, until it has BATCH_MAX records.
 _CHUNKS_MAX: Final = 128
 _RECORDS_MAX: Final = 500
 
@@ -35,11 +35,13 @@ class SplitLane(Exception):
 
 async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox) -> None:
     taken = [await inbox.get()]
-    while not inbox.empty():
+    records = len(taken[0][1].message.value)
+    while records < BATCH_MAX and not inbox.empty():
         taken.append(inbox.get_nowait())
+        records += len(taken[-1][1].message.value)
     # A chunk that was on its way while its lane went to another worker is that worker's to read.
     ours = app.consumer.assignment()
-    await matcher.take_in([event.message.value for _, event in taken if event.message.tp in ours])
+    await matcher.take_in([event.message.value for _, event in taken if event.message.value and event.message.tp in ours])
     for stream, event in taken:
         await stream.ack(event)
 
@@ -68,6 +70,7 @@ def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException
     )
     app.transport = ChunkTransport(app.conf.broker_consumer, app)
     app.transport.gather_ms = gather_ms
+    app.transport.cursor = matcher.cursor
     source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
 
     # While one batch is decided and stored, the next one gathers here. (Faust's own `take_events` looks at what it has once in a fixed time.)

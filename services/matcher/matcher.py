@@ -36,7 +36,8 @@ _FENCED_PAUSE_SECONDS: Final = 1.0
 _PUBLISHED_FLUSH_SECONDS: Final = 0.25  # each batch marks it too; this is for the last one
 # Below so many items one transaction is cheaper than two.
 _SPLIT_MIN: Final = 400
-_BATCH_MAX: Final = 3000
+BATCH_MAX: Final = 3000
+"""About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
 AWAY: Final = (
@@ -140,6 +141,11 @@ class Matcher:
         for part in _cut(runs):
             await self._publisher.room()
             await self._take_in_at_once(part)
+
+    def cursor(self, topic: str, number: int) -> int:
+        """Up to where a topic's records are taken in, as far as we know: 0 for a lane that is not loaded."""
+        lane = self.lanes.get(number)
+        return lane.cursors[topic] if lane is not None else 0
 
     async def _take_in_at_once(self, runs: Sequence[Sequence[Item]]) -> None:
         async with self._lock:
@@ -410,13 +416,13 @@ class Matcher:
 
 
 def _cut(runs: Sequence[Sequence[Item]]) -> Iterator[list[Sequence[Item]]]:
-    """The runs in their order, in parts of not much more than _BATCH_MAX items."""
+    """The runs in their order, in parts of not much more than BATCH_MAX items."""
     part: list[Sequence[Item]] = []
     size = 0
     for run in runs:
         part.append(run)
         size += len(run)
-        if size >= _BATCH_MAX:
+        if size >= BATCH_MAX:
             yield part
             part, size = [], 0
     if part:

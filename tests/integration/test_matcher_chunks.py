@@ -40,6 +40,9 @@ class Taker:
             for item in run:
                 self.offsets[item.record.topic, item.record.partition].append(item.record.offset)
 
+    def cursor(self, topic: str, lane: int) -> int:
+        return max(self.offsets.get((topic, lane), [-1])) + 1
+
     def assign(self, lanes: frozenset[int]) -> None:
         self.lanes = lanes
 
