@@ -1,0 +1,290 @@
+"""Why this offer for this wish, or why not: every rule with its verdict and the facts behind it, and who comes first where all rules pass.
+
+:mod:`services.matcher.core.rules` decides; here is only told what it would decide and what it looks at, so :func:`verdicts` fails exactly where
+:func:`~services.matcher.core.rules.refusal` refuses. What is told names wishes and offers, never people. Instants are microseconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from schemas.instants import DAY_US
+from schemas.wishes import WishSubmitted
+from services.matcher.core.place import RUNGS, rung_between
+from services.matcher.core.ranking import skill_weight
+from services.matcher.core.rules import (
+    LANGUAGE_MISSING,
+    NOT_AVAILABLE,
+    OFFER_FULL,
+    OUT_OF_REACH,
+    SKILL_MISSING,
+    VETTING_TOO_LOW,
+    check_is_fresh,
+    earliest_start,
+    has_capacity,
+    has_skills,
+    is_vetted,
+    may_meet,
+    refusal,
+    speaks,
+    within_reach,
+)
+from services.matcher.core.state import CHECK_VALID_US, EXPIRED, OPEN, VETTING_MAX, WITHDRAWN, Area, Match, Offer, Volunteer, Wish
+from services.matcher.core.together import find_group
+
+Fact: TypeAlias = str | int | bool | list[str] | None
+
+SKILLS: Final = "skills"
+LANGUAGES: Final = "languages"
+REACH: Final = "reach"
+VETTING: Final = "vetting"
+TIME: Final = "time"
+POSTED: Final = "posted"
+MEETING: Final = "meeting"
+CAPACITY: Final = "capacity"
+TOGETHER: Final = "together"
+
+# What a claim is refused with where the rule fails, in the contract's order.
+REFUSED_AS: Final = {
+    SKILLS: SKILL_MISSING,
+    LANGUAGES: LANGUAGE_MISSING,
+    REACH: OUT_OF_REACH,
+    VETTING: VETTING_TOO_LOW,
+    TIME: NOT_AVAILABLE,
+    POSTED: NOT_AVAILABLE,
+    MEETING: NOT_AVAILABLE,
+    CAPACITY: OFFER_FULL,
+    TOGETHER: "needs_two",
+}
+
+ITS_MATCH: Final = "its_match"
+OVER: Final = "over"
+TAKEN: Final = "taken"
+RULED_OUT: Final = "ruled_out"
+FIRST: Final = "first"
+BEHIND: Final = "behind"
+
+# What can leave no start for a visit, in the order in which one thing after another is laid upon it.
+TOO_LATE: Final = "too_late"
+WINDOW: Final = "window"
+SLOTS: Final = "slots"
+BLOCKS: Final = (TOO_LATE, WINDOW, SLOTS)
+
+_MINORS: Final = ("under_14", "under_18")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One rule about one wish and one offer. `facts` are plain values: what the rule looked at."""
+
+    rule: str
+    passed: bool
+    facts: dict[str, Fact]
+
+    @property
+    def refusal(self) -> str:
+        """The contract's word for a claim that fails here."""
+        return REFUSED_AS[self.rule]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rank:
+    """Where an offer stands among those that may have a wish: the least comes first, by the fields in their order.
+
+    `weight` is that of all its skills: the rarer they are among the open offers of the area, the heavier. `load` counts the person's live visits.
+    """
+
+    rung: int
+    weight: int
+    load: int
+    offer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """This offer beside another one: `by` is the first field of :class:`Rank` that differs; `ahead`: the other one comes first."""
+
+    offer_id: str
+    ahead: bool
+    by: str
+    theirs: int | str
+    own: int | str
+    claimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Why, or why not, in one code.
+
+    - `its_match`: the offer is one of the wish's helpers; `match` says which.
+    - `over`: the wish was withdrawn or has expired; `status` says which.
+    - `taken`: the wish has its helpers, `others`.
+    - `ruled_out`: a verdict did not pass.
+    - `first`: all rules pass and nobody comes before it.
+    - `behind`: all rules pass, and `others` (the first of them at most; `ahead` counts them all) come before it.
+    """
+
+    code: str
+    verdicts: list[Verdict]
+    status: str
+    match: Match | None = None
+    others: list[Comparison] = field(default_factory=list)
+    ahead: int = 0
+
+
+# ---- the rules, one verdict each
+
+
+def _skills(wish: Wish, offer: Offer, _now: int) -> Verdict:
+    return Verdict(SKILLS, has_skills(wish, offer), {"needed": sorted(wish.skills), "missing": sorted(wish.skills - offer.skills)})
+
+
+def _languages(wish: Wish, offer: Offer, _now: int) -> Verdict:
+    return Verdict(LANGUAGES, speaks(wish, offer), {"needed": sorted(wish.languages or ()), "spoken": sorted(offer.languages)})
+
+
+def _reach(wish: Wish, offer: Offer, _now: int) -> Verdict:
+    return Verdict(REACH, within_reach(wish, offer), {"rung": RUNGS[rung_between(wish.place, offer.home)], "reach": RUNGS[offer.reach]})
+
+
+def _vetting(wish: Wish, offer: Offer, now: int) -> Verdict:
+    start = earliest_start(wish, offer, now)
+    visit = max(wish.start, now) if start is None else start
+    facts: dict[str, Fact] = {"level": offer.level, "needed": wish.vetting, "checked_at": None, "age_days": None, "valid_days": None, "fresh": None}
+    if wish.vetting >= VETTING_MAX:
+        facts["checked_at"] = offer.checked_at
+        facts["age_days"] = (visit - offer.checked_at) // DAY_US
+        facts["valid_days"] = CHECK_VALID_US // DAY_US
+        facts["fresh"] = check_is_fresh(wish, offer, visit)
+    return Verdict(VETTING, is_vetted(wish, offer) and check_is_fresh(wish, offer, visit), facts)
+
+
+def _time(wish: Wish, offer: Offer, now: int) -> Verdict:
+    start = earliest_start(wish, offer, now)
+    blocked_by = _blocked_by(wish, offer, now) if start is None else None
+    facts: dict[str, Fact] = {"start": start, "blocked_by": blocked_by, "slots": len(offer.volunteer.slots)}
+    return Verdict(TIME, start is not None, facts)
+
+
+def _posted(_wish: Wish, offer: Offer, _now: int) -> Verdict:
+    return Verdict(POSTED, offer.status == OPEN, {"status": offer.status})
+
+
+def _meeting(wish: Wish, offer: Offer, _now: int) -> Verdict:
+    parted, passed = offer.id in wish.barred, may_meet(wish, offer)
+    return Verdict(MEETING, passed, {"parted": parted, "helps_already": not passed and not parted})
+
+
+def _capacity(_wish: Wish, offer: Offer, _now: int) -> Verdict:
+    return Verdict(CAPACITY, has_capacity(offer), {"live": offer.live, "capacity": offer.capacity})
+
+
+_JUDGES: Final[tuple[Callable[[Wish, Offer, int], Verdict], ...]] = (_skills, _languages, _reach, _vetting, _time, _posted, _meeting, _capacity)
+
+
+def verdicts(wish: Wish, offer: Offer, now: int) -> list[Verdict]:
+    """Every rule about this pair, in the contract's order; all pass exactly where :func:`~services.matcher.core.rules.refusal` is None.
+
+    Whether the second helper of a wish for two is there, :func:`with_company` tells: it takes the whole area.
+    """
+    return [judge(wish, offer, now) for judge in _JUDGES]
+
+
+def _blocked_by(wish: Wish, offer: Offer, now: int) -> str:
+    """What leaves no start for a visit, the first of BLOCKS that does.
+
+    `too_late`: the wish's own window has no room any more; `window`: none of the offer's windows has; `slots`: the volunteer's other visits.
+    """
+    if max(wish.start, now) > wish.end - wish.length:
+        return TOO_LATE
+    return WINDOW if earliest_start(wish, _free_of_slots(offer), now) is None else SLOTS
+
+
+def _free_of_slots(offer: Offer) -> Offer:
+    """The same offer of somebody who has nothing to do yet."""
+    free = Offer(offer.id)
+    for name in Offer.__slots__:
+        setattr(free, name, getattr(offer, name))
+    free.volunteer = Volunteer(offer.volunteer.ref)
+    return free
+
+
+def with_company(area: Area, wish: Wish, offer: Offer, now: int) -> Verdict:
+    """Whether a second helper can come along; for a wish for two, and an offer that passes all other rules. `with` are the others' offers."""
+    group = find_group(area, wish, now, leader=offer)
+    others = [] if group is None else [member.id for member, _ in group[1] if member is not offer]
+    return Verdict(TOGETHER, group is not None, {"places_free": wish.places_free, "start": None if group is None else group[0], "with": others})
+
+
+def vetting_demands(asked: WishSubmitted) -> list[str]:
+    """What makes a wish need the vetting level that it needs: `minor`, `left_behind_children`, `lives_alone`, `vetting_min`; empty at level 0."""
+    levels = {
+        "minor": VETTING_MAX if asked.beneficiary.age_band in _MINORS else 0,
+        "left_behind_children": VETTING_MAX if asked.category == "left_behind_children" else 0,
+        "lives_alone": 2 if asked.beneficiary.lives_alone else 0,
+        "vetting_min": asked.vetting_min,
+    }
+    highest = max(levels.values())
+    return [name for name, level in levels.items() if level == highest > 0]
+
+
+# ---- who almost fits, and who comes first
+
+
+def almost(area: Area, wish: Wish, now: int, most: int = 3) -> list[tuple[Offer, Verdict]]:
+    """The nearest open offers that fail one rule alone, each with that rule. Who helps already or was parted from the wish is none of them."""
+    found: list[tuple[int, str, Offer, Verdict]] = []
+    for offer in area.offers.values():
+        if offer.status != OPEN or not may_meet(wish, offer):
+            continue
+        failed = [verdict for verdict in verdicts(wish, offer, now) if not verdict.passed]
+        if len(failed) == 1:
+            found.append((rung_between(wish.place, offer.home), offer.id, offer, failed[0]))
+    found.sort(key=lambda one: one[:2])
+    return [(offer, verdict) for _, _, offer, verdict in found[:most]]
+
+
+def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:
+    """The ranking's view of an offer, as of now."""
+    weight = sum(skill_weight(len(area.index.holders.get(skill, ()))) for skill in offer.skills)
+    return Rank(rung_between(wish.place, offer.home), weight, len(offer.volunteer.slots), offer.id)
+
+
+def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:
+    for by, one, other in (("rung", theirs.rung, own.rung), ("weight", theirs.weight, own.weight), ("load", theirs.load, own.load)):
+        if one != other:
+            shown: tuple[int | str, int | str] = (RUNGS[one], RUNGS[other]) if by == "rung" else (one, other)
+            return Comparison(theirs.offer_id, one < other, by, shown[0], shown[1], claimed)
+    return Comparison(theirs.offer_id, theirs.offer_id < own.offer_id, "offer_id", theirs.offer_id, own.offer_id, claimed)
+
+
+def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
+    """Why this offer is, or is not, one of the wish's helpers, as things stand at `now`. The area does not change."""
+    judged = verdicts(wish, offer, now)
+    if offer.id in wish.matches:
+        return Answer(ITS_MATCH, judged, wish.status, match=wish.matches[offer.id])
+    if wish.status in (WITHDRAWN, EXPIRED):
+        return Answer(OVER, judged, wish.status)
+    own = rank_of(area, wish, offer)
+    if wish.status != OPEN:
+        return Answer(TAKEN, judged, wish.status, others=[_beside(area, match, own) for match in wish.matches.values()])
+    passed = all(verdict.passed for verdict in judged)
+    if passed and wish.together:
+        judged.append(with_company(area, wish, offer, now))
+        passed = judged[-1].passed
+    if not passed:
+        return Answer(RULED_OUT, judged, wish.status)
+    able = (other for other in area.offers.values() if refusal(wish, other, now) is None)
+    before = sorted(rank for rank in (rank_of(area, wish, other) for other in able) if rank < own)
+    if not before:
+        return Answer(FIRST, judged, wish.status)
+    return Answer(BEHIND, judged, wish.status, others=[_compare(before[0], own)], ahead=len(before))
+
+
+def _beside(area: Area, match: Match, own: Rank) -> Comparison:
+    """A helper of the wish beside this offer; of one that is gone, the rung is known. The visit to this wish itself is no load."""
+    known, claimed = area.offers.get(match.offer.id), match.how == "claimed"
+    if known is None:
+        return Comparison(match.offer.id, match.rung < own.rung, "rung", RUNGS[match.rung], RUNGS[own.rung], claimed)
+    rank = rank_of(area, match.wish, known)
+    return _compare(Rank(match.rung, rank.weight, rank.load - match.live, rank.offer_id), own, claimed=claimed)

@@ -1,0 +1,303 @@
+"""Why an offer is, or is not, a wish's helper: each rule with what it looked at, who almost fits, and who comes first."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from services.matcher.core.reasons import (
+    BEHIND,
+    CAPACITY,
+    FIRST,
+    ITS_MATCH,
+    LANGUAGES,
+    MEETING,
+    OVER,
+    POSTED,
+    REACH,
+    RULED_OUT,
+    SKILLS,
+    TAKEN,
+    TIME,
+    TOGETHER,
+    VETTING,
+    Answer,
+    Comparison,
+    Fact,
+    Verdict,
+    almost,
+    verdicts,
+    vetting_demands,
+    why,
+)
+from services.matcher.core.rules import refusal
+from services.matcher.core.state import LAPSED, Offer, Wish
+from tests.builders import (
+    DAY,
+    HOUR,
+    Scene,
+    confirmed,
+    declined,
+    given,
+    instant,
+    minors_wish,
+    offer,
+    offer_suspended,
+    offer_withdrawn,
+    wish,
+    wish_withdrawn,
+)
+from tests.unit.core import strategies as random
+from tests.unit.core.test_slots import situations
+
+
+def about(scene: Scene, wish_id: str = "w1", offer_id: str = "o1", at: float = 0) -> dict[str, Verdict]:
+    """The verdicts on a pair, by rule."""
+    return {verdict.rule: verdict for verdict in verdicts(scene.area.wishes[wish_id], scene.area.offers[offer_id], instant(at))}
+
+
+def failing(scene: Scene, wish_id: str = "w1", offer_id: str = "o1", at: float = 0) -> dict[str, dict[str, Fact]]:
+    """The rules that do not pass, with their facts."""
+    return {rule: verdict.facts for rule, verdict in about(scene, wish_id, offer_id, at).items() if not verdict.passed}
+
+
+def answer(scene: Scene, wish_id: str = "w1", offer_id: str = "o1", at: float = 0) -> Answer:
+    return why(scene.area, scene.area.wishes[wish_id], scene.area.offers[offer_id], instant(at))
+
+
+def waiting(wished: Any, *offers: Any) -> Scene:
+    """The wish waits and was tried with none of these offers."""
+    scene = given(*offers)
+    scene.leaves_untried(wished)
+    return scene
+
+
+# ---- the rules
+
+
+def test_every_rule_passes_in_the_contracts_order() -> None:
+    scene = waiting(wish(), offer())
+    assert [SKILLS, LANGUAGES, REACH, VETTING, TIME, POSTED, MEETING, CAPACITY] == list(about(scene))
+    assert {} == failing(scene)
+
+
+def test_the_missing_skills_are_named() -> None:
+    scene = waiting(wish(skills=["repair", "haircut", "reading"]), offer(skills=["haircut"]))
+    assert {SKILLS: {"needed": ["haircut", "reading", "repair"], "missing": ["reading", "repair"]}} == failing(scene)
+
+
+def test_the_languages_of_both_are_named() -> None:
+    scene = waiting(wish(languages=["sichuan"]), offer(languages=["zh-CN", "en"]))
+    assert {LANGUAGES: {"needed": ["sichuan"], "spoken": ["en", "zh-CN"]}} == failing(scene)
+
+
+def test_the_rung_is_held_against_the_reach() -> None:
+    scene = waiting(wish(where="c1/p1/b1/u1"), offer(home="c1/p2/b1", reach="compound"))
+    assert {REACH: {"rung": "community", "reach": "compound"}} == failing(scene)
+
+
+def test_the_level_is_held_against_what_is_needed() -> None:
+    scene = waiting(wish(vetting_min=2), offer(level=1))
+    assert {VETTING: {"level": 1, "needed": 2, "checked_at": None, "age_days": None, "valid_days": None, "fresh": None}} == failing(scene)
+
+
+@pytest.mark.parametrize(("checked", "age", "fresh"), [(-30, 30, True), (-365, 365, True), (-366, 366, False), (1, -1, False)])
+def test_the_age_of_a_check_counts_at_the_visit(checked: int, age: int, fresh: bool) -> None:
+    scene = waiting(wish(vetting_min=4), offer(checked=checked * DAY))
+    verdict = about(scene)[VETTING]
+    assert (fresh, fresh, age, 365) == (verdict.passed, verdict.facts["fresh"], verdict.facts["age_days"], verdict.facts["valid_days"])
+    assert instant(checked * DAY) == verdict.facts["checked_at"]
+
+
+def test_the_earliest_start_is_told() -> None:
+    scene = waiting(wish(), offer(windows=[(30, 300)]))
+    assert {"start": instant(30), "blocked_by": None, "slots": 0} == about(scene)[TIME].facts
+
+
+@pytest.mark.parametrize(
+    ("wished", "windows", "at", "blocked_by"),
+    [
+        ((0, 240), [(0, 480)], 181, "too_late"),
+        ((0, 240), [(0, 59), (181, 300)], 0, "window"),
+        ((0, 100), [(0, 480)], 0, "slots"),
+    ],
+)
+def test_what_leaves_no_time_is_told(wished: tuple[float, float], windows: list[tuple[float, float]], at: float, blocked_by: str) -> None:
+    scene = given(offer("busy", volunteer="p", capacity=2, windows=[(0, 480)]), wish("before", wanted=(30, 90)), offer(volunteer="p", windows=windows))
+    scene.leaves_untried(wish(wanted=wished))
+    assert {TIME: {"start": None, "blocked_by": blocked_by, "slots": 1}} == failing(scene, at=at)
+
+
+def test_where_no_time_is_left_a_check_is_judged_at_the_soonest_visit() -> None:
+    scene = waiting(wish(vetting_min=4), offer(windows=[(0, 59)], checked=-366 * DAY))
+    assert {VETTING, TIME} == set(failing(scene))
+
+
+@pytest.mark.parametrize(("leaves", "status"), [(offer_withdrawn, "withdrawn"), (offer_suspended, "suspended")])
+def test_an_offer_that_is_not_open_any_more_is_told(leaves: Any, status: str) -> None:
+    scene = waiting(wish(), offer(), leaves(at=1))
+    assert {POSTED: {"status": status}} == failing(scene, at=1)
+
+
+def test_a_pair_that_was_parted_is_told() -> None:
+    scene = given(offer(accepts="ask"), wish(), declined(at=1))
+    assert {MEETING: {"parted": True, "helps_already": False}} == failing(scene, at=1)
+
+
+def test_a_helper_by_another_offer_is_told() -> None:
+    scene = given(offer("o1", volunteer="p", capacity=2), wish(helpers=2), offer("o2", volunteer="p", capacity=2))
+    assert {MEETING: {"parted": False, "helps_already": True}} == failing(scene, offer_id="o2")
+    assert {MEETING} == set(failing(scene))
+
+
+def test_a_full_offer_is_told() -> None:
+    scene = given(offer(), wish("w0"))
+    scene.leaves_untried(wish())
+    assert {CAPACITY: {"live": 1, "capacity": 1}} == failing(scene)
+
+
+@for_all(situations(), st.sampled_from(["open", LAPSED]), st.booleans(), st.integers(0, 2))
+def test_all_rules_pass_exactly_where_nothing_is_refused(situation: tuple[Wish, Offer, int], status: str, parted: bool, live: int) -> None:
+    """And the first that does not pass has the name of the refusal."""
+    wished, offered, now = situation
+    offered.status, offered.live = status, live
+    if parted:
+        wished.barred.add(offered.id)
+    first = next((verdict.refusal for verdict in verdicts(wished, offered, now) if not verdict.passed), None)
+    assert refusal(wished, offered, now) == first
+
+
+@for_all(random.wishes())
+def test_what_demands_a_vetting_level_is_named_wherever_one_is_needed(submitted: Any) -> None:
+    demands = vetting_demands(submitted.data)
+    assert (Wish(submitted.data, 0).vetting > 0) == bool(demands)
+
+
+@pytest.mark.parametrize(
+    ("wished", "expected"),
+    [
+        (wish(), []),
+        (wish(vetting_min=1), ["vetting_min"]),
+        (wish(lives_alone=True, vetting_min=1), ["lives_alone"]),
+        (wish(lives_alone=True, vetting_min=2), ["lives_alone", "vetting_min"]),
+        (minors_wish(category="left_behind_children", vetting_min=3), ["minor", "left_behind_children"]),
+    ],
+)
+def test_the_highest_demands_count(wished: Any, expected: list[str]) -> None:
+    assert expected == vetting_demands(wished.data)
+
+
+# ---- who almost fits
+
+
+def test_the_nearest_that_fail_one_rule_alone_almost_fit() -> None:
+    scene = waiting(
+        wish(skills=["haircut", "repair"]),
+        offer("far", home="c2", skills=["haircut"]),
+        offer("near", skills=["haircut"]),
+        offer("nearer-by-id", home="c1/p1/b1/u2", skills=["repair"]),
+        offer("next", home="c1/p2", skills=["haircut"]),
+        offer("two", skills=["haircut"], level=0, windows=[(0, 30)]),
+        offer("gone", skills=["haircut"]),
+        offer_withdrawn("gone", at=0),
+        offer("fits", skills=["haircut", "repair"]),
+    )
+    found = almost(scene.area, scene.area.wishes["w1"], instant(0))
+    assert ["near", "nearer-by-id", "next"] == [one.id for one, _ in found]
+    assert ["repair"] == found[0][1].facts["missing"]
+
+
+def test_who_was_parted_does_not_almost_fit() -> None:
+    scene = given(offer(accepts="ask"), wish(), declined(at=1))
+    assert [] == almost(scene.area, scene.area.wishes["w1"], instant(1))
+
+
+# ---- who comes first
+
+
+def test_a_match_is_told() -> None:
+    scene = given(offer(), wish())
+    told = answer(scene)
+    assert (ITS_MATCH, "held", scene.match()) == (told.code, told.status, told.match)
+
+
+def test_a_wish_that_is_over_is_told() -> None:
+    scene = waiting(wish(), offer())
+    scene.when(wish_withdrawn(at=1))
+    assert (OVER, "withdrawn") == (answer(scene, at=1).code, answer(scene, at=1).status)
+
+
+def test_a_rule_that_does_not_pass_rules_out() -> None:
+    scene = waiting(minors_wish(), offer(level=3))
+    told = answer(scene)
+    assert (RULED_OUT, [VETTING]) == (told.code, [verdict.rule for verdict in told.verdicts if not verdict.passed])
+
+
+def test_the_best_comes_first() -> None:
+    scene = waiting(wish(), offer("o1"), offer("o2"))
+    assert (FIRST, []) == (answer(scene).code, answer(scene).others)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "own", "by", "theirs", "mine"),
+    [
+        ({}, {"home": "c1/p1/b1/u2"}, "rung", "unit", "building"),
+        ({}, {"skills": ["haircut", "repair"]}, "weight", 1024, 2048),
+        ({"capacity": 2}, {"capacity": 2, "volunteer": "busy"}, "load", 0, 1),
+        ({}, {}, "offer_id", "o1", "o2"),
+    ],
+)
+def test_what_puts_another_ahead_is_told(ahead: dict[str, Any], own: dict[str, Any], by: str, theirs: Any, mine: Any) -> None:
+    busy = offer("o0", volunteer="busy", skills=["cooking"]), wish("w0", skills=["cooking"], wanted=(0, 60))
+    scene = waiting(wish(), *busy, offer("o1", **ahead), offer("o2", **own), offer("o3", level=0, home="c1"))
+    told = answer(scene, offer_id="o2")
+    assert (BEHIND, 1, [Comparison("o1", ahead=True, by=by, theirs=theirs, own=mine)]) == (told.code, told.ahead, told.others)
+
+
+def test_those_who_may_not_come_are_not_ahead() -> None:
+    scene = waiting(wish(vetting_min=2), offer("o1", level=1), offer("o2"))
+    assert FIRST == answer(scene, offer_id="o2").code
+
+
+def test_who_has_the_wish_is_compared_as_they_stood_before_it() -> None:
+    scene = given(offer("o1"), offer("o2"), wish())
+    told = answer(scene, offer_id="o2")
+    assert (TAKEN, "held") == (told.code, told.status)
+    assert [Comparison("o1", ahead=True, by="offer_id", theirs="o1", own="o2")] == told.others
+
+
+def test_who_came_later_is_not_behind() -> None:
+    scene = given(offer("o1", home="c1"), wish(), offer("o2"))
+    assert [Comparison("o1", ahead=False, by="rung", theirs="community", own="unit")] == answer(scene, offer_id="o2").others
+
+
+def test_a_helper_whose_offer_is_forgotten_is_compared_by_the_rung() -> None:
+    scene = given(offer("o1"), wish(), offer("o2", home="c1"))
+    del scene.area.offers["o1"]
+    assert [Comparison("o1", ahead=True, by="rung", theirs="unit", own="community")] == answer(scene, offer_id="o2").others
+
+
+def test_a_visit_that_is_over_is_no_load() -> None:
+    scene = given(offer("o1", capacity=2), wish(), offer("o2", capacity=2))
+    scene.when(confirmed(scene.match()))
+    scene.passes(HOUR)
+    told = answer(scene, offer_id="o2", at=HOUR)
+    assert ("matched", "offer_id") == (told.status, told.others[0].by)
+
+
+# ---- two together
+
+
+def test_a_wish_for_two_needs_a_second() -> None:
+    scene = given(offer("o1"), offer("o2", volunteer="volunteer-of-o1"), minors_wish())
+    told = answer(scene)
+    assert (RULED_OUT, Verdict(TOGETHER, passed=False, facts={"places_free": 2, "start": None, "with": []})) == (told.code, told.verdicts[-1])
+    assert "needs_two" == told.verdicts[-1].refusal
+
+
+def test_a_second_who_can_come_along_is_named() -> None:
+    scene = waiting(minors_wish(), offer("o1"), offer("o2", windows=[(60, 300)]))
+    told = answer(scene, offer_id="o2")
+    assert {"places_free": 2, "start": instant(60), "with": ["o1"]} == told.verdicts[-1].facts
+    assert BEHIND == told.code
