@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=PUBLISH_HELP)(publish)
     app.command()(watch)
     app.command()(explain)
+    app.command("why-not")(why_not)
     app.command()(replay)
     app.add_typer(dlq, name="dlq")
 
@@ -88,6 +89,23 @@ def explain(wish_id: Annotated[str, typer.Argument(help="心愿编号 · the wis
         if number:
             console.rule()
         view.show(found, console, speech)
+
+
+def why_not(
+    wish_id: Annotated[str, typer.Argument(help="心愿编号 · the wish's id")],
+    offer_id: Annotated[str, typer.Argument(help="服务编号 · the offer's id")],
+    *,
+    lang: Lang = None,
+) -> None:
+    """说明一份服务为何没有配给一个心愿 · Tell why an offer is not a wish's helper: each rule, and who comes first."""
+    from deploy.tools import target, whynot
+    from deploy.tools.wording import language
+
+    speech, console = language(lang), target.console()
+    for number, pair in enumerate(_run(whynot.pairs(target.find(), wish_id, offer_id))):
+        if number:
+            console.rule()
+        whynot.show(pair, console, speech)
 
 
 def replay(*, lang: Lang = None) -> None:

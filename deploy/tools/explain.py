@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from deploy.tools.judging import verdict_words
 from deploy.tools.story import Story, Waiting
 from deploy.tools.wording import (
     CATEGORIES,
@@ -27,6 +28,7 @@ from deploy.tools.wording import (
     word,
 )
 from services.matcher.core.place import RUNGS as RUNG_NAMES
+from services.matcher.core.reasons import vetting_demands
 
 _STATE_STYLES: Final = {"open": "yellow", "held": "cyan", "matched": "green", "closed": "green", "withdrawn": "dim", "expired": "red"}
 
@@ -101,15 +103,26 @@ def _waiting(story: Story, waiting: Waiting, console: Console, lang: Lang) -> No
         f"还缺 {waiting.missing} 人。开放的服务有 {waiting.offers} 份，逐份按规则判断（记第一条不满足的规则）：",
         f"{waiting.missing} more wanted. {waiting.offers} offers are open; each is judged by the rules, and the first that fails counts:",
     )
-    _say(console, lang, head, "yellow")
+    say(console, lang, head, "yellow")
     table = Table(join(lang, ("规则", "rule")), join(lang, ("排除份数", "excludes")), show_edge=False)
     table.columns[1].justify = "right"
     for reason, count in waiting.excluded.items():
         table.add_row(Text(f"{join(lang, word(REFUSALS, reason))}  ({clean(reason)})"), str(count))
     table.add_row(Text(join(lang, ("都满足", "passes them all")), style="green"), str(waiting.fit))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    _nearest(story, waiting, console, lang)
     for words in _conclusions(story, waiting):
-        _say(console, lang, words, "yellow")
+        say(console, lang, words, "yellow")
+
+
+def _nearest(story: Story, waiting: Waiting, console: Console, lang: Lang) -> None:
+    if not waiting.nearest:
+        return
+    say(console, lang, ("最近的、只差一条的服务：", "The nearest offers that fail one rule alone:"), "yellow")
+    demands = vetting_demands(story.wish)
+    for offer_id, verdict in waiting.nearest:
+        said, offer = verdict_words(verdict, demands), clean(offer_id)
+        say(console, lang, (f"  服务 {offer}　{said[0]}", f"  offer {offer}  {said[1]}"), "default")
 
 
 def _conclusions(story: Story, waiting: Waiting) -> list[Words]:
@@ -131,6 +144,7 @@ def _conclusions(story: Story, waiting: Waiting) -> list[Words]:
     return found
 
 
-def _say(console: Console, lang: Lang, words: Words, style: str) -> None:
+def say(console: Console, lang: Lang, words: Words, style: str) -> None:
+    """Print a sentence; of both languages, each on a line of its own."""
     for text in words if lang == "both" else (words[0] if lang == "zh" else words[1],):
         console.print(Text(text, style=style), soft_wrap=True)

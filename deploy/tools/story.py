@@ -24,6 +24,7 @@ from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
 from schemas.instants import parse_rfc3339
 from schemas.wishes import WishSubmitted
+from services.matcher.core.reasons import Verdict, almost
 from services.matcher.core.rules import refusal
 from services.matcher.core.state import OPEN, Area, Wish
 from services.matcher.core.together import find_group
@@ -61,13 +62,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does."""
+    """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does.
+
+    `nearest`: offers that fail one rule alone, each with that rule, the nearest first.
+    """
 
     offers: int
     excluded: dict[str, int]
     fit: int
     together: bool
     missing: int
+    nearest: list[tuple[str, Verdict]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -93,12 +98,12 @@ async def stories(target: Target, wish_id: str) -> list[Story]:
     Raises:
         Trouble: no area has it, or nothing runs.
     """
-    async with target.database("matcher") as connection, _readable():
+    async with target.database("matcher") as connection, readable():
         rows = await connection.fetch(_WISHES, wish_id)
         if not rows:
-            raise _unknown(wish_id, [row["wish_id"] for row in await connection.fetch(_NEWEST)])
+            raise await no_such_wish(connection, wish_id)
         found = [await _story(connection, wish_id, row) for row in rows]
-    async with target.database("notifier") as connection, _readable():
+    async with target.database("notifier") as connection, readable():
         for story in found:
             story.notices = await connection.fetch(_NOTICES, wish_id, story.area)
             story.steps.extend(_told(story.notices))
@@ -107,14 +112,17 @@ async def stories(target: Target, wish_id: str) -> list[Story]:
 
 
 @asynccontextmanager
-async def _readable() -> AsyncIterator[None]:
+async def readable() -> AsyncIterator[None]:
+    """Say what to do where the schemas are not there yet."""
     try:
         yield
     except _FAILED as fault:
         raise Trouble("数据库还没有准备好。请先运行：python3 -m deploy up", "The database is not prepared. Run first: python3 -m deploy up") from fault
 
 
-def _unknown(wish_id: str, newest: Sequence[str]) -> Trouble:
+async def no_such_wish(connection: asyncpg.Connection, wish_id: str) -> Trouble:
+    """That no area has this wish, and the newest that there are."""
+    newest = [row["wish_id"] for row in await connection.fetch(_NEWEST)]
     shown, some = clean(wish_id, 80), ", ".join(clean(one, 80) for one in newest)
     zh = f"没有心愿 {shown}。编号要写全；若事件不合规，会在死信里：python3 -m deploy dlq list"
     en = f"There is no wish {shown}. Give its whole id; an event that was not valid lies in the dead letters: python3 -m deploy dlq list"
@@ -191,7 +199,9 @@ async def _waiting(connection: asyncpg.Connection, name: str, wish_id: str) -> W
     offers = [offer for offer in area.offers.values() if offer.status == OPEN]
     reasons = Counter(refusal(wish, offer, now) for offer in offers)
     fit = reasons.pop(None, 0)
-    return Waiting(len(offers), {str(reason): count for reason, count in reasons.most_common()}, fit, _lacks_second(area, wish, now), wish.places_free)
+    excluded = {str(reason): count for reason, count in reasons.most_common()}
+    nearest = [(offer.id, verdict) for offer, verdict in almost(area, wish, now)]
+    return Waiting(len(offers), excluded, fit, _lacks_second(area, wish, now), wish.places_free, nearest)
 
 
 def _lacks_second(area: Area, wish: Wish, now: int) -> bool:

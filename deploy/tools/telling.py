@@ -10,6 +10,7 @@ from deploy.tools.wording import (
     DEAD,
     OUTCOMES,
     PARTIES,
+    REACHES,
     REFUSALS,
     RELEASES,
     RUNGS,
@@ -177,8 +178,11 @@ def _match_proposed(data: MatchProposed) -> Words:
 
 
 def _helper_invited(data: HelperInvited) -> Words:
-    wish, offer = clean(data.wish_id), clean(data.offer_id)
-    return (f"邀请服务 {offer} 来帮心愿 {wish}", f"offer {offer} is invited to wish {wish}")
+    wish, offer, until = clean(data.wish_id), clean(data.offer_id), clock(data.expires_at)
+    return (
+        f"邀请服务 {offer} 来帮心愿 {wish}，{until} 前有效，先答应者先得",
+        f"offer {offer} is invited to wish {wish} until {until}; the first to accept has it",
+    )
 
 
 def _match_agreed(data: MatchAgreed) -> Words:
@@ -198,16 +202,19 @@ def _claim_rejected(data: ClaimRejected) -> Words:
 
 
 def _wish_widened(data: WishWidened) -> Words:
-    reach = word(RUNGS, data.reach)
-    return (f"心愿 {clean(data.wish_id)} 扩大到{reach[0]}找人", f"wish {clean(data.wish_id)} now asks as far as the {reach[1]}")
+    reach = word(REACHES, data.reach)
+    return (f"心愿 {clean(data.wish_id)} 扩大到{reach[0]}找人", f"wish {clean(data.wish_id)} now asks up to {reach[1]}")
 
 
 def _wish_unmet(data: WishUnmet) -> Words:
     need = data.need
-    reach, skills = word(RUNGS, need.rung), _list(need.skills)
+    reach, skills, when = word(REACHES, need.rung), _list(need.skills), ("", "")
+    if need.window is not None:
+        slot = slot_words(need.window.start, need.window.end)
+        when = (f"，{slot[0]}", f", {slot[1]}")
     return (
-        f"心愿 {clean(data.wish_id)} 暂无人能帮：需要 {skills}，审核 {need.vetting} 级，{reach[0]}",
-        f"nobody can meet wish {clean(data.wish_id)}: it needs {skills}, vetting {need.vetting}, {reach[1]}",
+        f"心愿 {clean(data.wish_id)} 无人能满足：{skills}，审核 {need.vetting} 级，{reach[0]}内{when[0]}",
+        f"nobody meets wish {clean(data.wish_id)}: {skills} at vetting level {need.vetting} within {reach[1]}{when[1]}",
     )
 
 

@@ -61,6 +61,42 @@ REFUSALS: Final[dict[str, Words]] = {
     "offer_full": ("已满额", "has all the work it takes"),
     "needs_two": ("需两人同行，暂缺第二人", "needs two together and the second is missing"),
 }
+RULES: Final[dict[str, Words]] = {
+    "skills": ("技能", "skills"),
+    "languages": ("语言", "languages"),
+    "reach": ("距离", "distance"),
+    "vetting": ("审核", "vetting"),
+    "time": ("时间", "time"),
+    "posted": ("服务状态", "offer"),
+    "meeting": ("能否相遇", "meeting"),
+    "capacity": ("接单量", "capacity"),
+    "together": ("两人同行", "two together"),
+}
+# How far a wish asks.
+REACHES: Final[dict[str, Words]] = {
+    "unit": ("本单元", "its own stairway"),
+    "building": ("本楼", "its own building"),
+    "compound": ("本小区", "the compound"),
+    "community": ("本社区", "the community"),
+    "area": ("本片区", "the whole area"),
+}
+DEMANDS: Final[dict[str, Words]] = {
+    "minor": ("未成年人", "it is for a minor"),
+    "left_behind_children": ("留守儿童", "it is for left-behind children"),
+    "lives_alone": ("独居", "they live alone"),
+    "vetting_min": ("心愿要求", "the wish asks for it"),
+}
+OFFER_STATES: Final[dict[str, Words]] = {
+    "open": ("开放", "open"),
+    "withdrawn": ("已收回", "withdrawn"),
+    "suspended": ("已暂停", "suspended"),
+    "lapsed": ("时段都已过去", "all of its windows are over"),
+}
+BLOCKS: Final[dict[str, Words]] = {
+    "too_late": ("心愿的时段剩下的时间已不够", "the wish's own window has not enough time left"),
+    "window": ("没有够长的共同时段", "no window in common is long enough"),
+    "slots": ("共同时段已被志愿者的其他约定占满", "the volunteer's other visits leave no room"),
+}
 DEAD: Final[dict[str, Words]] = {
     "too_large": ("过大", "too large"),
     "null_value": ("没有内容", "no value"),

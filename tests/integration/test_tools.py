@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -226,6 +227,15 @@ async def test_a_waiting_wish_is_explained_by_the_rules_that_exclude_the_offers(
     assert offers == sum(excluded.values())
     assert excluded["vetting_too_low"] >= 1
     assert "the claim of offer" in said
+    near = re.findall(r"^ +offer (\S+)  (\w+): ", said, re.MULTILINE)
+    assert "The nearest offers that fail one rule alone" in said
+    assert 1 <= len(near) <= 3
+    # What `explain` says of an offer, `why-not` says too: that rule alone.
+    offer_id, rule = near[0]
+    code, said = await run(system.state.folder, "why-not", played[0].waiting[-1], offer_id)
+    assert 0 == code
+    assert [rule] == re.findall(r"✗ .*\n +(\w+): ", said)
+    assert f"Not passed: {rule}." in said
 
 
 async def test_a_release_is_explained_with_its_reason(played: tuple[Outcome, str], system: Stack) -> None:
@@ -246,6 +256,46 @@ async def test_an_unknown_wish_is_answered_in_clear_words(played: tuple[Outcome,
     assert "There is no wish" in said
     assert "dlq list" in said
     assert "\x1b" not in said
+
+
+# ---- why not
+
+
+async def matched(system: Stack) -> list[dict[str, Any]]:
+    """What was proposed, as it was told."""
+    async with asyncio.timeout(30):
+        records = await kafka.read_all(system.kafka.bootstrap, ["matches"])
+    return [orjson.loads(record.value) for record in records if dict(record.headers)["ce_type"] == b"lastmetre.match.proposed.v1"]
+
+
+async def test_why_not_tells_each_rule_and_who_has_the_wish_and_names_nobody(played: tuple[Outcome, str], system: Stack) -> None:
+    proposed = await matched(system)
+    mine = next(data for data in proposed if data["wish_id"] == "wish-1-01")
+    other = next(data["offer_id"] for data in proposed if data["offer_id"] != mine["offer_id"])
+    code, said = await run(system.state.folder, "why-not", "wish-1-01", other)
+    assert 0 == code
+    rules = ["skills", "languages", "distance", "vetting", "time", "offer", "meeting", "capacity"]
+    assert rules == re.findall(r"^  [✓✗] .*\n    (\w+): ", said, re.MULTILINE)
+    assert f"Offer {mine['offer_id']} helps" in said
+    assert f"帮手是服务 {mine['offer_id']}" in said
+    assert not [data for data in proposed for person in ("resident_ref", "volunteer_ref") if data[person] in said]
+
+
+async def test_why_not_says_where_the_offer_is_its_match(played: tuple[Outcome, str], system: Stack) -> None:
+    mine = next(data for data in await matched(system) if data["wish_id"] == "wish-1-01")
+    code, said = await run(system.state.folder, "why-not", "wish-1-01", mine["offer_id"], "--lang", "en")
+    assert 0 == code
+    assert "It is one of this wish's helpers (paired, " in said
+    assert mine["match_id"] in said
+
+
+async def test_why_not_answers_an_unknown_wish_or_offer_in_clear_words(played: tuple[Outcome, str], system: Stack) -> None:
+    for arguments, missing in ((("wish-none", "offer-none"), "There is no wish wish-none"), (("wish-1-01", "offer-\x1b[31mnone"), "There is no offer offer-")):
+        code, said = await run(system.state.folder, "why-not", *arguments)
+        assert 1 == code
+        assert missing in said
+        assert "\x1b" not in said
+        assert "Traceback" not in said
 
 
 # ---- dead letters
@@ -333,7 +383,11 @@ async def test_what_a_letter_holds_can_do_nothing_to_the_terminal(system: Stack)
 # ---- nothing there
 
 
-@pytest.mark.parametrize("arguments", [("publish", str(FIRST_WISH)), ("watch",), ("explain", "wish-1-01"), ("dlq", "list")], ids=lambda one: one[0])
+@pytest.mark.parametrize(
+    "arguments",
+    [("publish", str(FIRST_WISH)), ("watch",), ("explain", "wish-1-01"), ("why-not", "wish-1-01", "offer-1"), ("dlq", "list")],
+    ids=lambda one: one[0],
+)
 async def test_where_nothing_runs_it_says_how_to_start(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     code, said = await run(tmp_path, *arguments)
     assert 1 == code
