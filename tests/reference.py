@@ -15,6 +15,7 @@ from tests.builders import minutes_of
 RUNGS = ("unit", "building", "compound", "community", "area")
 ANSWER_US = {"red": 10 * MINUTE_US, "yellow": 60 * MINUTE_US, "blue": 720 * MINUTE_US}
 WORD_US = 10 * MINUTE_US
+WEEK_US = 7 * DAY_US
 SUPPLY_STEPS = (4, 16, 64, 256, 1024)
 
 
@@ -133,7 +134,24 @@ class Reference:
             and end <= micros(wish.data.window.end)
             and any(opens <= start and end <= closes for opens, closes in offer.windows)
             and all(end <= one or other <= start for one, other in self.busy(offer.data.volunteer_ref))
+            and self.rested(offer, start, end)
+            and self.within_week(offer, start)
         )
+
+    def rested(self, offer: ROffer, start: int, end: int) -> bool:
+        """Between this visit and each other one there is the rest that the offer names."""
+        rest = (offer.data.rest_minutes or 0) * MINUTE_US
+        return all(end + rest <= one or other + rest <= start for one, other in self.busy(offer.data.volunteer_ref))
+
+    def starts(self, person: str) -> list[int]:
+        """When all visits begin, and began, that were not taken back."""
+        return [match.start for wish in self.wishes.values() for match in wish.helpers if match.person == person]
+
+    def within_week(self, offer: ROffer, start: int) -> bool:
+        """Whichever of the visits a week is counted from, with this one it has no more than the offer says."""
+        most = offer.data.per_week_max
+        starts = [*self.starts(offer.data.volunteer_ref), start]
+        return most is None or all(sum(first <= one < first + WEEK_US for one in starts) <= most for first in starts if first <= start < first + WEEK_US)
 
     def fresh(self, wish: RWish, offer: ROffer, start: int) -> bool:
         checked = micros(offer.data.vetting.checked_at)
@@ -144,7 +162,9 @@ class Reference:
         points = {self.now, micros(wish.data.window.start)}
         for offer in offers:
             points |= {opens for opens, _ in offer.windows} | {micros(offer.data.vetting.checked_at)}
-            points |= {end for _, end in self.busy(offer.data.volunteer_ref)}
+            rest = (offer.data.rest_minutes or 0) * MINUTE_US
+            points |= {end + rest for _, end in self.busy(offer.data.volunteer_ref)}
+            points |= {start + WEEK_US for start in self.starts(offer.data.volunteer_ref)}
         return sorted(points)
 
     def earliest(self, wish: RWish, offer: ROffer) -> int | None:

@@ -55,9 +55,11 @@ class Shelves:
     async def fetchval(self, _sql: str, _area: str) -> int:
         return self.clock
 
-    async def fetch(self, sql: str, _area: str, ids: list[str] | None = None) -> list[Row]:
+    async def fetch(self, sql: str, _area: str, asked_for: Any = ()) -> list[Row]:
         live = [row for row in self.matches.values() if row["live"]]
-        asked = set(ids or ())
+        if sql == store.PAST_STARTS:
+            return [row for row in self.matches.values() if not row["live"] and row["state"] != "released" and row["starts_at"] > asked_for]
+        asked = set(asked_for)
         if sql == store.OFFERS_UNDER_WAY:
             held = {row["offer_id"] for row in live}
             return [row for row in self.offers.values() if row["status"] == "open" or row["offer_id"] in held]

@@ -15,7 +15,7 @@ from schemas.codec import Event
 from schemas.offers import OfferPosted
 from schemas.topics import LANE_TOPICS
 from schemas.wishes import WishSubmitted
-from services.matcher.core.state import OPEN, WISH, Area, Early, Match, Offer, Wish
+from services.matcher.core.state import OPEN, WEEK_US, WISH, Area, Early, Match, Offer, Wish
 
 SCHEMA: Final = "matching"
 _CURSORS: Final = tuple(f"{topic}_next" for topic in LANE_TOPICS)
@@ -58,6 +58,8 @@ OFFERS_BY_ID: Final = f"SELECT {_OFFER_COLUMNS} FROM matching.offers WHERE area 
 STANDING_MATCHES: Final = """
     SELECT * FROM matching.matches WHERE area = $1 AND wish_id = ANY($2) AND state <> 'released' ORDER BY wish_id, number
 """
+# Slots that are over count in the week of their volunteer's limit, whatever has become of the wish and the offer.
+PAST_STARTS: Final = "SELECT volunteer_ref, starts_at FROM matching.matches WHERE area = $1 AND NOT live AND state <> 'released' AND starts_at > $2"
 # Of a batch: the events that were taken in before, and the areas of which something that it names is stored. Most wishes are new, and then nothing
 # needs to be brought.
 STORED_BEFORE: Final = """
@@ -202,6 +204,9 @@ class Loader:
         async for row in _in_turns(await self._connection.fetch(OFFERS_UNDER_WAY, area.name)):
             _put_offer(area, row)
         await self._put_wishes(area, await self._connection.fetch(WISHES_UNDER_WAY, area.name))
+        if area.clock:
+            async for row in _in_turns(await self._connection.fetch(PAST_STARTS, area.name, area.clock - WEEK_US)):
+                area.note_past(row["volunteer_ref"], row["starts_at"])
         return area
 
     async def bring(self, area: Area, wish_ids: set[str], offer_ids: set[str]) -> None:

@@ -133,6 +133,8 @@ def _offer(chance: random.Random, offer_id: str, at: int) -> Event:
         capacity=chance.choice([1, 2, 3]),
         accepts=chance.choice(["auto", "auto", "ask"]),
         volunteer=chance.choice([f"p-{offer_id}", f"p-{offer_id}", "p-1"]),
+        rest_minutes=chance.choice([None, None, None, 20]),
+        per_week_max=chance.choice([None, None, None, 3]),
     )
 
 
@@ -165,6 +167,15 @@ async def test_what_was_forgotten_comes_back_when_an_event_asks_for_it(connectio
     assert [] == await stored.take_in([wish(at=300), build.wish_withdrawn("w2", at=300)])
     assert ["rejected k1 w2 o1 not_open"] == await stored.take_in([build.claim("w2", at=300)])
     assert ([], []) == (list(stored.scene.area.wishes), list(stored.scene.area.offers))
+
+
+async def test_visits_that_are_over_count_in_their_week_for_the_next_worker_too(connection: asyncpg.Connection) -> None:
+    stored, day = Stored(connection), build.DAY
+    await stored.take_in([offer(windows=[(0, 30 * day)], capacity=5, per_week_max=1), wish("w1"), wish("w2", wanted=(0, 60))])
+    await stored.take_in([build.service("finished", at=day)])
+    await stored.load()
+    assert [] == await stored.take_in([wish("w3", at=day, wanted=(day, 7 * day))])
+    assert ["proposed w4 o1 @10080 unit"] == await stored.take_in([wish("w4", at=day, wanted=(day, 20 * day))])
 
 
 async def test_an_early_withdrawal_outlives_the_worker(connection: asyncpg.Connection) -> None:

@@ -7,7 +7,7 @@ contract's order. Instants are microseconds.
 from typing import Final, TypeAlias
 
 from services.matcher.core.place import rung_between
-from services.matcher.core.state import CHECK_VALID_US, OPEN, VETTING_MAX, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, OPEN, VETTING_MAX, WEEK_US, Offer, Wish
 
 SKILL_MISSING: Final = "skill_missing"
 LANGUAGE_MISSING: Final = "language_missing"
@@ -54,16 +54,34 @@ def may_meet(wish: Wish, offer: Offer) -> bool:
     return offer.id not in wish.barred and not (wish.matches and (offer.id in wish.matches or wish.has_volunteer(offer.volunteer.ref)))
 
 
+def taken(offer: Offer, length: int) -> list[Stretch]:
+    """What a slot of this offer and `length` must be clear of, sorted; such stretches may overlap.
+
+    The volunteer's live slots, each with the rest before and after it; and, where so many visits begin within a week that one more would be too many,
+    all that lies less than a week from both the first and the last of them.
+    """
+    rest, most, starts = offer.rest, offer.per_week_max, offer.volunteer.starts
+    stretches = [(busy_start - rest, busy_end + rest) for busy_start, busy_end in offer.volunteer.slots]
+    if most is not None:
+        # No start may lie between `last - WEEK_US` and `first + WEEK_US`; a slot that begins at the former is over `length` later.
+        full = [(first, last) for first, last in zip(starts, starts[most - 1 :], strict=False) if last - first < WEEK_US]
+        stretches += [(last - WEEK_US + length, first + WEEK_US) for first, last in full]
+        stretches.sort()
+    return stretches
+
+
 def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:
     """The earliest start of a visit, or None.
 
-    Inside the wish's window and one of the offer's, not before now, and clear of the volunteer's live slots.
+    Inside the wish's window and one of the offer's, not before now, and clear of what the volunteer does already, with the rest and the limit a week
+    that the offer names.
     """
     length = wish.length
     earliest = max(now, wish.start)
     latest = wish.end - length
     if earliest > latest:
         return None
+    busy = taken(offer, length) if offer.capped else offer.volunteer.slots
     best: int | None = None
     for opens, closes in offer.windows:
         start = max(earliest, opens)
@@ -73,7 +91,7 @@ def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:
         last = min(last, latest)
         if start > last:
             continue
-        for busy_start, busy_end in offer.volunteer.slots:
+        for busy_start, busy_end in busy:
             if busy_start >= start + length:
                 break
             start = max(start, busy_end)
@@ -93,11 +111,12 @@ def possible_starts(wish: Wish, offer: Offer, now: int) -> list[Stretch]:
     if wish.vetting >= VETTING_MAX:
         earliest = max(earliest, offer.checked_at)
         latest = min(latest, offer.checked_at + CHECK_VALID_US)
+    busy = taken(offer, length) if offer.capped else offer.volunteer.slots
     stretches: list[Stretch] = []
     for opens, closes in offer.windows:
         start = max(opens, earliest)
         last = min(closes - length, latest)
-        for busy_start, busy_end in offer.volunteer.slots:
+        for busy_start, busy_end in busy:
             if start > last or busy_start >= last + length:
                 break
             if busy_end <= start:

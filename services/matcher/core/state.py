@@ -14,7 +14,7 @@ Instants and lengths are microseconds.
 
 from bisect import insort
 from dataclasses import dataclass, field
-from heapq import heappush
+from heapq import heappop, heappush
 from typing import Final
 
 from schemas.instants import DAY_US, MINUTE_US, micros
@@ -46,6 +46,8 @@ _URGENCY_ORDER: Final = {"red": 0, "yellow": 1, "blue": 2}
 _MINORS: Final = ("under_14", "under_18")
 VETTING_MAX: Final = 4
 CHECK_VALID_US: Final = 365 * DAY_US
+# Visits of one person that start less than this apart count against the same weekly limit.
+WEEK_US: Final = 7 * DAY_US
 
 
 def place_key(place: Place) -> PlaceKey:
@@ -101,13 +103,18 @@ class Wish:
 
 
 class Volunteer:
-    """One person's live slots in this area, over all of their offers; `slots` is sorted."""
+    """One person's slots in this area, over all of their offers; both lists are sorted.
 
-    __slots__ = ("offers", "ref", "slots")
+    `slots`: the live ones. `starts`: when those begin, and when those began that are over, for a week at least. Older ones may or may not be among
+    them: no slot that is still to come lies within a week of them.
+    """
+
+    __slots__ = ("offers", "ref", "slots", "starts")
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
         self.slots: list[tuple[int, int]] = []
+        self.starts: list[int] = []
         self.offers: dict[str, Offer] = {}
 
 
@@ -115,8 +122,8 @@ class Offer:
     """One offer. `live` counts its live matches; `entry` belongs to the index; `capacity_max` is the largest capacity since it was stored."""
 
     __slots__ = (
-        "asks", "capacity", "capacity_max", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
-        "reach", "skills", "status", "status_at", "stored", "volunteer", "windows",
+        "asks", "capacity", "capacity_max", "capped", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
+        "per_week_max", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
     )  # fmt: skip
 
     def __init__(self, offer_id: str) -> None:
@@ -142,6 +149,10 @@ class Offer:
         self.capacity = data.capacity
         self.capacity_max = max(self.capacity_max, data.capacity)
         self.asks = data.accepts == "ask"
+        self.rest = (data.rest_minutes or 0) * MINUTE_US
+        self.per_week_max = data.per_week_max
+        # Whether more than the live slots as they are stands against a start.
+        self.capped = self.rest > 0 or self.per_week_max is not None
         self.languages = frozenset(data.languages) if data.languages else frozenset()
 
 
@@ -207,6 +218,8 @@ class Area:
     touched_early: dict[tuple[str, str], Early | None] = field(default_factory=dict)
     asked_wishes: list[Wish] = field(default_factory=list)
     asked_offers: list[Offer] = field(default_factory=list)
+    # (start, person) of the slots that are over, a heap: what `starts` holds is dropped when it is a week old.
+    starts_past: list[tuple[int, str]] = field(default_factory=list)
 
     # ---- wishes
 
@@ -324,7 +337,9 @@ class Area:
             return
         match.offer.live += 1
         match.offer.matches[match.id] = match
-        insort(self.volunteer(match.volunteer_ref).slots, (match.start, match.end))
+        person = self.volunteer(match.volunteer_ref)
+        insort(person.slots, (match.start, match.end))
+        insort(person.starts, match.start)
         heappush(self.deadlines, (match.end, SLOT_OVER, match.wish.id, match.number))
         if not match.is_firm:
             heappush(self.deadlines, (self.hold_ends_at(match), HOLD_ENDS, match.wish.id, match.number))
@@ -353,6 +368,7 @@ class Area:
 
     def release(self, match: Match, reason: str, *, bar: bool) -> None:
         """The pair is apart again: place, capacity and time are free."""
+        self.volunteers[match.volunteer_ref].starts.remove(match.start)
         self._let_go(match)
         match.state = RELEASED
         match.reason = reason
@@ -363,8 +379,14 @@ class Area:
         self.settle_wish(wish)
 
     def finish_slot(self, match: Match) -> None:
-        """The slot is over: the match stands, but takes no capacity and no time any more."""
+        """The slot is over: the match stands, but takes no capacity and no time any more. It still counts in its week."""
         self._let_go(match)
+        heappush(self.starts_past, (match.start, match.volunteer_ref))
+
+    def note_past(self, ref: str, start: int) -> None:
+        """A slot that is over, when the area is loaded: it counts in its week, whatever has become of its wish and its offer."""
+        insort(self.volunteer(ref).starts, start)
+        heappush(self.starts_past, (start, ref))
 
     def _let_go(self, match: Match) -> None:
         match.live = False
@@ -400,6 +422,7 @@ class Area:
             offer.stored = True
             offer.capacity_max = offer.capacity
         self._evict()
+        self._forget_starts()
         self.asked_wishes.clear()
         self.asked_offers.clear()
         self.early_wishes.clear()
@@ -420,11 +443,18 @@ class Area:
                 self.offers.pop(offer.id, None)
                 self._part(offer)
 
+    def _forget_starts(self) -> None:
+        while self.starts_past and self.starts_past[0][0] <= self.clock - WEEK_US:
+            start, ref = heappop(self.starts_past)
+            person = self.volunteers[ref]
+            person.starts.remove(start)
+            self._forget_if_idle(person)
+
     def _part(self, offer: Offer) -> None:
         """The offer is not this person's any more, or forgotten."""
         offer.volunteer.offers.pop(offer.id, None)
         self._forget_if_idle(offer.volunteer)
 
     def _forget_if_idle(self, person: Volunteer) -> None:
-        if not person.offers and not person.slots:
+        if not person.offers and not person.starts:
             self.volunteers.pop(person.ref, None)

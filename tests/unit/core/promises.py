@@ -93,6 +93,18 @@ class Promises:
             and end <= micros(wish.window.end)
             and any(micros(window.start) <= start and end <= micros(window.end) for window in offer.windows)
             and start >= now
+            and self._spares(now, start, end, offer)
+        )
+
+    def _spares(self, now: int, start: int, end: int, offer: Any) -> bool:
+        """The volunteer has the rest that they ask for, and no more visits within a week than they want."""
+        mine = [pair for pair in self.pairs.values() if pair.volunteer == offer.volunteer_ref and pair.released is None]
+        rest = (offer.rest_minutes or 0) * MINUTE_US
+        starts = sorted([*(pair.start for pair in mine), start])
+        most = offer.per_week_max or len(starts)
+        weeks = zip(starts, starts[most:], strict=False)
+        return all(end + rest <= pair.start or pair.end + rest <= start for pair in mine if pair.live(now)) and not any(
+            first <= start <= last < first + 7 * DAY_US for first, last in weeks
         )
 
     @staticmethod

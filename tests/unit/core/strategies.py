@@ -22,9 +22,10 @@ languages = st.one_of(st.none(), st.lists(st.sampled_from(LANGUAGES), max_size=2
 
 
 @st.composite
-def stretches(draw: st.DrawFn, shortest: int = 15) -> tuple[int, int]:
-    """A window on a grid of quarters, around noon."""
-    start = draw(st.sampled_from(range(-60, 600, 15)))
+def stretches(draw: st.DrawFn, shortest: int = 15, at: int = 0) -> tuple[int, int]:
+    """A window on a grid of quarters, around noon of the day of `at`, seldom of a day in the week after."""
+    day = (at + 120) // build.DAY + draw(st.sampled_from([0] * 10 + [3, 7]))
+    start = day * build.DAY + draw(st.sampled_from(range(-60, 600, 15)))
     return start, start + shortest + draw(st.sampled_from(range(0, 300, 15)))
 
 
@@ -49,7 +50,7 @@ def wishes(draw: st.DrawFn, at: int = 0, wish_id: str | None = None) -> Event:
         where=draw(st.sampled_from(HOMES)),
         skills=draw(few_skills),
         urgency=draw(st.sampled_from(["red", "yellow", "blue"])),
-        wanted=draw(stretches(minutes)),
+        wanted=draw(stretches(minutes, at)),
         minutes=minutes,
         helpers=draw(st.sampled_from([1, 1, 1, 2, 3, 4])),
         **more,
@@ -57,10 +58,16 @@ def wishes(draw: st.DrawFn, at: int = 0, wish_id: str | None = None) -> Event:
 
 
 @st.composite
-def offers(draw: st.DrawFn, at: int = 0, offer_id: str | None = None, latest_check: int = 0) -> Event:
-    """Any offer; the last check was made up to `latest_check`, in minutes, and sometimes about a year ago."""
+def offers(draw: st.DrawFn, at: int = 0, offer_id: str | None = None, latest_check: int = 0, *, capped: bool = True) -> Event:
+    """Any offer; the last check was made up to `latest_check`, in minutes, and sometimes about a year ago.
+
+    `capped`: some ask for rest between visits, or for not too many of them a week.
+    """
     posted = offer_id or draw(offer_ids)
     year = 365 * build.DAY
+    caps: dict[str, Any] = {}
+    if capped and draw(st.integers(0, 2)) == 0:
+        caps = {"rest_minutes": draw(st.sampled_from([None, 0, 15, 45, 300])), "per_week_max": draw(st.sampled_from([None, 1, 2, 3]))}
     return build.offer(
         posted,
         at=at,
@@ -69,9 +76,10 @@ def offers(draw: st.DrawFn, at: int = 0, offer_id: str | None = None, latest_che
         skills=draw(skills),
         level=draw(st.sampled_from([0, 1, 2, 3, 4, 4, 4])),
         checked=draw(st.one_of(st.just(-60), st.sampled_from(range(-year - 60, -year + 300, 15)), st.integers(-120, latest_check))),
-        windows=draw(st.lists(stretches(), min_size=1, max_size=3)),
+        windows=draw(st.lists(stretches(at=at), min_size=1, max_size=3)),
         capacity=draw(st.integers(1, 3)),
         accepts=draw(st.sampled_from(["auto", "auto", "ask"])),
         volunteer=draw(st.sampled_from([f"p{posted}", f"p{posted}", "p1", "p2"])),
         languages=draw(languages),
+        **caps,
     )

@@ -238,6 +238,12 @@ def test_slots_stay_with_whom_they_were_promised_by() -> None:
 def test_capacity_held_in_another_name_is_free_again_when_that_is_over() -> None:
     scene = given(offer(), wish("w1"), offer(volunteer="p2"), wish("w2"))
     assert ["proposed w2 o1 @60 unit"] == scene.passes(60)
+    assert {"p2"} == {ref for ref, person in scene.area.volunteers.items() if person.offers or person.slots}
+
+
+def test_capacity_held_in_another_name_is_free_again_when_that_is_taken_back() -> None:
+    scene = given(offer(), wish("w1"), offer(volunteer="p2"), wish("w2"))
+    assert ["released w1 o1 withdrawn", "proposed w2 o1 @0 unit"] == scene.when(wish_withdrawn("w1"))
     assert {"p2"} == scene.area.volunteers.keys()
 
 

@@ -112,7 +112,7 @@ def situations(draw: st.DrawFn) -> tuple[Wish, Offer, int]:
     wished = Wish(draw(random.wishes()).data, 0)
     person = Volunteer("p")
     offered = Offer("o1")
-    offered.fill(draw(random.offers(latest_check=400)).data, person)
+    offered.fill(draw(random.offers(latest_check=400, capped=False)).data, person)
     clock = -60
     for _ in range(draw(st.integers(0, 5))):
         begins = clock + draw(st.sampled_from([0, 15, 30, 60, 90]))

@@ -76,6 +76,14 @@ class CoreAndReference(RuleBasedStateMachine):
 
     @rule(minutes=st.sampled_from([0, 5, 10, 15, 30, 60, 400]))
     def time_passes(self, minutes: int) -> None:
+        self._time_passes(minutes)
+
+    @rule(days=st.sampled_from([0, 0, 0, 1, 3, 7]))
+    def days_pass(self, days: int) -> None:
+        """Seldom, for all that was posted before is over then."""
+        self._time_passes(days * build.DAY)
+
+    def _time_passes(self, minutes: int) -> None:
         self.at += minutes
         now = build.instant(self.at)
         said = len(self.scene.decisions)
