@@ -11,7 +11,7 @@ Where the contract leaves the reason open, several are accepted:
 - *old vetting and no slot*: the 365 days count from the slot, which there is none of: `vetting_too_low` or
   `not_available`.
 - *`window.end` is past but `wish.expired` not out yet*: `not_open` beside what the rules give.
-- *`per_week_max`, `rest_minutes`*: no Rule defines them, so `not_available` and `offer_full` are taken.
+- *the offer was withdrawn before it came*: whether it then stands, the contract does not say: `not_available` and `offer_full` are taken.
 """
 
 from __future__ import annotations
@@ -90,8 +90,7 @@ def _by_rules(area: Area, wish: Wish, offer: Offer) -> Ruling:
     first = rules.first_refusal(wish, offer)
     if first is not None:
         return Ruling({first})
-    busy = area.busy(offer.volunteer_ref)
-    start = rules.earliest(wish, offer, busy, area.clock)
+    start = rules.earliest(wish, offer, area.diary(offer.volunteer_ref), area.clock)
     if start is None:
         edges = (max(area.clock, wish.window.start), wish.window.end)
         old = any(rules.freshness(wish, offer, edge) != "fresh" for edge in edges)
@@ -112,7 +111,7 @@ def _with_second(area: Area, wish: Wish, offer: Offer, doubt: set[str]) -> Rulin
 
     An `ask` offer may serve as the second helper or not: whether one is asked then, the page does not say.
     """
-    mine = (offer, area.busy(offer.volunteer_ref))
+    mine = (offer, area.diary(offer.volunteer_ref))
     others = [one for one in rules.candidates_for(area, wish) if one[0].offer_id != offer.offer_id]
     if rules.earliest_shared(wish, [mine, *others], area.clock, offer.volunteer_ref) is not None:
         return Ruling(doubt, must_grant=not doubt)

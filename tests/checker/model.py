@@ -34,6 +34,14 @@ class Interval:
         return f"{self.start.isoformat()}/{self.end.isoformat()}"
 
 
+@dataclass(frozen=True)
+class Diary:
+    """What a volunteer does in an area: `busy`, the live slots; `starts`, when those and the ones that are over begin."""
+
+    busy: tuple[Interval, ...]
+    starts: tuple[datetime, ...]
+
+
 @dataclass
 class Wish:
     """A wish as submitted, and whether it is over."""
@@ -61,7 +69,7 @@ class Wish:
 
 @dataclass
 class Offer:
-    """An offer as last posted. `odd`: it has wishes of its own (rest, weekly limit) that the Rules don't define, or was withdrawn before it came."""
+    """An offer as last posted. `rest`: between two visits. `odd`: it was withdrawn before it came."""
 
     offer_id: str
     volunteer_ref: str
@@ -74,7 +82,9 @@ class Offer:
     windows: tuple[Interval, ...]
     capacity: int
     auto: bool
-    odd: bool
+    rest: timedelta
+    per_week_max: int | None
+    odd: bool = False
     open: bool = True
 
 
@@ -145,9 +155,10 @@ class Area:
         """The offer's live matches."""
         return [m for m in self._by_offer.get(offer_id, []) if m.live(self.clock)]
 
-    def busy(self, volunteer_ref: str) -> list[Interval]:
-        """The live slots of the volunteer, whatever the offer."""
-        return [m.slot for m in self._by_volunteer.get(volunteer_ref, []) if m.live(self.clock)]
+    def diary(self, volunteer_ref: str) -> Diary:
+        """The slots of the volunteer that were not released, whatever the offer."""
+        standing = [m for m in self._by_volunteer.get(volunteer_ref, []) if m.released is None]
+        return Diary(tuple(m.slot for m in standing if m.live(self.clock)), tuple(m.slot.start for m in standing))
 
     def helpers(self, wish_id: str) -> list[Match]:
         """The wish's matches that still stand, those with their slot over included."""
@@ -218,7 +229,8 @@ def offer_of(data: JsonObject) -> Offer:
             windows=tuple(interval(window) for window in data["windows"]),
             capacity=int(data["capacity"]),
             auto=data["accepts"] == "auto",
-            odd=data.get("per_week_max") is not None or data.get("rest_minutes") is not None,
+            rest=timedelta(minutes=int(data.get("rest_minutes") or 0)),
+            per_week_max=None if data.get("per_week_max") is None else int(data["per_week_max"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise NotUnderstood(f"offer: {error!r}") from error

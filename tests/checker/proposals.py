@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.checker import rules
 from tests.checker.folder import Entry
-from tests.checker.model import Area, Match, NotUnderstood, Offer, Wish, match_of
+from tests.checker.model import Area, Diary, Match, NotUnderstood, Offer, Wish, match_of
 from tests.checker.report import Report
 from tests.checker.wire import JsonObject, parse_time
 
@@ -75,15 +75,26 @@ def _slot(area: Area, match: Match, wish: Wish, offer: Offer, report: Report) ->
         report.broken("promise-2/offer-window", f"slot {slot} in none of the offer's windows", **ids)
     if slot.start < area.clock:
         report.broken("promise-2/not-before-now", f"slot {slot} at {area.clock.isoformat()}", **ids)
-    busy = area.busy(match.volunteer_ref)
-    for other in busy:
+    diary = area.diary(match.volunteer_ref)
+    for other in diary.busy:
         if slot.overlaps(other):
             report.broken("promise-1/overlap", f"slot {slot} and live slot {other}", volunteer=match.volunteer_ref, **ids)
+    _caps(match, offer, diary, report)
     if match.group_id is None:
-        best = rules.earliest(wish, offer, busy, area.clock)
+        best = rules.earliest(wish, offer, diary, area.clock)
         if best is not None and best < slot.start:
             note = report.doubtful if offer.odd else report.broken
             note("promise-2/earliest", f"slot {slot}, possible from {best.isoformat()}", **ids)
+
+
+def _caps(match: Match, offer: Offer, diary: Diary, report: Report) -> None:
+    """What the volunteer, as of now, has said about themselves."""
+    slot, ids = match.slot, _ids(match)
+    near = rules.unrested(offer, diary, slot)
+    if near is not None and not slot.overlaps(near):
+        report.broken("promise-2/rest", f"slot {slot} within {offer.rest} of live slot {near}", volunteer=match.volunteer_ref, **ids)
+    if not rules.within_week(offer, diary, slot.start):
+        report.broken("promise-2/per-week", f"slot {slot} beyond {offer.per_week_max} a week", volunteer=match.volunteer_ref, **ids)
 
 
 def _room(area: Area, match: Match, wish: Wish, offer: Offer, report: Report) -> None:
@@ -155,7 +166,7 @@ def _group_slot(area: Area, wish: Wish, members: list[JsonObject], report: Repor
         return  # `propose` says so for each member
     claimed = [o.volunteer_ref for o, m in zip(offers, members, strict=True) if o and m.get("how") == "claimed"]
     must = claimed[0] if len(claimed) == 1 else None
-    own = [(offer, area.busy(offer.volunteer_ref)) for offer in known]
+    own = [(offer, area.diary(offer.volunteer_ref)) for offer in known]
     best = rules.earliest_shared(wish, own, area.clock, must)
     if best is not None and best < start:
         note = report.doubtful if any(offer.odd for offer in known) else report.broken

@@ -1,15 +1,16 @@
-"""The contract's Rules, written a second time: skills, languages, reach, vetting, slots."""
+"""The contract's Rules, written a second time: skills, languages, reach, vetting, slots, rest and the limit a week."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from tests.checker.model import Area, Interval, Offer, Wish
+from tests.checker.model import Area, Diary, Interval, Offer, Wish
 
 RUNGS = ("unit", "building", "compound", "community", "area")
 YEAR = timedelta(days=365)
-Candidate = tuple[Offer, Sequence[Interval]]
+WEEK = timedelta(days=7)
+Candidate = tuple[Offer, Diary]
 
 
 def rung(place: tuple[str, ...], home: tuple[str, ...]) -> str:
@@ -65,12 +66,26 @@ def first_refusal(wish: Wish, offer: Offer) -> str | None:
     return None if is_vetted(wish, offer) else "vetting_too_low"
 
 
-def fits(wish: Wish, offer: Offer, busy: Iterable[Interval], start: datetime) -> bool:
-    """Whether a slot from `start` is inside the wish's window and one of the offer's, and clear of `busy`."""
+def unrested(offer: Offer, diary: Diary, slot: Interval) -> Interval | None:
+    """A live slot that is nearer to this one than the rest that the offer asks for."""
+    guarded = Interval(slot.start - offer.rest, slot.end + offer.rest)
+    return next((other for other in diary.busy if guarded.overlaps(other)), None)
+
+
+def within_week(offer: Offer, diary: Diary, start: datetime) -> bool:
+    """Whether a slot from `start` leaves no week, wherever it is counted from, with more slots than the offer allows."""
+    if offer.per_week_max is None:
+        return True
+    near = sorted([start, *(other for other in diary.starts if abs(other - start) < WEEK)])
+    return all(sum(first <= other < first + WEEK for other in near) <= offer.per_week_max for first in near if first <= start)
+
+
+def fits(wish: Wish, offer: Offer, diary: Diary, start: datetime) -> bool:
+    """Whether a slot from `start` is inside the wish's window and one of the offer's, and goes with what the volunteer does already."""
     slot = Interval(start, start + wish.minutes)
     if not wish.window.covers(slot) or not any(window.covers(slot) for window in offer.windows):
         return False
-    return not any(slot.overlaps(other) for other in busy)
+    return unrested(offer, diary, slot) is None and within_week(offer, diary, start)
 
 
 def starts(wish: Wish, candidates: Iterable[Candidate], now: datetime) -> list[datetime]:
@@ -78,21 +93,23 @@ def starts(wish: Wish, candidates: Iterable[Candidate], now: datetime) -> list[d
     lower = max(now, wish.window.start)
     last = wish.window.end - wish.minutes
     points = {lower}
-    for offer, busy in candidates:
+    for offer, diary in candidates:
         points.update(window.start for window in offer.windows)
-        points.update(other.end for other in busy)
+        points.update(other.end + offer.rest for other in diary.busy)
+        if offer.per_week_max is not None:
+            points.update(other + WEEK for other in diary.starts)
     return sorted(point for point in points if lower <= point <= last)
 
 
-def earliest(wish: Wish, offer: Offer, busy: Sequence[Interval], now: datetime) -> datetime | None:
+def earliest(wish: Wish, offer: Offer, diary: Diary, now: datetime) -> datetime | None:
     """The start of the earliest slot for the pair, None where there is none."""
-    return next((s for s in starts(wish, [(offer, busy)], now) if fits(wish, offer, busy, s)), None)
+    return next((s for s in starts(wish, [(offer, diary)], now) if fits(wish, offer, diary, s)), None)
 
 
 def earliest_shared(wish: Wish, candidates: Sequence[Candidate], now: datetime, must: str | None = None) -> datetime | None:
     """The start of the earliest slot that two different volunteers (`must` among them) certainly can."""
     for start in starts(wish, candidates, now):
-        able = {offer.volunteer_ref for offer, busy in candidates if fits(wish, offer, busy, start) and freshness(wish, offer, start) == "fresh"}
+        able = {offer.volunteer_ref for offer, diary in candidates if fits(wish, offer, diary, start) and freshness(wish, offer, start) == "fresh"}
         if len(able) >= 2 and (must is None or must in able):
             return start
     return None
@@ -113,10 +130,10 @@ def certain_slot(area: Area, wish: Wish, offer: Offer) -> datetime | None:
     """The start of the slot that the pair certainly could have now, None where there is any doubt."""
     if not could_be_asked(area, wish, offer):
         return None
-    start = earliest(wish, offer, area.busy(offer.volunteer_ref), area.clock)
+    start = earliest(wish, offer, area.diary(offer.volunteer_ref), area.clock)
     return start if start is not None and freshness(wish, offer, start) == "fresh" else None
 
 
 def candidates_for(area: Area, wish: Wish, auto_only: bool = True) -> list[Candidate]:
-    """All open offers that nothing bars for certain, each with its volunteer's live slots."""
-    return [(offer, area.busy(offer.volunteer_ref)) for offer in area.offers.values() if (offer.auto or not auto_only) and could_be_asked(area, wish, offer)]
+    """All open offers that nothing bars for certain, each with its volunteer's diary."""
+    return [(offer, area.diary(offer.volunteer_ref)) for offer in area.offers.values() if (offer.auto or not auto_only) and could_be_asked(area, wish, offer)]

@@ -186,4 +186,8 @@ class Town:
             "nickname_colour": "blue",
         }
         data |= {name: value for name, value in extras.items() if rng.random() < 0.5}
+        if rng.random() < 0.2:
+            data["rest_minutes"] = rng.choice((0, 15, 60, 240, 1440))
+        if rng.random() < 0.2:
+            data["per_week_max"] = rng.choice((1, 2, 3, 5))
         return data

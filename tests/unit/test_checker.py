@@ -42,6 +42,20 @@ def again(day: MadeFolder, name: str, wish_id: str, offer_id: str, **more: objec
     return later(day, day.proposed("08:11", name, wish_id, offer_id, span("15:00", "16:00"), **more))
 
 
+def too_soon(day: MadeFolder, rest: int) -> object:
+    """Half an hour after another visit with `o2`, who wants so many minutes between them."""
+    day.of("o2").update(rest_minutes=rest)
+    slot = span("11:30", "12:30")
+    return day.take("08:11", "wish.submitted", wish("w6", "cook", slot), [day.proposed("08:11", "m6", "w6", "o2", slot)], at=len(day.entries) - 1)
+
+
+def one_too_many(day: MadeFolder) -> object:
+    """Two visits a week are too many for `o2`, as is said by then, although the first is over."""
+    day.take("08:10", "offer.posted", day.of("o2") | {"per_week_max": 1}, at=len(day.entries) - 1)
+    slot = span("14:00", "15:00")
+    return day.take("11:30", "wish.submitted", wish("w6", "cook", slot), [day.proposed("11:30", "m6", "w6", "o2", slot)])
+
+
 def expired(day: MadeFolder, wish_id: str, clock: str, filled: int) -> object:
     return day.time(clock, [day.event("wish.expired", {"wish_id": wish_id, "filled": filled}, clock)])
 
@@ -119,6 +133,8 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("promise-2/wish-window", lambda d: d.of("w1").update(window=span("09:30", "12:00"))),
     ("promise-2/offer-window", lambda d: d.of("o1").update(windows=[span("08:00", "09:30"), span("09:30", "20:00")])),
     ("promise-2/not-before-now", lambda d: (set_slot(d, "08:00", "09:00", "m1"), d.of("w1").update(window=span("08:00", "10:00")))),
+    ("promise-2/rest", lambda d: too_soon(d, 31)),
+    ("promise-2/per-week", one_too_many),
     ("promise-2/earliest", lambda d: set_slot(d, "09:05", "10:05", "m1")),
     ("rule/never-again", lambda d: again(d, "m9", "w5", "o2")),
     ("rule/accepts", lambda d: d.of("m4").update(needs_answer=False, expires_at=None)),
@@ -329,6 +345,23 @@ def test_tries_only_red_wishes_at_once_where_others_wait_for_rounds(tmp_path: Pa
     day.of("w1").update(urgency="blue")
     assert "maximal/tried-at-once" in run(day, tmp_path).rules()
     assert "maximal/tried-at-once" not in check(tmp_path, eager=False).rules()
+
+
+def test_passes_a_visit_with_the_rest_that_was_asked_for(tmp_path: Path) -> None:
+    day = good_day()
+    too_soon(day, 30)
+    assert {"promise-2/rest", "promise-2/earliest"}.isdisjoint(run(day, tmp_path).rules())
+
+
+@pytest.mark.parametrize(
+    ("caps", "tried"),
+    [({}, True), ({"rest_minutes": 30}, True), ({"rest_minutes": 31}, False), ({"per_week_max": 2}, True), ({"per_week_max": 1}, False)],
+)
+def test_wants_no_visit_that_the_volunteer_has_no_rest_for_or_too_many_of(caps: dict[str, int], tried: bool, tmp_path: Path) -> None:
+    day = good_day()
+    day.of("o2").update(caps)
+    day.take("08:11", "wish.submitted", wish("w6", "cook", span("11:30", "12:30")), at=len(day.entries) - 1)
+    assert tried == ("maximal/tried-at-once" in run(day, tmp_path).rules())
 
 
 def test_grants_no_claim_beyond_the_capacity_but_wants_one_that_meets_every_rule(tmp_path: Path) -> None:
