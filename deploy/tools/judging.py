@@ -93,9 +93,19 @@ def _time(verdict: Verdict, _demands: Sequence[str]) -> Words:
     if verdict.passed:
         start = clock(int(str(facts["start"])))
         return (f"最早 {start} 可开始", f"can begin at {start}")
-    block = word(BLOCKS, str(facts["blocked_by"]))
-    busy = (f"（现有 {facts['slots']} 个）", f" ({facts['slots']} planned)") if facts["blocked_by"] == "slots" else ("", "")
-    return (f"{block[0]}{busy[0]}", f"{block[1]}{busy[1]}")
+    block, limits = word(BLOCKS, str(facts["blocked_by"])), _limits(facts)
+    return (f"{block[0]}{limits[0]}", f"{block[1]}{limits[1]}")
+
+
+def _limits(facts: dict[str, Any]) -> Words:
+    """The number behind what leaves no time."""
+    if facts["blocked_by"] == reasons.SLOTS:
+        return (f"（现有 {facts['slots']} 个）", f" ({facts['slots']} planned)")
+    if facts["blocked_by"] == reasons.REST:
+        return (f"（{facts['rest_minutes']} 分钟）", f" ({facts['rest_minutes']} min)")
+    if facts["blocked_by"] == reasons.WEEK:
+        return (f"（{facts['per_week_max']} 次）", f" ({facts['per_week_max']})")
+    return ("", "")
 
 
 def _posted(verdict: Verdict, _demands: Sequence[str]) -> Words:
@@ -195,11 +205,18 @@ def _taken(answer: Answer) -> list[Words]:
                     f"Offer {offer} helps. As things are now this one would come first ({why[1]}); it was not posted or not free when the match was made.",
                 )
             )
-    return said if passed else [*said, *_ruled_out(answer)]
+    if not passed:
+        names = _rules_failed(answer)
+        said.append((f"以现在的情形，本服务不满足：{names[0]}。", f"As things are now this one does not pass: {names[1]}."))
+    return said
+
+
+def _rules_failed(answer: Answer) -> Words:
+    return both_joined(word(RULES, verdict.rule) for verdict in failed(answer.verdicts))
 
 
 def _ruled_out(answer: Answer) -> list[Words]:
-    names = both_joined(word(RULES, verdict.rule) for verdict in failed(answer.verdicts))
+    names = _rules_failed(answer)
     return [(f"不满足：{names[0]}。", f"Not passed: {names[1]}.")]
 
 

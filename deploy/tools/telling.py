@@ -148,11 +148,13 @@ _REASONS: Final[dict[str, Words]] = {
     "rung": ("距离", "distance"),
     "spare_skills": ("用不上的技能", "skills not needed here"),
     "helper_load": ("已有的约定", "visits already planned"),
+    "score": ("本轮得分", "score of the round"),
+    "ahead_of_next": ("领先第二位", "ahead of the second by"),
 }
 
 
 def _reasons(data: MatchProposed) -> Words:
-    """Why this one: nearest, then the rarer skill kept free, then the less loaded."""
+    """Why this one: nearest, then the rarer skill kept free, then the less loaded; in a round, what the pair counts and how far ahead it is."""
     said: list[Words] = []
     for reason in data.reasons:
         name = word(_REASONS, reason.code)

@@ -96,6 +96,8 @@ BLOCKS: Final[dict[str, Words]] = {
     "too_late": ("心愿的时段剩下的时间已不够", "the wish's own window has not enough time left"),
     "window": ("没有够长的共同时段", "no window in common is long enough"),
     "slots": ("共同时段已被志愿者的其他约定占满", "the volunteer's other visits leave no room"),
+    "rest": ("与其他约定之间留不出志愿者要的休息", "no room with the rest that the volunteer wants between visits"),
+    "week": ("志愿者一周内的次数已到上限", "the volunteer's limit a week is reached"),
 }
 DEAD: Final[dict[str, Words]] = {
     "too_large": ("过大", "too large"),

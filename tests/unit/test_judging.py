@@ -149,6 +149,9 @@ def test_each_rule_says_what_it_looked_at(wished: Event, offered: Event, rule: s
     ("rule", "facts", "zh", "en"),
     [
         ("time", {"blocked_by": "slots", "slots": 2}, "（现有 2 个）", "leave no room (2 planned)"),
+        ("time", {"blocked_by": "rest", "rest_minutes": 45}, "要的休息（45 分钟）", "wants between visits (45 min)"),
+        ("time", {"blocked_by": "week", "per_week_max": 3}, "已到上限（3 次）", "limit a week is reached (3)"),
+        ("time", {"blocked_by": "too_late"}, "剩下的时间已不够", "has not enough time left"),
         ("posted", {"status": "suspended"}, "已暂停", "suspended"),
         ("meeting", {"parted": True, "helps_already": False}, "不再相配", "do not meet again"),
         ("meeting", {"parted": False, "helps_already": True}, "已在帮这个心愿", "helps with this wish already"),
@@ -240,8 +243,8 @@ def test_who_claimed_the_wish_is_told() -> None:
 
 def test_of_a_wish_that_has_its_helper_an_offer_that_fails_is_not_ranked() -> None:
     zh, en = answered(given(offer("o1"), offer("o2", level=0), wish(vetting_min=1)), "o2")
-    assert "心愿不再找人（已有人选，待确认）。帮手是服务 o1。不满足：审核。" == zh
-    assert "Offer o1 helps. Not passed: vetting." in en
+    assert "心愿不再找人（已有人选，待确认）。帮手是服务 o1。以现在的情形，本服务不满足：审核。" == zh
+    assert "Offer o1 helps. As things are now this one does not pass: vetting." in en
 
 
 # ---- on the screen

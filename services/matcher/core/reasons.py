@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from schemas.instants import DAY_US
+from schemas.instants import DAY_US, MINUTE_US
 from schemas.wishes import WishSubmitted
 from services.matcher.core.place import RUNGS, rung_between
 from services.matcher.core.ranking import skill_weight
@@ -68,7 +68,9 @@ BEHIND: Final = "behind"
 TOO_LATE: Final = "too_late"
 WINDOW: Final = "window"
 SLOTS: Final = "slots"
-BLOCKS: Final = (TOO_LATE, WINDOW, SLOTS)
+REST: Final = "rest"
+WEEK: Final = "week"
+BLOCKS: Final = (TOO_LATE, WINDOW, SLOTS, REST, WEEK)
 
 _MINORS: Final = ("under_14", "under_18")
 
@@ -162,7 +164,13 @@ def _vetting(wish: Wish, offer: Offer, now: int) -> Verdict:
 def _time(wish: Wish, offer: Offer, now: int) -> Verdict:
     start = earliest_start(wish, offer, now)
     blocked_by = _blocked_by(wish, offer, now) if start is None else None
-    facts: dict[str, Fact] = {"start": start, "blocked_by": blocked_by, "slots": len(offer.volunteer.slots)}
+    facts: dict[str, Fact] = {
+        "start": start,
+        "blocked_by": blocked_by,
+        "slots": len(offer.volunteer.slots),
+        "rest_minutes": offer.rest // MINUTE_US,
+        "per_week_max": offer.per_week_max,
+    }
     return Verdict(TIME, start is not None, facts)
 
 
@@ -193,20 +201,28 @@ def verdicts(wish: Wish, offer: Offer, now: int) -> list[Verdict]:
 def _blocked_by(wish: Wish, offer: Offer, now: int) -> str:
     """What leaves no start for a visit, the first of BLOCKS that does.
 
-    `too_late`: the wish's own window has no room any more; `window`: none of the offer's windows has; `slots`: the volunteer's other visits.
+    `too_late`: the wish's own window has no room any more; `window`: none of the offer's windows has; `slots`: the volunteer's other visits;
+    `rest`: the rest that they want between visits; `week`: how many visits they want in a week.
     """
     if max(wish.start, now) > wish.end - wish.length:
         return TOO_LATE
-    return WINDOW if earliest_start(wish, _free_of_slots(offer), now) is None else SLOTS
+    eased = _without_caps(offer)
+    if earliest_start(wish, eased, now) is None:
+        idle = _without_caps(offer)
+        idle.volunteer = Volunteer(offer.volunteer.ref)
+        return WINDOW if earliest_start(wish, idle, now) is None else SLOTS
+    eased.rest = offer.rest
+    eased.capped = eased.rest > 0
+    return REST if earliest_start(wish, eased, now) is None else WEEK
 
 
-def _free_of_slots(offer: Offer) -> Offer:
-    """The same offer of somebody who has nothing to do yet."""
-    free = Offer(offer.id)
+def _without_caps(offer: Offer) -> Offer:
+    """The same offer, of somebody who needs no rest and takes any number of visits in a week."""
+    eased = Offer(offer.id)
     for name in Offer.__slots__:
-        setattr(free, name, getattr(offer, name))
-    free.volunteer = Volunteer(offer.volunteer.ref)
-    return free
+        setattr(eased, name, getattr(offer, name))
+    eased.rest, eased.per_week_max, eased.capped = 0, None, False
+    return eased
 
 
 def with_company(area: Area, wish: Wish, offer: Offer, now: int) -> Verdict:
@@ -232,16 +248,19 @@ def vetting_demands(asked: WishSubmitted) -> list[str]:
 
 
 def almost(area: Area, wish: Wish, now: int, most: int = 3) -> list[tuple[Offer, Verdict]]:
-    """The nearest open offers that fail one rule alone, each with that rule. Who helps already or was parted from the wish is none of them."""
-    found: list[tuple[int, str, Offer, Verdict]] = []
+    """The nearest open offers that fail one rule alone, each with that rule; those that lack a skill come last, for it is the hardest to mend.
+
+    Who helps already, was parted from the wish, or has none of its skills is none of them.
+    """
+    found: list[tuple[bool, int, str, Offer, Verdict]] = []
     for offer in area.offers.values():
-        if offer.status != OPEN or not may_meet(wish, offer):
+        if offer.status != OPEN or wish.skills.isdisjoint(offer.skills) or not may_meet(wish, offer):
             continue
         failed = [verdict for verdict in verdicts(wish, offer, now) if not verdict.passed]
         if len(failed) == 1:
-            found.append((rung_between(wish.place, offer.home), offer.id, offer, failed[0]))
-    found.sort(key=lambda one: one[:2])
-    return [(offer, verdict) for _, _, offer, verdict in found[:most]]
+            found.append((failed[0].rule == SKILLS, rung_between(wish.place, offer.home), offer.id, offer, failed[0]))
+    found.sort(key=lambda one: one[:3])
+    return [(offer, verdict) for *_, offer, verdict in found[:most]]
 
 
 def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from schemas.instants import MINUTE_US
 from services.matcher.core.reasons import (
     BEHIND,
+    BLOCKS,
     CAPACITY,
     FIRST,
     ITS_MATCH,
@@ -31,7 +33,7 @@ from services.matcher.core.reasons import (
     vetting_demands,
     why,
 )
-from services.matcher.core.rules import refusal
+from services.matcher.core.rules import earliest_start, refusal
 from services.matcher.core.state import LAPSED, Offer, Wish
 from tests.builders import (
     DAY,
@@ -112,21 +114,29 @@ def test_the_age_of_a_check_counts_at_the_visit(checked: int, age: int, fresh: b
 
 def test_the_earliest_start_is_told() -> None:
     scene = waiting(wish(), offer(windows=[(30, 300)]))
-    assert {"start": instant(30), "blocked_by": None, "slots": 0} == about(scene)[TIME].facts
+    facts = about(scene)[TIME].facts
+    assert {"start": instant(30), "blocked_by": None, "slots": 0, "rest_minutes": 0, "per_week_max": None} == facts
 
 
 @pytest.mark.parametrize(
-    ("wished", "windows", "at", "blocked_by"),
+    ("wished", "posted", "at", "blocked_by"),
     [
-        ((0, 240), [(0, 480)], 181, "too_late"),
-        ((0, 240), [(0, 59), (181, 300)], 0, "window"),
-        ((0, 100), [(0, 480)], 0, "slots"),
+        ((0, 240), {}, 181, "too_late"),
+        ((0, 240), {"windows": [(0, 59), (181, 300)]}, 0, "window"),
+        ((0, 100), {}, 0, "slots"),
+        ((0, 100), {"rest_minutes": 60, "per_week_max": 1}, 0, "slots"),
+        ((0, 160), {"rest_minutes": 60, "per_week_max": 1}, 0, "rest"),
+        ((0, 160), {"rest_minutes": 10, "per_week_max": 1}, 0, "week"),
+        ((0, 160), {"per_week_max": 1}, 0, "week"),
     ],
 )
-def test_what_leaves_no_time_is_told(wished: tuple[float, float], windows: list[tuple[float, float]], at: float, blocked_by: str) -> None:
-    scene = given(offer("busy", volunteer="p", capacity=2, windows=[(0, 480)]), wish("before", wanted=(30, 90)), offer(volunteer="p", windows=windows))
+def test_what_leaves_no_time_is_told(wished: tuple[float, float], posted: dict[str, Any], at: float, blocked_by: str) -> None:
+    scene = given(offer("busy", volunteer="p", capacity=2), wish("before", wanted=(30, 90)), offer(volunteer="p", **posted))
     scene.leaves_untried(wish(wanted=wished))
-    assert {TIME: {"start": None, "blocked_by": blocked_by, "slots": 1}} == failing(scene, at=at)
+    assert [TIME] == list(failing(scene, at=at))
+    facts = failing(scene, at=at)[TIME]
+    assert (None, blocked_by, 1) == (facts["start"], facts["blocked_by"], facts["slots"])
+    assert (posted.get("rest_minutes", 0), posted.get("per_week_max")) == (facts["rest_minutes"], facts["per_week_max"])
 
 
 def test_where_no_time_is_left_a_check_is_judged_at_the_soonest_visit() -> None:
@@ -157,15 +167,25 @@ def test_a_full_offer_is_told() -> None:
     assert {CAPACITY: {"live": 1, "capacity": 1}} == failing(scene)
 
 
-@for_all(situations(), st.sampled_from(["open", LAPSED]), st.booleans(), st.integers(0, 2))
-def test_all_rules_pass_exactly_where_nothing_is_refused(situation: tuple[Wish, Offer, int], status: str, parted: bool, live: int) -> None:
+caps = st.tuples(st.sampled_from([0, 15, 45]), st.sampled_from([None, 1, 2]))
+
+
+@for_all(situations(), caps, st.sampled_from(["open", LAPSED]), st.booleans(), st.integers(0, 2))
+def test_all_rules_pass_exactly_where_nothing_is_refused(
+    situation: tuple[Wish, Offer, int], capped: tuple[int, int | None], status: str, parted: bool, live: int
+) -> None:
     """And the first that does not pass has the name of the refusal."""
     wished, offered, now = situation
+    offered.rest, offered.per_week_max, offered.capped = capped[0] * MINUTE_US, capped[1], True
+    offered.volunteer.starts = [begins for begins, _ in offered.volunteer.slots]
     offered.status, offered.live = status, live
     if parted:
         wished.barred.add(offered.id)
-    first = next((verdict.refusal for verdict in verdicts(wished, offered, now) if not verdict.passed), None)
+    judged = verdicts(wished, offered, now)
+    first = next((verdict.refusal for verdict in judged if not verdict.passed), None)
     assert refusal(wished, offered, now) == first
+    blocked_by = next(verdict.facts["blocked_by"] for verdict in judged if verdict.rule == TIME)
+    assert (earliest_start(wished, offered, now) is None) == (blocked_by in BLOCKS)
 
 
 @for_all(random.wishes())
@@ -191,21 +211,26 @@ def test_the_highest_demands_count(wished: Any, expected: list[str]) -> None:
 # ---- who almost fits
 
 
-def test_the_nearest_that_fail_one_rule_alone_almost_fit() -> None:
+def test_the_nearest_that_fail_one_rule_alone_almost_fit_and_those_without_a_skill_come_last() -> None:
     scene = waiting(
-        wish(skills=["haircut", "repair"]),
-        offer("far", home="c2", skills=["haircut"]),
-        offer("near", skills=["haircut"]),
-        offer("nearer-by-id", home="c1/p1/b1/u2", skills=["repair"]),
-        offer("next", home="c1/p2", skills=["haircut"]),
-        offer("two", skills=["haircut"], level=0, windows=[(0, 30)]),
+        wish(skills=["haircut", "repair"], vetting_min=2),
+        offer("no-repair", skills=["haircut"]),
+        offer("no-haircut", home="c1/p1/b1/u2", skills=["repair"]),
+        offer("unvetted", home="c1", skills=["haircut", "repair"], level=1),
+        offer("too-far", home="c1/p2", skills=["haircut", "repair"], reach="compound"),
+        offer("two-rules", skills=["haircut"], level=0),
         offer("gone", skills=["haircut"]),
         offer_withdrawn("gone", at=0),
         offer("fits", skills=["haircut", "repair"]),
     )
     found = almost(scene.area, scene.area.wishes["w1"], instant(0))
-    assert ["near", "nearer-by-id", "next"] == [one.id for one, _ in found]
-    assert ["repair"] == found[0][1].facts["missing"]
+    assert [("too-far", REACH), ("unvetted", VETTING), ("no-repair", SKILLS)] == [(one.id, verdict.rule) for one, verdict in found]
+    assert "no-haircut" == almost(scene.area, scene.area.wishes["w1"], instant(0), most=4)[-1][0].id
+
+
+def test_who_has_none_of_the_skills_does_not_almost_fit() -> None:
+    scene = waiting(wish(), offer(skills=["repair"]))
+    assert [] == almost(scene.area, scene.area.wishes["w1"], instant(0))
 
 
 def test_who_was_parted_does_not_almost_fit() -> None:
