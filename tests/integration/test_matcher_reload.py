@@ -15,7 +15,7 @@ from schemas.codec import Event
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area, Match
 from services.matcher.replay import Entry, Replay, from_database
-from services.matcher.store import BrokenInvariant, Changes, Loader, RawData
+from services.matcher.store import INDEXES_ONLY, PAST_STARTS, BrokenInvariant, Changes, Loader, RawData
 from services.matcher.written import decision_text
 from tests import builders as build
 from tests.builders import Scene, instant, offer, wish
@@ -171,11 +171,21 @@ async def test_what_was_forgotten_comes_back_when_an_event_asks_for_it(connectio
 
 async def test_visits_that_are_over_count_in_their_week_for_the_next_worker_too(connection: asyncpg.Connection) -> None:
     stored, day = Stored(connection), build.DAY
-    await stored.take_in([offer(windows=[(0, 30 * day)], capacity=5, per_week_max=1), wish("w1"), wish("w2", wanted=(0, 60))])
+    taken_back = [wish("w2", wanted=(day, day + 60)), build.wish_withdrawn("w2")]
+    await stored.take_in([offer(windows=[(0, 30 * day)], capacity=5, per_week_max=2), wish("w1"), *taken_back])
     await stored.take_in([build.service("finished", at=day)])
     await stored.load()
-    assert [] == await stored.take_in([wish("w3", at=day, wanted=(day, 7 * day))])
+    assert ["proposed w3 o1 @2880 unit"] == await stored.take_in([wish("w3", at=day, wanted=(2 * day, 20 * day))])
+    await stored.load()
     assert ["proposed w4 o1 @10080 unit"] == await stored.take_in([wish("w4", at=day, wanted=(day, 20 * day))])
+
+
+async def test_visits_that_are_over_are_found_by_an_index(connection: asyncpg.Connection) -> None:
+    for name, value in INDEXES_ONLY.items():
+        await connection.execute(f"SET {name} = {value}")
+    await connection.execute(f"PREPARE past(text, bigint) AS {PAST_STARTS}")
+    plan = await connection.fetch("EXPLAIN EXECUTE past('a', 0)")
+    assert "matches_past" in "".join(row[0] for row in plan)
 
 
 async def test_an_early_withdrawal_outlives_the_worker(connection: asyncpg.Connection) -> None:

@@ -108,6 +108,11 @@ def test_exactly_seven_days_later_is_another_week() -> None:
     assert ["proposed w3 o1 @10080 unit"] == scene.when(wish("w3", wanted=(WEEK, WEEK + 60)))
 
 
+def test_between_two_visits_exactly_seven_days_apart_there_is_room() -> None:
+    scene = given(free(per_week_max=2), wish("w1"), wish("w2", wanted=(WEEK, WEEK + 60)))
+    assert ["proposed w3 o1 @1440 unit"] == scene.when(wish("w3", wanted=(DAY, DAY + 60)))
+
+
 def test_a_visit_in_a_week_that_is_full_waits_for_its_end() -> None:
     scene = given(free(per_week_max=2), wish("w1", wanted=(0, 60)), wish("w2", wanted=(DAY, DAY + 60)))
     assert ["proposed w3 o1 @10080 unit"] == scene.when(wish("w3", wanted=(2 * DAY, 3 * WEEK)))
