@@ -32,6 +32,7 @@ COMMAND_MODULES = ("deploy.play", "deploy.tools")
 
 DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
+SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -105,7 +106,8 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int) -> No
 
     began = time.monotonic()
     display = Display(console)
-    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display)
+    policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
+    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy)
     try:
         with display:
             await stack.start()

@@ -36,7 +36,7 @@ from deploy.words import Trouble, both
 from schemas.codec import Event, decode
 from schemas.confirmations import MatchConfirmed
 from schemas.errors import InvalidEvent
-from schemas.matches import ClaimRejected, MatchProposed, MatchReleased
+from schemas.matches import ClaimRejected, HelperInvited, MatchProposed, MatchReleased
 from schemas.topics import CONFIRMATIONS, LANE_TOPICS, MATCHES, dead_letter_topic
 
 SEED: Final = 915
@@ -50,6 +50,7 @@ _SUSPENSION_AT: Final = 0.72
 _RUN_FILE: Final = "day.json"
 _WATCHED: Final = (MATCHES, CONFIRMATIONS, *(dead_letter_topic(topic) for topic in LANE_TOPICS))
 _CURSORS: Final = f"SELECT lane, seq = published AS published, {', '.join(f'{topic}_next' for topic in LANE_TOPICS)} FROM matching.lanes"  # noqa: S608 - topics' names are constants
+_ROUND_SOON: Final = "SELECT EXISTS (SELECT FROM matching.areas WHERE round_at BETWEEN $1 AND $1 + 10000000)"
 _TAKEN: Final = "SELECT EXISTS (SELECT FROM matching.wishes WHERE wish_id = $1)"
 _REPEATS: Final = "SELECT count(*) FROM matching.journal WHERE outcome = 'duplicate' AND event_id = ANY($1)"
 
@@ -207,11 +208,13 @@ class _Day:
             self._sent += 1
             self._heard_at = time.monotonic()
 
-    def _answer(self, kind: str, match_id: str, match: Live, data: dict[str, Any]) -> None:
-        """Somebody who was asked answers, a moment later."""
+    def _answer(self, kind: str, match_id: str | None, match: Live, data: dict[str, Any]) -> None:
+        """Somebody who was asked answers, a moment later; an invitation is no match yet, and is answered without one."""
         self._answers += 1
-        pair = {"area": self._plan.sendings[0].data["area"], "wish_id": match.wish_id, "offer_id": match.offer_id, "match_id": match_id}
-        sending = Sending(1.0, f"lastmetre.{kind}.v1", f"answer-{self._plan.run}-{self._answers:03}", match_id, {**pair, **data})
+        pair = {"area": self._plan.sendings[0].data["area"], "wish_id": match.wish_id, "offer_id": match.offer_id}
+        if match_id is not None:
+            pair["match_id"] = match_id
+        sending = Sending(1.0, f"lastmetre.{kind}.v1", f"answer-{self._plan.run}-{self._answers:03}", match_id or match.wish_id, {**pair, **data})
         self._schedule(time.monotonic() - self._began + _ANSWER_SECONDS, sending)
 
     def _suspend_somebody(self) -> None:
@@ -255,6 +258,13 @@ class _Day:
             if data.needs_approval:
                 worker = {"worker_ref": f"worker-{self._plan.run}", "approved": True}
                 self._answer("match.approved", data.match_id, match, worker)
+        elif isinstance(data, HelperInvited):
+            asked = Live(data.wish_id, data.offer_id, None)
+            if not self._declined:
+                self._declined = True
+                self._answer("match.declined", None, asked, {"reason": "临时有事"})
+            else:
+                self._answer("match.accepted", None, asked, {})
         elif isinstance(data, MatchReleased):
             self._matches.pop(data.match_id, None)
             self._outcome.released += 1
@@ -308,6 +318,8 @@ class _Day:
     async def _is_settled(self) -> bool:
         """Whether all that was sent is decided and published, and every match that stands is confirmed."""
         if any(not match.confirmed for match in self._matches.values()) or self._outcome.dead.total() < self._plan.bad:
+            return False
+        if await self._connection.fetchval(_ROUND_SOON, time.time_ns() // 1000 - 2_000_000):
             return False
         cursors = {row["lane"]: row for row in await self._connection.fetch(_CURSORS)}
         for (topic, partition), offset in self._acknowledged.items():

@@ -57,8 +57,12 @@ _NEXT_DEADLINE: Final = """
         UNION ALL
         SELECT min(least(ends_at, CASE WHEN NOT answered THEN expires_at WHEN NOT approved THEN starts_at END)) FROM matching.matches
             WHERE live AND area IN (SELECT DISTINCT area FROM waiting)
+        UNION ALL
+        SELECT min(round_at) FROM matching.areas WHERE round_at > $1 AND area IN (SELECT DISTINCT area FROM waiting)
     ) AS deadlines WHERE at > $1
 """
+_NEXT_ROUND: Final = "SELECT min(round_at) FROM matching.areas WHERE round_at > $1 AND round_at < $2"
+_MINUTE_US: Final = 60_000_000
 _RUN_ON: Final = "WITH set AS (UPDATE matching.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')"
 
 
@@ -143,11 +147,20 @@ class Player:
         minutes: dict[int, list[Line]] = {}
         for line in lines:
             minutes.setdefault(line.minute, []).append(line)
+        now = 0
         for minute in sorted(minutes):
+            now = await self._hold_rounds(now, minute * _MINUTE_US)
             await self._publish(minutes[minute])
             await self.settle()
             self.told(self.published, len(lines))
         await self._run_on()
+
+    async def _hold_rounds(self, now: int, until: int) -> int:
+        """Let the clock stop at each round that falls between two minutes with lines: held later, a round would find other helpers."""
+        while (beat := await self._patiently(self._next_round, now, until)) is not None:
+            now = beat
+            await self._run_to(now)
+        return now
 
     async def _publish(self, lines: list[Line]) -> None:
         """Send lines in their order, as fast as Kafka takes them; all of them are acknowledged when this returns."""
@@ -222,13 +235,16 @@ class Player:
             now = await self._patiently(self._next_deadline, now)
             if now is None:
                 return  # what still waits, waits for something that no deadline brings
-            await self._patiently(self._let_run_to, now)
-            moved = time.monotonic()
-            while (await self._patiently(self._progress)).ticked < now:
-                if time.monotonic() - moved > _STUCK_SECONDS:
-                    raise Trouble("时钟没有走动", "the clock does not run on", log=self.stack.state.logs)
-                await asyncio.sleep(_POLL_SECONDS)
-            await self.settle()
+            await self._run_to(now)
+
+    async def _run_to(self, now: int) -> None:
+        await self._patiently(self._let_run_to, now)
+        moved = time.monotonic()
+        while (await self._patiently(self._progress)).ticked < now:
+            if time.monotonic() - moved > _STUCK_SECONDS:
+                raise Trouble("时钟没有走动", "the clock does not run on", log=self.stack.state.logs)
+            await asyncio.sleep(_POLL_SECONDS)
+        await self.settle()
 
     async def _somebody_waits(self) -> bool:
         waits: bool = await (await self._connection()).fetchval(_WAITING)
@@ -237,6 +253,10 @@ class Player:
     async def _next_deadline(self, after: int) -> int | None:
         deadline: int | None = await (await self._connection()).fetchval(_NEXT_DEADLINE, after)
         return deadline
+
+    async def _next_round(self, after: int, before: int) -> int | None:
+        beat: int | None = await (await self._connection()).fetchval(_NEXT_ROUND, after, before)
+        return beat
 
     async def _let_run_to(self, instant: int) -> None:
         await (await self._connection()).execute(_RUN_ON, instant)

@@ -289,6 +289,7 @@ class Stack:
                 "database": self.database,
                 "external": isinstance(self.postgres, ExternalPostgres),
             },
+            "policy": (self._env | os.environ).get("LASTMETRE_POLICY"),
             "services": {s.name: {"pid": s.pid, "condition": s.condition, "restarts": s.restarts, "port": s.ops_port} for s in self.services},
         }
         write_private(self.state.folder / STATUS_FILE, json.dumps(status, indent=1) + "\n", durable=False)
@@ -331,6 +332,12 @@ class Running:
     def bootstrap(self) -> str:
         """Kafka's address."""
         return str(self.status["kafka"]["address"])
+
+    @property
+    def policy(self) -> Path | None:
+        """The policy file that its matcher has, if it was given one."""
+        path = self.status.get("policy")
+        return Path(path) if path else None
 
     def dsn(self, role: str) -> str:
         """Connection string of a role (`lastmetre` for the owner of our own PostgreSQL)."""

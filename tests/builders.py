@@ -15,9 +15,10 @@ import orjson
 from schemas import codec
 from schemas.codec import Event
 from schemas.instants import DAY_US, MINUTE_US, parse_rfc3339, rfc3339
-from services.matcher.core.decide import Decision, decide, pass_time
+from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area, Match, Wish
+from services.matcher.core.turn import Decision
 
 AREA = "high-tech"
 NOON = parse_rfc3339("2026-11-23T12:00:00Z")
@@ -230,6 +231,10 @@ def told(decision: Decision) -> str:
         return f"rejected {data['claim_id']} {data['wish_id']} {data['offer_id']} {data['reason']}"
     if kind == "expired":
         return f"expired {data['wish_id']} with {data['filled']}"
+    if kind == "widened":
+        return f"widened {data['wish_id']} to {data['reach']}"
+    if kind == "unmet":
+        return f"unmet {data['wish_id']} {'+'.join(data['need']['skills'])} {data['need']['vetting']}"
     return " ".join([kind, data["wish_id"], data["offer_id"], *([data["reason"]] if "reason" in data else [])])
 
 
@@ -251,7 +256,7 @@ class Scene:
     """One area, and what it says. `outcome` is that of the last event, `changed` whether the last passing of time did anything."""
 
     def __init__(self, *, policy: Policy | None = None, name: str = AREA) -> None:
-        self.area = Area(name, policy or Policy())
+        self.area = Area(name, policy or Policy.at_once())
         self.outcome = ""
         self.changed = False
         self.decisions: list[Decision] = []

@@ -18,7 +18,7 @@ from tests.builders import Scene
 
 Row = dict[str, Any]
 # The columns of the tables, in the order of migration 0001.
-WISHES = ("area", "wish_id", "status", "submitted_at", "ends_at", "need", "match_count", "barred", "data")
+WISHES = ("area", "wish_id", "status", "submitted_at", "ends_at", "need", "match_count", "barred", "data", "invited")
 OFFERS = ("area", "offer_id", "status", "status_at", "capacity", "live", "data")
 MATCHES = (
     "area", "wish_id", "number", "match_id", "place", "need", "offer_id", "volunteer_ref", "person", "starts_at", "ends_at",
@@ -31,6 +31,7 @@ class Shelves:
 
     def __init__(self) -> None:
         self.clock = 0
+        self.round_at: int | None = None
         self.wishes: dict[str, Row] = {}
         self.offers: dict[str, Row] = {}
         self.matches: dict[tuple[str, int], Row] = {}
@@ -39,7 +40,7 @@ class Shelves:
 
     def put(self, area: Area) -> None:
         """Store what has changed."""
-        self.clock = area.clock
+        self.clock, self.round_at = area.clock, area.round_at
         for wish in area.touched_wishes.values():
             self.wishes[wish.id] = dict(zip(WISHES, store._wish_row(area.name, wish, self.raw), strict=True))
         for offer in area.touched_offers.values():
@@ -52,8 +53,8 @@ class Shelves:
             if early is not None:
                 self.early[kind, subject] = {"kind": kind, "subject": subject, "at": early.at, "status": early.status}
 
-    async def fetchval(self, _sql: str, _area: str) -> int:
-        return self.clock
+    async def fetchval(self, sql: str, _area: str) -> int | None:
+        return self.round_at if sql == store.ROUND_OF_AREA else self.clock
 
     async def fetch(self, sql: str, _area: str, asked_for: Any = ()) -> list[Row]:
         live = [row for row in self.matches.values() if row["live"]]

@@ -16,7 +16,7 @@ async def replay(target: Target, console: Console, lang: Lang) -> bool:
     Raises:
         Trouble: nothing runs.
     """
-    again, found = Replay(), []
+    again, found = Replay(target.policies()), []
     async with target.database("matcher") as connection:
         async for entry in from_database(connection):
             found.extend(again.again(entry))

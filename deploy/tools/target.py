@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 from rich.console import Console
@@ -15,6 +16,7 @@ from deploy.migrate import TENANTS
 from deploy.stack import Running, running
 from deploy.state import default_folder
 from deploy.words import Trouble
+from services.matcher.policies import BadPolicy, Policies
 
 _CONNECT_SECONDS = 10
 _PLAIN_WIDTH = 160
@@ -37,6 +39,19 @@ class Target:
         if self.postgres:
             return self.postgres
         return self._running().dsn(next(tenant.role for tenant in TENANTS if tenant.service == service))
+
+    def policies(self) -> Policies:
+        """How the areas are matched there.
+
+        Raises:
+            Trouble: the policy file cannot be used.
+        """
+        named = os.environ.get("LASTMETRE_POLICY")
+        path = Path(named) if named else None if self.postgres else self._running().policy
+        try:
+            return Policies.read(path)
+        except BadPolicy as fault:
+            raise Trouble(*str(fault).split(" | ", 1)) from fault
 
     @staticmethod
     def _running() -> Running:

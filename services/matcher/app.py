@@ -6,20 +6,22 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES
 from services.matcher.agents import make_app
 from services.matcher.matcher import AWAY, Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.outbox import Publisher
+from services.matcher.policies import Policies
 from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
 from services.runtime import Ops, Readiness, ServiceSettings, Stop
 
@@ -39,8 +41,14 @@ class MatcherSettings(ServiceSettings):
     """The matcher's settings."""
 
     gather_ms: Annotated[int, Field(ge=1, le=1000)] = Field(
-        8, description="填每批等待的毫秒数 0.5 至 1000 | use 0.5 to 1000: milliseconds to wait for more before a batch"
+        8, description="填凑批的毫秒数 1 至 1000 | use 1 to 1000: milliseconds for which the broker may gather records while they come in"
     )
+    policy: Path | None = Field(None, description="填匹配规则文件的路径，或不设 | give the path of a policy file, or leave it unset for the usual rules")
+
+    @model_validator(mode="after")
+    def _policy_can_be_used(self) -> Self:
+        Policies.read(self.policy)
+        return self
 
 
 async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
@@ -223,6 +231,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         stop,
         owner=f"{socket.gethostname()}/{os.getpid()}",
         event_time=settings.clock == "event",
+        policies=Policies.read(settings.policy),
     )
     matcher.fill_gap = lambda *gap: _read_gap(settings.kafka, *gap)
     ticks = _event_ticks(settings, matcher, stop) if settings.clock == "event" else _wall_ticks(matcher, stop)

@@ -14,8 +14,9 @@ from schemas import codec
 from schemas.errors import DECISION_FAILED
 from schemas.topics import MATCHES
 from services.matcher import intake
-from services.matcher.core.decide import Decision, decide, pass_time
+from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.state import Area
+from services.matcher.core.turn import Decision
 from services.matcher.intake import Item
 from services.matcher.lanes import Lane
 from services.matcher.outbox import SOURCE, Message

@@ -11,8 +11,8 @@ from typing import Final
 import asyncpg
 
 from schemas.topics import LANE_TOPICS, PARTITIONS
-from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
+from services.matcher.policies import Policies
 from services.matcher.store import AREAS_OF_LANE, CREATE_LANE, TAKE_LANE, Loader
 
 LANES: Final = range(PARTITIONS)
@@ -44,7 +44,7 @@ class Lane:
         return min((at for area in self.areas.values() if (at := area.next_deadline()) is not None), default=None)
 
 
-async def take(connection: asyncpg.Connection, number: int, owner: str, policy: Policy) -> Lane:
+async def take(connection: asyncpg.Connection, number: int, owner: str, policies: Policies) -> Lane:
     """Own a lane from now on, with everything in it that can still change."""
     async with connection.transaction():
         await connection.execute(CREATE_LANE, number)
@@ -59,20 +59,20 @@ async def take(connection: asyncpg.Connection, number: int, owner: str, policy: 
         ticked=row["ticked"],
     )
     for found in await connection.fetch(AREAS_OF_LANE, number):
-        await area_of(connection, lane, found["area"], policy)
+        await area_of(connection, lane, found["area"], policies)
     return lane
 
 
-async def reload(connection: asyncpg.Connection, lane: Lane, policy: Policy) -> None:
+async def reload(connection: asyncpg.Connection, lane: Lane, policies: Policies) -> None:
     """Load again what was thrown away."""
     for name in sorted(lane.absent):
-        await area_of(connection, lane, name, policy)
+        await area_of(connection, lane, name, policies)
     lane.absent.clear()
 
 
-async def area_of(connection: asyncpg.Connection, lane: Lane, name: str, policy: Policy) -> Area:
+async def area_of(connection: asyncpg.Connection, lane: Lane, name: str, policies: Policies) -> Area:
     """An area of the lane, from memory or else from the database."""
     area = lane.areas.get(name)
     if area is None:
-        area = lane.areas[name] = await Loader.on(connection).load(Area(name, policy))
+        area = lane.areas[name] = await Loader.on(connection).load(Area(name, policies.of(name)))
     return area

@@ -22,12 +22,12 @@ import structlog
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from services.matcher import intake, lanes, store
 from services.matcher.batch import Batch, Draft, Undecidable, Work
-from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
 from services.matcher.intake import Item
 from services.matcher.lanes import LANES, Lane
 from services.matcher.metrics import Metrics
 from services.matcher.outbox import Parcel, Publisher, unpublished
+from services.matcher.policies import Policies
 from services.matcher.store import BrokenInvariant, Loader
 from services.runtime import Pulse, Stop
 
@@ -76,7 +76,7 @@ class Matcher:
         *,
         owner: str,
         event_time: bool,
-        policy: Policy | None = None,
+        policies: Policies | None = None,
     ) -> None:
         self._connect = connect
         self._publisher = publisher
@@ -84,7 +84,7 @@ class Matcher:
         self._stop = stop
         self._owner = owner
         self._event_time = event_time
-        self._policy = policy or Policy()
+        self._policies = policies or Policies()
         self._lock = asyncio.Lock()
         self._connections: dict[int, asyncpg.Connection] = {}
         self.lanes: dict[int, Lane] = {}
@@ -128,7 +128,7 @@ class Matcher:
     async def _take_missing(self, numbers: frozenset[int], side: int = 0) -> None:
         connection = await self._ready_connection(side)
         for number in sorted(numbers - self.lanes.keys()):
-            lane = await lanes.take(connection, number, self._owner, self._policy)
+            lane = await lanes.take(connection, number, self._owner, self._policies)
             waiting = await unpublished(connection, number, lane.published)
             self._publisher.put(Parcel(number, lane.epoch, lane.seq, waiting))
             self.lanes[number] = lane
@@ -279,7 +279,7 @@ class Matcher:
         connection = await self._ready_connection(side)
         try:
             for part in work:
-                await lanes.reload(connection, part.lane, self._policy)
+                await lanes.reload(connection, part.lane, self._policies)
             batch = Batch(await self._bring(connection, work), None if self._event_time else _wall())
             for part in work:
                 batch.decide(part)
@@ -316,7 +316,7 @@ class Matcher:
         for lane, event in events:
             data = event.data
             if data.area not in wanted:
-                wanted[data.area] = (await lanes.area_of(connection, lane, data.area, self._policy), set(), set())
+                wanted[data.area] = (await lanes.area_of(connection, lane, data.area, self._policies), set(), set())
             area, wishes, offers = wanted[data.area]
             wish_id, offer_id = getattr(data, "wish_id", None), getattr(data, "offer_id", None)
             if wish_id is not None and wish_id not in area.wishes:

@@ -18,8 +18,8 @@ from schemas import codec
 from schemas.errors import InvalidEvent
 from schemas.instants import parse_rfc3339
 from services.matcher.core.decide import decide, pass_time
-from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
+from services.matcher.policies import Policies
 from services.matcher.written import NOTHING, decision_text
 
 EVENT: Final = "event"
@@ -61,7 +61,7 @@ class Difference:
 class Replay:
     """Decides entry after entry; `decided` counts those that were decided again."""
 
-    policy: Policy = field(default_factory=Policy)
+    policies: Policies = field(default_factory=Policies)
     decided: int = 0
     areas: dict[str, Area] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
@@ -71,7 +71,7 @@ class Replay:
         """What is different about this entry; none expected."""
         area = self.areas.get(entry.area)
         if area is None:
-            area = self.areas[entry.area] = Area(entry.area, self.policy)
+            area = self.areas[entry.area] = Area(entry.area, self.policies.of(entry.area))
         self.decided += 1
         found = list(self._time(area, entry) if entry.kind == TIME else self._event(area, entry))
         # What changed is of no use here, and would only grow.

@@ -42,8 +42,9 @@ MARK_PUBLISHED: Final = """
     UPDATE matching.lanes l SET published = greatest(l.published, told.published) FROM told WHERE l.lane = told.lane AND l.epoch = told.epoch
 """
 AREAS_OF_LANE: Final = "SELECT area FROM matching.areas WHERE lane = $1"
+ROUND_OF_AREA: Final = "SELECT round_at FROM matching.areas WHERE area = $1"
 CLOCK_OF_AREA: Final = "SELECT clock FROM matching.areas WHERE area = $1"
-_WISH_COLUMNS: Final = "wish_id, status, submitted_at, match_count, barred, data"
+_WISH_COLUMNS: Final = "wish_id, status, submitted_at, match_count, barred, invited, data"
 WISHES_UNDER_WAY: Final = f"""
     SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND (status = 'open'
         OR wish_id IN (SELECT wish_id FROM matching.matches WHERE area = $1 AND live))
@@ -122,7 +123,7 @@ class Changes:
         changed_offers = [(area, offer) for area, offer in offers if offer.stored]
         rows: tuple[Sequence[Any], ...] = (
             fence,
-            [(a, w.id, w.status, None, None, None, w.match_count, _barred(w), None) for a, w in wishes if w.stored],
+            [(a, w.id, w.status, None, None, None, w.match_count, _barred(w), None, _invited(w)) for a, w in wishes if w.stored],
             [_match_row(a, m) for a, m in matches if m.stored],
             [(a, o.id, o.status, o.status_at, o.capacity, o.live, raw.offers.get((a, o.id))) for a, o in changed_offers],
             [offer.capacity_max for _, offer in changed_offers],
@@ -133,7 +134,7 @@ class Changes:
             self.outbox,
             [(area, *key, one.at, one.status) for area, key, one in early if one is not None],
             [(area, *key, None, None) for area, key, one in early if one is None],
-            [(area.name, lane, area.clock) for lane, area in areas],
+            [(area.name, lane, area.clock, area.round_at) for lane, area in areas],
         )
         try:
             lost = await connection.fetchval(STORE, *(part or None for part in rows))
@@ -165,11 +166,15 @@ class RawData:
 
 
 def _wish_row(area: str, wish: Wish, raw: RawData) -> tuple[Any, ...]:
-    return (area, wish.id, wish.status, wish.submitted_at, wish.end, wish.need, wish.match_count, _barred(wish), raw.wishes[area, wish.id])
+    return (area, wish.id, wish.status, wish.submitted_at, wish.end, wish.need, wish.match_count, _barred(wish), raw.wishes[area, wish.id], _invited(wish))
 
 
 def _barred(wish: Wish) -> str:
     return orjson.dumps(sorted(wish.barred)).decode() if wish.barred else ""
+
+
+def _invited(wish: Wish) -> str:
+    return orjson.dumps(wish.invited).decode() if wish.invited else ""
 
 
 def _offer_row(area: str, offer: Offer, raw: RawData) -> tuple[Any, ...]:
@@ -207,6 +212,7 @@ class Loader:
         if area.clock:
             async for row in _in_turns(await self._connection.fetch(PAST_STARTS, area.name, area.clock - WEEK_US)):
                 area.note_past(row["volunteer_ref"], row["starts_at"])
+        area.set_round(await self._connection.fetchval(ROUND_OF_AREA, area.name))
         return area
 
     async def bring(self, area: Area, wish_ids: set[str], offer_ids: set[str]) -> None:
@@ -230,10 +236,12 @@ class Loader:
         by_id = {row["wish_id"]: _put_wish(area, row) async for row in _in_turns(rows)}
         async for row in _in_turns(await self._connection.fetch(STANDING_MATCHES, area.name, list(by_id))):
             _put_match(area, by_id[row["wish_id"]], row)
+        called = area.round_at
         for wish in by_id.values():
             if wish.status == OPEN or any(match.live for match in wish.matches.values()):
                 area.watch_wish(wish)
                 area.settle_wish(wish)
+        area.set_round(called)  # that they wait is not news
         area.touched_wishes.clear()
         return list(by_id.values())
 
@@ -251,6 +259,7 @@ def _put_wish(area: Area, row: asyncpg.Record) -> Wish:
     wish.status = row["status"]
     wish.match_count = row["match_count"]
     wish.barred = set(orjson.loads(row["barred"])) if row["barred"] else set()
+    wish.invited = orjson.loads(row["invited"]) if row["invited"] else {}
     wish.stored = True
     area.wishes[wish.id] = wish
     return wish

@@ -5,7 +5,7 @@ from typing import Final
 
 from schemas import codec
 from schemas.instants import rfc3339
-from services.matcher.core.decide import Decision
+from services.matcher.core.turn import Decision
 from services.matcher.outbox import SOURCE
 
 NOTHING: Final = b"[]"

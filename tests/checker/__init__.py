@@ -17,7 +17,7 @@ from tests.checker.report import Finding, Report
 __all__ = ["Finding", "Report", "check"]
 
 
-def check(directory: Path | str, input_file: Path | str | None = None, *, partitions: int = 6, eager: bool = True) -> Report:
+def check(directory: Path | str, input_file: Path | str | None = None, *, partitions: int = 6, eager: bool = False) -> Report:
     """Judge the folder that `play` wrote.
 
     `partitions`: of each topic. `eager`: every wish is tried at once; otherwise only `red` ones must be.

@@ -15,10 +15,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, help="the folder that play wrote")
     parser.add_argument("--input", type=Path, help="the file that play was given")
     parser.add_argument("--partitions", type=int, default=6, help="partitions of each topic (default 6)")
-    parser.add_argument("--rounds", action="store_true", help="only red wishes must be tried at once")
+    parser.add_argument("--eager", action="store_true", help="every wish must be tried at once, not only the red ones")
     parser.add_argument("--quiet", action="store_true", help="no warnings, no counts")
     given = parser.parse_args(arguments)
-    report = check(given.directory, given.input, partitions=given.partitions, eager=not given.rounds)
+    report = check(given.directory, given.input, partitions=given.partitions, eager=given.eager)
     for violation in report.violations:
         print(violation)
     if not given.quiet:

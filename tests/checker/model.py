@@ -131,6 +131,7 @@ class Area:
     matches: dict[str, Match] = field(default_factory=dict)
     groups: dict[str, list[Match]] = field(default_factory=dict)
     barred: set[tuple[str, str]] = field(default_factory=set)
+    invited: dict[tuple[str, str], datetime] = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     _by_wish: dict[str, list[Match]] = field(default_factory=dict)
     _by_offer: dict[str, list[Match]] = field(default_factory=dict)

@@ -30,8 +30,32 @@ def propose(area: Area, entry: Entry, data: JsonObject, report: Report) -> None:
     _static_rules(match, wish, offer, report)
     _slot(area, match, wish, offer, report)
     _room(area, match, wish, offer, report)
-    _answer(match, wish, offer, report)
+    _answer(match, wish, offer, report, accepted=_accepted(area, entry, match))
     area.add(match)
+
+
+def _accepted(area: Area, entry: Entry, match: Match) -> bool:
+    """Whether this proposal is the volunteer's yes to an invitation that holds."""
+    yes = entry.type == "match.accepted.v1" and (entry.data.get("wish_id"), entry.data.get("offer_id")) == (match.wish_id, match.offer_id)
+    until = area.invited.get((match.wish_id, match.offer_id))
+    return yes and until is not None and entry.at < until
+
+
+def invite(area: Area, entry: Entry, data: JsonObject, report: Report) -> None:
+    """Judge one `helper.invited`: nobody is asked for what they could not do, or twice."""
+    pair = (str(data.get("wish_id")), str(data.get("offer_id")))
+    ids: dict[str, object] = {"wish": pair[0], "offer": pair[1], "entry": entry.place}
+    wish, offer, until = area.wishes.get(pair[0]), area.offers.get(pair[1]), parse_time(data.get("expires_at"))
+    if wish is None or offer is None or until is None:
+        report.broken("invitation/fields", "the wish, the offer or the end of the invitation is not known", **ids)
+        return
+    if offer.auto or wish.together or rules.certain_slot(area, wish, offer) is None:
+        report.broken("invitation/rule", "invited although a rule bars this pair, or they need not be asked", **ids)
+    if pair in area.invited:
+        report.broken("invitation/once", "invited before", **ids)
+    if until <= entry.at:
+        report.broken("invitation/end", f"ends {until.isoformat()}, before it begins", **ids)
+    area.invited[pair] = until
 
 
 def _ids(match: Match) -> dict[str, object]:
@@ -112,7 +136,7 @@ def _room(area: Area, match: Match, wish: Wish, offer: Offer, report: Report) ->
         report.broken("promise-1/capacity", f"{held + 1} live matches, capacity {offer.capacity}", **ids)
 
 
-def _answer(match: Match, wish: Wish, offer: Offer, report: Report) -> None:
+def _answer(match: Match, wish: Wish, offer: Offer, report: Report, *, accepted: bool) -> None:
     """`ask` offers that were paired need an answer; `auto` ones are told. A claim is the volunteer's own word,
     so there `needs_answer` may be either. Where a worker must approve, the flag may stand for the approval."""
     ids = _ids(match)
@@ -120,7 +144,7 @@ def _answer(match: Match, wish: Wish, offer: Offer, report: Report) -> None:
         report.broken("out/fields", f"how is {match.how}", **ids)
     if match.needs_answer and offer.auto and not wish.worker:
         report.broken("rule/accepts", "an auto offer is told, not asked, yet needs_answer is true", **ids)
-    if not match.needs_answer and not offer.auto and match.how == "paired":
+    if not match.needs_answer and not offer.auto and match.how == "paired" and not accepted:
         report.broken("rule/accepts", "an ask offer was paired without asking", **ids)
     if match.needs_answer != (match.expires_at is not None) and not wish.worker:
         report.broken("out/fields", f"needs_answer {match.needs_answer}, expires_at {match.expires_at}", **ids)

@@ -17,7 +17,7 @@ Handler = Callable[[Area, Entry, JsonObject], None]
 class Replay:
     """The areas as the journal builds them up. `eager`: every wish is tried at once, not only the red ones."""
 
-    def __init__(self, report: Report, eager: bool = True) -> None:
+    def __init__(self, report: Report, eager: bool = False) -> None:
         self.report = report
         self.eager = eager
         self.areas: dict[str, Area] = {}
@@ -38,6 +38,7 @@ class Replay:
         }
         self._decided: dict[str, Handler] = {
             "match.proposed.v1": lambda area, entry, data: proposals.propose(area, entry, data, self.report),
+            "helper.invited.v1": lambda area, entry, data: proposals.invite(area, entry, data, self.report),
             "match.agreed.v1": self._agreed,
             "match.released.v1": self._released,
             "match.closed.v1": self._closed,

@@ -43,7 +43,7 @@ class Stored:
 
     async def load(self) -> None:
         """Begin with nothing but what is stored."""
-        self.scene.area = await Loader(self.connection).load(Area(build.AREA, Policy()))
+        self.scene.area = await Loader(self.connection).load(Area(build.AREA, Policy.at_once()))
 
     async def take_in(self, events: Iterable[Event]) -> list[str]:
         """Decide and store one batch; what was told."""

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import orjson
 import pytest
 
+from deploy.cli import SAMPLE_DAY_POLICY
 from deploy.day_plan import Plan, Sending, plan_day
 from deploy.hightech import AREA, COMMUNITIES, COMPOUNDS
 from deploy.state import ROOT
 from deploy.tools.placeholders import fill
 from deploy.tools.wording import LOCAL
-from schemas.codec import decode_structured
+from schemas.codec import Event, decode_structured
 from schemas.errors import WINDOW_TOO_SHORT, InvalidEvent
 from schemas.instants import MINUTE_US, micros
-from services.matcher.core.decide import Decision, decide
+from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.state import Area
+from services.matcher.core.turn import Decision
+from services.matcher.policies import Policies
 
 NOON = datetime(2026, 11, 23, 12, 10, 5, tzinfo=LOCAL)
 HOURS = [NOON.replace(hour=hour) for hour in (0, 3, 7, 10, 15, 16, 19, 23)]
 SEED = 1
+POLICY = Policies.read(SAMPLE_DAY_POLICY).of(AREA)
 
 
 def value(sending: Sending, now: datetime = NOON) -> bytes:
@@ -34,15 +38,37 @@ def bad_ones(plan: Plan) -> list[Sending]:
 
 
 def play(plan: Plan, now: datetime) -> tuple[Area, list[Decision]]:
-    """The plan through the matcher's core, with volunteers who say yes."""
-    area, out = Area(AREA), []
+    """The plan through the matcher's core, with the day's policy and volunteers who say yes."""
+    area = Area(AREA, POLICY)
+    out: list[Decision] = []
     for number, sending in enumerate(plan.sendings):
         if sending in bad_ones(plan):
             continue
         at = now + timedelta(seconds=number / 5)
         event = decode_structured(value(sending, at))
-        out.extend(decide(area, event, micros(at))[1])
+        _run_to(area, micros(at), out)
+        _take(area, event, micros(at), out)
+    _run_to(area, micros(at) + MINUTE_US, out)
     return area, out
+
+
+def _run_to(area: Area, now: int, out: list[Decision]) -> None:
+    while (due := area.next_deadline()) is not None and due <= now:
+        _tell(area, pass_time(area, due)[1], due, out)
+
+
+def _take(area: Area, event: Event, now: int, out: list[Decision]) -> None:
+    _tell(area, decide(area, event, now)[1], now, out)
+
+
+def _tell(area: Area, told: list[Decision], now: int, out: list[Decision]) -> None:
+    """Who is invited says yes."""
+    out.extend(told)
+    for one in told:
+        if one.type == "lastmetre.helper.invited.v1":
+            pair = {"area": AREA, "wish_id": one.data["wish_id"], "offer_id": one.data["offer_id"]}
+            yes = Sending(1.0, "lastmetre.match.accepted.v1", f"yes-{one.id}", one.subject, pair)
+            _take(area, decode_structured(orjson.dumps(yes.event(datetime.fromtimestamp(now / 1e6, UTC)))), now, out)
 
 
 def test_every_line_is_valid_but_the_one_that_is_not_meant_to_be() -> None:

@@ -18,14 +18,14 @@ from tests.builders import AREA, claim, declined, minors_wish, offer, offer_susp
 
 DAY = [
     offer("o1", at=0, capacity=2),
-    wish("w1", at=1),
-    wish("w1", at=2),
+    wish("w1", urgency="red", at=1),
+    wish("w1", urgency="red", at=2),
     offer("o2", at=3, home="c2"),
     minors_wish("w2", at=4, wanted=(60, 240)),
     claim("w9", "o2", at=5),
     service("started", at=6),
     wish_withdrawn("w1", at=7),
-    wish("w3", at=8, skills=["repair"], wanted=(0, 100)),
+    wish("w3", urgency="red", at=8, skills=["repair"], wanted=(0, 100)),
     offer_suspended("o2", at=200),
     declined("w2", "o1", at=201),
 ]

@@ -1,4 +1,4 @@
-"""`matching.store`: all that one batch changes, in one call; and slots that are over, by when they began.
+"""`matching.store`: all that one batch changes, in one call; slots that are over, by when they began; invitations and rounds.
 
 A batch of a few events used to take some ten round trips, which is most of what a wish waited for at a moderate rate. The statements are those that a
 client would send, in the order that matters (updates make room for inserts); rows come as arrays of the tables' own row types.
@@ -28,7 +28,7 @@ BEGIN
         RETURN lost;
     END IF;
     IF updated_wishes IS NOT NULL THEN
-        UPDATE matching.wishes w SET status = u.status, match_count = u.match_count, barred = u.barred
+        UPDATE matching.wishes w SET status = u.status, match_count = u.match_count, barred = u.barred, invited = u.invited
         FROM unnest(updated_wishes) u WHERE w.area = u.area AND w.wish_id = u.wish_id;
         GET DIAGNOSTICS changed = ROW_COUNT;
         IF changed <> cardinality(updated_wishes) THEN
@@ -77,7 +77,7 @@ BEGIN
     END IF;
     IF clocks IS NOT NULL THEN
         INSERT INTO matching.areas SELECT * FROM unnest(clocks)
-        ON CONFLICT (area) DO UPDATE SET lane = excluded.lane, clock = excluded.clock;
+        ON CONFLICT (area) DO UPDATE SET lane = excluded.lane, clock = excluded.clock, round_at = excluded.round_at;
     END IF;
     UPDATE matching.lanes l SET committed_at = now(), seq = f.seq, published = greatest(l.published, f.published), ticked = greatest(l.ticked, f.ticked),
         wishes_next = f.wishes_next, offers_next = f.offers_next, responses_next = f.responses_next, confirmations_next = f.confirmations_next
@@ -90,8 +90,16 @@ $$
 MATCHES_PAST = "CREATE INDEX matches_past ON matching.matches (area, starts_at) WHERE NOT live AND state <> 'released'"
 
 
+# Who was invited to a wish, and until when: a JSON object, or nothing.
+INVITED = "ALTER TABLE matching.wishes ADD COLUMN invited text NOT NULL DEFAULT ''"
+# When the area holds its next round, for whoever moves the clock.
+ROUND_AT = "ALTER TABLE matching.areas ADD COLUMN round_at bigint"
+
+
 def upgrade() -> None:
     """Make the function and the index."""
+    op.execute(INVITED)
+    op.execute(ROUND_AT)
     op.execute(STORE)
     op.execute(MATCHES_PAST)
 
@@ -100,3 +108,5 @@ def downgrade() -> None:
     """Drop the index and the function."""
     op.execute("DROP INDEX matching.matches_past")
     op.execute("DROP FUNCTION matching.store")
+    op.execute("ALTER TABLE matching.wishes DROP COLUMN invited")
+    op.execute("ALTER TABLE matching.areas DROP COLUMN round_at")

@@ -1,42 +1,33 @@
 """What follows from one event, in one area, at one instant.
 
 `decide(area, event, now)` returns the events that go out, in order, and brings the area up to date with each of them as it
-goes (:mod:`services.matcher.core.state` is where an area changes). The same area, event and instant always give the same bytes.
-
-Every way to a match ends in :meth:`Turn.propose`, every way out of one in :meth:`Turn.release`.
+goes (:mod:`services.matcher.core.state` is where an area changes, :mod:`services.matcher.core.turn` says how). The same area, event and instant
+always give the same bytes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from heapq import heappop, merge
+from collections.abc import Callable
+from heapq import heappop
 from typing import Any, Final
 
 from schemas.codec import Event
 from schemas.instants import rfc3339
-from services.matcher.core.ids import derived_id
-from services.matcher.core.place import RUNGS, rung_between
-from services.matcher.core.rules import (
-    check_is_fresh,
-    earliest_start,
-    has_capacity,
-    has_skills,
-    is_vetted,
-    may_meet,
-    refusal,
-    speaks,
-    within_reach,
-)
+from services.matcher.core.place import AREA, RUNGS, rung_between
+from services.matcher.core.rounds import run_round
+from services.matcher.core.rules import earliest_start, refusal
 from services.matcher.core.state import (
     CONFIRMED,
     EXPIRED,
     HELD,
+    HOLD_ENDS,
     LAPSED,
     OFFER,
     OFFER_LAPSES,
     OPEN,
     RELEASED,
+    ROUND,
     SLOT_OVER,
     SUSPENDED,
+    WIDENS,
     WISH,
     WISH_ENDS,
     WITHDRAWN,
@@ -47,239 +38,11 @@ from services.matcher.core.state import (
     Wish,
 )
 from services.matcher.core.together import find_group
+from services.matcher.core.turn import Decision, Turn, turn_of
 
 TIME_PASSED: Final = "lastmetre.time.passed.v1"
 DECIDED: Final = "decided"
 NO_EFFECT: Final = "no_effect"
-GROUP_INCOMPLETE: Final = "group_incomplete"
-
-
-@dataclass(slots=True)
-class Decision:
-    """One event that goes out: `data` is the contract's data object of that type."""
-
-    id: str
-    type: str
-    subject: str
-    data: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Turn:
-    """One decision in the making. `cause` names what brought it about; ids are derived from it.
-
-    Its parts are joined by line ends, which no id or source may hold, so that no two causes are the same text.
-    """
-
-    area: Area
-    now: int
-    cause: str
-    out: list[Decision] = field(default_factory=list)
-    changed: bool = True
-
-    # ---- what can be decided
-
-    def tell(self, kind: str, subject: str, data: dict[str, Any]) -> None:
-        """An event goes out."""
-        self.out.append(Decision(derived_id(f"{self.cause}\n{len(self.out)}"), kind, subject, data))
-
-    def propose(
-        self,
-        wish: Wish,
-        offer: Offer,
-        start: int,
-        rung: int,
-        how: str,
-        group: tuple[str, int] | None = None,
-    ) -> None:
-        """This helper for this wish, in this slot: the place, the capacity and the time are held from now on."""
-        area = self.area
-        asks = offer.asks and how == "paired"
-        expires_at = self._word_by(wish, start, asks=asks) if asks or wish.approval else None
-        match = Match(
-            id=derived_id(f"{self.cause}\nmatch\n{len(self.out)}"),
-            number=wish.match_count,
-            wish=wish,
-            offer=offer,
-            volunteer_ref=offer.volunteer.ref,
-            start=start,
-            end=start + wish.length,
-            rung=rung,
-            how=how,
-            answered=not asks,
-            approved=not wish.approval,
-            expires_at=expires_at,
-            group_id=group[0] if group else None,
-            group_size=group[1] if group else None,
-        )
-        data: dict[str, Any] = {
-            "area": area.name,
-            "match_id": match.id,
-            "wish_id": wish.id,
-            "offer_id": offer.id,
-            "resident_ref": wish.resident_ref,
-            "volunteer_ref": match.volunteer_ref,
-            "rung": RUNGS[rung],
-            "slot": {"start": rfc3339(start), "end": rfc3339(match.end)},
-            "how": how,
-            "reasons": [
-                {"code": "rung", "value": RUNGS[rung]},
-                {"code": "spare_skills", "value": len(offer.skills) - len(wish.skills)},
-                {"code": "helper_load", "value": len(offer.volunteer.slots)},
-            ],
-            "needs_answer": asks,
-            "expires_at": rfc3339(expires_at) if asks and expires_at is not None else None,
-            "category": wish.category,
-            "urgency": wish.urgency,
-        }
-        if group is not None:
-            data["group_id"], data["group_size"] = group
-        if wish.approval:
-            data["needs_approval"] = True
-        area.hold(match)
-        self.tell("lastmetre.match.proposed.v1", match.id, data)
-
-    def _word_by(self, wish: Wish, start: int, *, asks: bool) -> int:
-        """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word."""
-        policy = self.area.policy
-        latest = min(max(start, self.now + policy.word_us), start + wish.length)
-        return min(self.now + policy.answer_us[wish.urgency], latest) if asks else latest
-
-    def release(self, match: Match, reason: str) -> None:
-        """This pair is apart again; the caller sees to it that the wish is tried again."""
-        self.area.release(match, reason, bar=reason != GROUP_INCOMPLETE)
-        self.tell("lastmetre.match.released.v1", match.id, {**self._pair(match), "reason": reason})
-
-    def release_with_group(self, match: Match, reason: str) -> None:
-        """Losing one member releases the whole group."""
-        others = [
-            other
-            for other in match.wish.matches.values()
-            if match.group_id is not None and other is not match and other.group_id == match.group_id and other.live
-        ]
-        self.release(match, reason)
-        for other in others:
-            self.release(other, GROUP_INCOMPLETE)
-
-    def agree(self, match: Match) -> None:
-        """The last word that was awaited has come."""
-        self.area.agree(match)
-        self.tell("lastmetre.match.agreed.v1", match.id, self._pair(match))
-
-    def reject_claim(self, data: Any, reason: str) -> None:
-        """A claim is refused, with the first reason that applies."""
-        self.tell(
-            "lastmetre.claim.rejected.v1",
-            data.wish_id,
-            {
-                "area": self.area.name,
-                "claim_id": data.claim_id,
-                "wish_id": data.wish_id,
-                "offer_id": data.offer_id,
-                "reason": reason,
-            },
-        )
-
-    def _pair(self, match: Match) -> dict[str, Any]:
-        return {
-            "area": self.area.name,
-            "match_id": match.id,
-            "wish_id": match.wish.id,
-            "offer_id": match.offer.id,
-        }
-
-    # ---- finding helpers for a wish, and wishes for a helper
-
-    def seek(self, wish: Wish) -> None:
-        """Try an open wish with all offers, until it has its helpers or nobody is left."""
-        if wish.together:
-            group = find_group(self.area, wish, self.now)
-            while group is not None:
-                self.propose_group(wish, *group, leader=None)
-                group = find_group(self.area, wish, self.now)
-        else:
-            while wish.places_free > 0 and self._seek_one(wish):
-                pass
-        self.area.settle_wish(wish)
-
-    def _seek_one(self, wish: Wish) -> bool:
-        candidates = self.area.index.in_order(wish)
-        for rung, offer in candidates:
-            start = self._start_if_eligible(wish, offer)
-            if start is not None:
-                candidates.close()
-                self.propose(wish, offer, start, rung, "paired")
-                return True
-        return False
-
-    def _start_if_eligible(self, wish: Wish, offer: Offer) -> int | None:
-        """The slot's start where all rules but skills, reach and capacity hold (these the index has seen to)."""
-        if offer.level < wish.vetting or not speaks(wish, offer) or not may_meet(wish, offer):
-            return None
-        start = earliest_start(wish, offer, self.now)
-        return start if start is not None and check_is_fresh(wish, offer, start) else None
-
-    def propose_group(self, wish: Wish, start: int, members: list[tuple[Offer, int]], leader: Offer | None) -> None:
-        """These helpers together, in one slot; the leader claimed it."""
-        group = (derived_id(f"{self.cause}\ngroup\n{len(self.out)}"), len(members))
-        for offer, rung in members:
-            self.propose(wish, offer, start, rung, "claimed" if offer is leader else "paired", group)
-
-    def serve_waiting(self, offer: Offer) -> None:
-        """This offer is new, or free again: the waiting wishes within its reach are tried, in their order."""
-        for wish in self._waiting_near(offer):
-            if wish.together:
-                # The helper who was missing may be this one; who else comes along is for the ranking to say.
-                if self._may_join(wish, offer):
-                    self.seek(wish)
-            elif (start := self._start_if_eligible(wish, offer)) is not None:
-                self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
-                self.area.settle_wish(wish)
-
-    def _waiting_near(self, offer: Offer) -> Iterator[Wish]:
-        """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more."""
-        for wish in self.area.waiting.near(offer):
-            if not has_capacity(offer):
-                return
-            if has_skills(wish, offer) and within_reach(wish, offer):
-                yield wish
-
-    def _may_join(self, wish: Wish, offer: Offer) -> bool:
-        return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer)
-
-    def _may_gain(self, wish: Wish, offer: Offer) -> bool:
-        if not (has_capacity(offer) and has_skills(wish, offer) and within_reach(wish, offer)):
-            return False
-        return self._may_join(wish, offer) if wish.together else self._start_if_eligible(wish, offer) is not None
-
-    def pair_again(self, let_go: Iterable[Match]) -> None:
-        """After matches were released or are over: who waits is tried with the helpers that are free now, each in turn and by the ranking."""
-        lost = {match.wish.id: match.wish for match in let_go if match.state == RELEASED and match.wish.waits}
-        free = self._free_offers(let_go)
-        if len(free) == 1 and not lost:
-            self.serve_waiting(free[0])
-            return
-        streams: list[Iterable[Wish]] = [self._waiting_near(offer) for offer in free]
-        streams.append(sorted(lost.values(), key=_turn_of))
-        for wish in merge(*streams, key=_turn_of):
-            # Several offers may be near to it; it is given once for each.
-            if wish.waits and (lost.pop(wish.id, None) is not None or any(self._may_gain(wish, offer) for offer in free)):
-                self.seek(wish)
-
-    def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:
-        """The open offers with capacity of the people whose time or capacity these matches gave back."""
-        offers: dict[str, Offer] = {}
-        for match in matches:
-            offers[match.offer.id] = match.offer
-            person = self.area.volunteers.get(match.volunteer_ref)
-            if person is not None:
-                offers.update(person.offers)
-        return [offer for _, offer in sorted(offers.items()) if offer.status == OPEN and has_capacity(offer)]
-
-
-def _turn_of(wish: Wish) -> tuple[int, int, str]:
-    """Which of the waiting wishes is served first: urgency, then age, then id."""
-    return wish.urgency_order, wish.submitted_at, wish.id
 
 
 # ---- one function an event type
@@ -301,6 +64,8 @@ def _wish_submitted(turn: Turn, event: Event) -> None:
         return
     area.watch_wish(wish)
     turn.seek(wish)
+    if not wish.matches and not wish.invited and not area.in_rounds(wish):
+        tell_unmet(turn, wish)
 
 
 def _wish_withdrawn(turn: Turn, event: Event, reason: str = "withdrawn") -> None:
@@ -416,12 +181,36 @@ def _live_match(turn: Turn, data: Any) -> Match | None:
 
 
 def _match_accepted(turn: Turn, event: Event) -> None:
+    invited = _invitation(turn, event.data)
+    if invited is not None:
+        _invitation_accepted(turn, *invited)
+        return
     match = _live_match(turn, event.data)
     if match is None or match.answered:
         turn.changed = False
         return
     match.answered = True
     _word_has_come(turn, match)
+
+
+def _invitation(turn: Turn, data: Any) -> tuple[Wish, Offer] | None:
+    """The wish and offer of an invitation that holds, if this is an answer to one."""
+    wish, offer = turn.area.wishes.get(data.wish_id), turn.area.offers.get(data.offer_id)
+    if wish is None or offer is None or data.match_id is not None or wish.invited.get(offer.id, 0) <= turn.now or not wish.waits:
+        return None
+    return wish, offer
+
+
+def _invitation_accepted(turn: Turn, wish: Wish, offer: Offer) -> None:
+    """The first who says yes comes, if all rules still hold."""
+    if refusal(wish, offer, turn.now) is not None:
+        turn.changed = False
+        return
+    start = earliest_start(wish, offer, turn.now)
+    assert start is not None  # refusal() has seen one
+    turn.area.end_invitation(wish, offer.id, bar=False)
+    turn.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired", accepted=True)
+    turn.seek(wish)
 
 
 def _match_approved(turn: Turn, event: Event) -> None:
@@ -445,6 +234,12 @@ def _word_has_come(turn: Turn, match: Match) -> None:
 
 
 def _match_declined(turn: Turn, event: Event) -> None:
+    invited = _invitation(turn, event.data)
+    if invited is not None:
+        wish, offer = invited
+        turn.area.end_invitation(wish, offer.id, bar=True)
+        turn.seek(wish)
+        return
     match = _live_match(turn, event.data)
     if match is not None:
         _release_all(turn, [match], "declined")
@@ -499,24 +294,68 @@ def decide(area: Area, event: Event, now: int) -> tuple[str, list[Decision]]:
 
 
 def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
-    """(whether anything changed, events out) once the clock shows `now`: slots over, holds ended, wishes expired."""
+    """(whether anything changed, events out) once the clock shows `now`: slots over, holds ended, wishes expired, rounds held."""
     turn = Turn(area, now, f"{area.name}\n{TIME_PASSED}\n{now}", changed=False)
     area.clock = max(area.clock, now)
     freed: list[Match] = []
+    again: dict[str, Wish] = {}
+    calls_round = False
     while area.deadlines and area.deadlines[0][0] <= now:
         at, kind, subject, number = heappop(area.deadlines)
         if kind == OFFER_LAPSES:
             _lapse(turn, subject, at)
-        elif kind == WISH_ENDS:
-            wish = area.wishes.get(subject)
-            if wish is not None and wish.status == OPEN:
-                _expire(turn, wish)
-        else:
+        elif kind == ROUND:
+            calls_round = calls_round or at == area.round_at
+        elif kind in (HOLD_ENDS, SLOT_OVER):
             freed.extend(_match_deadline(turn, kind, subject, number, at))
+        elif (wish := area.wishes.get(subject)) is not None and wish.status == OPEN:
+            _wish_deadline(turn, kind, wish, again)
     if freed:
         turn.changed = True
         turn.pair_again(freed)
+    for wish in sorted((wish for wish in again.values() if wish.waits), key=turn_of):
+        turn.seek(wish)
+    if calls_round:
+        run_round(turn)
     return turn.changed or bool(turn.out), turn.out
+
+
+def _wish_deadline(turn: Turn, kind: int, wish: Wish, again: dict[str, Wish]) -> None:
+    """An open wish is over, or for a wider circle, or an invitation is: then it is tried `again` once all that is over has made room."""
+    if kind == WISH_ENDS:
+        _expire(turn, wish)
+    elif kind == WIDENS:
+        _widen(turn, wish)
+    else:
+        again[wish.id] = wish
+
+
+def _widen(turn: Turn, wish: Wish) -> None:
+    """Nobody came from the circles so far: the wish is for one more."""
+    area = turn.area
+    reach = area.reach_of(wish)
+    turn.changed = True
+    turn.tell("lastmetre.wish.widened.v1", wish.id, {"area": area.name, "wish_id": wish.id, "reach": RUNGS[reach]})
+    area.watch_reach(wish)
+    area.call_round(turn.now)
+    if reach == AREA:
+        tell_unmet(turn, wish)
+
+
+def tell_unmet(turn: Turn, wish: Wish) -> None:
+    """A community worker hears what the wish needs that nobody can give, where nobody can."""
+    area = turn.area
+    if not area.policy.tell_unmet:
+        return
+    candidates = area.index.in_order(wish)
+    someone = any(turn.start_if_eligible(wish, offer) is not None for _, offer in candidates)
+    candidates.close()
+    if someone:
+        return
+    # Skills that nobody has are what is missing; where each is there, it is all of it together.
+    missing = sorted(skill for skill in wish.skills if not area.index.holders.get(skill)) or sorted(wish.skills)
+    need = {"skills": missing, "vetting": wish.vetting, "rung": RUNGS[AREA], "window": {"start": rfc3339(wish.start), "end": rfc3339(wish.end)}}
+    turn.tell("lastmetre.wish.unmet.v1", wish.id, {"area": area.name, "wish_id": wish.id, "need": need})
 
 
 def _lapse(turn: Turn, offer_id: str, at: int) -> None:

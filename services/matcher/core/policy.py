@@ -1,21 +1,61 @@
-"""The limits that are policy and not contract. One value an area; validated when made."""
+"""The limits that are policy and not contract. One value an area; validated when made. Lengths are microseconds."""
 
 from dataclasses import dataclass, field
+from typing import Final, Self
 
-from schemas.instants import MINUTE_US
+from schemas.instants import DAY_US, MINUTE_US
+
+URGENCIES: Final = ("red", "yellow", "blue")
+_HOUR_US: Final = 60 * MINUTE_US
+
+
+def _of_each(red: int, yellow: int, blue: int) -> dict[str, int]:
+    return {"red": red, "yellow": yellow, "blue": blue}
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`answer_us`: how long a volunteer who is asked may take, by urgency, in microseconds.
+    """How an area is matched. Where a field is a mapping, its keys are the urgencies.
 
-    `word_us`: how long a word is awaited at least, even where the visit would begin sooner: a wish for right now could not be
-    answered by anyone otherwise.
+    - `answer_us`: how long a volunteer who is asked may take.
+    - `word_us`: how long a word is awaited at least, even where the visit would begin sooner: a wish for right now could not be
+      answered by anyone otherwise.
+    - `invite_max`: how many volunteers a `red` wish invites at once where nobody can simply be told; 0: one is asked after another.
+    - `tell_unmet`: whether a community worker hears what a wish needs that nobody can give.
+    - `round_us`: how long from one round to the next, in which all that waits is solved together; 0: each wish is tried when it comes.
+    - `patience_us`: how long a wish waits for a better helper at most.
+    - `lead_us`: from this long before the last moment on, the next helper who can is taken.
+    - `sure`: a pair with at least this weight is taken in the first round; see :mod:`services.matcher.core.score`.
+    - `widen_us`: how long a wish is for its own building first, then for one rung more, and so on; 0: everyone is asked at once.
+    - `edges_max`: how many helpers a round weighs for each wish.
     """
 
-    answer_us: dict[str, int] = field(default_factory=lambda: {"red": 10 * MINUTE_US, "yellow": 60 * MINUTE_US, "blue": 12 * 60 * MINUTE_US})
+    answer_us: dict[str, int] = field(default_factory=lambda: _of_each(10 * MINUTE_US, 60 * MINUTE_US, 12 * _HOUR_US))
     word_us: int = 10 * MINUTE_US
+    invite_max: int = 3
+    tell_unmet: bool = True
+    round_us: int = 5 * MINUTE_US
+    patience_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 60 * MINUTE_US, 2 * DAY_US))
+    lead_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 2 * _HOUR_US, 24 * _HOUR_US))
+    sure: int = 1600
+    widen_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 10 * MINUTE_US, 4 * _HOUR_US))
+    edges_max: int = 8
 
     def __post_init__(self) -> None:
+        for name in ("answer_us", "patience_us", "lead_us", "widen_us"):
+            lengths = getattr(self, name)
+            if set(lengths) != set(URGENCIES) or min(lengths.values()) < 0:
+                raise ValueError(f"{name} must have a length that is not negative for each of {', '.join(URGENCIES)}")
         if not 0 < self.word_us <= min(self.answer_us.values()):
             raise ValueError("word_us must be positive and not above any of answer_us")
+        if min(self.invite_max, self.round_us, self.edges_max - 1) < 0:
+            raise ValueError("invite_max and round_us must not be negative, edges_max must be at least 1")
+
+    @classmethod
+    def at_once(cls) -> Self:
+        """Each wish is tried with everyone when it comes, and one volunteer is asked after another."""
+        return cls(invite_max=0, round_us=0, tell_unmet=False)
+
+    def in_rounds(self, urgency: str) -> bool:
+        """Whether wishes of that urgency wait for the round."""
+        return self.round_us > 0 and urgency != "red"

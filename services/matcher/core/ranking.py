@@ -236,5 +236,11 @@ class WaitingIndex:
             if following < len(lane):
                 insort(heads, (lane[following], lane), key=lambda head: head[0][:3])
 
+    def all(self) -> Iterator["Wish"]:
+        """All waiting wishes, skill by skill."""
+        for lane in self._lists.get((), {}).values():
+            for entry in lane:
+                yield entry[3]
+
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lists.get((), {}).values())

@@ -21,7 +21,7 @@ from schemas.instants import DAY_US, MINUTE_US, micros
 from schemas.offers import OfferPosted
 from schemas.place import Place
 from schemas.wishes import WishSubmitted
-from services.matcher.core.place import RUNG_OF, Circle, PlaceKey, circles_of
+from services.matcher.core.place import AREA, BUILDING, RUNG_OF, Circle, PlaceKey, circles_of
 from services.matcher.core.policy import Policy
 from services.matcher.core.ranking import OfferIndex, WaitingIndex
 
@@ -41,7 +41,7 @@ RELEASED: Final = "released"
 
 # Deadlines at one instant come in this order: what frees helpers first, what needs them last. A match that still awaits a
 # word when its slot is over was none.
-HOLD_ENDS, SLOT_OVER, OFFER_LAPSES, WISH_ENDS = range(4)
+HOLD_ENDS, SLOT_OVER, OFFER_LAPSES, WISH_ENDS, INVITE_ENDS, WIDENS, ROUND = range(7)
 _URGENCY_ORDER: Final = {"red": 0, "yellow": 1, "blue": 2}
 _MINORS: Final = ("under_14", "under_18")
 VETTING_MAX: Final = 4
@@ -59,7 +59,7 @@ class Wish:
     """One wish: what was asked, as the rules read it, and how far it is."""
 
     __slots__ = (
-        "approval", "barred", "category", "circles", "end", "id", "languages", "length", "match_count",
+        "approval", "barred", "category", "circles", "end", "id", "invited", "languages", "length", "match_count",
         "matches", "need", "place", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
         "urgency", "urgency_order", "vetting", "waits",
     )  # fmt: skip
@@ -88,6 +88,8 @@ class Wish:
         # Matches that were not released, by offer; and the offers that must not meet this wish again.
         self.matches: dict[str, Match] = {}
         self.barred: set[str] = set()
+        # Who was invited, and until when each invitation holds; nobody is invited twice.
+        self.invited: dict[str, int] = {}
         self.match_count = 0
         self.waits = False
         self.stored = False
@@ -96,6 +98,15 @@ class Wish:
     def places_free(self) -> int:
         """How many helpers are still wanted."""
         return self.need - len(self.matches)
+
+    @property
+    def latest_start(self) -> int:
+        """After this instant no visit of the wished length fits."""
+        return self.end - self.length
+
+    def invitations(self, now: int) -> int:
+        """How many invitations are out."""
+        return sum(until > now for until in self.invited.values()) if self.invited else 0
 
     def has_volunteer(self, ref: str) -> bool:
         """Whether this person already is, or was, one of its helpers."""
@@ -220,6 +231,7 @@ class Area:
     asked_offers: list[Offer] = field(default_factory=list)
     # (start, person) of the slots that are over, a heap: what `starts` holds is dropped when it is a week old.
     starts_past: list[tuple[int, str]] = field(default_factory=list)
+    round_at: int | None = None
 
     # ---- wishes
 
@@ -229,8 +241,59 @@ class Area:
         self.touched_wishes[wish.id] = wish
 
     def watch_wish(self, wish: Wish) -> None:
-        """Keep the wish's deadline in sight; :meth:`settle_wish` files it among the waiting ones if it has to wait."""
+        """Keep the wish's deadlines in sight; :meth:`settle_wish` files it among the waiting ones if it has to wait."""
         heappush(self.deadlines, (wish.end, WISH_ENDS, wish.id, 0))
+        for until in wish.invited.values():
+            if until > self.clock:
+                heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
+        self.watch_reach(wish)
+
+    def in_rounds(self, wish: Wish) -> bool:
+        """Whether this wish waits for the rounds."""
+        return not wish.together and self.policy.in_rounds(wish.urgency)
+
+    def _widens_each(self, wish: Wish) -> int:
+        """How long the wish is for one rung before it is for the next; 0: it is for everyone."""
+        if not self.in_rounds(wish):
+            return 0
+        # An eighth: most of the time must be left for the widest circle.
+        return max(0, min(self.policy.widen_us[wish.urgency], (wish.latest_start - wish.submitted_at) // 8))
+
+    def reach_of(self, wish: Wish) -> int:
+        """The widest rung from which helpers are taken now."""
+        each = self._widens_each(wish)
+        return min(AREA, BUILDING + (self.clock - wish.submitted_at) // each) if each else AREA
+
+    def watch_reach(self, wish: Wish) -> None:
+        """Keep in sight when the wish is for one rung more."""
+        each = self._widens_each(wish)
+        if each and (steps := (self.clock - wish.submitted_at) // each + 1) <= AREA - BUILDING:
+            heappush(self.deadlines, (wish.submitted_at + steps * each, WIDENS, wish.id, 0))
+
+    def call_round(self, at: int) -> None:
+        """A round is due at the first beat after `at`, or earlier if it was already."""
+        beat = (at // self.policy.round_us + 1) * self.policy.round_us
+        if self.round_at is None or beat < self.round_at:
+            self.set_round(beat)
+
+    def set_round(self, at: int | None) -> None:
+        """The next round is then, whatever was said before; None: nothing calls for one."""
+        self.round_at = at
+        if at is not None:
+            heappush(self.deadlines, (at, ROUND, "", 0))
+
+    def invite(self, wish: Wish, offer_id: str, until: int) -> None:
+        """An invitation is out."""
+        wish.invited[offer_id] = until
+        self.touched_wishes[wish.id] = wish
+        heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
+
+    def end_invitation(self, wish: Wish, offer_id: str, *, bar: bool) -> None:
+        """They have answered; `bar`: this pair never meets."""
+        wish.invited[offer_id] = 0
+        if bar:
+            wish.barred.add(offer_id)
+        self.touched_wishes[wish.id] = wish
 
     def settle_wish(self, wish: Wish) -> None:
         """Bring the wish's state and its place among the waiting in line with its matches."""
@@ -240,6 +303,8 @@ class Area:
         elif wish.places_free > 0:
             wish.status = OPEN
             self.waiting.add(wish)
+            if self.in_rounds(wish):
+                self.call_round(self.clock)
         else:
             confirmed = all(match.state == CONFIRMED for match in wish.matches.values())
             wish.status = MATCHED if confirmed else HELD

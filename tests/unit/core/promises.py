@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.codec import Event
 from schemas.instants import DAY_US, MINUTE_US, micros, parse_rfc3339
-from services.matcher.core.decide import Decision
+from services.matcher.core.turn import Decision
 
 RUNGS = ("unit", "building", "compound", "community", "area")
 

@@ -1,5 +1,7 @@
 """What time alone brings about: slots are over, words do not come, offers lapse, wishes expire."""
 
+from typing import Any
+
 import pytest
 
 from schemas.instants import MINUTE_US
@@ -85,10 +87,19 @@ def test_an_answer_to_one_who_was_told_changes_nothing() -> None:
 
 def test_a_word_that_never_comes_is_given_up_before_the_slot_is_over() -> None:
     """Even where the policy would wait longer: otherwise nobody's visit would count as help."""
-    policy = Policy({"red": 60 * MINUTE_US, "yellow": 60 * MINUTE_US, "blue": 60 * MINUTE_US}, word_us=60 * MINUTE_US)
+    policy = Policy({"red": 60 * MINUTE_US, "yellow": 60 * MINUTE_US, "blue": 60 * MINUTE_US}, word_us=60 * MINUTE_US, round_us=0)
     scene = given(offer(accepts="ask"), policy=policy)
     assert ["proposed w1 o1 @0 unit asked until 15"] == scene.when(wish(minutes=15))
     assert ["released w1 o1 unanswered"] == scene.passes(15)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [{"round_us": -1}, {"edges_max": 0}, {"invite_max": -1}, {"lead_us": {"red": 0}}, {"widen_us": {"red": -1, "yellow": 0, "blue": 0}}],
+)
+def test_a_policy_that_cannot_be_is_refused(impossible: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(impossible))):
+        Policy(**impossible)
 
 
 @pytest.mark.parametrize("word_us", [0, 11 * MINUTE_US])

@@ -1,0 +1,294 @@
+"""One decision in the making: what can be told, held and let go, and how helpers and wishes are looked for.
+
+Every way to a match ends in :meth:`Turn.propose`, every way out of one in :meth:`Turn.release`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import merge
+from typing import Any, Final
+
+from schemas.instants import rfc3339
+from services.matcher.core.ids import derived_id
+from services.matcher.core.place import RUNGS, rung_between
+from services.matcher.core.rules import (
+    check_is_fresh,
+    earliest_start,
+    has_capacity,
+    has_skills,
+    is_vetted,
+    may_meet,
+    speaks,
+    within_reach,
+)
+from services.matcher.core.state import OPEN, RELEASED, Area, Match, Offer, Wish
+from services.matcher.core.together import find_group
+
+GROUP_INCOMPLETE: Final = "group_incomplete"
+
+
+@dataclass(slots=True)
+class Decision:
+    """One event that goes out: `data` is the contract's data object of that type."""
+
+    id: str
+    type: str
+    subject: str
+    data: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One decision in the making. `cause` names what brought it about; ids are derived from it.
+
+    Its parts are joined by line ends, which no id or source may hold, so that no two causes are the same text.
+    """
+
+    area: Area
+    now: int
+    cause: str
+    out: list[Decision] = field(default_factory=list)
+    changed: bool = True
+
+    # ---- what can be decided
+
+    def tell(self, kind: str, subject: str, data: dict[str, Any]) -> None:
+        """An event goes out."""
+        self.out.append(Decision(derived_id(f"{self.cause}\n{len(self.out)}"), kind, subject, data))
+
+    def propose(
+        self,
+        wish: Wish,
+        offer: Offer,
+        start: int,
+        rung: int,
+        how: str,
+        group: tuple[str, int] | None = None,
+        *,
+        accepted: bool = False,
+        why: Sequence[tuple[str, str | int]] = (),
+    ) -> None:
+        """This helper for this wish, in this slot: the place, the capacity and the time are held from now on.
+
+        `accepted`: they were invited and have said yes. `why`: further reasons.
+        """
+        area = self.area
+        asks = offer.asks and how == "paired" and not accepted
+        expires_at = self._word_by(wish, start, asks=asks) if asks or wish.approval else None
+        match = Match(
+            id=derived_id(f"{self.cause}\nmatch\n{len(self.out)}"),
+            number=wish.match_count,
+            wish=wish,
+            offer=offer,
+            volunteer_ref=offer.volunteer.ref,
+            start=start,
+            end=start + wish.length,
+            rung=rung,
+            how=how,
+            answered=not asks,
+            approved=not wish.approval,
+            expires_at=expires_at,
+            group_id=group[0] if group else None,
+            group_size=group[1] if group else None,
+        )
+        data: dict[str, Any] = {
+            "area": area.name,
+            "match_id": match.id,
+            "wish_id": wish.id,
+            "offer_id": offer.id,
+            "resident_ref": wish.resident_ref,
+            "volunteer_ref": match.volunteer_ref,
+            "rung": RUNGS[rung],
+            "slot": {"start": rfc3339(start), "end": rfc3339(match.end)},
+            "how": how,
+            "reasons": [
+                {"code": "rung", "value": RUNGS[rung]},
+                {"code": "spare_skills", "value": len(offer.skills) - len(wish.skills)},
+                {"code": "helper_load", "value": len(offer.volunteer.slots)},
+                *({"code": code, "value": value} for code, value in why),
+            ],
+            "needs_answer": asks,
+            "expires_at": rfc3339(expires_at) if asks and expires_at is not None else None,
+            "category": wish.category,
+            "urgency": wish.urgency,
+        }
+        if group is not None:
+            data["group_id"], data["group_size"] = group
+        if wish.approval:
+            data["needs_approval"] = True
+        area.hold(match)
+        self.tell("lastmetre.match.proposed.v1", match.id, data)
+
+    def _word_by(self, wish: Wish, start: int, *, asks: bool) -> int:
+        """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word."""
+        policy = self.area.policy
+        latest = min(max(start, self.now + policy.word_us), start + wish.length)
+        return min(self.now + policy.answer_us[wish.urgency], latest) if asks else latest
+
+    def release(self, match: Match, reason: str) -> None:
+        """This pair is apart again; the caller sees to it that the wish is tried again."""
+        self.area.release(match, reason, bar=reason != GROUP_INCOMPLETE)
+        self.tell("lastmetre.match.released.v1", match.id, {**self._pair(match), "reason": reason})
+
+    def release_with_group(self, match: Match, reason: str) -> None:
+        """Losing one member releases the whole group."""
+        others = [
+            other
+            for other in match.wish.matches.values()
+            if match.group_id is not None and other is not match and other.group_id == match.group_id and other.live
+        ]
+        self.release(match, reason)
+        for other in others:
+            self.release(other, GROUP_INCOMPLETE)
+
+    def agree(self, match: Match) -> None:
+        """The last word that was awaited has come."""
+        self.area.agree(match)
+        self.tell("lastmetre.match.agreed.v1", match.id, self._pair(match))
+
+    def reject_claim(self, data: Any, reason: str) -> None:
+        """A claim is refused, with the first reason that applies."""
+        self.tell(
+            "lastmetre.claim.rejected.v1",
+            data.wish_id,
+            {
+                "area": self.area.name,
+                "claim_id": data.claim_id,
+                "wish_id": data.wish_id,
+                "offer_id": data.offer_id,
+                "reason": reason,
+            },
+        )
+
+    def _pair(self, match: Match) -> dict[str, Any]:
+        return {
+            "area": self.area.name,
+            "match_id": match.id,
+            "wish_id": match.wish.id,
+            "offer_id": match.offer.id,
+        }
+
+    # ---- finding helpers for a wish, and wishes for a helper
+
+    def seek(self, wish: Wish) -> None:
+        """Try an open wish with all offers, until it has its helpers or nobody is left. Who waits for the rounds waits, unless the next is too late."""
+        if self.area.in_rounds(wish) and not self.must_hurry(wish):
+            pass
+        elif wish.together:
+            group = find_group(self.area, wish, self.now)
+            while group is not None:
+                self.propose_group(wish, *group, leader=None)
+                group = find_group(self.area, wish, self.now)
+        else:
+            while wish.places_free > 0 and self._seek_one(wish):
+                pass
+        self.area.settle_wish(wish)
+
+    def must_hurry(self, wish: Wish) -> bool:
+        """Whether the next round comes after the last moment at which a visit can begin."""
+        beat = self.area.policy.round_us
+        return wish.latest_start < (self.now // beat + 1) * beat
+
+    def _seek_one(self, wish: Wish) -> bool:
+        invites = self.invites(wish)
+        asked: list[tuple[Offer, int]] = []
+        candidates = self.area.index.in_order(wish)
+        for rung, offer in candidates:
+            start = self.start_if_eligible(wish, offer)
+            if start is None:
+                continue
+            if invites and offer.asks:
+                asked.append((offer, start))
+                continue
+            candidates.close()
+            self.propose(wish, offer, start, rung, "paired")
+            return True
+        for offer, start in asked:
+            self.invite(wish, offer, start)
+        return False
+
+    def invites(self, wish: Wish) -> bool:
+        """Whether several are asked at once: a red wish that needs no group."""
+        return self.area.policy.invite_max > 0 and wish.urgency == "red" and not wish.together
+
+    def invite(self, wish: Wish, offer: Offer, start: int) -> None:
+        """Ask one more, if fewer are asked than may be; nobody twice."""
+        if offer.id in wish.invited or wish.invitations(self.now) >= self.area.policy.invite_max:
+            return
+        until = self._word_by(wish, start, asks=True)
+        self.area.invite(wish, offer.id, until)
+        self.tell("lastmetre.helper.invited.v1", wish.id, {"area": self.area.name, "wish_id": wish.id, "offer_id": offer.id, "expires_at": rfc3339(until)})
+
+    def start_if_eligible(self, wish: Wish, offer: Offer) -> int | None:
+        """The slot's start where all rules but skills, reach and capacity hold (these the index has seen to)."""
+        if offer.level < wish.vetting or not speaks(wish, offer) or not may_meet(wish, offer):
+            return None
+        start = earliest_start(wish, offer, self.now)
+        return start if start is not None and check_is_fresh(wish, offer, start) else None
+
+    def propose_group(self, wish: Wish, start: int, members: list[tuple[Offer, int]], leader: Offer | None) -> None:
+        """These helpers together, in one slot; the leader claimed it."""
+        group = (derived_id(f"{self.cause}\ngroup\n{len(self.out)}"), len(members))
+        for offer, rung in members:
+            self.propose(wish, offer, start, rung, "claimed" if offer is leader else "paired", group)
+
+    def serve_waiting(self, offer: Offer) -> None:
+        """This offer is new, or free again: the waiting wishes within its reach are tried, in their order."""
+        for wish in self._waiting_near(offer):
+            if wish.together:
+                # The helper who was missing may be this one; who else comes along is for the ranking to say.
+                if self._may_join(wish, offer):
+                    self.seek(wish)
+            elif self.area.in_rounds(wish) and not self.must_hurry(wish):
+                self.area.call_round(self.now)
+            elif (start := self.start_if_eligible(wish, offer)) is not None:
+                if offer.asks and self.invites(wish):
+                    self.invite(wish, offer, start)
+                else:
+                    self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
+                    self.area.settle_wish(wish)
+
+    def _waiting_near(self, offer: Offer) -> Iterator[Wish]:
+        """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more."""
+        for wish in self.area.waiting.near(offer):
+            if not has_capacity(offer):
+                return
+            if has_skills(wish, offer) and within_reach(wish, offer):
+                yield wish
+
+    def _may_join(self, wish: Wish, offer: Offer) -> bool:
+        return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer)
+
+    def _may_gain(self, wish: Wish, offer: Offer) -> bool:
+        if not (has_capacity(offer) and has_skills(wish, offer) and within_reach(wish, offer)):
+            return False
+        return self._may_join(wish, offer) if wish.together else self.start_if_eligible(wish, offer) is not None
+
+    def pair_again(self, let_go: Iterable[Match]) -> None:
+        """After matches were released or are over: who waits is tried with the helpers that are free now, each in turn and by the ranking."""
+        lost = {match.wish.id: match.wish for match in let_go if match.state == RELEASED and match.wish.waits}
+        free = self._free_offers(let_go)
+        if len(free) == 1 and not lost:
+            self.serve_waiting(free[0])
+            return
+        streams: list[Iterable[Wish]] = [self._waiting_near(offer) for offer in free]
+        streams.append(sorted(lost.values(), key=turn_of))
+        for wish in merge(*streams, key=turn_of):
+            # Several offers may be near to it; it is given once for each.
+            if wish.waits and (lost.pop(wish.id, None) is not None or any(self._may_gain(wish, offer) for offer in free)):
+                self.seek(wish)
+
+    def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:
+        """The open offers with capacity of the people whose time or capacity these matches gave back."""
+        offers: dict[str, Offer] = {}
+        for match in matches:
+            offers[match.offer.id] = match.offer
+            person = self.area.volunteers.get(match.volunteer_ref)
+            if person is not None:
+                offers.update(person.offers)
+        return [offer for _, offer in sorted(offers.items()) if offer.status == OPEN and has_capacity(offer)]
+
+
+def turn_of(wish: Wish) -> tuple[int, int, str]:
+    """Which of the waiting wishes is served first: urgency, then age, then id."""
+    return wish.urgency_order, wish.submitted_at, wish.id

@@ -1,0 +1,98 @@
+"""The policy file: how each area is matched. Read once, at the start; what is wrong in it is said with its place and the fix.
+
+TOML: what stands at the top is for all areas, `[areas."NAME"]` changes some of it for one. Lengths are minutes, and where a length depends on the
+urgency it is a table of `red`, `yellow`, `blue`. `config/policy.toml` in the project names every key with its usual value.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.instants import MINUTE_US
+from services.matcher.core.policy import Policy
+
+Minutes = Annotated[float, Field(ge=0, le=366 * 24 * 60)]
+_LENGTHS: Final = ("answer", "patience", "lead", "widen")
+
+
+class BadPolicy(ValueError):
+    """The file cannot be used; `str()` has one line in Chinese and English a fault."""
+
+
+class _ByUrgency(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    red: Minutes | None = None
+    yellow: Minutes | None = None
+    blue: Minutes | None = None
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    answer_minutes: _ByUrgency = _ByUrgency()
+    patience_minutes: _ByUrgency = _ByUrgency()
+    lead_minutes: _ByUrgency = _ByUrgency()
+    widen_minutes: _ByUrgency = _ByUrgency()
+    word_minutes: Annotated[float, Field(gt=0, le=24 * 60)] | None = None
+    round_minutes: Annotated[float, Field(ge=0, le=24 * 60)] | None = None
+    invite_max: Annotated[int, Field(ge=0, le=50)] | None = None
+    tell_unmet: bool | None = None
+    sure: Annotated[int, Field(ge=0)] | None = None
+    edges_max: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    def over(self, base: Policy) -> Policy:
+        """This table's values, and the base's where it says nothing."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in ("invite_max", "tell_unmet", "sure", "edges_max")}
+        values |= {f"{name}_us": _us(getattr(self, f"{name}_minutes")) for name in ("word", "round")}
+        for name in _LENGTHS:
+            said = {urgency: _us(length) for urgency, length in getattr(self, f"{name}_minutes").model_dump(exclude_none=True).items()}
+            values[f"{name}_us"] = getattr(base, f"{name}_us") | said
+        known = {name: getattr(base, name) for name in values}
+        return Policy(**(known | {name: value for name, value in values.items() if value is not None}))
+
+
+class _File(_Table):
+    areas: dict[str, _Table] = {}
+
+
+class Policies:
+    """The policy of each area."""
+
+    def __init__(self, default: Policy | None = None, areas: dict[str, Policy] | None = None) -> None:
+        self._default = default or Policy()
+        self._areas = areas or {}
+
+    def of(self, area: str) -> Policy:
+        """The policy of one area."""
+        return self._areas.get(area, self._default)
+
+    @classmethod
+    def read(cls, path: Path | None) -> Self:
+        """From a file, or the usual ones where there is none.
+
+        Raises:
+            BadPolicy: the file is not there, is not TOML, or has values that are not possible.
+        """
+        if path is None:
+            return cls()
+        try:
+            text = path.read_text("utf-8")
+            found = _File.model_validate(tomllib.loads(text))
+            default = found.over(Policy())
+            return cls(default, {name: table.over(default) for name, table in found.areas.items()})
+        except ValidationError as error:
+            raise BadPolicy("\n".join(_line(one["loc"], one["msg"]) for one in error.errors(include_url=False, include_input=False))) from None
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            raise BadPolicy(f"规则文件无法使用：{error} | the policy file cannot be used: {error}") from None
+
+
+def _line(place: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(map(str, place))
+    return f"规则文件中 {name} 不合规，请改正：{message} | {name} in the policy file is not valid, correct it: {message}"
+
+
+def _us(minutes: float | None) -> int | None:
+    return None if minutes is None else round(minutes * MINUTE_US)

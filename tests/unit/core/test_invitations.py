@@ -1,0 +1,159 @@
+"""A red wish asks several at once where nobody can simply be told: the first who says yes comes, whoever says no is replaced."""
+
+from typing import Any
+
+import pytest
+
+from services.matcher.core.policy import Policy
+from tests.builders import Scene, accepted, approved, declined, minors_wish, offer, offer_suspended, wish, wish_withdrawn
+from tests.shelf import Shelved
+
+ASKED: dict[str, Any] = {"accepts": "ask"}
+
+
+def scene(*, invite_max: int = 3) -> Scene:
+    return Scene(policy=Policy(invite_max=invite_max))
+
+
+def with_asked(number: int) -> Scene:
+    """So many helpers who want to be asked, each farther away than the one before."""
+    found = scene()
+    for one in range(number):
+        found.when(offer(f"o{one + 1}", home=f"c1/p1/b{one + 1}", **ASKED))
+    return found
+
+
+def test_the_best_of_those_who_want_to_be_asked_are_invited() -> None:
+    assert ["invited w1 o1", "invited w1 o2", "invited w1 o3"] == with_asked(5).when(wish(urgency="red"))
+
+
+def test_an_invitation_takes_neither_capacity_nor_time() -> None:
+    found = with_asked(1)
+    found.when(wish("w1", urgency="red"))
+    assert ["invited w2 o1"] == found.when(wish("w2", urgency="red"))
+
+
+def test_whoever_need_not_be_asked_comes_at_once_however_far_away() -> None:
+    found = with_asked(3)
+    found.when(offer("o9", home="c2"))
+    assert ["proposed w1 o9 @0 area"] == found.when(wish(urgency="red"))
+
+
+def test_yellow_and_blue_wishes_ask_one_after_another() -> None:
+    found = Scene(policy=Policy(round_us=0))
+    found.when(offer("o1", **ASKED), offer("o2", **ASKED))
+    assert ["proposed w1 o1 @90 unit asked until 60"] == found.when(wish(urgency="yellow", wanted=(90, 240)))
+
+
+def test_the_first_who_says_yes_comes() -> None:
+    found = with_asked(2)
+    found.when(wish(urgency="red"))
+    assert ["proposed w1 o2 @1 compound"] == found.when(accepted("w1", "o2", at=1))
+    assert [] == found.when(accepted("w1", "o1", at=2))
+    assert "no_effect" == found.outcome
+
+
+def test_who_was_not_invited_cannot_accept() -> None:
+    found = with_asked(4)
+    found.when(wish(urgency="red"))
+    assert [] == found.when(accepted("w1", "o4", at=1))
+
+
+def test_an_answer_that_names_a_match_is_none_to_an_invitation() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red"))
+    assert [] == found.when(accepted("w1", "o1", at=1, match_id="another"))
+
+
+def test_whoever_says_no_is_replaced_and_never_asked_again() -> None:
+    found = with_asked(4)
+    found.when(wish(urgency="red"))
+    assert ["invited w1 o4"] == found.when(declined("w1", "o2", at=1))
+    assert [] == found.when(declined("w1", "o2", at=2))
+    assert [] == found.passes(9)
+
+
+def test_an_invitation_ends_and_the_next_is_asked() -> None:
+    found = with_asked(4)
+    found.when(wish(urgency="red"))
+    assert [] == found.passes(9)
+    assert ["invited w1 o4"] == found.passes(10)
+    assert [] == found.when(accepted("w1", "o1", at=11))
+    assert ["proposed w1 o4 @12 compound"] == found.when(accepted("w1", "o4", at=12))
+
+
+def test_who_comes_new_is_invited_while_fewer_are_asked_than_may_be() -> None:
+    found = scene(invite_max=2)
+    assert ["unmet w1 haircut 0"] == found.when(wish(urgency="red"))
+    assert ["invited w1 o1"] == found.when(offer("o1", **ASKED))
+    assert ["invited w1 o2"] == found.when(offer("o2", **ASKED))
+    assert [] == found.when(offer("o3", **ASKED))
+    assert ["proposed w1 o4 @0 unit"] == found.when(offer("o4"))
+
+
+def test_several_helpers_are_filled_one_by_one() -> None:
+    found = with_asked(4)
+    found.when(wish(urgency="red", helpers=2))
+    assert ["proposed w1 o1 @1 building", "invited w1 o4"] == found.when(accepted("w1", "o1", at=1))
+    assert ["proposed w1 o2 @2 compound"] == found.when(accepted("w1", "o2", at=2))
+
+
+def test_yes_counts_only_if_all_rules_still_hold() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red"), offer_suspended("o1", at=1))
+    assert [] == found.when(accepted("w1", "o1", at=2))
+    assert "no_effect" == found.outcome
+
+
+def test_a_wish_that_is_over_hears_no_answer() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red"), wish_withdrawn(at=1))
+    assert [] == found.when(accepted("w1", "o1", at=2))
+    assert [] == found.passes(30)
+
+
+def test_a_wish_that_ends_while_invitations_are_out_expires_only_once() -> None:
+    found = with_asked(4)
+    found.when(wish(urgency="red", wanted=(0, 60)))
+    assert ["expired w1 with 0"] == found.passes(70)
+
+
+def test_a_worker_is_still_asked_for_a_word() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red", approval="worker"))
+    assert ["proposed w1 o1 @1 building needs approval"] == found.when(accepted("w1", "o1", at=1))
+    assert ["agreed w1 o1"] == found.when(approved("w1", "o1", at=2))
+
+
+def test_a_group_is_asked_as_a_group() -> None:
+    found = scene()
+    found.when(offer("o1", **ASKED), offer("o2", **ASKED))
+    told = found.when(minors_wish(urgency="red"))
+    assert ["proposed", "proposed"] == [line.split()[0] for line in told]
+
+
+def test_nobody_is_told_of_a_need_that_somebody_meets() -> None:
+    assert ["invited w1 o1"] == with_asked(1).when(wish(urgency="red"))
+
+
+@pytest.mark.parametrize(("skills", "missing"), [(["haircut", "electrics"], "electrics"), (["haircut"], "haircut")])
+def test_what_nobody_can_give_is_told_at_once(skills: list[str], missing: str) -> None:
+    found = scene()
+    found.when(offer(level=0))
+    assert [f"unmet w1 {missing} 2"] == found.when(wish(urgency="red", skills=skills, lives_alone=True))
+
+
+def test_an_early_wish_for_a_group_that_nobody_makes_is_told_of_only_where_no_one_fits() -> None:
+    found = scene()
+    found.when(offer("o1"))
+    assert [] == found.when(minors_wish(urgency="red"))
+
+
+def test_another_worker_goes_on_with_the_invitations() -> None:
+    stored = Shelved(policy=Policy())
+    stored.when(*(offer(f"o{one}", **ASKED) for one in range(1, 5)), wish(urgency="red"))
+    stored.loads_again()
+    assert ["invited w1 o4"] == stored.passes(10)
+    stored.loads_again()
+    assert [] == stored.when(accepted("w1", "o1", at=11))
+    assert ["proposed w1 o4 @12 unit"] == stored.when(accepted("w1", "o4", at=12))
