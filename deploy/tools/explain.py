@@ -14,6 +14,7 @@ from deploy.tools.story import Story, Waiting
 from deploy.tools.wording import (
     CATEGORIES,
     MATCH_STATES,
+    REACHES,
     REFUSALS,
     RELEASES,
     RUNGS,
@@ -133,15 +134,31 @@ def _conclusions(story: Story, waiting: Waiting) -> list[Words]:
             found.append((f"这个心愿须两人同行，合适的只有 {waiting.fit} 人。", f"It needs two helpers together; {waiting.fit} would do."))
         else:
             found.append(("这个心愿须两人同行，合适的人里没有两位同时有空。", "It needs two helpers together; of those who would do, no two are free at once."))
-    elif waiting.fit:
-        found.append(("有合适的帮手，马上会配对。", "Somebody fits: it is about to be matched."))
-    found.append(
-        (
-            f"有新的服务时会立即再试，直到 {until}。",
-            f"It is tried again whenever an offer comes or a helper is free again, until {until}.",
+    elif waiting.invitations:
+        found.append(
+            (
+                f"已邀请 {waiting.invitations} 份服务，先答应者先得。",
+                f"{waiting.invitations} offers are invited: the first to accept has the wish.",
+            )
         )
-    )
+    elif waiting.fit:
+        found.append(_fits(waiting))
+    if waiting.reach is None:
+        zh, en = "有新的服务时会立即再试", "It is tried again whenever an offer comes or a helper is free again"
+    else:
+        reach = word(REACHES, waiting.reach)
+        zh, en = f"目前在{reach[0]}内找人，每轮都会再试", f"It asks up to {reach[1]} for now, and is tried again in every round"
+    found.append((f"{zh}，直到 {until}。", f"{en}, until {until}."))
     return found
+
+
+def _fits(waiting: Waiting) -> Words:
+    if waiting.reach is None:
+        return ("有合适的帮手，马上会配对。", "Somebody fits: it is about to be matched.")
+    return (
+        "有合适的帮手：范围扩大到他们、该定的时候就会配对，等待期间看有没有更好的人选。",
+        "Somebody fits: it is matched once it asks that far and its waiting ends; until then a better helper may come.",
+    )
 
 
 def say(console: Console, lang: Lang, words: Words, style: str) -> None:

@@ -10,6 +10,7 @@ from deploy.tools.wording import (
     DEMANDS,
     MATCH_STATES,
     OFFER_STATES,
+    REACHES,
     RULES,
     RUNGS,
     WISH_STATES,
@@ -159,6 +160,10 @@ def verdict_words(verdict: Verdict, demands: Sequence[str] = ()) -> Words:
 
 def _advantage(one: Comparison) -> Words:
     """Why the better of the two is the better one: the values are `theirs`, then `own`."""
+    if one.by == "asked":
+        told = ("直接派单者先于须先询问者", "who is simply told comes before who is asked first")
+        who = ("它直接派单", "it is simply told") if one.own else ("它须先询问", "it is asked first")
+        return (f"{told[0]}（{who[0]}）", f"{told[1]} ({who[1]})")
     if one.by == "rung":
         theirs, own = word(RUNGS, str(one.theirs)), word(RUNGS, str(one.own))
         return (f"距离（它{theirs[0]}，本服务{own[0]}）", f"distance (it: {theirs[1]}; this one: {own[1]})")
@@ -220,18 +225,56 @@ def _ruled_out(answer: Answer) -> list[Words]:
     return [(f"不满足：{names[0]}。", f"Not passed: {names[1]}.")]
 
 
-def _first(_answer: Answer) -> list[Words]:
-    return [("各条都满足，排在最前，轮到就会配对。", "All rules pass and nobody comes before it: it is next.")]
+_ROUNDS: Final[Words] = (
+    "这类心愿按轮配对：每轮把片区内等待的心愿一起衡量，等到该定的时候才定，次序可能因此不同。",
+    "Such wishes are matched in rounds: all that waits in the area is weighed together, a pair is taken when waiting ends, and the order may differ.",
+)
+
+
+def _in_rounds(answer: Answer) -> list[Words]:
+    return [_ROUNDS] if answer.in_rounds else []
+
+
+def _invited(answer: Answer) -> list[Words]:
+    until = clock(answer.until or 0)
+    return [
+        (
+            f"各条都满足，已受邀请，{until} 前有效：先答应者先得。",
+            f"All rules pass and it is invited until {until}: the first to accept has the wish.",
+        )
+    ]
+
+
+def _unanswered(answer: Answer) -> list[Words]:
+    until = clock(answer.until or 0)
+    return [
+        (
+            f"各条都满足，但邀请已于 {until} 结束，未获答复；同一心愿不再邀请，仍可认领。",
+            f"All rules pass, but its invitation ended at {until} without an answer; it is not invited to this wish again, and may still claim it.",
+        )
+    ]
+
+
+def _not_yet(answer: Answer) -> list[Words]:
+    reach = word(REACHES, answer.reach or "")
+    said = (
+        f"各条都满足，但心愿目前只在{reach[0]}内找人，还没有扩大到这份服务。",
+        f"All rules pass, but the wish asks only up to {reach[1]} for now, and this offer lies beyond.",
+    )
+    return [said, *_in_rounds(answer)]
+
+
+def _first(answer: Answer) -> list[Words]:
+    return [("各条都满足，排在最前，轮到就会配对。", "All rules pass and nobody comes before it: it is next."), *_in_rounds(answer)]
 
 
 def _behind(answer: Answer) -> list[Words]:
     first, why = clean(answer.others[0].offer_id), _advantage(answer.others[0])
-    return [
-        (
-            f"各条都满足，但前面还有 {answer.ahead} 份服务。最前是服务 {first}：{why[0]}。",
-            f"All rules pass, but {answer.ahead} come before it. The first is offer {first}: {why[1]}.",
-        )
-    ]
+    said = (
+        f"各条都满足，但前面还有 {answer.ahead} 份服务。最前是服务 {first}：{why[0]}。",
+        f"All rules pass, but {answer.ahead} come before it. The first is offer {first}: {why[1]}.",
+    )
+    return [said, *_in_rounds(answer)]
 
 
 _ANSWERS: Final[dict[str, Callable[[Answer], list[Words]]]] = {
@@ -239,6 +282,9 @@ _ANSWERS: Final[dict[str, Callable[[Answer], list[Words]]]] = {
     reasons.OVER: _over,
     reasons.TAKEN: _taken,
     reasons.RULED_OUT: _ruled_out,
+    reasons.INVITED: _invited,
+    reasons.UNANSWERED: _unanswered,
+    reasons.NOT_YET: _not_yet,
     reasons.FIRST: _first,
     reasons.BEHIND: _behind,
 }

@@ -24,10 +24,12 @@ from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
 from schemas.instants import parse_rfc3339
 from schemas.wishes import WishSubmitted
+from services.matcher.core.place import RUNGS
 from services.matcher.core.reasons import Verdict, almost
 from services.matcher.core.rules import refusal
 from services.matcher.core.state import OPEN, Area, Wish
 from services.matcher.core.together import find_group
+from services.matcher.policies import Policies
 from services.matcher.store import Loader
 
 _WISHES: Final = "SELECT area, status, submitted_at, ends_at, need, data FROM matching.wishes WHERE wish_id = $1 ORDER BY submitted_at, area"
@@ -64,7 +66,8 @@ class Step:
 class Waiting:
     """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does.
 
-    `nearest`: offers that fail one rule alone, each with that rule, the nearest first.
+    `nearest`: offers that fail one rule alone, each with that rule, the nearest first. `reach`: as far as the rung that a wish of the rounds asks for now,
+    None for one that is tried at once. `invitations`: how many are out.
     """
 
     offers: int
@@ -73,6 +76,8 @@ class Waiting:
     together: bool
     missing: int
     nearest: list[tuple[str, Verdict]] = field(default_factory=list)
+    reach: str | None = None
+    invitations: int = 0
 
 
 @dataclass(slots=True)
@@ -98,11 +103,12 @@ async def stories(target: Target, wish_id: str) -> list[Story]:
     Raises:
         Trouble: no area has it, or nothing runs.
     """
+    policies = target.policies()
     async with target.database("matcher") as connection, readable():
         rows = await connection.fetch(_WISHES, wish_id)
         if not rows:
             raise await no_such_wish(connection, wish_id)
-        found = [await _story(connection, wish_id, row) for row in rows]
+        found = [await _story(connection, wish_id, row, policies) for row in rows]
     async with target.database("notifier") as connection, readable():
         for story in found:
             story.notices = await connection.fetch(_NOTICES, wish_id, story.area)
@@ -131,7 +137,7 @@ async def no_such_wish(connection: asyncpg.Connection, wish_id: str) -> Trouble:
     return Trouble(zh, en)
 
 
-async def _story(connection: asyncpg.Connection, wish_id: str, row: Any) -> Story:
+async def _story(connection: asyncpg.Connection, wish_id: str, row: Any, policies: Policies) -> Story:
     area = row["area"]
     story = Story(area, wish_id, row["status"], row["need"], row["submitted_at"], row["ends_at"], WishSubmitted.model_validate_json(row["data"]))
     lane = await connection.fetchval(_LANE, area)
@@ -141,7 +147,7 @@ async def _story(connection: asyncpg.Connection, wish_id: str, row: Any) -> Stor
         story.steps.extend(steps_of(line, wish_id))
     story.matches = await connection.fetch(_MATCHES, area, wish_id)
     if story.status == OPEN:
-        story.waiting = await _waiting(connection, area, wish_id)
+        story.waiting = await _waiting(connection, Area(area, policies.of(area)), wish_id)
     return story
 
 
@@ -189,19 +195,28 @@ def _told(notices: Sequence[Any]) -> list[Step]:
     return steps
 
 
-async def _waiting(connection: asyncpg.Connection, name: str, wish_id: str) -> Waiting | None:
+async def _waiting(connection: asyncpg.Connection, area: Area, wish_id: str) -> Waiting | None:
     """Judge every open offer of the area by the rules, as of now."""
-    area = await Loader.on(connection).load(Area(name))
+    await Loader.on(connection).load(area)
     wish = area.wishes.get(wish_id)
     if wish is None or wish.status != OPEN:
         return None
-    now = max(area.clock, time.time_ns() // 1000)
+    now = area.clock = max(area.clock, time.time_ns() // 1000)
     offers = [offer for offer in area.offers.values() if offer.status == OPEN]
     reasons = Counter(refusal(wish, offer, now) for offer in offers)
     fit = reasons.pop(None, 0)
     excluded = {str(reason): count for reason, count in reasons.most_common()}
     nearest = [(offer.id, verdict) for offer, verdict in almost(area, wish, now)]
-    return Waiting(len(offers), excluded, fit, _lacks_second(area, wish, now), wish.places_free, nearest)
+    return Waiting(
+        len(offers),
+        excluded,
+        fit,
+        _lacks_second(area, wish, now),
+        wish.places_free,
+        nearest,
+        RUNGS[area.reach_of(wish)] if area.in_rounds(wish) else None,
+        wish.invitations(now),
+    )
 
 
 def _lacks_second(area: Area, wish: Wish, now: int) -> bool:

@@ -45,6 +45,7 @@ async def pairs(target: Target, wish_id: str, offer_id: str) -> list[Pair]:
     Raises:
         Trouble: there is no such wish or offer, or they are in different areas, or nothing runs.
     """
+    policies = target.policies()
     async with target.database("matcher") as connection, readable():
         wishes = {row["area"]: WishSubmitted.model_validate_json(row["data"]) for row in await connection.fetch(_WISHES, wish_id)}
         if not wishes:
@@ -55,18 +56,20 @@ async def pairs(target: Target, wish_id: str, offer_id: str) -> list[Pair]:
         shared = [area for area in wishes if area in offers]
         if not shared:
             raise _apart(next(iter(wishes)), offers[0])
-        return [Pair(area, wishes[area], offer_id, await _answer(connection, area, wish_id, offer_id)) for area in shared]
+        return [Pair(area, wishes[area], offer_id, await _answer(connection, Area(area, policies.of(area)), wish_id, offer_id)) for area in shared]
 
 
-async def _answer(connection: asyncpg.Connection, name: str, wish_id: str, offer_id: str) -> Answer:
+async def _answer(connection: asyncpg.Connection, area: Area, wish_id: str, offer_id: str) -> Answer:
     loader = Loader.on(connection)
     # One instant: what is read of the area, in several statements, belongs together.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        area = await loader.load(Area(name))
+        await loader.load(area)
         await loader.bring(area, {wish_id}, {offer_id})
         wish = area.wishes[wish_id]
         await loader.bring(area, set(), set(wish.matches))
-    return why(area, wish, area.offers[offer_id], max(area.clock, time.time_ns() // 1000))
+    # What depends on the clock (how far the wish asks) is told as of now; the area is ours alone.
+    area.clock = max(area.clock, time.time_ns() // 1000)
+    return why(area, wish, area.offers[offer_id], area.clock)
 
 
 def _no_such_offer(offer_id: str, newest: list[str]) -> Trouble:

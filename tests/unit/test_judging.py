@@ -16,11 +16,13 @@ from deploy.tools.whynot import Pair
 from deploy.tools.wording import BLOCKS, DEMANDS, OFFER_STATES, RULES, Lang
 from schemas.codec import Event
 from services.matcher.core import reasons
+from services.matcher.core.policy import Policy
 from services.matcher.core.reasons import REFUSED_AS, Verdict, almost, verdicts, vetting_demands, why
 from tests.builders import (
     AREA,
     DAY,
     Scene,
+    accepted,
     claim,
     declined,
     event,
@@ -245,6 +247,76 @@ def test_of_a_wish_that_has_its_helper_an_offer_that_fails_is_not_ranked() -> No
     zh, en = answered(given(offer("o1"), offer("o2", level=0), wish(vetting_min=1)), "o2")
     assert "心愿不再找人（已有人选，待确认）。帮手是服务 o1。以现在的情形，本服务不满足：审核。" == zh
     assert "Offer o1 helps. As things are now this one does not pass: vetting." in en
+
+
+def production(wished: Event, *offers: Event) -> Scene:
+    """A wish that invites or waits for a round, and has been tried."""
+    return given(*offers, wished, policy=Policy())
+
+
+def test_an_invitation_is_said_to_hold_until_when() -> None:
+    scene = production(wish(urgency="red"), offer(accepts="ask"))
+    zh, en = answered(scene)
+    assert "各条都满足，已受邀请，11-23 20:10:00 前有效：先答应者先得。" == zh
+    assert "All rules pass and it is invited until 11-23 20:10:00: the first to accept has the wish." == en
+
+
+def test_an_invitation_that_ended_is_said_to_be_over() -> None:
+    scene = production(wish(urgency="red"), offer(accepts="ask"))
+    scene.area.wishes["w1"].invited["o1"] = instant(0)
+    zh, en = answered(scene)
+    assert "邀请已于 11-23 20:00:00 结束" in zh
+    assert "may still claim it" in en
+
+
+def test_who_is_asked_is_told_that_others_need_not_be() -> None:
+    scene = given(offer("o1", accepts="ask"), offer("o2", home="c1"), policy=Policy())
+    scene.leaves_untried(wish(urgency="red"))
+    zh, en = answered(scene)
+    assert "最前是服务 o2：直接派单者先于须先询问者（它直接派单）。" in zh
+    assert "who is simply told comes before who is asked first (it is simply told)" in en
+
+
+def test_of_who_was_asked_and_has_the_wish_it_is_said_so() -> None:
+    zh, en = answered(production(wish(urgency="red"), offer("o2"), offer("o1", accepts="ask")))
+    assert "帮手是服务 o2，它排在前面：直接派单者先于须先询问者（它直接派单）。" in zh
+    assert "it is simply told" in en
+    scene = production(wish(urgency="red"), offer("o2", accepts="ask"))
+    scene.when(accepted("w1", "o2"), offer("o1"))
+    zh, en = answered(scene)
+    assert "它须先询问" in zh
+    assert "it is asked first" in en
+
+
+def test_a_wish_that_does_not_ask_that_far_says_how_far_it_asks() -> None:
+    zh, en = answered(production(wish(), offer(home="c1")))
+    assert "目前只在本楼内找人，还没有扩大到这份服务。这类心愿按轮配对" in zh
+    assert "asks only up to its own building for now, and this offer lies beyond. Such wishes are matched in rounds" in en
+
+
+def test_rounds_are_explained_beside_the_order() -> None:
+    zh, en = answered(production(wish(), offer("o1"), offer("o2")), "o2")
+    assert "前面还有 1 份服务" in zh
+    assert "这类心愿按轮配对" in zh
+    assert "Such wishes are matched in rounds" in en
+
+
+@pytest.mark.parametrize(
+    ("more", "zh", "en"),
+    [
+        ({}, "马上会配对。", "about to be matched."),
+        ({"invitations": 2}, "已邀请 2 份服务，先答应者先得。", "2 offers are invited: the first to accept has the wish."),
+        ({"reach": "compound"}, "目前在本小区内找人，每轮都会再试，直到", "It asks up to the compound for now, and is tried again in every round, until"),
+        ({"reach": "area"}, "该定的时候就会配对", "it is matched once it asks that far and its waiting ends"),
+    ],
+)
+def test_a_waiting_wish_says_what_it_waits_for(more: dict[str, Any], zh: str, en: str) -> None:
+    story = Story(AREA, "w1", "open", 1, instant(0), instant(240), wish().data)
+    story.waiting = Waiting(1, {}, 1, together=False, missing=1, **more)
+    screen = io.StringIO()
+    explain.show(story, Console(file=screen, width=160), "both")
+    assert zh in screen.getvalue()
+    assert en in screen.getvalue()
 
 
 # ---- on the screen

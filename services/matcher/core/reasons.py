@@ -61,6 +61,9 @@ ITS_MATCH: Final = "its_match"
 OVER: Final = "over"
 TAKEN: Final = "taken"
 RULED_OUT: Final = "ruled_out"
+INVITED: Final = "invited"
+UNANSWERED: Final = "unanswered"
+NOT_YET: Final = "not_yet"
 FIRST: Final = "first"
 BEHIND: Final = "behind"
 
@@ -93,9 +96,11 @@ class Verdict:
 class Rank:
     """Where an offer stands among those that may have a wish: the least comes first, by the fields in their order.
 
-    `weight` is that of all its skills: the rarer they are among the open offers of the area, the heavier. `load` counts the person's live visits.
+    `asked`: where a wish invites several, who is simply told comes before all who are asked. `weight` is that of all its skills: the rarer they are
+    among the open offers of the area, the heavier. `load` counts the person's live visits.
     """
 
+    asked: bool
     rung: int
     weight: int
     load: int
@@ -122,8 +127,12 @@ class Answer:
     - `over`: the wish was withdrawn or has expired; `status` says which.
     - `taken`: the wish has its helpers, `others`.
     - `ruled_out`: a verdict did not pass.
+    - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then, and is not repeated for this wish.
+    - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now.
     - `first`: all rules pass and nobody comes before it.
     - `behind`: all rules pass, and `others` (the first of them at most; `ahead` counts them all) come before it.
+
+    `in_rounds`: the wish waits for the rounds, where all that waits is weighed together, so that the order here does not decide alone.
     """
 
     code: str
@@ -132,6 +141,9 @@ class Answer:
     match: Match | None = None
     others: list[Comparison] = field(default_factory=list)
     ahead: int = 0
+    until: int | None = None
+    reach: str | None = None
+    in_rounds: bool = False
 
 
 # ---- the rules, one verdict each
@@ -266,10 +278,17 @@ def almost(area: Area, wish: Wish, now: int, most: int = 3) -> list[tuple[Offer,
 def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:
     """The ranking's view of an offer, as of now."""
     weight = sum(skill_weight(len(area.index.holders.get(skill, ()))) for skill in offer.skills)
-    return Rank(rung_between(wish.place, offer.home), weight, len(offer.volunteer.slots), offer.id)
+    asked = offer.asks and _invites(area, wish)
+    return Rank(asked, rung_between(wish.place, offer.home), weight, len(offer.volunteer.slots), offer.id)
+
+
+def _invites(area: Area, wish: Wish) -> bool:
+    return area.policy.invite_max > 0 and wish.urgency == "red" and not wish.together
 
 
 def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:
+    if theirs.asked != own.asked:
+        return Comparison(theirs.offer_id, own.asked, "asked", theirs.asked, own.asked, claimed)
     for by, one, other in (("rung", theirs.rung, own.rung), ("weight", theirs.weight, own.weight), ("load", theirs.load, own.load)):
         if one != other:
             shown: tuple[int | str, int | str] = (RUNGS[one], RUNGS[other]) if by == "rung" else (one, other)
@@ -293,11 +312,17 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         passed = judged[-1].passed
     if not passed:
         return Answer(RULED_OUT, judged, wish.status)
+    if offer.id in wish.invited:
+        until = wish.invited[offer.id]
+        return Answer(INVITED if until > now else UNANSWERED, judged, wish.status, until=until)
+    in_rounds, reach = area.in_rounds(wish), area.reach_of(wish)
+    if own.rung > reach:
+        return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
     able = (other for other in area.offers.values() if refusal(wish, other, now) is None)
     before = sorted(rank for rank in (rank_of(area, wish, other) for other in able) if rank < own)
     if not before:
-        return Answer(FIRST, judged, wish.status)
-    return Answer(BEHIND, judged, wish.status, others=[_compare(before[0], own)], ahead=len(before))
+        return Answer(FIRST, judged, wish.status, in_rounds=in_rounds)
+    return Answer(BEHIND, judged, wish.status, others=[_compare(before[0], own)], ahead=len(before), in_rounds=in_rounds)
 
 
 def _beside(area: Area, match: Match, own: Rank) -> Comparison:
@@ -306,4 +331,4 @@ def _beside(area: Area, match: Match, own: Rank) -> Comparison:
     if known is None:
         return Comparison(match.offer.id, match.rung < own.rung, "rung", RUNGS[match.rung], RUNGS[own.rung], claimed)
     rank = rank_of(area, match.wish, known)
-    return _compare(Rank(match.rung, rank.weight, rank.load - match.live, rank.offer_id), own, claimed=claimed)
+    return _compare(Rank(rank.asked, match.rung, rank.weight, rank.load - match.live, rank.offer_id), own, claimed=claimed)

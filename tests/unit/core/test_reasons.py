@@ -7,14 +7,17 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from schemas.instants import MINUTE_US
+from services.matcher.core.policy import Policy
 from services.matcher.core.reasons import (
     BEHIND,
     BLOCKS,
     CAPACITY,
     FIRST,
+    INVITED,
     ITS_MATCH,
     LANGUAGES,
     MEETING,
+    NOT_YET,
     OVER,
     POSTED,
     REACH,
@@ -23,6 +26,7 @@ from services.matcher.core.reasons import (
     TAKEN,
     TIME,
     TOGETHER,
+    UNANSWERED,
     VETTING,
     Answer,
     Comparison,
@@ -44,6 +48,7 @@ from tests.builders import (
     given,
     instant,
     minors_wish,
+    minutes_of,
     offer,
     offer_suspended,
     offer_withdrawn,
@@ -309,6 +314,53 @@ def test_a_visit_that_is_over_is_no_load() -> None:
     scene.passes(HOUR)
     told = answer(scene, offer_id="o2", at=HOUR)
     assert ("matched", "offer_id") == (told.status, told.others[0].by)
+
+
+# ---- invitations and rounds
+
+
+PRODUCTION = Policy()
+
+
+def test_who_is_simply_told_comes_before_who_is_asked_where_a_wish_invites() -> None:
+    asked, told = offer("o1", accepts="ask"), offer("o2", home="c1")
+    for urgency, policy, code in (("red", PRODUCTION, BEHIND), ("red", Policy.at_once(), FIRST), ("yellow", Policy.at_once(), FIRST)):
+        scene = given(asked, told, policy=policy)
+        scene.leaves_untried(wish(urgency=urgency))
+        assert code == answer(scene).code
+    scene = given(asked, told, policy=PRODUCTION)
+    scene.leaves_untried(wish(urgency="red"))
+    assert [Comparison("o2", ahead=True, by="asked", theirs=False, own=True)] == answer(scene).others
+    assert FIRST == answer(scene, offer_id="o2").code
+
+
+def test_an_invitation_is_told_and_its_end() -> None:
+    scene = given(offer(accepts="ask"), wish(urgency="red"), policy=PRODUCTION)
+    until = scene.area.wishes["w1"].invited["o1"]
+    assert (INVITED, until) == (answer(scene).code, answer(scene).until)
+    ended = answer(scene, at=minutes_of(until))
+    assert (UNANSWERED, until) == (ended.code, ended.until)
+
+
+def test_a_no_to_an_invitation_rules_out() -> None:
+    scene = given(offer(accepts="ask"), wish(urgency="red"), declined(at=1), policy=PRODUCTION)
+    assert {MEETING: {"parted": True, "helps_already": False}} == failing(scene, at=1)
+    assert RULED_OUT == answer(scene, at=1).code
+
+
+def test_a_wish_that_does_not_ask_that_far_yet_says_how_far() -> None:
+    scene = given(offer(home="c1/p1/b2"), wish(), policy=PRODUCTION)
+    told = answer(scene)
+    assert (NOT_YET, "building", True) == (told.code, told.reach, told.in_rounds)
+    scene.passes(10)
+    assert FIRST == answer(scene, at=10).code
+
+
+def test_the_order_within_a_round_is_told_to_be_one_of_several_things() -> None:
+    scene = given(offer("o1"), offer("o2"), policy=PRODUCTION)
+    scene.leaves_untried(wish())
+    assert [(FIRST, True), (BEHIND, True)] == [(told.code, told.in_rounds) for told in (answer(scene), answer(scene, offer_id="o2"))]
+    assert not answer(waiting(wish(), offer())).in_rounds
 
 
 # ---- two together
