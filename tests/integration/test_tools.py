@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console
 
 from deploy import day
+from deploy.cli import SAMPLE_DAY_POLICY
 from deploy.day import Outcome
 from deploy.hightech import AREA
 from deploy.stack import Stack
@@ -38,8 +39,8 @@ WAITING = 3
 
 @pytest.fixture(scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A running system, with its state folder."""
-    async with Stack(tmp_path_factory.mktemp("tools")) as stack:
+    """A running system with the policy that `up` gives it for the sample day, and its state folder."""
+    async with Stack(tmp_path_factory.mktemp("tools"), env={"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)}) as stack:
         watching = asyncio.create_task(stack.watch())
         yield stack
         watching.cancel()
