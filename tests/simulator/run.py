@@ -78,7 +78,7 @@ class Stage:
             entries = self._carried_out(step)
         except Undecidable as fault:
             raise Broken("core/raised", repr(fault.__cause__)) from fault
-        except (AssertionError, ArithmeticError, LookupError, AttributeError, TypeError, ValueError) as fault:
+        except (AssertionError, ArithmeticError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError) as fault:
             raise Broken("core/raised", f"{step.kind}: {fault!r}") from fault
         for entry in entries:
             self._judge(entry)
@@ -322,10 +322,15 @@ def tally(seeds: range) -> Tally:
         total.runs += 1
         total.events += run.events
         total.told.update(run.stage.told)
+        showed = 0
         for step in run.steps:
             total.steps[step.kind] += 1
             if step.crash is not None:
                 total.steps[f"death {step.crash}"] += 1
+            if step.wall is not None:
+                if step.wall < showed:
+                    total.steps["the clock on the wall was set back"] += 1
+                showed = step.wall
         if run.violation is not None:
             total.violations[seed] = run.violation.code
     gc.enable()
