@@ -141,7 +141,13 @@ class Reference:
     def rested(self, offer: ROffer, start: int, end: int) -> bool:
         """Between this visit and each other one there is the rest that the offer names."""
         rest = (offer.data.rest_minutes or 0) * MINUTE_US
-        return all(end + rest <= one or other + rest <= start for one, other in self.busy(offer.data.volunteer_ref))
+        slots = [*self.busy(offer.data.volunteer_ref), *self.over(offer.data.volunteer_ref)]
+        return all(end + rest <= one or other + rest <= start for one, other in slots)
+
+    def over(self, person: str) -> list[tuple[int, int]]:
+        """The visits that are over and were not taken back, as far as a week back."""
+        helpers = (match for wish in self.wishes.values() for match in wish.helpers if match.person == person)
+        return [(match.start, match.end) for match in helpers if match.end <= self.now and match.start > self.now - WEEK_US]
 
     def starts(self, person: str) -> list[int]:
         """When all visits begin, and began, that were not taken back."""
@@ -163,7 +169,7 @@ class Reference:
         for offer in offers:
             points |= {opens for opens, _ in offer.windows} | {micros(offer.data.vetting.checked_at)}
             rest = (offer.data.rest_minutes or 0) * MINUTE_US
-            points |= {end + rest for _, end in self.busy(offer.data.volunteer_ref)}
+            points |= {end + rest for _, end in [*self.busy(offer.data.volunteer_ref), *self.over(offer.data.volunteer_ref)]}
             points |= {start + WEEK_US for start in self.starts(offer.data.volunteer_ref)}
         return sorted(points)
 

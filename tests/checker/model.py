@@ -36,10 +36,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Diary:
-    """What a volunteer does in an area: `busy`, the live slots; `starts`, when those and the ones that are over begin."""
+    """What a volunteer does in an area: `busy`, the live slots; `starts`, when those and the ones that are over begin; `lately`, the slots of the last week."""
 
     busy: tuple[Interval, ...]
     starts: tuple[datetime, ...]
+    lately: tuple[Interval, ...] = ()
 
 
 @dataclass
@@ -159,7 +160,9 @@ class Area:
     def diary(self, volunteer_ref: str) -> Diary:
         """The slots of the volunteer that were not released, whatever the offer."""
         standing = [m for m in self._by_volunteer.get(volunteer_ref, []) if m.released is None]
-        return Diary(tuple(m.slot for m in standing if m.live(self.clock)), tuple(m.slot.start for m in standing))
+        live = [m for m in standing if m.live(self.clock)]
+        lately = (m.slot for m in standing if m not in live and m.slot.start > self.clock - timedelta(days=7))
+        return Diary(tuple(m.slot for m in live), tuple(m.slot.start for m in standing), tuple(lately))
 
     def helpers(self, wish_id: str) -> list[Match]:
         """The wish's matches that still stand, those with their slot over included."""

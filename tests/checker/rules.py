@@ -67,9 +67,9 @@ def first_refusal(wish: Wish, offer: Offer) -> str | None:
 
 
 def unrested(offer: Offer, diary: Diary, slot: Interval) -> Interval | None:
-    """A live slot that is nearer to this one than the rest that the offer asks for."""
+    """A slot, live or over, that is nearer to this one than the rest that the offer asks for."""
     guarded = Interval(slot.start - offer.rest, slot.end + offer.rest)
-    return next((other for other in diary.busy if guarded.overlaps(other)), None)
+    return next((other for other in (*diary.busy, *diary.lately) if guarded.overlaps(other)), None)
 
 
 def within_week(offer: Offer, diary: Diary, start: datetime) -> bool:
@@ -95,7 +95,7 @@ def starts(wish: Wish, candidates: Iterable[Candidate], now: datetime) -> list[d
     points = {lower}
     for offer, diary in candidates:
         points.update(window.start for window in offer.windows)
-        points.update(other.end + offer.rest for other in diary.busy)
+        points.update(other.end + offer.rest for other in (*diary.busy, *diary.lately))
         if offer.per_week_max is not None:
             points.update(other + WEEK for other in diary.starts)
     return sorted(point for point in points if lower <= point <= last)

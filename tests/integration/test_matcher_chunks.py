@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from faust.contrib.asgi import faust_app_running
 
 from deploy.kafka import Kafka
 from schemas.topics import LANE_TOPICS, PARTITIONS
-from services.matcher.agents import make_app
+from services.matcher.agents import GROUP, make_app
 from services.matcher.intake import Item
 
 RECORDS = 3000
@@ -57,6 +58,22 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
+async def until_acknowledged(kafka: Kafka, ends: dict[tuple[str, int], int]) -> None:
+    """Wait until the group has committed that all of it is read: Faust does so now and then."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while True:
+            found = {tuple(tp): one.offset for tp, one in (await admin.list_consumer_group_offsets(GROUP)).items()}
+            if ends == {place: found.get(place, -1) for place in ends}:
+                return
+            assert time.monotonic() < deadline, "not all was acknowledged in time"
+            await asyncio.sleep(LOOK_SECONDS)
+    finally:
+        await admin.close()
+
+
 async def publish(kafka: Kafka) -> dict[tuple[str, int], list[int]]:
     """Records on every partition of every topic of the lanes; where they came to lie."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
@@ -91,6 +108,7 @@ async def test_every_record_comes_once_in_order_and_many_a_message_and_is_acknow
     async with reading(fresh_topics) as first:
         await until(lambda: first.records >= RECORDS)
         lanes = first.lanes
+        await until_acknowledged(fresh_topics, {place: offsets[-1] + 1 for place, offsets in sent.items()})
     later = await publish(fresh_topics)
     async with reading(fresh_topics) as second:
         await until(lambda: second.records >= RECORDS)

@@ -54,14 +54,18 @@ def may_meet(wish: Wish, offer: Offer) -> bool:
     return offer.id not in wish.barred and not (wish.matches and (offer.id in wish.matches or wish.has_volunteer(offer.volunteer.ref)))
 
 
-def taken(offer: Offer, length: int) -> list[Stretch]:
+def taken(offer: Offer, length: int, now: int) -> list[Stretch]:
     """What a slot of this offer and `length` must be clear of, sorted; such stretches may overlap.
 
-    The volunteer's live slots, each with the rest before and after it; and, where so many visits begin within a week that one more would be too many,
-    all that lies less than a week from both the first and the last of them.
+    The volunteer's live slots, each with the rest before and after it; the rest after the visit that ended last, if it began within a week; and, where
+    so many visits begin within a week that one more would be too many, all that lies less than a week from both the first and the last of them.
     """
     rest, most, starts = offer.rest, offer.per_week_max, offer.volunteer.starts
     stretches = [(busy_start - rest, busy_end + rest) for busy_start, busy_end in offer.volunteer.slots]
+    began, ended = offer.volunteer.last
+    if rest and began > now - WEEK_US:
+        stretches.append((began, ended + rest))
+        stretches.sort()
     if most is not None:
         # No start may lie between `last - WEEK_US` and `first + WEEK_US`; a slot that begins at the former is over `length` later.
         full = [(first, last) for first, last in zip(starts, starts[most - 1 :], strict=False) if last - first < WEEK_US]
@@ -81,7 +85,7 @@ def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:
     latest = wish.end - length
     if earliest > latest:
         return None
-    busy = taken(offer, length) if offer.capped else offer.volunteer.slots
+    busy = taken(offer, length, now) if offer.capped else offer.volunteer.slots
     best: int | None = None
     for opens, closes in offer.windows:
         start = max(earliest, opens)
@@ -111,7 +115,7 @@ def possible_starts(wish: Wish, offer: Offer, now: int) -> list[Stretch]:
     if wish.vetting >= VETTING_MAX:
         earliest = max(earliest, offer.checked_at)
         latest = min(latest, offer.checked_at + CHECK_VALID_US)
-    busy = taken(offer, length) if offer.capped else offer.volunteer.slots
+    busy = taken(offer, length, now) if offer.capped else offer.volunteer.slots
     stretches: list[Stretch] = []
     for opens, closes in offer.windows:
         start = max(opens, earliest)

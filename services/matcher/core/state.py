@@ -117,15 +117,16 @@ class Volunteer:
     """One person's slots in this area, over all of their offers; both lists are sorted.
 
     `slots`: the live ones. `starts`: when those begin, and when those began that are over, for a week at least. Older ones may or may not be among
-    them: no slot that is still to come lies within a week of them.
+    them: no slot that is still to come lies within a week of them. `last`: of those that are over, the one that ended last.
     """
 
-    __slots__ = ("offers", "ref", "slots", "starts")
+    __slots__ = ("last", "offers", "ref", "slots", "starts")
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
         self.slots: list[tuple[int, int]] = []
         self.starts: list[int] = []
+        self.last: tuple[int, int] = (0, 0)
         self.offers: dict[str, Offer] = {}
 
 
@@ -446,12 +447,18 @@ class Area:
     def finish_slot(self, match: Match) -> None:
         """The slot is over: the match stands, but takes no capacity and no time any more. It still counts in its week."""
         self._let_go(match)
-        heappush(self.starts_past, (match.start, match.volunteer_ref))
+        self._note_over(self.volunteers[match.volunteer_ref], match.start, match.end)
 
-    def note_past(self, ref: str, start: int) -> None:
+    def note_past(self, ref: str, start: int, end: int) -> None:
         """A slot that is over, when the area is loaded: it counts in its week, whatever has become of its wish and its offer."""
-        insort(self.volunteer(ref).starts, start)
-        heappush(self.starts_past, (start, ref))
+        person = self.volunteer(ref)
+        insort(person.starts, start)
+        self._note_over(person, start, end)
+
+    def _note_over(self, person: Volunteer, start: int, end: int) -> None:
+        heappush(self.starts_past, (start, person.ref))
+        if end > person.last[1]:
+            person.last = (start, end)
 
     def _let_go(self, match: Match) -> None:
         match.live = False

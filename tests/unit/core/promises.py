@@ -103,7 +103,7 @@ class Promises:
         starts = sorted([*(pair.start for pair in mine), start])
         most = offer.per_week_max or len(starts)
         weeks = zip(starts, starts[most:], strict=False)
-        return all(end + rest <= pair.start or pair.end + rest <= start for pair in mine if pair.live(now)) and not any(
+        return all(end + rest <= pair.start or pair.end + rest <= start for pair in mine if pair.live(now) or pair.start > now - 7 * DAY_US) and not any(
             first <= start <= last < first + 7 * DAY_US for first, last in weeks
         )
 

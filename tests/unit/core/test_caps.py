@@ -243,3 +243,17 @@ def test_a_start_is_possible_where_nothing_is_said_against_it_and_only_there(sit
         stretches = possible_starts(wished, offered, now)
         assert (start in possible) == any(first <= start <= last for first, last in stretches)
     assert next(iter(possible), None) == earliest_start(wished, offered, now)
+
+
+def test_a_visit_that_is_over_still_asks_for_its_rest() -> None:
+    scene = given(offer(rest_minutes=30), wish("w1", urgency="red", wanted=(0, 60)))
+    scene.passes(60)
+    assert ["proposed w2 o1 @90 unit"] == scene.when(wish("w2", at=61))
+
+
+def test_another_worker_knows_of_the_rest_too() -> None:
+    stored = Shelved()
+    stored.when(offer(rest_minutes=30), wish("w1", wanted=(0, 60)))
+    stored.passes(60)
+    stored.loads_again()
+    assert ["proposed w2 o1 @90 unit"] == stored.when(wish("w2", at=61))
