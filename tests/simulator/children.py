@@ -205,6 +205,7 @@ class Crowd:
 
     def _leaves_untried(self, event: Event) -> None:
         """The wish waits, and a few volunteers claim it: where wishes are tried as they come, a claim hardly ever comes in time."""
+        self.watch.counts["event wish.submitted, left untried"] += 1
         wish = Wish(event.data, self.now)
         self.area.add_wish(wish)
         self.area.watch_wish(wish)
