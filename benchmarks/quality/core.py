@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from benchmarks.quality.generator import ZONE, Stream, event
+from benchmarks.quality.generator import ZONE, Stream, earliest, event
 from benchmarks.quality.played import Pair, Played
 from schemas.codec import Event
 from schemas.instants import parse_rfc3339
@@ -29,9 +29,9 @@ class _Run:
     answers: list[tuple[int, str, str, Event]] = field(default_factory=list)
     standing: dict[str, Pair] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
-    red_open: set[str] = field(default_factory=set)
+    # The red wishes nobody was told of yet, and who could ever help with each.
+    red_open: dict[str, list[str]] = field(default_factory=dict)
     red_since: dict[str, int] = field(default_factory=dict)
-    offers_here: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         coming = self.stream.events()
@@ -54,10 +54,9 @@ class _Run:
 
     def note(self, happened: Event) -> None:
         wish = self.stream.wishes.get(happened.subject)
-        if wish is None:
-            self.offers_here.add(happened.subject)
-        elif wish.urgency == "red":
-            self.red_open.add(wish.id)
+        if wish is not None and wish.urgency == "red":
+            ever = (offer for offer, _ in self.stream.fitting(wish) if earliest(wish, offer, max(wish.at, offer.at)) is not None)
+            self.red_open[wish.id] = [offer.id for offer in ever]
 
     def hear(self, told: Iterable[Any], now: int) -> None:
         """Take down what the core has decided, and let the helpers who are asked think about it."""
@@ -82,7 +81,7 @@ class _Run:
         """Somebody is proposed or invited."""
         self.played.first.setdefault(wish_id, now)
         if wish_id in self.red_open:
-            self.red_open.discard(wish_id)
+            del self.red_open[wish_id]
             self.played.red_waits[wish_id] = now - self.red_since.pop(wish_id, now)
 
     def ask(self, wish_id: str, offer_id: str, now: int) -> None:
@@ -100,15 +99,13 @@ class _Run:
         for wish_id in sorted(self.red_open):
             wish = self.area.wishes.get(wish_id)
             if wish is None or wish.status != OPEN:
-                self.red_open.discard(wish_id)
+                del self.red_open[wish_id]
                 if wish_id in self.red_since:
                     self.played.red_waits[wish_id] = None
             elif wish_id not in self.red_since:
-                for fact, _ in self.stream.fitting(self.stream.wishes[wish_id]):
-                    offer = self.area.offers.get(fact.id) if fact.id in self.offers_here else None
-                    if offer is not None and refusal(wish, offer, now) is None:
-                        self.red_since[wish_id] = now
-                        break
+                offers = (self.area.offers.get(offer_id) for offer_id in self.red_open[wish_id])
+                if any(offer is not None and refusal(wish, offer, now) is None for offer in offers):
+                    self.red_since[wish_id] = now
 
 
 _NEVER: Final = 1 << 62

@@ -48,7 +48,8 @@ _CATEGORIES: Final = ("elder_care", "disability_help", "household", "repair", "h
 _TITLES: Final = {"red": "现在就需要人帮忙", "yellow": "今天想请人帮忙", "blue": "这几天想请人帮忙"}
 _CHECKED: Final = rfc3339(BEGIN - 90 * DAY_US)
 _MINUTES: Final = (30, 45, 60, 60)
-_WEEK: Final = 7
+# Days from a helper's first offer to the second: the last visit of one and the first of the other are more than a week apart.
+_APART: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,8 @@ def generate(shape: Shape, seed: int) -> Stream:
     rng = random.Random(f"{seed}/{shape.name}/offers")
     drafts: list[dict[str, Any]] = []
     for number in range(shape.helpers):
-        person, week = _person(rng, f"helper-{number:05d}", shape.asked), rng.randrange(2)
-        drafts += [_offer(rng, person, shape, (week + later) * _WEEK) for later in (0, 2)]
+        person, first = _person(rng, f"helper-{number:05d}", shape.asked), rng.randrange(_APART)
+        drafts += [_offer(rng, person, shape, first), _offer(rng, person, shape, first + _APART)]
     visits = 0
     while visits < shape.supply * places:
         person = _person(rng, f"helper-{len(drafts):05d}", shape.asked)
