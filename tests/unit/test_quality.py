@@ -13,6 +13,7 @@ from benchmarks.quality.optimum import Edge, Optimum
 from benchmarks.quality.played import Played
 from benchmarks.quality.shapes import POLICIES, SHORT, policies
 from benchmarks.quality.weight import weight
+from services.matcher.core import score
 from services.matcher.core.place import rung_between
 from services.matcher.core.policy import Policy
 
@@ -108,6 +109,11 @@ def test_a_match_is_worth_more_than_none_and_more_the_nearer_and_the_better_it_f
     assert min(worths) > 0
     assert [weight(rung, 0) for rung in range(5)] == sorted((weight(rung, 0) for rung in range(5)), reverse=True)
     assert weight(2, 0) > weight(2, 1) > weight(2, 4)
+
+
+def test_the_core_and_its_judge_mean_the_same_by_a_matchs_worth() -> None:
+    pairs = [(rung, spare) for rung in range(5) for spare in range(20)]
+    assert [weight(*pair) for pair in pairs] == [score.weight(*pair) for pair in pairs]
 
 
 @pytest.mark.parametrize(("numbers", "expected"), [([1, 1, 1, 1], 0.0), ([0, 0, 0, 4], 0.75), ([0, 0], 0.0)])
