@@ -75,6 +75,7 @@ class Judge:
     groups: dict[str, list[Pair]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     invited: dict[tuple[str, str], int] = field(default_factory=dict)
+    turned_down: set[tuple[str, str]] = field(default_factory=set)
     reach: dict[str, int] = field(default_factory=dict)
     unmet: set[str] = field(default_factory=set)
 
@@ -93,17 +94,18 @@ class Judge:
         return need.id not in self.over and len(self.standing(need.id)) < need.helpers
 
     def slots(self, person: str) -> tuple[list[Slot], list[int]]:
-        """(that person's live slots, the starts of all of their slots that were not released)."""
+        """(that person's live slots and those of the last week, the starts of all of their slots), without what was released."""
         mine = [pair for pair in self.pairs.values() if pair.person == person and pair.released is None]
-        return [(pair.start, pair.end) for pair in mine if pair.end > self.at], [pair.start for pair in mine]
+        lately = self.at - rules.WEEK_US
+        return [(pair.start, pair.end) for pair in mine if pair.end > self.at or pair.start > lately], [pair.start for pair in mine]
 
     def room(self, gift: Gift) -> bool:
         """Whether the offer takes one more live match."""
         return sum(pair.offer_id == gift.id and pair.live(self.at) for pair in self.pairs.values()) < gift.capacity
 
     def parted(self, need: Need, gift: Gift) -> bool:
-        """Whether these two may not meet (again): they were parted for good, or meet already."""
-        return any(
+        """Whether these two may not meet (again): they were parted for good, or an invitation was turned down, or they meet already."""
+        return (need.id, gift.id) in self.turned_down or any(
             (pair.offer_id == gift.id and pair.released != "group_incomplete") or (pair.released is None and pair.person == gift.person)
             for pair in self.of_wish.get(need.id, ())
         )
@@ -181,6 +183,10 @@ class Judge:
 
     def _take_word(self, kind: str, data: Any) -> Pair | None:
         pair = next((one for one in self.standing(data.wish_id) if one.offer_id == data.offer_id and one.live(self.at)), None)
+        if pair is None and kind == "match_declined" and data.match_id is None and self.invited.get((data.wish_id, data.offer_id), 0) > self.at:
+            if self.is_open(self.needs[data.wish_id]):
+                self.turned_down.add((data.wish_id, data.offer_id))
+            return None
         if pair is None or (data.match_id is not None and data.match_id != pair.id):
             return None
         if kind == "match_accepted":

@@ -127,8 +127,8 @@ def fresh(need: Need, gift: Gift, start: int) -> bool:
     return need.level < 4 or 0 <= start - gift.checked <= YEAR_US
 
 
-def misfit(need: Need, gift: Gift, start: int, now: int, live: Iterable[Slot], begun: Sequence[int]) -> str | None:
-    """Why a visit cannot begin at `start`, in a word. `live`: that person's live slots; `begun`: when each of their slots starts, those over included."""
+def misfit(need: Need, gift: Gift, start: int, now: int, lately: Iterable[Slot], begun: Sequence[int]) -> str | None:
+    """Why a visit cannot begin at `start`, in a word. `lately`: that person's slots, of a week at least; `begun`: when all of them start."""
     end = start + need.length
     if start < now:
         return "past"
@@ -136,7 +136,7 @@ def misfit(need: Need, gift: Gift, start: int, now: int, live: Iterable[Slot], b
         return "wish_window"
     if not any(opens <= start and end <= closes for opens, closes in gift.windows):
         return "offer_window"
-    for busy_start, busy_end in live:
+    for busy_start, busy_end in lately:
         if start < busy_end and busy_start < end:
             return "overlap"
         if start < busy_end + gift.rest and busy_start < end + gift.rest:
