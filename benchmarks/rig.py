@@ -29,6 +29,7 @@ from deploy.stack import Stack
 from deploy.state import ROOT, default_folder
 from schemas.topics import MATCHES, OFFERS, PARTITIONS, TOPICS, WISHES, Topic, dead_letter_topic
 
+_AT_ONCE: Final = Path(__file__).with_name("at-once.toml")
 _TEMPLATE: Final = "bench_template"
 _REMADE: Final = (WISHES, OFFERS, MATCHES, dead_letter_topic(WISHES), dead_letter_topic(OFFERS))
 _BATCH_BYTES: Final = 512 * 1024
@@ -120,9 +121,12 @@ class Rig:
         return Process([sys.executable, "-m", module, *arguments], log=log, env=ours | dict(env or {}), cwd=ROOT)
 
     def matcher(self, wrapper: Sequence[str] = (), *, ops_port: int = 0) -> Process:
-        """One matcher worker as it ships; `wrapper` is a module and its arguments that run it (the profiler). `ops_port`: where it answers."""
+        """One matcher worker as it ships, but that it tries each wish when it comes, as the peers do.
+
+        `wrapper` is a module and its arguments that run it (the profiler). `ops_port`: where it answers.
+        """
         dsn = self._stack.postgres.dsn("lastmetre_matcher", self.database)
-        env = {"LASTMETRE_KAFKA": self.bootstrap, "LASTMETRE_DATABASE": dsn, "LASTMETRE_OPS_PORT": str(ops_port)}
+        env = {"LASTMETRE_KAFKA": self.bootstrap, "LASTMETRE_DATABASE": dsn, "LASTMETRE_OPS_PORT": str(ops_port), "LASTMETRE_POLICY": str(_AT_ONCE)}
         module, *arguments = (*wrapper, "services.matcher")
         return self.process(module, *arguments, env=env)
 

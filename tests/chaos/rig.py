@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 
+from deploy.cli import SAMPLE_DAY_POLICY
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.stack import Stack
@@ -154,6 +155,7 @@ async def under_load(folder: Path, seed: int, per_second: float, told: Callable[
             "LASTMETRE_WEBHOOK_BACKOFF_SECONDS": "0.1",
             "LASTMETRE_WEBHOOK_BACKOFF_MAX_SECONDS": "1",
             "LASTMETRE_WEBHOOK_ATTEMPTS_MAX": "100",
+            "LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY),  # rounds and invitations, in seconds
         }
         async with Stack(folder, fresh=True, matchers=2, env=env) as stack:
             rig = Rig(stack, sink, Load(seed), random.Random(f"storm {seed}"), told, per_second)

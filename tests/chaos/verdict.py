@@ -13,7 +13,7 @@ from deploy.play_results import Results
 from deploy.player import Player
 from tests.chaos.load import SOURCE, Load
 from tests.chaos.played import replay
-from tests.chaos.rig import Rig
+from tests.chaos.rig import Rig, until
 from tests.checker import check
 from tests.integration.notifier_rig import Sink
 
@@ -38,10 +38,18 @@ _DOUBLE_BOOKED = """
 """
 _CONFIRMED_HERE = "SELECT match_id FROM matching.matches WHERE state = 'confirmed'"
 _CONFIRMED_THERE = "SELECT match_id FROM notifying.confirmations WHERE state = 'confirmed'"
+_ROUND_SOON = "SELECT area FROM matching.areas WHERE round_at < (extract(epoch FROM now()) + 30) * 1000000"
+_ROUNDS_SECONDS = 60.0
 _UNTOLD = """
     SELECT m.match_id FROM matching.matches m WHERE m.state IN ('proposed', 'agreed') AND m.answered AND m.approved
     AND NOT EXISTS (SELECT FROM notifying.confirmations c WHERE c.match_id = m.match_id AND c.state IN ('confirmed', 'failed'))
 """
+
+
+async def _no_round_soon(rig: Rig) -> object:
+    """The clock here is the wall's: a round in the middle of reading would decide what is read already."""
+    soon = await rig.query(_ROUND_SOON)
+    return True if not soon else f"{len(soon)} areas with a round to come"
 
 
 def _shown(what: str, found: Iterable[object]) -> list[str]:
@@ -59,6 +67,7 @@ async def of(rig: Rig, out: Path) -> str:
     await rig.end_load()
     async with Player(rig.stack) as player:
         player.published, player.sent_at = len(rig.load.acknowledged), rig.load.sent_at
+        await until(lambda: _no_round_soon(rig), "the rounds to have taken what they take", _ROUNDS_SECONDS)
         await player.settle()
         results = await player.results(0.0)
     results.write(out)
