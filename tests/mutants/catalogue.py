@@ -1,0 +1,366 @@
+"""The mutants: where each is planted, what it breaks, and the tests that should see it, those that see it soonest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_CORE: Final = "services/matcher/core/"
+_BATCH: Final = "services/matcher/batch.py"
+_MATCHER: Final = "services/matcher/matcher.py"
+_STORE: Final = "services/matcher/store.py"
+_STORING: Final = "deploy/migrations/versions/0003_storing.py"
+_UNIT: Final = "tests/unit/core/"
+_FOUND: Final = f"{_UNIT}test_mutants_found.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One planted bug. `old` occurs in `file` exactly once; `tests` are what pytest is given."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    breaks: str
+    tests: tuple[str, ...]
+
+
+# ---- what is taken in, stored and published
+
+SHELL: Final = (
+    Mutant(
+        "known-events-decided-again",
+        _BATCH,
+        "if identity in self.known:",
+        "if identity in ():",
+        "An event that Kafka brings again is decided again.",
+        (f"{_FOUND}::test_an_event_that_comes_again_is_a_duplicate",),
+    ),
+    Mutant(
+        "repeat-within-a-batch-decided-again",
+        _BATCH,
+        "self.known.add(identity)",
+        "self.known.discard(identity)",
+        "An event that comes twice in one batch is decided twice.",
+        (f"{_FOUND}::test_an_event_that_comes_twice_in_one_batch_is_a_duplicate",),
+    ),
+    Mutant(
+        "wall-clock-for-event-time",
+        _BATCH,
+        "event.time if self.wall is None else self.wall",
+        "time.time_ns() // 1000",
+        "Where event time counts, the clock on the wall decides.",
+        (f"{_FOUND}::test_where_event_time_counts_the_clock_is_that_of_the_events",),
+    ),
+    Mutant(
+        "time-stands-still-between-events",
+        _BATCH,
+        "        self._pass_time(draft, area, now)\n",
+        "",
+        "What was due before an event is not done before it is decided.",
+        (f"{_FOUND}::test_what_is_due_is_done_before_the_next_event",),
+    ),
+    Mutant(
+        "cursor-not-advanced",
+        _BATCH,
+        "record.offset + 1",
+        "record.offset",
+        "The last record is read again after every start.",
+        (f"{_FOUND}::test_the_cursor_lies_right_behind_the_last_record",),
+    ),
+    Mutant(
+        "cursor-too-far",
+        _BATCH,
+        "record.offset + 1",
+        "record.offset + 2",
+        "The record after the last one is never read.",
+        (f"{_FOUND}::test_the_cursor_lies_right_behind_the_last_record",),
+    ),
+    Mutant(
+        "handed-over-before-the-commit",
+        _MATCHER,
+        "            await self._store(connection, batch)\n",
+        "            for draft in batch.drafts:\n                self._committed(draft)\n            await self._store(connection, batch)\n",
+        "Decisions are given to the publisher although their commit may fail.",
+        (f"{_FOUND}::test_what_could_not_be_stored_is_neither_remembered_nor_published",),
+    ),
+    Mutant(
+        "memory-kept-after-a-failed-commit",
+        _MATCHER,
+        "part.lane.forget(set(part.lane.areas))",
+        "pass",
+        "What was decided in memory and never stored is built upon.",
+        (f"{_FOUND}::test_what_could_not_be_stored_is_neither_remembered_nor_published",),
+    ),
+    Mutant(
+        "forgotten-areas-not-loaded-again",
+        "services/matcher/lanes.py",
+        "self.absent.add(name)",
+        "pass",
+        "After a failed commit the deadlines of an area sleep until its next event.",
+        (f"{_FOUND}::test_an_area_that_was_thrown_away_is_due_to_be_loaded",),
+    ),
+    Mutant(
+        "epoch-not-compared",
+        _STORING,
+        "WHERE l.epoch IS DISTINCT FROM f.epoch",
+        "WHERE l.epoch IS NULL",
+        "A worker that was replaced goes on storing.",
+        (f"{_FOUND}::test_a_worker_that_was_replaced_stores_nothing",),
+    ),
+    Mutant(
+        "takeover-keeps-the-epoch",
+        _STORE,
+        "SET epoch = epoch + 1",
+        "SET epoch = epoch",
+        "Nobody can tell the new owner of a lane from the old one.",
+        (f"{_FOUND}::test_a_worker_that_was_replaced_stores_nothing",),
+    ),
+    Mutant(
+        "published-before-it-is",
+        "services/matcher/outbox.py",
+        "    async def _deliver(self, parcels: list[Parcel], stop: Stop) -> None:\n",
+        "    async def _deliver(self, parcels: list[Parcel], stop: Stop) -> None:\n"
+        "        for parcel in parcels:\n"
+        "            await self._on_published(parcel.lane, parcel.epoch, parcel.seq)\n",
+        "Decisions are marked as published that a crash then loses.",
+        (f"{_FOUND}::test_nothing_is_called_published_while_the_broker_is_away",),
+    ),
+    Mutant(
+        "takeover-publishes-nothing",
+        _MATCHER,
+        "await unpublished(connection, number, lane.published)",
+        "await unpublished(connection, number, lane.seq)",
+        "What a dead worker had committed and not published never goes out.",
+        (f"{_FOUND}::test_the_next_worker_publishes_what_the_last_one_could_not",),
+    ),
+    Mutant(
+        "reload-loses-barred-pairs",
+        _STORE,
+        'set(orjson.loads(row["barred"])) if row["barred"] else set()',
+        "set()",
+        "After a restart people meet again who were parted.",
+        (f"{_FOUND}::test_another_worker_knows_who_was_parted",),
+    ),
+    Mutant(
+        "reload-loses-past-visits",
+        _STORE,
+        'area.note_past(row["volunteer_ref"], row["starts_at"], row["ends_at"])',
+        "pass",
+        "After a restart the visits of a volunteer's last days do not count in their week.",
+        (f"{_UNIT}test_caps.py",),
+    ),
+    Mutant(
+        "reload-loses-invitations",
+        _STORE,
+        'orjson.loads(row["invited"]) if row["invited"] else {}',
+        "{}",
+        "After a restart everyone is invited once more.",
+        (f"{_UNIT}test_invitations.py",),
+    ),
+    Mutant(
+        "reload-loses-the-round",
+        _STORE,
+        "area.set_round(await self._connection.fetchval(ROUND_OF_AREA, area.name))",
+        "area.set_round(None)",
+        "After a restart the wishes that wait are never weighed.",
+        (f"{_UNIT}test_rounds.py",),
+    ),
+)
+
+# ---- the rules of the contract
+
+RULES: Final = (
+    Mutant(
+        "one-match-too-many",
+        f"{_CORE}ranking.py",
+        "if number != offer.entry or offer.live >= offer.capacity:",
+        "if number != offer.entry or offer.live > offer.capacity:",
+        "An offer gets one match more than it has capacity for.",
+        (f"{_UNIT}test_pairing.py",),
+    ),
+    Mutant(
+        "claims-beyond-the-capacity",
+        f"{_CORE}rules.py",
+        "    if not has_capacity(offer):\n        return OFFER_FULL\n",
+        "",
+        "A claim is granted to an offer that is full.",
+        (f"{_UNIT}test_claims.py",),
+    ),
+    Mutant(
+        "vetting-not-asked-for",
+        f"{_CORE}turn.py",
+        "if offer.level < wish.vetting or not speaks",
+        "if not speaks",
+        "Helpers come whose checks do not suffice.",
+        (f"{_UNIT}test_pairing.py",),
+    ),
+    Mutant(
+        "checks-hold-a-day-longer",
+        f"{_CORE}state.py",
+        "CHECK_VALID_US: Final = 365 * DAY_US",
+        "CHECK_VALID_US: Final = 366 * DAY_US",
+        "A check of 366 days ago lets someone near a child.",
+        (f"{_UNIT}test_slots.py",),
+    ),
+    Mutant(
+        "a-minor-with-one-helper",
+        f"{_CORE}state.py",
+        "self.together = protected or data.accompanied",
+        "self.together = data.accompanied",
+        "A child is left alone with one helper.",
+        (f"{_UNIT}test_together.py",),
+    ),
+    Mutant(
+        "group-member-left-behind",
+        f"{_CORE}turn.py",
+        "        for other in others:\n            self.release(other, GROUP_INCOMPLETE)",
+        "        for other in others[1:]:\n            self.release(other, GROUP_INCOMPLETE)",
+        "Who came along stays with the child when the other one goes.",
+        (f"{_UNIT}test_together.py",),
+    ),
+    Mutant(
+        "languages-ignored",
+        f"{_CORE}rules.py",
+        "return wish.languages is None or not wish.languages.isdisjoint(offer.languages)",
+        "return True",
+        "Helpers come who share no language with the resident.",
+        (f"{_UNIT}test_pairing.py",),
+    ),
+    Mutant(
+        "reach-ignored",
+        f"{_CORE}rules.py",
+        "return rung_between(wish.place, offer.home) <= offer.reach",
+        "return True",
+        "Volunteers are sent farther than they go.",
+        (f"{_UNIT}test_claims.py",),
+    ),
+    Mutant(
+        "slots-overlap",
+        f"{_CORE}rules.py",
+        "if busy_start >= start + length:",
+        "if busy_start >= start:",
+        "A visit runs into the next one of the same volunteer.",
+        (f"{_UNIT}test_slots.py",),
+    ),
+    Mutant(
+        "visits-in-the-past",
+        f"{_CORE}rules.py",
+        "earliest = max(now, wish.start)",
+        "earliest = wish.start",
+        "A visit begins before it was decided upon.",
+        (f"{_UNIT}test_slots.py",),
+    ),
+    Mutant(
+        "rest-ignored",
+        f"{_CORE}state.py",
+        "self.rest = (data.rest_minutes or 0) * MINUTE_US",
+        "self.rest = 0",
+        "Volunteers get no rest between two visits.",
+        (f"{_UNIT}test_caps.py",),
+    ),
+    Mutant(
+        "one-visit-a-week-too-many",
+        f"{_CORE}rules.py",
+        "starts[most - 1 :]",
+        "starts[most:]",
+        "A volunteer's week has one visit more than they want.",
+        (f"{_UNIT}test_caps.py",),
+    ),
+    Mutant(
+        "parted-pairs-meet-again",
+        f"{_CORE}state.py",
+        "            wish.barred.add(match.offer.id)",
+        "            pass",
+        "Whoever said no is proposed again.",
+        (f"{_UNIT}test_pairing.py",),
+    ),
+)
+
+# ---- what becomes of wishes, offers and matches
+
+COURSE: Final = (
+    Mutant(
+        "withdrawn-wishes-still-matched",
+        f"{_CORE}state.py",
+        "if wish.status in (WITHDRAWN, EXPIRED):\n            self.waiting.remove(wish)",
+        "if wish.status == EXPIRED:\n            self.waiting.remove(wish)",
+        "A helper comes to someone who has taken the wish back.",
+        (f"{_UNIT}test_pairing.py",),
+    ),
+    Mutant(
+        "suspended-offers-keep-their-matches",
+        f"{_CORE}decide.py",
+        "if status == SUSPENDED:\n        _release_all",
+        "if status == LAPSED:\n        _release_all",
+        "Somebody who must not be sent anywhere still comes.",
+        (f"{_UNIT}test_pairing.py",),
+    ),
+    Mutant(
+        "holds-never-end",
+        f"{_CORE}state.py",
+        "if not match.is_firm:",
+        "if match.reason is not None:",
+        "A place is held for ever for someone who does not answer.",
+        (f"{_UNIT}test_time.py",),
+    ),
+    Mutant(
+        "wishes-never-expire",
+        f"{_CORE}state.py",
+        "heappush(self.deadlines, (wish.end, WISH_ENDS, wish.id, 0))",
+        "pass",
+        "Nobody hears that a wish was not met in its time.",
+        (f"{_UNIT}test_time.py",),
+    ),
+    Mutant(
+        "invitations-never-end",
+        f"{_CORE}decide.py",
+        "wish.invited.get(offer.id, 0) <= turn.now",
+        "offer.id not in wish.invited",
+        "An invitation can be accepted after its end.",
+        (f"{_UNIT}test_invitations.py",),
+    ),
+    Mutant(
+        "invited-twice",
+        f"{_CORE}turn.py",
+        "if offer.id in wish.invited or",
+        "if wish.invited.get(offer.id, 0) > self.now or",
+        "Whoever let an invitation pass is invited again and again.",
+        (f"{_UNIT}test_invitations.py",),
+    ),
+    Mutant(
+        "rounds-ignore-the-ladder",
+        f"{_CORE}rounds.py",
+        "if rung > reach or len(edges) == policy.edges_max:",
+        "if len(edges) == policy.edges_max:",
+        "Helpers from afar are taken while those in the building are still being asked.",
+        (f"{_FOUND}::test_a_round_takes_nobody_from_beyond_the_rung", f"{_UNIT}test_rounds.py"),
+    ),
+    Mutant(
+        "two-wishes-for-one-place",
+        f"{_CORE}assign.py",
+        "range(first[helper], first[helper] + places[helper])",
+        "range(first[helper], total)",
+        "A round counts on one helper for more wishes than they have places.",
+        (f"{_UNIT}test_rounds.py",),
+    ),
+    Mutant(
+        "ids-by-chance",
+        f"{_CORE}turn.py",
+        'derived_id(f"{self.cause}\\n{len(self.out)}")',
+        'str(__import__("uuid").uuid4())',
+        "The same decision, made again after a crash, is told as another one.",
+        (f"{_UNIT}test_hash_seed.py",),
+    ),
+    Mutant(
+        "ties-by-hash",
+        f"{_CORE}ranking.py",
+        "len(offer.volunteer.slots), offer.id, offer.entry, offer)",
+        "len(offer.volunteer.slots), str(hash(offer.id)), offer.entry, offer)",
+        "Which of two equal helpers comes differs from process to process.",
+        (f"{_UNIT}test_hash_seed.py",),
+    ),
+)
+
+MUTANTS: Final = SHELL + RULES + COURSE
