@@ -214,7 +214,7 @@ async def _waiting(connection: asyncpg.Connection, area: Area, wish_id: str) -> 
         _lacks_second(area, wish, now),
         wish.places_free,
         nearest,
-        RUNGS[area.reach_of(wish)] if area.in_rounds(wish) else None,
+        RUNGS[area.reach_of(wish, area.clock)] if area.in_rounds(wish) else None,
         wish.invitations(now),
     )
 

@@ -1,6 +1,6 @@
 """Decides a journal again by the core alone, and tells where the result is not the same, byte for byte.
 
-`python -m services.matcher.replay journal.jsonl` reads what `play` wrote; :func:`from_database` reads `matching.journal`. Entries
+`python -m services.matcher.replay journal.jsonl [--policy FILE]` reads what `play` wrote; :func:`from_database` reads `matching.journal`. Entries
 of one area are taken in their order; nothing but the journal is looked at.
 """
 
@@ -155,8 +155,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Print how many entries were decided again, and each difference; 1 when there is one."""
     parser = argparse.ArgumentParser(prog="python -m services.matcher.replay", description=__doc__)
     parser.add_argument("journal", type=Path, help="journal.jsonl, as play wrote it")
-    path: Path = parser.parse_args(arguments).journal
-    replay, found = Replay(), 0
+    parser.add_argument("--policy", type=Path, help="the policy file that it was decided under; none: the usual policy")
+    given = parser.parse_args(arguments)
+    path: Path = given.journal
+    replay, found = Replay(Policies.read(given.policy)), 0
     with path.open("rb") as lines:
         for difference in differences((entry_of_line(line) for line in lines if line.strip()), replay):
             found += 1

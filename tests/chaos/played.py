@@ -76,14 +76,21 @@ async def _kill_while(stack: Stack, playing: asyncio.Task[None], rng: random.Ran
     return count
 
 
-async def replay(journal: Path) -> None:
+async def replay(journal: Path, policy: Path | None = None) -> None:
     """Decide the journal again with the core alone.
 
     Raises:
         AssertionError: it decides otherwise, or can't be run.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.matcher.replay", str(journal), cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        sys.executable,
+        "-m",
+        "services.matcher.replay",
+        str(journal),
+        *(("--policy", str(policy)) if policy else ()),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(REPLAY_SECONDS):
         said, _ = await process.communicate()

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from deploy.cli import SAMPLE_DAY_POLICY
 from deploy.play_results import Results
 from deploy.player import Player
 from tests.chaos.load import SOURCE, Load
@@ -88,7 +89,7 @@ async def of(rig: Rig, out: Path) -> str:
         "notices": len(rig.sink.accepted),
         "sent again under the same key": told - len(rig.sink.accepted),
     }
-    await replay(out / "journal.jsonl")
+    await replay(out / "journal.jsonl", SAMPLE_DAY_POLICY)
     assert confirmed, "nothing was confirmed: this storm proves nothing"
     return "all right: " + ", ".join(f"{what} {number}" for what, number in counts.items())
 

@@ -84,8 +84,8 @@ def story() -> tuple[Event, list[Event]]:
     """One helper with room for one; then, in one batch, two who would like them and one who takes the wish back."""
     first = build.offer("o1", event_id="offer-1")
     batch = [
-        build.wish("w1", at=1, event_id="wish-1"),
-        build.wish("w2", at=2, event_id="wish-2"),
+        build.wish("w1", at=1, event_id="wish-1", urgency="red"),
+        build.wish("w2", at=2, event_id="wish-2", urgency="red"),
         build.wish_withdrawn("w1", at=3, event_id="withdrawn-1"),
     ]
     return first, batch

@@ -208,7 +208,6 @@ def _invitation_accepted(turn: Turn, wish: Wish, offer: Offer) -> None:
         return
     start = earliest_start(wish, offer, turn.now)
     assert start is not None  # refusal() has seen one
-    turn.area.end_invitation(wish, offer.id, bar=False)
     turn.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired", accepted=True)
     turn.seek(wish)
 
@@ -308,8 +307,8 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
             calls_round = calls_round or at == area.round_at
         elif kind in (HOLD_ENDS, SLOT_OVER):
             freed.extend(_match_deadline(turn, kind, subject, number, at))
-        elif (wish := area.wishes.get(subject)) is not None and wish.status == OPEN:
-            _wish_deadline(turn, kind, wish, again)
+        elif (wish := area.wishes.get(subject)) is not None:
+            _wish_deadline(turn, kind, wish, at, again)
     if freed:
         turn.changed = True
         turn.pair_again(freed)
@@ -320,23 +319,27 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
     return turn.changed or bool(turn.out), turn.out
 
 
-def _wish_deadline(turn: Turn, kind: int, wish: Wish, again: dict[str, Wish]) -> None:
-    """An open wish is over, or for a wider circle, or an invitation is: then it is tried `again` once all that is over has made room."""
+def _wish_deadline(turn: Turn, kind: int, wish: Wish, at: int, again: dict[str, Wish]) -> None:
+    """A wish is over, or for a wider circle, or an invitation is: then it is tried `again` once all that is over has made room."""
+    if kind == WIDENS:
+        # Also while it is held: the next step comes at its time, whatever becomes of the hold.
+        turn.area.watch_reach(wish, at)
+    if wish.status != OPEN:
+        return
     if kind == WISH_ENDS:
         _expire(turn, wish)
     elif kind == WIDENS:
-        _widen(turn, wish)
+        _widen(turn, wish, at)
     else:
         again[wish.id] = wish
 
 
-def _widen(turn: Turn, wish: Wish) -> None:
-    """Nobody came from the circles so far: the wish is for one more."""
+def _widen(turn: Turn, wish: Wish, at: int) -> None:
+    """Nobody came from the circles so far: from `at` on the wish is for one more."""
     area = turn.area
-    reach = area.reach_of(wish)
+    reach = area.reach_of(wish, at)
     turn.changed = True
     turn.tell("lastmetre.wish.widened.v1", wish.id, {"area": area.name, "wish_id": wish.id, "reach": RUNGS[reach]})
-    area.watch_reach(wish)
     area.call_round(turn.now)
     if reach == AREA:
         tell_unmet(turn, wish)

@@ -315,7 +315,7 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
     if offer.id in wish.invited:
         until = wish.invited[offer.id]
         return Answer(INVITED if until > now else UNANSWERED, judged, wish.status, until=until)
-    in_rounds, reach = area.in_rounds(wish), area.reach_of(wish)
+    in_rounds, reach = area.in_rounds(wish), area.reach_of(wish, now)
     if own.rung > reach:
         return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
     able = (other for other in area.offers.values() if refusal(wish, other, now) is None)

@@ -76,7 +76,7 @@ def _take(turn: Turn, edge: Edge, edges: list[Edge]) -> None:
 def _edges(turn: Turn, wish: Wish, beat: int) -> list[Edge]:
     """The helpers within the wish's reach of now, the best by the ranking first, with what each would count."""
     area, policy = turn.area, turn.area.policy
-    reach, patience = area.reach_of(wish), policy.patience_us[wish.urgency]
+    reach, patience = area.reach_of(wish, turn.now), policy.patience_us[wish.urgency]
     edges: list[Edge] = []
     candidates = area.index.in_order(wish)
     for rung, offer in candidates:
@@ -86,11 +86,13 @@ def _edges(turn: Turn, wish: Wish, beat: int) -> list[Edge]:
         if start is None:
             continue
         worth = weight(rung, len(offer.skills) - len(wish.skills))
-        due_at = min(wish.submitted_at + patience, _last_start(wish, offer) - policy.lead_us[wish.urgency])
-        if offer.asks:
-            due_at -= policy.answer_us[wish.urgency]
-        edge = Edge(wish, offer, rung, worth, due_at)
-        edge.score = score(worth, waited=beat - wish.submitted_at, patience=patience, load=len(offer.volunteer.slots), asks=offer.asks, due=due_at <= beat)
+        # Who may still say no is asked earlier.
+        lead = policy.lead_us[wish.urgency] + (policy.answer_us[wish.urgency] if offer.asks else 0)
+        wish_due_at = min(wish.submitted_at + patience, wish.latest_start - lead)
+        edge = Edge(wish, offer, rung, worth, min(wish_due_at, _last_start(wish, offer) - lead))
+        # That a helper is about to run out is no reason to prefer them to a better one.
+        waited, due = beat - wish.submitted_at, wish_due_at <= beat
+        edge.score = score(worth, waited=waited, patience=patience, load=len(offer.volunteer.slots), asks=offer.asks, due=due)
         edges.append(edge)
     candidates.close()
     return edges

@@ -247,7 +247,7 @@ class Area:
         for until in wish.invited.values():
             if until > self.clock:
                 heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
-        self.watch_reach(wish)
+        self.watch_reach(wish, self.clock)
 
     def in_rounds(self, wish: Wish) -> bool:
         """Whether this wish waits for the rounds."""
@@ -260,15 +260,15 @@ class Area:
         # An eighth: most of the time must be left for the widest circle.
         return max(0, min(self.policy.widen_us[wish.urgency], (wish.latest_start - wish.submitted_at) // 8))
 
-    def reach_of(self, wish: Wish) -> int:
-        """The widest rung from which helpers are taken now."""
+    def reach_of(self, wish: Wish, at: int) -> int:
+        """The widest rung from which helpers are taken at that instant."""
         each = self._widens_each(wish)
-        return min(AREA, BUILDING + (self.clock - wish.submitted_at) // each) if each else AREA
+        return min(AREA, BUILDING + (at - wish.submitted_at) // each) if each else AREA
 
-    def watch_reach(self, wish: Wish) -> None:
-        """Keep in sight when the wish is for one rung more."""
+    def watch_reach(self, wish: Wish, after: int) -> None:
+        """Keep in sight when, after that instant, the wish is for one rung more; whether it waits then is seen then."""
         each = self._widens_each(wish)
-        if each and (steps := (self.clock - wish.submitted_at) // each + 1) <= AREA - BUILDING:
+        if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
             heappush(self.deadlines, (wish.submitted_at + steps * each, WIDENS, wish.id, 0))
 
     def call_round(self, at: int) -> None:

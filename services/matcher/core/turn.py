@@ -116,6 +116,8 @@ class Turn:
             data["group_id"], data["group_size"] = group
         if wish.approval:
             data["needs_approval"] = True
+        if offer.id in wish.invited:
+            area.end_invitation(wish, offer.id, bar=False)
         area.hold(match)
         self.tell("lastmetre.match.proposed.v1", match.id, data)
 
