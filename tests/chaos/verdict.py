@@ -39,7 +39,7 @@ _DOUBLE_BOOKED = """
 """
 _CONFIRMED_HERE = "SELECT match_id FROM matching.matches WHERE state = 'confirmed'"
 _CONFIRMED_THERE = "SELECT match_id FROM notifying.confirmations WHERE state = 'confirmed'"
-_ROUND_SOON = "SELECT area FROM matching.areas WHERE round_at < (extract(epoch FROM now()) + 30) * 1000000"
+_ROUND_SOON = "SELECT area, lane, round_at / 1000000 - extract(epoch FROM now())::bigint AS seconds FROM matching.areas WHERE round_at < (extract(epoch FROM now()) + 30) * 1000000"
 _ROUNDS_SECONDS = 60.0
 _UNTOLD = """
     SELECT m.match_id FROM matching.matches m WHERE m.state IN ('proposed', 'agreed') AND m.answered AND m.approved
@@ -50,7 +50,7 @@ _UNTOLD = """
 async def _no_round_soon(rig: Rig) -> object:
     """The clock here is the wall's: a round in the middle of reading would decide what is read already."""
     soon = await rig.query(_ROUND_SOON)
-    return True if not soon else f"{len(soon)} areas with a round to come"
+    return True if not soon else f"{len(soon)} areas with a round to come, such as {dict(soon[0])}"
 
 
 def _shown(what: str, found: Iterable[object]) -> list[str]:

@@ -298,6 +298,7 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
     area.clock = max(area.clock, now)
     freed: list[Match] = []
     again: dict[str, Wish] = {}
+    wider: list[tuple[Wish, int]] = []
     calls_round = False
     while area.deadlines and area.deadlines[0][0] <= now:
         at, kind, subject, number = heappop(area.deadlines)
@@ -308,7 +309,7 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
         elif kind in (HOLD_ENDS, SLOT_OVER):
             freed.extend(_match_deadline(turn, kind, subject, number, at))
         elif (wish := area.wishes.get(subject)) is not None:
-            _wish_deadline(turn, kind, wish, at, again)
+            _wish_deadline(turn, kind, wish, at, again, wider)
     if freed:
         turn.changed = True
         turn.pair_again(freed)
@@ -316,11 +317,12 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
         turn.seek(wish)
     if calls_round:
         run_round(turn)
+    _widen(turn, wider)
     return turn.changed or bool(turn.out), turn.out
 
 
-def _wish_deadline(turn: Turn, kind: int, wish: Wish, at: int, again: dict[str, Wish]) -> None:
-    """A wish is over, or for a wider circle, or an invitation is: then it is tried `again` once all that is over has made room."""
+def _wish_deadline(turn: Turn, kind: int, wish: Wish, at: int, again: dict[str, Wish], wider: list[tuple[Wish, int]]) -> None:
+    """A wish is over; or an invitation is, and the wish is tried `again` once all that is over has made room; or it is for a `wider` circle."""
     if kind == WIDENS:
         # Also while it is held: the next step comes at its time, whatever becomes of the hold.
         turn.area.watch_reach(wish, at)
@@ -329,20 +331,23 @@ def _wish_deadline(turn: Turn, kind: int, wish: Wish, at: int, again: dict[str, 
     if kind == WISH_ENDS:
         _expire(turn, wish)
     elif kind == WIDENS:
-        _widen(turn, wish, at)
+        wider.append((wish, at))
     else:
         again[wish.id] = wish
 
 
-def _widen(turn: Turn, wish: Wish, at: int) -> None:
-    """Nobody came from the circles so far: from `at` on the wish is for one more."""
+def _widen(turn: Turn, wider: list[tuple[Wish, int]]) -> None:
+    """Nobody came from the circles so far, and not in this round either: these wishes are for one more."""
     area = turn.area
-    reach = area.reach_of(wish, at)
-    turn.changed = True
-    turn.tell("lastmetre.wish.widened.v1", wish.id, {"area": area.name, "wish_id": wish.id, "reach": RUNGS[reach]})
-    area.call_round(turn.now)
-    if reach == AREA:
-        tell_unmet(turn, wish)
+    for wish, at in wider:
+        if not wish.waits:
+            continue
+        reach = area.reach_of(wish, at)
+        turn.changed = True
+        turn.tell("lastmetre.wish.widened.v1", wish.id, {"area": area.name, "wish_id": wish.id, "reach": RUNGS[reach]})
+        area.call_round(turn.now)
+        if reach == AREA:
+            tell_unmet(turn, wish)
 
 
 def tell_unmet(turn: Turn, wish: Wish) -> None:

@@ -38,7 +38,7 @@ class Policy:
     patience_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 60 * MINUTE_US, 2 * DAY_US))
     lead_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 2 * _HOUR_US, 24 * _HOUR_US))
     sure: int = 1600
-    widen_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 10 * MINUTE_US, 4 * _HOUR_US))
+    widen_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 5 * MINUTE_US, _HOUR_US))
     edges_max: int = 8
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.matcher.core.policy import Policy
-from tests.builders import Scene, accepted, approved, declined, minors_wish, offer, offer_suspended, wish, wish_withdrawn
+from tests.builders import Scene, accepted, approved, claim, declined, minors_wish, offer, offer_suspended, wish, wish_withdrawn
 from tests.shelf import Shelved
 
 ASKED: dict[str, Any] = {"accepts": "ask"}
@@ -157,3 +157,10 @@ def test_another_worker_goes_on_with_the_invitations() -> None:
     stored.loads_again()
     assert [] == stored.when(accepted("w1", "o1", at=11))
     assert ["proposed w1 o4 @12 unit"] == stored.when(accepted("w1", "o4", at=12))
+
+
+def test_an_invitation_ends_with_the_match_of_the_same_pair() -> None:
+    found = with_asked(2)
+    found.when(wish(urgency="red", helpers=2))
+    assert ["proposed w1 o1 @1 building claimed"] == found.when(claim(offer_id="o1", at=1))
+    assert ["released w1 o1 declined"] == found.when(declined("w1", "o1", at=2))[:1]

@@ -162,28 +162,28 @@ def test_another_worker_holds_the_next_round() -> None:
 def test_a_wish_is_for_its_own_building_first_and_then_for_one_rung_more_at_a_time() -> None:
     found = Scene(policy=Policy())
     found.when(offer(**always(home="c1/p2")), wish(**long()))
-    assert ["widened w1 to compound"] == found.passes(10)
-    assert ["widened w1 to community"] == found.passes(20)
-    assert ["widened w1 to area"] == found.passes(30)
+    assert ["widened w1 to compound"] == found.passes(5)
+    assert ["widened w1 to community"] == found.passes(10)
+    assert ["widened w1 to area"] == found.passes(15)
     assert ["proposed w1 o1 @60 community"] == found.passes(60)
 
 
 def test_another_worker_goes_on_widening() -> None:
     stored = Shelved(policy=Policy())
     stored.when(wish(**long()))
-    stored.passes(10)
+    stored.passes(5)
     stored.loads_again()
-    assert ["widened w1 to community"] == stored.passes(20)
+    assert ["widened w1 to community"] == stored.passes(10)
     stored.loads_again()
-    assert ["widened w1 to area", "unmet w1 haircut 0"] == stored.passes(30)
+    assert ["widened w1 to area", "unmet w1 haircut 0"] == stored.passes(15)
     stored.loads_again()
     assert [] == stored.passes(60)
 
 
 def test_a_wish_in_a_hurry_widens_faster() -> None:
     found = Scene(policy=Policy())
-    found.when(wish(wanted=(0, 100)))
-    assert ["widened w1 to compound"] == found.passes(5)
+    found.when(wish(wanted=(0, 92)))
+    assert ["widened w1 to compound"] == found.passes(4)
 
 
 def test_a_wish_that_was_met_is_not_widened() -> None:
@@ -232,3 +232,31 @@ def test_who_can_wait_no_longer_comes_before_all_who_can() -> None:
     ripe = score(weight(4, 9), waited=0, patience=10, load=9, asks=True, due=True)
     assert ripe > score(weight(0, 0), waited=10, patience=10, load=0, asks=False, due=False)
     assert SCORE_MAX >= score(weight(0, 0), waited=99, patience=0, load=0, asks=False, due=True)
+
+
+def test_the_next_rung_comes_at_its_time_whatever_became_of_a_hold() -> None:
+    found = Scene(policy=Policy())
+    found.when(offer(**always(accepts="ask")), wish(**long()))
+    found.when(claim(at=1), declined(at=3))
+    assert ["widened w1 to compound"] == found.passes(5)
+
+
+def test_two_rungs_that_are_passed_at_once_are_both_told() -> None:
+    found = Scene(policy=Policy())
+    found.when(wish(**long()))
+    assert ["widened w1 to compound", "widened w1 to community"] == found.passes(12)
+
+
+def test_a_rung_that_is_passed_while_the_wish_is_held_is_not_told() -> None:
+    found = Scene(policy=Policy())
+    found.when(offer(**always()), wish(**long()), claim(at=1))
+    assert [] == found.passes(12)
+    assert ["released w1 o1 declined"] == found.when(declined(at=13))
+    assert ["widened w1 to area", "unmet w1 haircut 0"] == found.passes(15)
+
+
+def test_a_helper_who_is_about_to_go_is_not_preferred_to_a_better_one() -> None:
+    found = scene()
+    found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer(**always("stays", home="c1/p1/b1")), wish(**long()))
+    assert [] == found.passes(59)
+    assert ["proposed w1 stays @60 building"] == found.passes(60)
