@@ -98,7 +98,7 @@ def make(folder: Path, lock: Path, log: Path, stream: TextIO) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     what = "安装依赖 · installing packages"
-    _say(stream, f"{what} (.venv, 约 / about 120 MB)")
+    _say(stream, f"{what} (.venv, 约 / about 190 MB)")
     began = time.monotonic()
     if folder.is_symlink():
         folder.unlink()
