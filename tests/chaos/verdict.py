@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +16,7 @@ from deploy.play_results import Results
 from deploy.player import Player
 from tests.chaos.load import SOURCE, Load
 from tests.chaos.played import replay
-from tests.chaos.rig import Rig, until
+from tests.chaos.rig import LOOK_SECONDS, Rig
 from tests.checker import check
 from tests.integration.notifier_rig import Sink
 
@@ -39,7 +41,10 @@ _DOUBLE_BOOKED = """
 """
 _CONFIRMED_HERE = "SELECT match_id FROM matching.matches WHERE state = 'confirmed'"
 _CONFIRMED_THERE = "SELECT match_id FROM notifying.confirmations WHERE state = 'confirmed'"
-_ROUND_SOON = "SELECT area, lane, round_at / 1000000 - extract(epoch FROM now())::bigint AS seconds FROM matching.areas WHERE round_at < (extract(epoch FROM now()) + 30) * 1000000"
+_ROUND_SOON = """
+    SELECT area, lane, round_at / 1000000 - extract(epoch FROM now())::bigint AS seconds FROM matching.areas
+    WHERE round_at < (extract(epoch FROM now()) + 30) * 1000000
+"""
 _ROUNDS_SECONDS = 60.0
 _UNTOLD = """
     SELECT m.match_id FROM matching.matches m WHERE m.state IN ('proposed', 'agreed') AND m.answered AND m.approved
@@ -47,10 +52,14 @@ _UNTOLD = """
 """
 
 
-async def _no_round_soon(rig: Rig) -> object:
+async def _let_rounds_rest(rig: Rig) -> None:
     """The clock here is the wall's: a round in the middle of reading would decide what is read already."""
-    soon = await rig.query(_ROUND_SOON)
-    return True if not soon else f"{len(soon)} areas with a round to come, such as {dict(soon[0])}"
+    given_up_at = time.monotonic() + _ROUNDS_SECONDS
+    while soon := await rig.query(_ROUND_SOON):
+        if time.monotonic() > given_up_at:
+            rig.told(f"{len(soon)} areas still have a round to come, such as {dict(soon[0])}")
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _shown(what: str, found: Iterable[object]) -> list[str]:
@@ -68,7 +77,7 @@ async def of(rig: Rig, out: Path) -> str:
     await rig.end_load()
     async with Player(rig.stack) as player:
         player.published, player.sent_at = len(rig.load.acknowledged), rig.load.sent_at
-        await until(lambda: _no_round_soon(rig), "the rounds to have taken what they take", _ROUNDS_SECONDS)
+        await _let_rounds_rest(rig)
         await player.settle()
         results = await player.results(0.0)
     results.write(out)
