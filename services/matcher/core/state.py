@@ -457,8 +457,7 @@ class Area:
 
     def _note_over(self, person: Volunteer, start: int, end: int) -> None:
         heappush(self.starts_past, (start, person.ref))
-        if end > person.last[1]:
-            person.last = (start, end)
+        person.last = max(person.last, (start, end), key=lambda slot: slot[1])
 
     def _let_go(self, match: Match) -> None:
         match.live = False

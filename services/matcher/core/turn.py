@@ -174,7 +174,7 @@ class Turn:
 
     def seek(self, wish: Wish) -> None:
         """Try an open wish with all offers, until it has its helpers or nobody is left. Who waits for the rounds waits, unless the next is too late."""
-        if self.area.in_rounds(wish) and not self.must_hurry(wish):
+        if self.waits_for_round(wish):
             pass
         elif wish.together:
             group = find_group(self.area, wish, self.now)
@@ -186,10 +186,10 @@ class Turn:
                 pass
         self.area.settle_wish(wish)
 
-    def must_hurry(self, wish: Wish) -> bool:
-        """Whether the next round comes after the last moment at which a visit can begin."""
+    def waits_for_round(self, wish: Wish) -> bool:
+        """Whether the wish is left to the next round: not if that comes after the last moment at which a visit can begin."""
         beat = self.area.policy.round_us
-        return wish.latest_start < (self.now // beat + 1) * beat
+        return self.area.in_rounds(wish) and wish.latest_start >= (self.now // beat + 1) * beat
 
     def _seek_one(self, wish: Wish) -> bool:
         invites = self.invites(wish)
@@ -241,7 +241,7 @@ class Turn:
                 # The helper who was missing may be this one; who else comes along is for the ranking to say.
                 if self._may_join(wish, offer):
                     self.seek(wish)
-            elif self.area.in_rounds(wish) and not self.must_hurry(wish):
+            elif self.waits_for_round(wish):
                 self.area.call_round(self.now)
             elif (start := self.start_if_eligible(wish, offer)) is not None:
                 if offer.asks and self.invites(wish):
@@ -277,7 +277,9 @@ class Turn:
         streams.append(sorted(lost.values(), key=turn_of))
         for wish in merge(*streams, key=turn_of):
             # Several offers may be near to it; it is given once for each.
-            if wish.waits and (lost.pop(wish.id, None) is not None or any(self._may_gain(wish, offer) for offer in free)):
+            if self.waits_for_round(wish):
+                self.area.call_round(self.now)
+            elif wish.waits and (lost.pop(wish.id, None) is not None or any(self._may_gain(wish, offer) for offer in free)):
                 self.seek(wish)
 
     def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
+from schemas.instants import MINUTE_US
 from schemas.topics import LANE_TOPICS
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
@@ -127,6 +128,6 @@ async def test_nothing_is_called_published_while_the_broker_is_away() -> None:
 
 
 def test_a_round_takes_nobody_from_beyond_the_rung() -> None:
-    found = Scene(policy=Policy(sure=1000))
+    found = Scene(policy=Policy(sure=1000, widen_us={"red": 0, "yellow": 10 * MINUTE_US, "blue": 0}))
     found.when(offer(home="c1/p2", windows=[(0, 4000)]), wish(wanted=(0, 3000)))
     assert [] == found.passes(9)
