@@ -115,6 +115,7 @@ def publish(result: Path, page: Path = PAGE, picture: Path = PICTURE) -> None:
         shutil.copyfile(drawn, picture)
     page.write_text(f"{head}{BEGIN}\n\n{_markdown(found, picture if picture.exists() else None)}\n{END}{tail}", encoding="utf-8")
     if page == PAGE and result != PUBLISHED:
+        PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
         PUBLISHED.write_bytes(result.read_bytes())
 
 
