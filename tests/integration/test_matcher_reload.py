@@ -14,6 +14,7 @@ from schemas import codec
 from schemas.codec import Event
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area, Match
+from services.matcher.policies import Policies
 from services.matcher.replay import Entry, Replay, from_database
 from services.matcher.store import INDEXES_ONLY, PAST_STARTS, BrokenInvariant, Changes, Loader, RawData
 from services.matcher.written import decision_text
@@ -154,7 +155,7 @@ async def test_an_area_that_is_loaded_again_decides_like_one_that_stayed(connect
         expected = [build.told(one) for one in stayed.decisions[len(stored.scene.decisions) :]]
         assert expected == await stored.take_in(batch), f"seed {seed}, batch {number}"
     assert 50 < sum(one.type.endswith("proposed.v1") for one in stayed.decisions)
-    replay = Replay()
+    replay = Replay(Policies(Policy.at_once()))
     differences = [one async for entry in from_database(connection) for one in replay.again(entry)]
     assert ([], stored.seq) == (differences + replay.unfounded(), replay.decided)
 
