@@ -33,7 +33,9 @@ from services.runtime import Pulse, Stop
 
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
-_PUBLISHED_FLUSH_SECONDS: Final = 0.25  # each batch marks it too; this is for the last one
+# Each batch marks it too; this is for the last one. By event time somebody waits for just that, between any two minutes.
+_PUBLISHED_FLUSH_SECONDS: Final = 0.25
+_PUBLISHED_FLUSH_SECONDS_PLAYED: Final = 0.02
 # Below so many items one transaction is cheaper than two.
 _SPLIT_MIN: Final = 400
 BATCH_MAX: Final = 3000
@@ -357,7 +359,7 @@ class Matcher:
         while not stop:
             await self._flush.wait()
             self._flush.clear()
-            await stop.pause(_PUBLISHED_FLUSH_SECONDS)
+            await stop.pause(_PUBLISHED_FLUSH_SECONDS_PLAYED if self._event_time else _PUBLISHED_FLUSH_SECONDS)
             async with self._lock:
                 await self._patiently(self._write_published)
 
