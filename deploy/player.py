@@ -62,7 +62,6 @@ _NEXT_DEADLINE: Final = """
     ) AS deadlines WHERE at > $1
 """
 _NEXT_ROUND: Final = "SELECT min(round_at) FROM matching.areas WHERE round_at > $1 AND round_at < $2"
-_MINUTE_US: Final = 60_000_000
 _RUN_ON: Final = "WITH set AS (UPDATE matching.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')"
 
 
@@ -149,7 +148,7 @@ class Player:
             minutes.setdefault(line.minute, []).append(line)
         now = 0
         for minute in sorted(minutes):
-            now = await self._hold_rounds(now, minute * _MINUTE_US)
+            now = await self._hold_rounds(now, minute * MINUTE_US)
             await self._publish(minutes[minute])
             await self.settle()
             self.told(self.published, len(lines))

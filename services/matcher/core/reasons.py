@@ -278,12 +278,8 @@ def almost(area: Area, wish: Wish, now: int, most: int = 3) -> list[tuple[Offer,
 def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:
     """The ranking's view of an offer, as of now."""
     weight = sum(skill_weight(len(area.index.holders.get(skill, ()))) for skill in offer.skills)
-    asked = offer.asks and _invites(area, wish)
+    asked = offer.asks and area.invites(wish)
     return Rank(asked, rung_between(wish.place, offer.home), weight, len(offer.volunteer.slots), offer.id)
-
-
-def _invites(area: Area, wish: Wish) -> bool:
-    return area.policy.invite_max > 0 and wish.urgency == "red" and not wish.together
 
 
 def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:

@@ -65,12 +65,11 @@ def taken(offer: Offer, length: int, now: int) -> list[Stretch]:
     began, ended = offer.volunteer.last
     if rest and began > now - WEEK_US:
         stretches.append((began, ended + rest))
-        stretches.sort()
     if most is not None:
         # No start may lie between `last - WEEK_US` and `first + WEEK_US`; a slot that begins at the former is over `length` later.
         full = [(first, last) for first, last in zip(starts, starts[most - 1 :], strict=False) if last - first < WEEK_US]
         stretches += [(last - WEEK_US + length, first + WEEK_US) for first, last in full]
-        stretches.sort()
+    stretches.sort()
     return stretches
 
 

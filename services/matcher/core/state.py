@@ -253,6 +253,10 @@ class Area:
         """Whether this wish waits for the rounds."""
         return not wish.together and self.policy.in_rounds(wish.urgency)
 
+    def invites(self, wish: Wish) -> bool:
+        """Whether several are asked at once: a red wish that needs no group."""
+        return self.policy.invite_max > 0 and wish.urgency == "red" and not wish.together
+
     def _widens_each(self, wish: Wish) -> int:
         """How long the wish is for one rung before it is for the next; 0: it is for everyone."""
         if not self.in_rounds(wish):

@@ -192,7 +192,7 @@ class Turn:
         return self.area.in_rounds(wish) and wish.latest_start >= (self.now // beat + 1) * beat
 
     def _seek_one(self, wish: Wish) -> bool:
-        invites = self.invites(wish)
+        invites = self.area.invites(wish)
         asked: list[tuple[Offer, int]] = []
         candidates = self.area.index.in_order(wish)
         for rung, offer in candidates:
@@ -208,10 +208,6 @@ class Turn:
         for offer, start in asked:
             self.invite(wish, offer, start)
         return False
-
-    def invites(self, wish: Wish) -> bool:
-        """Whether several are asked at once: a red wish that needs no group."""
-        return self.area.policy.invite_max > 0 and wish.urgency == "red" and not wish.together
 
     def invite(self, wish: Wish, offer: Offer, start: int) -> None:
         """Ask one more, if fewer are asked than may be; nobody twice."""
@@ -244,7 +240,7 @@ class Turn:
             elif self.waits_for_round(wish):
                 self.area.call_round(self.now)
             elif (start := self.start_if_eligible(wish, offer)) is not None:
-                if offer.asks and self.invites(wish):
+                if offer.asks and self.area.invites(wish):
                     self.invite(wish, offer, start)
                 else:
                     self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
