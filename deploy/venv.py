@@ -113,7 +113,9 @@ def make(folder: Path, lock: Path, log: Path, stream: TextIO) -> None:
             f"The virtual environment could not be made: {fault}. On Debian or Ubuntu install python3-venv first."
         ) from fault
     argv = [str(interpreter(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-    argv += ["--require-hashes", "--only-binary=:all:", "-r", str(lock)]
+    # The lock is whole, so there is nothing to resolve. Left to itself an older pip looks past the pin where a package asks for an extra of another
+    # (`coverage[toml]`), finds a newer release than the pinned one, and refuses it.
+    argv += ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(lock)]
     code = _run(argv, log, stream, what)
     if code != 0:
         raise InstallFailed(

@@ -119,6 +119,12 @@ def test_says_where_the_log_is_when_pip_fails_and_leaves_no_stamp(tmp_path: Path
     assert not venv.is_ready(tmp_path / "venv", (lock,))
 
 
+def test_the_locks_are_whole_so_that_nothing_has_to_be_resolved() -> None:
+    # pip installs them with --no-deps: a package that is missing in a lock would be missing here.
+    checked = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert (0, "No broken requirements found.") == (checked.returncode, checked.stdout.strip())
+
+
 # --- before anything is installed
 
 
