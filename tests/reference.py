@@ -163,6 +163,10 @@ class Reference:
         checked = micros(offer.data.vetting.checked_at)
         return wish.level < 4 or checked <= start <= checked + 365 * DAY_US
 
+    def safe(self, match: RMatch, offer: ROffer) -> bool:
+        """Whether this visit could be proposed as far as the checks go, as they are said to be now."""
+        return int(offer.data.vetting.level) >= match.wish.level and self.fresh(match.wish, offer, match.start)
+
     def instants(self, wish: RWish, offers: list[ROffer]) -> list[int]:
         """All instants at which something begins or ends: an earliest start is one of them."""
         points = {self.now, micros(wish.data.window.start)}
@@ -373,8 +377,9 @@ class Reference:
             offer.at, offer.status = shut
         elif max(end for _, end in offer.windows) <= self.now:
             offer.status = "lapsed"
-        else:
-            self.pair_all()
+        unsafe = [match for match in self.matches() if match.offer_id == offer_id and not self.safe(match, offer)]
+        if unsafe or offer.status == "open":
+            self._release_all(unsafe, "unsafe")
 
     def _offer_withdrawn(self, event: Event, status: str = "withdrawn") -> None:
         offer = self.offers.get(event.data.offer_id)

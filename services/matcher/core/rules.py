@@ -7,7 +7,7 @@ contract's order. Instants are microseconds.
 from typing import Final, TypeAlias
 
 from services.matcher.core.place import rung_between
-from services.matcher.core.state import CHECK_VALID_US, OPEN, VETTING_MAX, WEEK_US, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, OPEN, VETTING_MAX, WEEK_US, Match, Offer, Wish
 
 SKILL_MISSING: Final = "skill_missing"
 LANGUAGE_MISSING: Final = "language_missing"
@@ -42,6 +42,11 @@ def is_vetted(wish: Wish, offer: Offer) -> bool:
 def check_is_fresh(wish: Wish, offer: Offer, start: int) -> bool:
     """Where the highest level is needed, the last check lies within 365 days before the slot."""
     return wish.vetting < VETTING_MAX or offer.checked_at <= start <= offer.checked_at + CHECK_VALID_US
+
+
+def is_safe(match: Match) -> bool:
+    """Whether the rules about checks still let this visit be: the offer may have been posted again since, with other checks."""
+    return is_vetted(match.wish, match.offer) and check_is_fresh(match.wish, match.offer, match.start)
 
 
 def has_capacity(offer: Offer) -> bool:

@@ -228,6 +228,8 @@ class Area:
     touched_offers: dict[str, Offer] = field(default_factory=dict)
     touched_matches: dict[str, Match] = field(default_factory=dict)
     touched_early: dict[tuple[str, str], Early | None] = field(default_factory=dict)
+    # Whom wishes in memory have invited: offer -> wishes. Which of these invitations hold, the wish says.
+    inviting: dict[str, dict[str, Wish]] = field(default_factory=dict)
     asked_wishes: list[Wish] = field(default_factory=list)
     asked_offers: list[Offer] = field(default_factory=list)
     # (start, person) of the slots that are over, a heap: what `starts` holds is dropped when it is a week old.
@@ -244,9 +246,9 @@ class Area:
     def watch_wish(self, wish: Wish) -> None:
         """Keep the wish's deadlines in sight; :meth:`settle_wish` files it among the waiting ones if it has to wait."""
         heappush(self.deadlines, (wish.end, WISH_ENDS, wish.id, 0))
-        for until in wish.invited.values():
+        for offer_id, until in wish.invited.items():
             if until > self.clock:
-                heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
+                self._watch_invitation(wish, offer_id, until)
         self.watch_reach(wish, self.clock)
 
     def in_rounds(self, wish: Wish) -> bool:
@@ -291,14 +293,29 @@ class Area:
         """An invitation is out."""
         wish.invited[offer_id] = until
         self.touched_wishes[wish.id] = wish
+        self._watch_invitation(wish, offer_id, until)
+
+    def _watch_invitation(self, wish: Wish, offer_id: str, until: int) -> None:
+        self.inviting.setdefault(offer_id, {})[wish.id] = wish
         heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
 
+    def invited_by(self, offer_id: str, now: int) -> list[Wish]:
+        """The wishes that are not over and whose invitation of this offer holds."""
+        wishes = self.inviting.get(offer_id, {}).values()
+        return [wish for wish in wishes if wish.invited[offer_id] > now and wish.status not in (WITHDRAWN, EXPIRED)]
+
     def end_invitation(self, wish: Wish, offer_id: str, *, bar: bool) -> None:
-        """They have answered; `bar`: this pair never meets."""
+        """They have answered, or cannot come any more; `bar`: this pair never meets."""
         wish.invited[offer_id] = 0
+        self._forget_invitation(wish, offer_id)
         if bar:
             wish.barred.add(offer_id)
         self.touched_wishes[wish.id] = wish
+
+    def _forget_invitation(self, wish: Wish, offer_id: str) -> None:
+        wishes = self.inviting.get(offer_id)
+        if wishes is not None and wishes.pop(wish.id, None) is not None and not wishes:
+            del self.inviting[offer_id]
 
     def settle_wish(self, wish: Wish) -> None:
         """Bring the wish's state and its place among the waiting in line with its matches."""
@@ -513,6 +530,8 @@ class Area:
             if wish.status != OPEN and not any(match.live for match in wish.matches.values()):
                 self.wishes.pop(wish.id, None)
                 wish.matches.clear()  # they name each other; nobody else names them
+                for offer_id in wish.invited:
+                    self._forget_invitation(wish, offer_id)
         for offer in (*self.touched_offers.values(), *self.asked_offers):
             if offer.status != OPEN and offer.live == 0:
                 self.offers.pop(offer.id, None)

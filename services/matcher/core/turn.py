@@ -18,6 +18,7 @@ from services.matcher.core.rules import (
     has_skills,
     is_vetted,
     may_meet,
+    refusal,
     speaks,
     within_reach,
 )
@@ -217,6 +218,13 @@ class Turn:
         self.area.invite(wish, offer.id, until)
         self.tell("lastmetre.helper.invited.v1", wish.id, {"area": self.area.name, "wish_id": wish.id, "offer_id": offer.id, "expires_at": rfc3339(until)})
 
+    def end_invitations(self, offer: Offer) -> list[Wish]:
+        """Who was invited and could not say yes any more is invited no longer; the wishes that wait for somebody else now."""
+        ended = [wish for wish in self.area.invited_by(offer.id, self.now) if refusal(wish, offer, self.now) is not None]
+        for wish in ended:
+            self.area.end_invitation(wish, offer.id, bar=False)
+        return [wish for wish in ended if wish.waits]
+
     def start_if_eligible(self, wish: Wish, offer: Offer) -> int | None:
         """The slot's start where all rules but skills, reach and capacity hold (these the index has seen to)."""
         if offer.level < wish.vetting or not speaks(wish, offer) or not may_meet(wish, offer):
@@ -262,9 +270,13 @@ class Turn:
             return False
         return self._may_join(wish, offer) if wish.together else self.start_if_eligible(wish, offer) is not None
 
-    def pair_again(self, let_go: Iterable[Match]) -> None:
-        """After matches were released or are over: who waits is tried with the helpers that are free now, each in turn and by the ranking."""
+    def pair_again(self, let_go: Iterable[Match], uninvited: Iterable[Wish] = ()) -> None:
+        """After matches were released or are over: who waits is tried with the helpers that are free now, each in turn and by the ranking.
+
+        So are those wishes whose invited helper is `uninvited`.
+        """
         lost = {match.wish.id: match.wish for match in let_go if match.state == RELEASED and match.wish.waits}
+        lost.update((wish.id, wish) for wish in uninvited)
         free = self._free_offers(let_go)
         if len(free) == 1 and not lost:
             self.serve_waiting(free[0])

@@ -59,6 +59,7 @@ class Promises:
         if later is not None:
             self.offers[later.offer_id] = later
         self._together(now)
+        self._checked(now)
 
     def _propose(self, now: int, data: dict[str, Any], offer: Any) -> None:
         start, end = (parse_rfc3339(data["slot"][side]) for side in ("start", "end"))
@@ -117,6 +118,14 @@ class Promises:
     def _level(self, wish: Any) -> int:
         level: int = wish.vetting_min
         return max(level, 4 if self._minor(wish) else 0, 2 if wish.beneficiary.lives_alone else 0)
+
+    def _checked(self, now: int) -> None:
+        """Whatever was posted since: nobody is on the way to someone whom they must not visit."""
+        for pair in self.pairs.values():
+            if pair.live(now):
+                level, vetting = self._level(self.wishes[pair.wish_id]), self.offers[pair.offer_id].vetting
+                assert vetting.level >= level
+                assert level < 4 or 0 <= pair.start - micros(vetting.checked_at) <= 365 * DAY_US
 
     def _together(self, now: int) -> None:
         """Nobody is ever alone with someone who needs two."""

@@ -101,6 +101,12 @@ class CoreAndReference(RuleBasedStateMachine):
     def an_offer_comes(self, data: st.DataObject) -> None:
         self.hears(data.draw(random.offers(self.at - data.draw(st.sampled_from([0, 0, 0, 20])))))
 
+    @precondition(lambda self: any(offer.matches for offer in self.scene.area.offers.values()))
+    @rule(data=st.data())
+    def an_offer_with_visits_is_posted_with_other_checks(self, data: st.DataObject) -> None:
+        held = sorted(offer.id for offer in self.scene.area.offers.values() if offer.matches)
+        self.hears(data.draw(random.offers(self.at, data.draw(st.sampled_from(held)))))
+
     @rule(wish_id=random.wish_ids, offer_id=random.offer_ids)
     def a_claim_comes(self, wish_id: str, offer_id: str) -> None:
         self.hears(build.claim(wish_id, offer_id, at=self.at))
