@@ -252,6 +252,9 @@ class Replay:
         elif entry.type == "offer.suspended.v1":
             live = area.live_of_offer(str(entry.data.get("offer_id")))
             self._must_be_released(live, "release/unsafe", "the offer is suspended")
+        elif entry.type == "offer.posted.v1" and (offer := area.offers.get(str(entry.data.get("offer_id")))) is not None:
+            live = [m for m in area.live_of_offer(offer.offer_id) if rules.check_holds(area.wishes[m.wish_id], offer, m.slot.start) == "no"]
+            self._must_be_released(live, "release/check", "the offer, as it is posted now, has not the check for it")
         elif entry.type == "confirmation.failed.v1":
             match = area.matches.get(str(entry.data.get("match_id")))
             live = [match] if match is not None and match.live(area.clock) else []
@@ -349,7 +352,12 @@ def _has_cause(area: Area, entry: Entry, match: Match, reason: str) -> bool:
     if reason == "unsafe":
         # For a consent that is withdrawn the page names no reason: `withdrawn` and `unsafe` both describe it.
         consent = entry.type == "consent.withdrawn.v1" and data.get("wish_id") == match.wish_id
-        return consent or (entry.type == "offer.suspended.v1" and data.get("offer_id") == match.offer_id)
+        if consent or (entry.type == "offer.suspended.v1" and data.get("offer_id") == match.offer_id):
+            return True
+        words = ("offer.posted.v1", "match.accepted.v1", "match.approved.v1", "match.confirmed.v1", "service.started.v1")
+        wish, offer = area.wishes.get(match.wish_id), area.offers.get(match.offer_id)
+        about = entry.type in words and data.get("offer_id") == match.offer_id
+        return about and wish is not None and offer is not None and rules.check_holds(wish, offer, match.slot.start) != "yes"
     if reason == "declined":
         told = entry.type == "match.declined.v1" or (entry.type == "match.approved.v1" and data.get("approved") is False)
         return told and data.get("wish_id") == match.wish_id and data.get("offer_id") == match.offer_id

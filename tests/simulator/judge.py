@@ -159,6 +159,7 @@ class Judge:
             known = self.gifts.get(data.offer_id)
             if known is not None:
                 known.open, known.at = False, max(known.at, event.time)
+                self._uninvite(data.offer_id)
             else:
                 self.early["offer", data.offer_id] = max(event.time, self.early.get(("offer", data.offer_id), 0))
         elif kind in {"match_accepted", "match_declined", "match_approved", "confirmation_failed"}:
@@ -180,6 +181,14 @@ class Judge:
         if before is not None and not before.open:
             shut = before.at
         self.gifts[offer_id] = Standing(rules.gift_of(event.data), max(shut, event.time), shut < event.time)
+        self._uninvite(offer_id)
+
+    def _uninvite(self, offer_id: str) -> None:
+        """Whoever was invited and could not say yes any more, their invitation is over; a yes that comes later counts for nothing."""
+        standing = self.gifts[offer_id]
+        for pair in self.invited:
+            if pair[1] == offer_id and (not standing.open or rules.lacking(self.needs[pair[0]], standing.gift) is not None):
+                self.invited[pair] = 0
 
     def _take_word(self, kind: str, data: Any) -> Pair | None:
         pair = next((one for one in self.standing(data.wish_id) if one.offer_id == data.offer_id and one.live(self.at)), None)
@@ -284,12 +293,17 @@ class Judge:
             "unanswered": {"time"},
             "withdrawn": {"wish_withdrawn"},
             "undeliverable": {"confirmation_failed"},
-            "unsafe": {"offer_suspended", "consent_withdrawn"},
+            "unsafe": {"offer_suspended", "consent_withdrawn", "offer_posted"},
         }
         must(kind in causes.get(reason, {kind}), "released/reason", f"{reason} by {kind}")
+        must(reason != "unsafe" or kind != "offer_posted" or not self._checked(pair), "released/reason", "the check holds, and live matches stand")
         must(reason != "group_incomplete" or pair.group is not None, "released/reason", "no group")
         must(reason != "unanswered" or bool(pair.awaits), "released/unanswered", "no word is awaited")
         pair.released = reason
+
+    def _checked(self, pair: Pair) -> bool:
+        """Whether that person may still be where this visit takes them, by what was posted last."""
+        return rules.checked(pair.need, self.gifts[pair.offer_id].gift, pair.start)
 
     def _expired(self, data: Data) -> None:
         need = self.needs.get(data["wish_id"])
@@ -391,6 +405,7 @@ class Judge:
             must(pair.answer_by is None or "answer" not in pair.awaits or self.at < pair.answer_by, "hold/unanswered", f"{pair.need.id} {pair.offer_id}")
             must(bool(pair.awaits) or not pair.asked or pair.agreed, "agreed/missing", f"{pair.need.id} {pair.offer_id}")
             must(self.over.get(pair.need.id) != "withdrawn", "withdrawn/live", f"{pair.need.id} {pair.offer_id}")
+            must(self._checked(pair), "vetting/live", f"{pair.need.id} {pair.offer_id}: the check does not hold any more, and the match is still live")
             if event is not None and kind == "offer_suspended":
                 must(pair.offer_id != event.data.offer_id, "suspended/live", f"{pair.need.id} {pair.offer_id}")
         for need in self.needs.values():

@@ -127,6 +127,11 @@ def fresh(need: Need, gift: Gift, start: int) -> bool:
     return need.level < 4 or 0 <= start - gift.checked <= YEAR_US
 
 
+def checked(need: Need, gift: Gift, start: int) -> bool:
+    """All that is asked of checks, for a visit that begins then."""
+    return gift.level >= need.level and fresh(need, gift, start)
+
+
 def misfit(need: Need, gift: Gift, start: int, now: int, lately: Iterable[Slot], begun: Sequence[int]) -> str | None:
     """Why a visit cannot begin at `start`, in a word. `lately`: that person's slots, of a week at least; `begun`: when all of them start."""
     end = start + need.length
