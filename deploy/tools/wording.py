@@ -44,7 +44,7 @@ RELEASES: Final[dict[str, Words]] = {
     "unanswered": ("到时未答复", "nobody answered in time"),
     "withdrawn": ("心愿已撤回", "the wish was withdrawn"),
     "undeliverable": ("通知送不到", "a side could not be told"),
-    "unsafe": ("为安全起见，志愿者被暂停或同意被收回", "for safety: the helper was suspended, or consent is gone"),
+    "unsafe": ("为安全起见：志愿者被暂停、审核或资质不再符合，或同意被收回", "for safety: the helper was suspended or lacks a check now, or consent is gone"),
     "group_incomplete": ("同行的人缺了一位", "one of the group is missing"),
 }
 # Also the names of the rules that exclude an offer; `None` among reasons is "all rules hold".

@@ -252,22 +252,24 @@ class Replay:
         elif entry.type == "offer.suspended.v1":
             live = area.live_of_offer(str(entry.data.get("offer_id")))
             self._must_be_released(live, "release/unsafe", "the offer is suspended")
-        elif entry.type == "offer.posted.v1" and (offer := area.offers.get(str(entry.data.get("offer_id")))) is not None:
-            live = [m for m in area.live_of_offer(offer.offer_id) if rules.check_holds(area.wishes[m.wish_id], offer, m.slot.start) == "no"]
-            self._must_be_released(live, "release/check", "the offer, as it is posted now, has not the check for it")
+        elif entry.type == "offer.posted.v1":
+            self._must_be_released(_unchecked(area, str(entry.data.get("offer_id"))), "release/check", "the offer has not the check for it any more")
         elif entry.type == "confirmation.failed.v1":
             match = area.matches.get(str(entry.data.get("match_id")))
             live = [match] if match is not None and match.live(area.clock) else []
             self._must_be_released(live, "release/undeliverable", "its confirmation failed")
         elif entry.type in ("match.declined.v1", "match.approved.v1"):
-            for match in area.live_of_wish(str(entry.data.get("wish_id"))):
-                if match.refused and not match.agreed:
-                    self.report.doubtful("release/declined", "refused, but still live", **_of(match))
+            self._refused(area, str(entry.data.get("wish_id")))
         for event in entry.decision:
             data = data_of(event)
             match = area.matches.get(str(data.get("match_id")))
             if short_type(event) == "match.released.v1" and match is not None and match.group_id is not None:
                 self._group_lost(area, entry, area.groups.get(match.group_id, []))
+
+    def _refused(self, area: Area, wish_id: str) -> None:
+        for match in area.live_of_wish(wish_id):
+            if match.refused and not match.agreed:
+                self.report.doubtful("release/declined", "refused, but still live", **_of(match))
 
     def _must_be_released(self, live: list[Match], rule: str, why: str) -> None:
         for match in live:
@@ -324,6 +326,14 @@ class Replay:
 
 def _nothing(area: Area, entry: Entry, data: JsonObject) -> None:
     """For what has no bearing on the promises."""
+
+
+def _unchecked(area: Area, offer_id: str) -> list[Match]:
+    """The live matches of an offer whose checks, as they are posted now, do not suffice for certain."""
+    offer = area.offers.get(offer_id)
+    if offer is None:
+        return []
+    return [match for match in area.live_of_offer(offer_id) if rules.check_holds(area.wishes[match.wish_id], offer, match.slot.start) == "no"]
 
 
 def _of(match: Match) -> dict[str, object]:

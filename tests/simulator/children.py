@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from random import Random
 from typing import Any, Final
@@ -103,6 +103,7 @@ class Watch:
         must(gift.checked <= start, "children/check-after", text)
         must(start - gift.checked <= YEAR_US, "children/check-old", text)
         must("group_id" in data, "children/alone", text)
+        must(rules.proven(need, gift, start), "children/proof", text)
         must(rules.lacking(need, gift) is None, "children/rule", text)
         must(now <= start and need.start <= start and end <= need.end and end - start == need.length, "children/slot", text)
         must(gift.person == data["volunteer_ref"] and (need.id, gift.id) not in self.parted, "children/person", text)
@@ -174,7 +175,8 @@ class Crowd:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
-        self.area = Area("high-tech", policy_of(rng))
+        policy = replace(policy_of(rng), proof_needed=frozenset(rng.choice(((), (), ("escort",)))))
+        self.area = Area("high-tech", policy)
         self.watch = Watch()
         self.now = NOON
         self.numbers = 0
@@ -215,7 +217,7 @@ class Crowd:
         event = Event(f"e{self.numbers}", "tests", kind, self.now, rfc3339(self.now), subject, "high-tech", MODEL_OF[kind].model_validate_json(raw), raw, {})
         self._time_passes()
         if kind == "lastmetre.wish.submitted.v1":
-            need = self.watch.needs[subject] = rules.need_of(event.data, self.now)
+            need = self.watch.needs[subject] = rules.need_of(event.data, self.now, self.area.policy.proof_needed)
             self.watch.note_near_misses(need, self.now)
             if not self.rng.randrange(UNTRIED):
                 self._leaves_untried(event)
@@ -234,7 +236,7 @@ class Crowd:
     def _leaves_untried(self, event: Event) -> None:
         """The wish waits, and a few volunteers claim it: where wishes are tried as they come, a claim hardly ever comes in time."""
         self.watch.counts["event wish.submitted, left untried"] += 1
-        wish = Wish(event.data, self.now)
+        wish = Wish(event.data, self.now, self.area.policy.proof_needed)
         self.area.add_wish(wish)
         self.area.watch_wish(wish)
         self.area.settle_wish(wish)
@@ -291,6 +293,9 @@ class Crowd:
             "capacity": rng.choice((1, 2, 5, 20)),
             "accepts": rng.choice(("auto", "auto", "auto", "ask")),
         }
+        if rng.randrange(4):
+            lasts = self.now + rng.choice((rng.randrange(0, 12 * 60) * MINUTE_US, 90 * DAY_US))
+            data["proofs"] = [{"skill": "escort", "valid_until": rfc3339(lasts)}]
         self._takes("offer.posted.v1", offer_id, data)
 
     def _something_happens(self, latest: int) -> None:

@@ -62,9 +62,10 @@ class Standing:
 
 @dataclass
 class Judge:
-    """One area. `pairs`: of each wish all that were ever proposed."""
+    """One area. `pairs`: of each wish all that were ever proposed. `proof_needed`: the skills of which proof is asked."""
 
     at: int = 0
+    proof_needed: frozenset[str] = frozenset()
     heard: set[tuple[str, str]] = field(default_factory=set)
     needs: dict[str, Need] = field(default_factory=dict)
     over: dict[str, str] = field(default_factory=dict)
@@ -170,7 +171,7 @@ class Judge:
         wish_id = event.data.wish_id
         if wish_id in self.needs:
             return
-        self.needs[wish_id] = rules.need_of(event.data, event.time)
+        self.needs[wish_id] = rules.need_of(event.data, event.time, self.proof_needed)
         if self.early.pop(("wish", wish_id), -1) >= event.time:
             self.over[wish_id] = "withdrawn"
 
@@ -249,6 +250,7 @@ class Judge:
         missing = rules.lacking(need, gift)
         must(missing is None, f"promise-2/{missing}", text)
         must(rules.fresh(need, gift, start), "promise-2/vetting-age", text)
+        must(rules.proven(need, gift, start), "promise-2/proof", text)
         must(data["rung"] == rules.LADDER[rules.rung(need.place, gift.home)], "promise-2/rung", text)
         must(end - start == need.length, "promise-2/length", text)
         live, begun = self.slots(gift.person)
@@ -352,9 +354,11 @@ class Judge:
             return {"not_open", "held_for_another"} if need.id not in self.over or len(self.standing(need.id)) >= need.helpers else {"not_open"}
         gift = standing.gift
         missing = rules.lacking(need, gift)
+        start = rules.earliest(need, gift, self.at, *self.slots(gift.person))
+        if missing != "skill_missing" and not rules.proven(need, gift, max(need.start, self.at) if start is None else start):
+            return {"skill_missing"}
         if missing is not None:
             return {missing}
-        start = rules.earliest(need, gift, self.at, *self.slots(gift.person))
         if start is None:
             return {"not_available"} if rules.fresh(need, gift, max(need.start, self.at)) else {"vetting_too_low", "not_available"}
         if not rules.fresh(need, gift, start):
@@ -374,7 +378,7 @@ class Judge:
         with_slots = [(gift, *self.slots(gift.person)) for gift in able]
         points = [helpers[0].start] if helpers else rules.edges(need, with_slots, self.at)
         for start in points:
-            fits = [one for one, live, begun in with_slots if rules.fresh(need, one, start) and rules.misfit(need, one, start, self.at, live, begun) is None]
+            fits = [one for one, live, begun in with_slots if rules.checked(need, one, start) and rules.misfit(need, one, start, self.at, live, begun) is None]
             if leader in fits and any(gift.person != leader.person for gift in fits):
                 return True
         return False

@@ -26,7 +26,8 @@ LANGUAGES: Final = ("zh-CN", "sichuan")
 AREAS: Final = ("high-tech", "jinjiang")
 YEAR: Final = 365 * build.DAY
 KINDS: Final = (
-    "wish", "wish", "wish", "offer", "offer", "post_again", "check_again", "claim", "claim", "accept", "accept", "decline", "approve", "approve", "confirm", "fail",
+    "wish", "wish", "wish", "offer", "offer", "post_again", "check_again", "claim", "claim", "accept", "accept", "decline", "approve",
+    "approve", "confirm", "fail",
     "withdraw_wish", "withdraw_consent", "withdraw_offer", "suspend", "visit", "close", "copy",
 )  # fmt: skip
 # Whether rest_minutes and per_week_max are drawn too.
@@ -35,6 +36,10 @@ LIMITS: Final = True
 
 def policy_of(rng: Random) -> Policy:
     """One of the valid policies: as in production, everything at once, and some with other lengths."""
+    return replace(_policy_of(rng), proof_needed=frozenset(rng.choice(((), (), ("cooking",), ("repair", "cooking")))))
+
+
+def _policy_of(rng: Random) -> Policy:
     usual = Policy()
     kind = rng.randrange(6)
     if kind < 2:
@@ -126,7 +131,7 @@ class Town:
         data: dict[str, Any] = {
             "wish_id": wish_id,
             "place": build.place(rng.choice(self.homes)),
-            "category": "household",
+            "category": rng.choice(("household", "household", "elder_care")),
             "skills": self._some(self.skills, rng.choice((1, 1, 2))),
             "urgency": rng.choice(("red", "yellow", "blue")),
             "window": build.window(*self._window(at, minutes)),
@@ -166,6 +171,11 @@ class Town:
         }
         if not rng.randrange(3):
             data["languages"] = self._some(LANGUAGES, 2)
+        if rng.randrange(3):
+            lasts = [rng.choice((at - 60, at + rng.randrange(0, 600, 15), at + 30 * build.DAY)) for _ in range(2)]
+            data["proofs"] = [{"skill": rng.choice(self.skills), "valid_until": build.text_of(one)} for one in lasts]
+        if not rng.randrange(4):
+            data["organisation"] = rng.choice(("中心户一号", "第三党支部"))
         if LIMITS and not rng.randrange(3):
             data["rest_minutes"] = rng.choice((0, 10, 15, 45))
         if LIMITS and not rng.randrange(3):
@@ -187,6 +197,8 @@ class Town:
         data = dict(self.posted[rng.choice(known)])
         checked = rng.choice((at - 60, at - build.DAY, at - YEAR + rng.randrange(-60, 600, 15), at + rng.randrange(0, 120, 15)))
         data["vetting"] = {"level": rng.choice((0, 2, 3, 4, 4)), "checked_at": build.text_of(checked)}
+        if not rng.randrange(3):
+            data.pop("proofs", None)
         return self._build("offer.posted.v1", data["offer_id"], data, area, at)
 
     def _copy(self, _area: str, at: int) -> Event | None:

@@ -54,7 +54,7 @@ def _wish_submitted(turn: Turn, event: Event) -> None:
     if data.wish_id in area.wishes:
         turn.changed = False
         return
-    wish = Wish(data, turn.now)
+    wish = Wish(data, turn.now, area.policy.proof_needed)
     area.add_wish(wish)
     early = area.take_early(WISH, wish.id)
     if early is not None and early.at >= event.time:

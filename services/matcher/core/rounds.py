@@ -92,7 +92,8 @@ def _edges(turn: Turn, wish: Wish, beat: int) -> list[Edge]:
         edge = Edge(wish, offer, rung, worth, min(wish_due_at, _last_start(wish, offer) - lead))
         # That a helper is about to run out is no reason to prefer them to a better one.
         waited, due = beat - wish.submitted_at, wish_due_at <= beat
-        edge.score = score(worth, waited=waited, patience=patience, load=len(offer.volunteer.slots), asks=offer.asks, due=due)
+        centre = rung == 0 and offer.centre and wish.welfare
+        edge.score = score(worth, waited=waited, patience=patience, load=len(offer.volunteer.slots), asks=offer.asks, due=due, centre=centre)
         edges.append(edge)
     candidates.close()
     return edges

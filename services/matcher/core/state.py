@@ -44,6 +44,8 @@ RELEASED: Final = "released"
 HOLD_ENDS, SLOT_OVER, OFFER_LAPSES, WISH_ENDS, INVITE_ENDS, WIDENS, ROUND = range(7)
 _URGENCY_ORDER: Final = {"red": 0, "yellow": 1, "blue": 2}
 _MINORS: Final = ("under_14", "under_18")
+# Visits to people rather than to things: for these the centre household of the stairway comes first.
+_WELFARE: Final = frozenset({"elder_care", "disability_help", "left_behind_children", "health", "culture"})
 VETTING_MAX: Final = 4
 CHECK_VALID_US: Final = 365 * DAY_US
 # Visits of one person that start less than this apart count against the same weekly limit.
@@ -60,16 +62,19 @@ class Wish:
 
     __slots__ = (
         "approval", "barred", "category", "circles", "end", "id", "invited", "languages", "length", "match_count",
-        "matches", "need", "place", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
-        "urgency", "urgency_order", "vetting", "waits",
+        "matches", "need", "place", "proof_for", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
+        "urgency", "urgency_order", "vetting", "waits", "welfare",
     )  # fmt: skip
 
-    def __init__(self, data: WishSubmitted, submitted_at: int) -> None:
+    def __init__(self, data: WishSubmitted, submitted_at: int, proof_needed: frozenset[str] = frozenset()) -> None:
         self.id = data.wish_id
         self.place = place_key(data.place)
         self.circles: list[tuple[int, Circle]] = circles_of(self.place)
         self.category: str = data.category
+        self.welfare = self.category in _WELFARE
         self.skills = frozenset(data.skills)
+        # Of the skills, those for which the helper must have a proof.
+        self.proof_for = self.skills & proof_needed if proof_needed else proof_needed
         self.urgency: str = data.urgency
         self.urgency_order = _URGENCY_ORDER[data.urgency]
         self.start = micros(data.window.start)
@@ -134,8 +139,8 @@ class Offer:
     """One offer. `live` counts its live matches; `entry` belongs to the index; `capacity_max` is the largest capacity since it was stored."""
 
     __slots__ = (
-        "asks", "capacity", "capacity_max", "capped", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
-        "per_week_max", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
+        "asks", "capacity", "capacity_max", "capped", "centre", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
+        "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
     )  # fmt: skip
 
     def __init__(self, offer_id: str) -> None:
@@ -144,6 +149,7 @@ class Offer:
         self.capacity_max = 0
         self.matches: dict[str, Match] = {}
         self.entry = 0
+        self.centre = False
         self.status = OPEN
         self.status_at = 0
         self.stored = False
@@ -166,6 +172,10 @@ class Offer:
         # Whether more than the live slots as they are stands against a start.
         self.capped = self.rest > 0 or self.per_week_max is not None
         self.languages = frozenset(data.languages) if data.languages else frozenset()
+        self.organisation = data.organisation
+        # Until when each skill is proven; of several proofs for one, the longest counts.
+        proofs = sorted((one.skill, micros(one.valid_until)) for one in data.proofs) if data.proofs else ()
+        self.proofs: dict[str, int] = dict(proofs)
 
 
 @dataclass(slots=True)
@@ -389,6 +399,7 @@ class Area:
     def open_offer(self, offer: Offer) -> None:
         """Put an open offer where wishes find it."""
         self.touched_offers[offer.id] = offer
+        offer.centre = self.policy.is_centre(offer.organisation)
         if offer.status == OPEN:
             self.index.add(offer)
             heappush(self.deadlines, (offer.last_end, OFFER_LAPSES, offer.id, 0))

@@ -15,6 +15,7 @@ from services.matcher.core.rules import (
     check_is_fresh,
     earliest_start,
     has_capacity,
+    has_proofs,
     has_skills,
     is_vetted,
     may_meet,
@@ -226,11 +227,11 @@ class Turn:
         return [wish for wish in ended if wish.waits]
 
     def start_if_eligible(self, wish: Wish, offer: Offer) -> int | None:
-        """The slot's start where all rules but skills, reach and capacity hold (these the index has seen to)."""
+        """The slot's start where all rules but skills (but for their proofs), reach and capacity hold: these the index has seen to."""
         if offer.level < wish.vetting or not speaks(wish, offer) or not may_meet(wish, offer):
             return None
         start = earliest_start(wish, offer, self.now)
-        return start if start is not None and check_is_fresh(wish, offer, start) else None
+        return start if start is not None and check_is_fresh(wish, offer, start) and has_proofs(wish, offer, start) else None
 
     def propose_group(self, wish: Wish, start: int, members: list[tuple[Offer, int]], leader: Offer | None) -> None:
         """These helpers together, in one slot; the leader claimed it."""

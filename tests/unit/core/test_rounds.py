@@ -50,6 +50,13 @@ def test_when_patience_ends_whoever_can_comes() -> None:
     assert ["proposed w1 o1 @60 area"] == found.passes(60)
 
 
+def test_a_round_sends_the_centre_household_of_the_stairway_to_visit() -> None:
+    found = scene()
+    found.when(offer(**always("o1")), offer(**always("o9", skills=["haircut", "repair"], accepts="ask", organisation="中心户")))
+    found.when(wish(**long("w1", category="elder_care", wanted=(0, 90))), wish(**long("w2", category="repair", wanted=(0, 90))))
+    assert ["proposed w1 o9", "proposed w2 o1"] == [" ".join(line.split()[:3]) for line in found.passes(5)]
+
+
 def test_blue_wishes_wait_longer_than_yellow_ones() -> None:
     found = scene()
     found.when(offer(**always(home="c2", capacity=2)), wish(**long("w1", "blue")), wish(**long("w2", "yellow")))

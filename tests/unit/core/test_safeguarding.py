@@ -22,7 +22,9 @@ from tests.builders import (
     offer_suspended,
     offer_withdrawn,
     service,
+    text_of,
     wish,
+    wish_withdrawn,
 )
 from tests.shelf import Shelved
 
@@ -120,6 +122,72 @@ def test_a_wish_that_waits_for_rounds_is_paired_again_in_the_next_one() -> None:
     assert ["proposed w1 o1 @5 unit"] == scene.passes(5)
     assert ["released w1 o1 unsafe"] == scene.when(offer("o1", level=2, at=6))
     assert ["proposed w1 o2 @10 unit"] == scene.passes(10)
+
+
+# ---- proofs
+
+
+CARE = Policy(round_us=0, tell_unmet=False, proof_needed=frozenset({"care"}))
+
+
+def nurse(offer_id: str = "o1", *valid_until: float, skill: str = "care", **more: Any) -> Event:
+    """An offer of care, with a proof for each of these times."""
+    return offer(offer_id, skills=["care", "haircut"], proofs=[{"skill": skill, "valid_until": text_of(one)} for one in valid_until], **more)
+
+
+@pytest.mark.parametrize(
+    ("proofs", "told"),
+    [
+        ([], []),
+        ([59], []),
+        ([60], ["proposed w1 o1 @0 unit"]),
+        ([600, 30], ["proposed w1 o1 @0 unit"]),
+    ],
+)
+def test_where_proof_is_asked_it_must_be_valid_until_the_end_of_the_visit(proofs: list[float], told: list[str]) -> None:
+    assert told == given(nurse("o1", *proofs), policy=CARE).when(wish(skills=["care"]))
+
+
+def test_a_proof_of_something_else_is_none() -> None:
+    assert [] == given(nurse("o1", 600, skill="haircut"), policy=CARE).when(wish(skills=["care"]))
+
+
+def test_proof_is_asked_only_where_the_area_says_so_and_only_for_what_is_wished() -> None:
+    assert ["proposed w1 o1 @0 unit"] == given(nurse(), policy=CARE).when(wish(skills=["haircut"]))
+    assert ["proposed w1 o1 @0 unit"] == given(nurse()).when(wish(skills=["care"]))
+
+
+def test_a_claim_without_proof_lacks_the_skill_whatever_else_it_lacks() -> None:
+    scene = given(wish(skills=["care"], languages=["sichuan"]), nurse(reach="unit", home="c2"), policy=CARE)
+    assert ["rejected k1 w1 o1 skill_missing"] == scene.when(claim())
+
+
+def test_a_claim_is_judged_by_the_proof_at_the_visit() -> None:
+    scene = given(nurse("o1", 100, windows=[(60, 240)]), wish(skills=["care"]), policy=CARE)
+    assert ["rejected k1 w1 o1 skill_missing"] == scene.when(claim())
+    scene = given(nurse("o1", 60, windows=[(300, 400)]), wish(skills=["care"]), policy=CARE)
+    assert ["rejected k1 w1 o1 not_available"] == scene.when(claim())
+
+
+def test_a_group_comes_while_the_proofs_of_both_are_valid() -> None:
+    scene = given(nurse("o1", 90), nurse("o2", 600, windows=[(30, 480)]), policy=CARE)
+    assert ["proposed w1 o1 @30 unit group of 2", "proposed w1 o2 @30 unit group of 2"] == scene.when(minors_wish(skills=["care"]))
+    scene = given(nurse("o1", 89), nurse("o2", 600, windows=[(30, 480)]), policy=CARE)
+    assert [] == scene.when(minors_wish(skills=["care"]))
+
+
+def test_a_proof_that_is_gone_calls_the_visit_off() -> None:
+    scene = given(nurse("o1", 600), nurse("o2", 600, home="c2"), wish(skills=["care"]), policy=CARE)
+    assert ["released w1 o1 unsafe", "proposed w1 o2 @1 area"] == scene.when(nurse("o1", 30, at=1))
+
+
+def test_another_worker_knows_of_what_proof_is_asked() -> None:
+    stored = Shelved(policy=CARE)
+    stored.when(wish(skills=["care"]))
+    stored.loads_again()
+    assert [] == stored.when(nurse("o1"))
+    stored.loads_again()
+    assert ["proposed w1 o2 @0 unit"] == stored.when(nurse("o2", 600))
 
 
 # ---- a word comes, a visit is confirmed, a visit begins
@@ -292,3 +360,17 @@ def test_whose_invitation_is_over_is_not_replaced_twice() -> None:
     scene = with_invitations(1)
     assert ["invited w1 o2"] == scene.passes(10)
     assert [] == scene.when(offer_withdrawn(at=11))
+
+
+def test_whoever_accepts_two_at_once_comes_to_the_first() -> None:
+    stored = Shelved(policy=Policy())
+    stored.when(offer(**ASKED), wish("w1", urgency="red"), wish("w2", urgency="red"))
+    assert ["proposed w1 o1 @1 unit"] == stored.when(accepted("w1", at=1))
+    assert [] == stored.when(accepted("w2", at=2))
+    assert "no_effect" == stored.outcome
+
+
+def test_invitations_are_forgotten_with_their_wish() -> None:
+    stored = Shelved(policy=Policy())
+    stored.when(offer("o1", **ASKED), offer("o2", **ASKED), wish("w1", urgency="red"), wish_withdrawn("w1", at=1))
+    assert {} == stored.area.inviting
