@@ -217,7 +217,18 @@ class Turn:
             return
         until = self._word_by(wish, start, asks=True)
         self.area.invite(wish, offer.id, until)
-        self.tell("lastmetre.helper.invited.v1", wish.id, {"area": self.area.name, "wish_id": wish.id, "offer_id": offer.id, "expires_at": rfc3339(until)})
+        data = {
+            "area": self.area.name,
+            "wish_id": wish.id,
+            "offer_id": offer.id,
+            "expires_at": rfc3339(until),
+            "volunteer_ref": offer.volunteer.ref,
+            "category": wish.category,
+            "urgency": wish.urgency,
+            "rung": RUNGS[rung_between(wish.place, offer.home)],
+            "slot": {"start": rfc3339(start), "end": rfc3339(start + wish.length)},
+        }
+        self.tell("lastmetre.helper.invited.v1", wish.id, data)
 
     def end_invitations(self, offer: Offer) -> list[Wish]:
         """Who was invited and could not say yes any more is invited no longer; the wishes that wait for somebody else now."""

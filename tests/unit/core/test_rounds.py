@@ -57,6 +57,14 @@ def test_a_round_sends_the_centre_household_of_the_stairway_to_visit() -> None:
     assert ["proposed w1 o9", "proposed w2 o1"] == [" ".join(line.split()[:3]) for line in found.passes(5)]
 
 
+def test_the_second_best_is_named() -> None:
+    found = scene()
+    found.when(offer(**always("o1")), offer(**always("o2", home="c2")), offer(**always("o3", home="c1")), wish(**long()))
+    found.passes(5)
+    reasons = {one["code"]: one["value"] for one in found.decisions[-1].data["reasons"]}
+    assert "o3" == reasons["next_best"]
+
+
 def test_blue_wishes_wait_longer_than_yellow_ones() -> None:
     found = scene()
     found.when(offer(**always(home="c2", capacity=2)), wish(**long("w1", "blue")), wish(**long("w2", "yellow")))
