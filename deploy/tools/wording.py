@@ -139,11 +139,15 @@ NOTICE_STATES: Final[dict[str, Words]] = {
     "dead": ("送不到", "could not be delivered"),
 }
 NOTICE_KINDS: Final[dict[str, Words]] = {
+    "asked": ("征询", "question"),
+    "invited": ("邀请", "invitation"),
+    "widened": ("扩大范围的告知", "word that it asks farther"),
+    "unmet": ("无人能帮的告知", "word that nobody can help"),
     "confirmed": ("确认通知", "confirmation"),
     "released": ("取消通知", "cancellation"),
     "expired": ("到期通知", "notice of expiry"),
 }
-PARTIES: Final[dict[str, Words]] = {"resident": ("居民", "resident"), "volunteer": ("志愿者", "volunteer")}
+PARTIES: Final[dict[str, Words]] = {"resident": ("居民", "resident"), "volunteer": ("志愿者", "volunteer"), "worker": ("社区工作者", "community worker")}
 OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "done"), "partly": ("办了一部分", "partly done"), "not_done": ("没有办成", "not done")}
 
 
