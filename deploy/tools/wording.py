@@ -53,7 +53,7 @@ REFUSALS: Final[dict[str, Words]] = {
     "unknown_offer": ("没有这份服务", "there is no such offer"),
     "not_open": ("心愿已不再开放", "the wish is no longer open"),
     "held_for_another": ("已为他人保留", "it is held for another"),
-    "skill_missing": ("缺少所需技能", "a skill is missing"),
+    "skill_missing": ("缺少所需技能，或没有有效的资质证明", "a skill is missing, or a valid proof of it"),
     "language_missing": ("没有共同语言", "no language in common"),
     "out_of_reach": ("超出服务范围", "beyond the volunteer's reach"),
     "vetting_too_low": ("审核等级不够或已过期", "vetting too low or too old"),
