@@ -9,7 +9,7 @@ _CORE: Final = "services/matcher/core/"
 _BATCH: Final = "services/matcher/batch.py"
 _MATCHER: Final = "services/matcher/matcher.py"
 _STORE: Final = "services/matcher/store.py"
-_STORING: Final = "deploy/migrations/versions/0003_storing.py"
+_STORING: Final = "deploy/migrations/versions/0004_posts.py"
 _UNIT: Final = "tests/unit/core/"
 _FOUND: Final = f"{_UNIT}test_mutants_found.py"
 
