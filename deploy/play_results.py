@@ -101,9 +101,11 @@ async def _records(bootstrap: str, topics: Sequence[str]) -> list[dict[str, Any]
     try:
         tps = [TopicPartition(topic.name, partition) for topic in TOPICS if topic.name in topics for partition in range(topic.partitions)]
         ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
-        consumer.assign([tp for tp in tps if ends[tp] > 0])
         found: list[dict[str, Any]] = []
         pending = {tp for tp in tps if ends[tp] > 0}
+        if not pending:
+            return found  # nothing to read, and the client would not be assigned nothing
+        consumer.assign(pending)
         await consumer.seek_to_beginning()
         while pending:
             for run in (await consumer.getmany(timeout_ms=_READ_SECONDS * 1000)).values():

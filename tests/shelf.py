@@ -17,9 +17,9 @@ from services.matcher.store import Loader, RawData
 from tests.builders import Scene
 
 Row = dict[str, Any]
-# The columns of the tables, in the order of migration 0001.
+# The columns of the tables, in the order of the migrations.
 WISHES = ("area", "wish_id", "status", "submitted_at", "ends_at", "need", "match_count", "barred", "data", "invited")
-OFFERS = ("area", "offer_id", "status", "status_at", "capacity", "live", "data")
+OFFERS = ("area", "offer_id", "status", "status_at", "capacity", "live")
 MATCHES = (
     "area", "wish_id", "number", "match_id", "place", "need", "offer_id", "volunteer_ref", "person", "starts_at", "ends_at",
     "rung", "how", "answered", "approved", "expires_at", "group_id", "group_size", "state", "live", "reason",
@@ -44,7 +44,8 @@ class Shelves:
         for wish in area.touched_wishes.values():
             self.wishes[wish.id] = dict(zip(WISHES, store._wish_row(area.name, wish, self.raw), strict=True))
         for offer in area.touched_offers.values():
-            self.offers[offer.id] = dict(zip(OFFERS, store._offer_row(area.name, offer, self.raw), strict=True))
+            row = dict(zip(OFFERS, store._offer_row(area.name, offer), strict=True))
+            self.offers[offer.id] = row | {"data": self.raw.offers[area.name, offer.id]}
         for match in area.touched_matches.values():
             row = dict(zip(MATCHES, store._match_row(area.name, match), strict=True))
             self.matches[match.wish.id, match.number] = row

@@ -4,9 +4,13 @@ Faust's machinery costs some 60 µs for each event that goes through it, whateve
 stay Faust's; only the size of what travels changes, from one record to a list of consecutive ones. A chunk's message carries
 the offset of its last record, so acknowledging it acknowledges all of them. Decoding happens here, because here it runs while the
 matcher waits for the database.
+
+Faust runs its consumer in a thread with a loop of its own. Here it runs on the app's loop: while the matcher decides, a thread would wait for the
+interpreter at every step of every fetch, several times five milliseconds, and that was most of what a wish waited for.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -14,6 +18,7 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode.utils.futures import maybe_async
 
 from services.matcher.intake import read_run
 
@@ -21,10 +26,40 @@ _GATHER_BYTES: Final = 64 * 1024
 _IDLE_WAIT_MS: Final = 500
 
 
+class _Task:
+    """What Faust takes for the consumer's thread: a task on the app's own loop. Stopping is awaited elsewhere, by the event that the service sets."""
+
+    def __init__(self, service: "LoopConsumer") -> None:
+        self._service = service
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._service._serve())  # noqa: SLF001
+
+    def stop(self) -> None:
+        """Nothing to join."""
+
+
+class LoopConsumer(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped for us
+    """Faust's consumer "thread", without the thread."""
+
+    Worker = _Task
+
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """There is no other loop to send the call to."""
+        return await maybe_async(fun(*args, **kwargs))
+
+    async def _gather_remaining_tasks(self) -> None:
+        # Faust ends whatever is left on the thread's loop; this one is everybody's.
+        pass
+
+
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped for us
     """Yields one message a partition and fetch; its value is the list of items."""
 
     _brought = 0
+
+    def _new_consumer_thread(self) -> LoopConsumer:
+        return LoopConsumer(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's signature
         """One round of fetching, as chunks.

@@ -38,6 +38,7 @@ _PUBLISHED_FLUSH_SECONDS: Final = 0.25
 _PUBLISHED_FLUSH_SECONDS_PLAYED: Final = 0.02
 # Below so many items one transaction is cheaper than two.
 _SPLIT_MIN: Final = 400
+_PIECE_MAX: Final = 500
 BATCH_MAX: Final = 3000
 """About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
@@ -168,13 +169,18 @@ class Matcher:
             side = 0 if together or sizes[0] <= sizes[1] else 1
             parts[side][number] = items[number]
             sizes[side] += len(items[number])
-        results = await asyncio.gather(
-            *(self._patiently(partial(self._take_in, part, side), side, frozenset(part)) for side, part in enumerate(parts) if part),
-            return_exceptions=True,
-        )
+        results = await asyncio.gather(*(self._piece_by_piece(part, side) for side, part in enumerate(parts) if part), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    async def _piece_by_piece(self, part: dict[int, list[Item]], side: int) -> None:
+        """What one side has to do: small pieces, so that neither side waits long for the other's processor or database."""
+        pieces = [part]
+        if sum(map(len, part.values())) > _PIECE_MAX:
+            pieces = [{number: items[at : at + _PIECE_MAX]} for number, items in part.items() for at in range(0, len(items), _PIECE_MAX)]
+        for piece in pieces:
+            await self._patiently(partial(self._take_in, piece, side), side, frozenset(piece))
 
     async def catch_up(self, ends: Callable[[str, int], int | None]) -> None:
         """Read what Kafka has and Faust did not bring; `ends(topic, lane)` is the end of the log where it is known.

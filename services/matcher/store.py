@@ -50,12 +50,12 @@ WISHES_UNDER_WAY: Final = f"""
         OR wish_id IN (SELECT wish_id FROM matching.matches WHERE area = $1 AND live))
 """
 WISHES_BY_ID: Final = f"SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND wish_id = ANY($2)"
-_OFFER_COLUMNS: Final = "offer_id, status, status_at, data"
+_OFFERS: Final = "SELECT offer_id, status, status_at, data FROM matching.offers JOIN matching.posts USING (area, offer_id)"
 OFFERS_UNDER_WAY: Final = f"""
-    SELECT {_OFFER_COLUMNS} FROM matching.offers WHERE area = $1 AND (status = 'open'
+    {_OFFERS} WHERE area = $1 AND (status = 'open'
         OR offer_id IN (SELECT offer_id FROM matching.matches WHERE area = $1 AND live))
 """
-OFFERS_BY_ID: Final = f"SELECT {_OFFER_COLUMNS} FROM matching.offers WHERE area = $1 AND offer_id = ANY($2)"
+OFFERS_BY_ID: Final = f"{_OFFERS} WHERE area = $1 AND offer_id = ANY($2)"
 STANDING_MATCHES: Final = """
     SELECT * FROM matching.matches WHERE area = $1 AND wish_id = ANY($2) AND state <> 'released' ORDER BY wish_id, number
 """
@@ -74,7 +74,7 @@ STORED_BEFORE: Final = """
         JOIN matching.early e ON e.area = a.area AND e.kind = 'offer' AND e.subject = a.id
 """
 EARLY_BY_ID: Final = "SELECT kind, subject, at, status FROM matching.early WHERE area = $1 AND subject = ANY($2)"
-STORE: Final = f"SELECT matching.store({', '.join(f'${number}' for number in range(1, 14))})"
+STORE: Final = f"SELECT matching.store({', '.join(f'${number}' for number in range(1, 15))})"
 UNPUBLISHED_DECISIONS: Final = """
     SELECT seq, area, decision FROM matching.journal WHERE lane = $1 AND seq > $2 AND decision <> '[]' ORDER BY seq
 """
@@ -125,11 +125,12 @@ class Changes:
             fence,
             [(a, w.id, w.status, None, None, None, w.match_count, _barred(w), None, _invited(w)) for a, w in wishes if w.stored],
             [_match_row(a, m) for a, m in matches if m.stored],
-            [(a, o.id, o.status, o.status_at, o.capacity, o.live, raw.offers.get((a, o.id))) for a, o in changed_offers],
+            [_offer_row(a, o) for a, o in changed_offers],
             [offer.capacity_max for _, offer in changed_offers],
             [_wish_row(a, w, raw) for a, w in wishes if not w.stored],
-            [_offer_row(a, o, raw) for a, o in offers if not o.stored],
+            [_offer_row(a, o) for a, o in offers if not o.stored],
             [_match_row(a, m) for a, m in matches if not m.stored],
+            [(*key, data) for key, data in raw.offers.items()],
             self.journal,
             self.outbox,
             [(area, *key, one.at, one.status) for area, key, one in early if one is not None],
@@ -177,8 +178,8 @@ def _invited(wish: Wish) -> str:
     return orjson.dumps(wish.invited).decode() if wish.invited else ""
 
 
-def _offer_row(area: str, offer: Offer, raw: RawData) -> tuple[Any, ...]:
-    return (area, offer.id, offer.status, offer.status_at, offer.capacity, offer.live, raw.offers[area, offer.id])
+def _offer_row(area: str, offer: Offer) -> tuple[Any, ...]:
+    return (area, offer.id, offer.status, offer.status_at, offer.capacity, offer.live)
 
 
 def _match_row(area: str, match: Match) -> tuple[Any, ...]:

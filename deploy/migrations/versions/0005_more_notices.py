@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0005_more_notices"
-down_revision = "0003_storing"
+down_revision = "0004_posts"
 branch_labels = None
 depends_on = None
 
