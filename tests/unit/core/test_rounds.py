@@ -245,8 +245,8 @@ def test_any_pair_is_worth_more_than_none_and_the_nearer_one_more() -> None:
 
 def test_who_can_wait_no_longer_comes_before_all_who_can() -> None:
     ripe = score(weight(4, 9), waited=0, patience=10, load=9, asks=True, due=True)
-    assert ripe > score(weight(0, 0), waited=10, patience=10, load=0, asks=False, due=False)
-    assert SCORE_MAX >= score(weight(0, 0), waited=99, patience=0, load=0, asks=False, due=True)
+    assert ripe > score(weight(0, 0), waited=10, patience=10, load=0, asks=False, due=False, centre=True)
+    assert SCORE_MAX >= score(weight(0, 0), waited=99, patience=0, load=0, asks=False, due=True, centre=True)
 
 
 def test_the_next_rung_comes_at_its_time_whatever_became_of_a_hold() -> None:
