@@ -55,11 +55,9 @@ class Form(StrEnum):
 async def prepare(connection: asyncpg.Connection, form: Form, offers: Iterable[Record], wishes: Iterable[Record]) -> None:
     """The tables with everything in them, analysed; none of this is measured."""
     await connection.execute("DROP SCHEMA IF EXISTS peer CASCADE")
-    await connection.execute(sql.SCHEMA)
+    await connection.execute(sql.SCHEMA + sql.BUSY if form.apart else sql.SCHEMA)
     await connection.execute(sql.match_one(apart=form.apart))
     posted = [one.data for one in offers]
-    people = [(ref,) for ref in dict.fromkeys(one["volunteer_ref"] for one in posted)]
-    await connection.copy_records_to_table("volunteers", schema_name="peer", columns=("volunteer_ref",), records=people)
     await connection.copy_records_to_table(
         "offers", schema_name="peer", columns=("offer_id", "volunteer_ref", "skills", "level", "capacity"),
         records=[(one["offer_id"], one["volunteer_ref"], one["skills"], one["vetting"]["level"], one["capacity"]) for one in posted],
@@ -128,9 +126,8 @@ class Workers:
 
     async def _loop(self, connection: asyncpg.Connection) -> None:
         apart = self._form.apart
-        take, find, wait, write, nobody = [
-            await connection.prepare(text) for text in (sql.TAKE, sql.find(apart=apart), sql.WAIT, sql.write(apart=apart), sql.NOBODY)
-        ]
+        texts = (sql.TAKE, sql.find(apart=apart), sql.find(apart=apart, wait=True), sql.write(apart=apart), sql.NOBODY)
+        take, find, wait, write, nobody = [await connection.prepare(text) for text in texts]
         await self._start.wait()
         while True:
             try:
