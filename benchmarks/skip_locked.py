@@ -2,7 +2,7 @@
 
 Written as a competent engineer would: wishes wait under a partial index; offers are found through a search table with one row a skill and window, nearest
 circle first, so that a search ends where the first helper with room is; statements are prepared with generic plans; the match, its outbox row and all
-updates are one statement. Each connection works alone: take a wish, find the best offer and lock its volunteer, write, commit. Nobody waits for anybody's
+updates are one statement. Each connection works alone: take a wish, find the best offer, lock it and its volunteer, write, commit. Nobody waits for anybody's
 lock, save where nobody else is left.
 
 It keeps the rules of the matching itself, one volunteer's slots that must not overlap included. It is spared what the matcher does beside: reading Kafka,

@@ -58,13 +58,13 @@ _BRANCH_SPARED: Final = """
     ) AS within_{rung}
 """
 # From the inside out: candidates in order, each locked as it comes up; its volunteer, so that nobody books another offer of that person's meanwhile; the
-# earliest room. The first who has some ends all three.
+# earliest room. The first who has some ends all three. (Without OFFSET 0 the person's lock would be pushed down to the scan, and taken for all candidates.)
 _BRANCH: Final = """
     SELECT * FROM (
         SELECT held.offer_id, held.volunteer_ref, {rung} AS rung, slot.starts_at
         FROM (
             SELECT o.offer_id, o.volunteer_ref, o.busy, greatest(s.opens, {opens}) AS opens, least(s.closes, {closes}) AS closes {candidates}
-            ORDER BY o.live, o.offer_id, s.opens
+            ORDER BY o.live, o.offer_id, s.opens OFFSET 0
             FOR UPDATE OF o {locked}
         ) AS held
         CROSS JOIN LATERAL (
