@@ -25,7 +25,7 @@ from schemas.topics import PARTITIONS
 from tests.conftest import Database
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
-RUN_SECONDS = 150
+RUN_SECONDS = 240
 MINUTES = 60
 
 
