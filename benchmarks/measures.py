@@ -24,12 +24,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One contender in one round."""
+    """One contender in one round; `retries`: transactions that lost a race and were begun anew, where there are such."""
 
     contender: str
     round: int
     timing: Timing
     judgement: Judgement
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
