@@ -12,9 +12,10 @@ import pytest
 
 from benchmarks import report
 from benchmarks.load import Load, Record, areas
-from benchmarks.measures import percentile, timing
+from benchmarks.measures import timing
 from benchmarks.verify import Judge, Made, possible
 from deploy.state import ROOT
+from deploy.whatif.counting import percentile
 from schemas import codec
 from schemas.topics import PARTITIONS
 
