@@ -11,11 +11,11 @@ from math import ceil, floor, log10
 from typing import Final
 
 from deploy.tools.wording import Words
+from deploy.whatif.counting import gini
 
 WIDTH: Final = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 14, 40
 _BAR, _GAP, _GROUP = 12, 3, 30
-_BARS_TO: Final = 296  # the longest bar ends there, so that its number fits behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,9 @@ class Dot:
     name: str
 
 
-def bars(groups: Sequence[Group], label: str, names: Sequence[str], *, most: float | None = None) -> str:
-    """Groups of horizontal bars, one a policy in each. `most`: what the full width stands for; None: the largest there is."""
+def bars(groups: Sequence[Group], label: str, names: Sequence[str], *, most: float | None = None, room: int = 52) -> str:
+    """Groups of horizontal bars, one a policy in each. `most`: what the full width stands for, None: the largest there is; `room`: for the text behind it."""
+    bars_to = WIDTH - room
     count = max((len(group.bars) for group in groups), default=0)
     height = len(groups) * (_GROUP + count * (_BAR + _GAP)) + 6
     longest = most or max((max(bar.value, bar.further or 0.0) for group in groups for bar in group.bars), default=0.0) or 1.0
@@ -56,13 +57,13 @@ def bars(groups: Sequence[Group], label: str, names: Sequence[str], *, most: flo
         parts.append(f'<text x="0" y="{y + 19:g}" class="zh">{escape(zh)} <tspan class="en">{escape(en)}</tspan></text>')
         y += _GROUP - 4
         for number, bar in enumerate(group.bars):
-            width = max(_BARS_TO * min(bar.value / longest, 1.0), 1.5)
+            width = max(bars_to * min(bar.value / longest, 1.0), 1.5)
             middle = y + _BAR / 2
             end = width
             title = escape(f"{names[number]}: {bar.text}")
             parts.append(f'<rect x="0" y="{y:g}" width="{width:.1f}" height="{_BAR}" rx="3" class="f{number}"><title>{title}</title></rect>')
             if bar.further is not None and bar.further > bar.value:
-                end = _BARS_TO * min(bar.further / longest, 1.0)
+                end = bars_to * min(bar.further / longest, 1.0)
                 parts.append(f'<path d="M{width:.1f} {middle:g}H{end:.1f}M{end:.1f} {y + 2:g}v{_BAR - 4}" class="l{number}"/>')
             parts.append(f'<text x="{end + 5:.1f}" y="{middle + 4:g}" class="num">{escape(bar.text)}</text>')
             y += _BAR + _GAP
@@ -94,8 +95,8 @@ def scatter(dots: Sequence[Dot], label: str, across: Words, upwards: Words) -> s
     taken: list[tuple[float, float]] = []
     for number, dot in enumerate(dots):
         x, y = x_of(dot.x), y_of(dot.y)
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" class="f{number} dot"/>')
-        # Names that would lie upon one another go one below the other.
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{9 - number}" class="f{number} dot"/>')
+        # Those that come later are smaller, so that none is hidden. Names that would lie upon one another go one below the other.
         beside = y + 4
         while any(abs(beside - other) < 13 and abs(x - at) < 150 for at, other in taken):
             beside += 13
@@ -120,6 +121,8 @@ def lorenz(tasks: Sequence[Sequence[int]], names: Sequence[str], label: str, acr
     parts.append(f'<text x="{right}" y="{height - 6}" class="zh end">{escape(across[0])} <tspan class="en">{escape(across[1])}</tspan> →</text>')
     for number, ordered in enumerate(tasks):
         total = sum(ordered)
+        parts.append(f'<rect x="{left + 8}" y="{top + 6 + 17 * number}" width="9" height="9" rx="2" class="f{number}"/>')
+        parts.append(f'<text x="{left + 22}" y="{top + 15 + 17 * number}">Gini {gini(ordered):.3f}</text>')
         if not total:
             continue
         heights = [0.0, *(reached / total for reached in accumulate(ordered))]

@@ -23,10 +23,11 @@ class Line:
     def best(self) -> set[int]:
         """Which policies do best; nobody where it makes no difference, or is no matter of better and worse."""
         known = [value for value in self.values if value is not None]
-        if not self.better or len(set(self.texts)) < 2 or not known:
+        if not self.better or len(set(self.texts)) < 2 or len(set(known)) < 2:
             return set()
-        least = max(known) if self.better == HIGH else min(known)
-        return {number for number, value in enumerate(self.values) if value == least}
+        least = self.values.index(max(known) if self.better == HIGH else min(known))
+        # What reads the same is as good.
+        return {number for number, text in enumerate(self.texts) if text == self.texts[least]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,10 @@ def share(one: Share) -> str:
 
 
 def hours(value: float) -> str:
-    """Hours, or minutes below two hours."""
+    """Hours, or minutes below two hours; number and unit stay on one line."""
     if value >= 2:
-        return f"{value:.1f} h"
-    return "0" if value == 0 else f"{max(round(value * 60), 1)} min"
+        return f"{value:.1f}\N{NO-BREAK SPACE}h"
+    return "0" if value == 0 else f"{max(round(value * 60), 1)}\N{NO-BREAK SPACE}min"
 
 
 def wait(one: Wait) -> str:

@@ -14,7 +14,7 @@ from deploy.whatif import figures
 from deploy.whatif.choice import Difference
 from deploy.whatif.figures import Bar, Dot, Group
 from deploy.whatif.findings import Known, Row, Share
-from deploy.whatif.measures import Section, hours, sections
+from deploy.whatif.measures import Section, hours, sections, wait
 from deploy.whatif.months import EVENTS, GENERATED, Month, span
 from deploy.whatif.notes import notes
 
@@ -104,8 +104,13 @@ def _differences(of: Comparison) -> str:
     lines = []
     for one in of.differences:
         key, values = f"[{one.area}] {one.key}" if one.area else one.key, "".join(f"<td>{escape(value)}</td>" for value in one.values)
-        lines.append(f"<tr><td><code>{escape(key)}</code></td>{values}</tr>")
+        lines.append(f"<tr><td><code>{_breaking(key)}</code></td>{values}</tr>")
     return f"{head}{_scrolled(('配置项', 'key'), of.rows, ''.join(lines))}"
+
+
+def _breaking(key: str) -> str:
+    """A key that may go on in the next line where a telephone needs that."""
+    return escape(key).replace("_", "_<wbr/>").replace(".", ".<wbr/>")
 
 
 def _figures(rows: Sequence[Row]) -> str:
@@ -133,7 +138,7 @@ def _figures(rows: Sequence[Row]) -> str:
         _figure(
             ("等待：按紧急程度", "Wait, by urgency"),
             ("提交到首次提议：条形为中位数，细线到 90% 分位。", "To the first proposal: bars are medians, the thin line goes to the 90th percentile."),
-            figures.bars([_waits(rows, one) for one in urgencies], "等待 wait", names),
+            figures.bars([_waits(rows, one) for one in urgencies], "等待 wait", names, room=104),
         ),
         _figure(
             ("任务分配", "How tasks are spread"),
@@ -141,14 +146,14 @@ def _figures(rows: Sequence[Row]) -> str:
             figures.lorenz(tasks, names, "任务分配 how tasks are spread", ("志愿者，由闲到忙", "volunteers, least busy first"), ("任务占比", "share of tasks")),
         ),
         _figure(
-            ("满足率：按类别", "Places filled, by category"),
-            ("各类心愿中被填上的名额。", "The same, for each kind of wish."),
-            figures.bars(by_category, "满足率 places filled", names, most=1.0),
-        ),
-        _figure(
             ("对志愿者的打扰", "How much volunteers are bothered"),
             ("每次成立的匹配询问了几人次；解除了多少次匹配。", "How often one is asked for each match that stands; how many matches were released."),
             bothered,
+        ),
+        _figure(
+            ("满足率：按类别", "Places filled, by category"),
+            ("各类心愿中被填上的名额。", "The same, for each kind of wish."),
+            figures.bars(by_category, "满足率 places filled", names, most=1.0),
         ),
     )
     legend = "".join(f'<li class="own{number}"><span class="chip"></span>{escape(name)}</li>' for number, name in enumerate(names))
@@ -165,7 +170,7 @@ def _filled(name: Words, shares: Sequence[Share]) -> Group:
 
 def _waits(rows: Sequence[Row], urgency: str) -> Group:
     waits = [row.first[urgency] for row in rows]
-    return Group(word(URGENCIES, urgency), [Bar(one.median, hours(one.median) if one.wishes else "–", one.p90) for one in waits])
+    return Group(word(URGENCIES, urgency), [Bar(one.median, wait(one), one.p90) for one in waits])
 
 
 def _bothered(rows: Sequence[Row]) -> Group:
