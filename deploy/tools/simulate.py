@@ -117,7 +117,7 @@ def show(of: Comparison, path: Path, console: Console, lang: Lang) -> None:
         lang,
         (
             f"{clean(month.name)}：{days} 天，{len(known.wishes):,} 个心愿（{known.places:,} 个名额），{len(known.volunteers):,} 位志愿者",
-            f"{clean(month.name)}: {days} days, {len(known.wishes):,} wishes ({known.places:,} places), {len(known.volunteers):,} volunteers",
+            f"{clean(month.name)}: days {days}, wishes {len(known.wishes):,} (places {known.places:,}), volunteers {len(known.volunteers):,}",
         ),
     )
     if of.differences:
@@ -146,7 +146,7 @@ def show(of: Comparison, path: Path, console: Console, lang: Lang) -> None:
 def _left_out(month: Month, console: Console, lang: Lang) -> None:
     if not month.faulty:
         return
-    _say(console, lang, (f"{month.faulty:,} 行不合规，未计入：", f"{month.faulty:,} lines are not valid and were left out:"), "yellow")
+    _say(console, lang, (f"不合规而未计入的行：{month.faulty:,}", f"lines that are not valid and were left out: {month.faulty:,}"), "yellow")
     for fault in month.faults[:_FAULTS_SHOWN]:
         where = f"{clean(month.name)}:{fault.line}"
         _say(console, lang, (f"  {where}：{clean(fault.words[0])}", f"  {where}: {clean(fault.words[1])}"))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Final
@@ -35,12 +36,17 @@ def compare(month: Month, choices: Sequence[Choice], told: Told = lambda _done, 
             note(job, run(job[1], policies[job], month.arrivals[job[1]], month.answers))
     else:
         # Started afresh: a fork would take along whatever threads there are.
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_at_once) as pool:
             waiting = {pool.submit(run, job[1], policies[job], month.arrivals[job[1]], month.answers): job for job in _largest_first(jobs, month)}
             of = known(month)
             for future in as_completed(waiting):
                 note(waiting[future], future.result())
     return of, [row(choice.name, of, {area: done[choice.name, area] for area in month.arrivals}) for choice in choices]
+
+
+def _end_at_once() -> None:
+    """Ctrl-C ends a worker without a word: whoever started it has something to say."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _largest_first(jobs: Iterable[tuple[str, str]], month: Month) -> list[tuple[str, str]]:

@@ -95,7 +95,7 @@ def scatter(dots: Sequence[Dot], label: str, across: Words, upwards: Words) -> s
     taken: list[tuple[float, float]] = []
     for number, dot in enumerate(dots):
         x, y = x_of(dot.x), y_of(dot.y)
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{9 - number}" class="f{number} dot"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{10 - 1.4 * number:g}" class="f{number} dot"/>')
         # Those that come later are smaller, so that none is hidden. Names that would lie upon one another go one below the other.
         beside = y + 4
         while any(abs(beside - other) < 13 and abs(x - at) < 150 for at, other in taken):

@@ -152,7 +152,7 @@ def _figures(rows: Sequence[Row]) -> str:
         ),
         _figure(
             ("满足率：按类别", "Places filled, by category"),
-            ("各类心愿中被填上的名额。", "The same, for each kind of wish."),
+            ("各类心愿的名额中被填上的比例。", "How many of the places of each kind of wish were filled."),
             figures.bars(by_category, "满足率 places filled", names, most=1.0),
         ),
     )
@@ -213,7 +213,7 @@ def _left_out(month: Month) -> str:
     if not month.faulty:
         return ""
     items = "".join(f"<li><code>{escape(month.name)}:{one.line}</code> {_two(one.words)}</li>" for one in month.faults)
-    said = (f"{month.faulty:,} 行不合规，未计入：", f"{month.faulty:,} lines are not valid and were left out:")
+    said = (f"不合规而未计入的行：{month.faulty:,}", f"Lines that are not valid and were left out: {month.faulty:,}")
     return f'{_heading(("未计入的行", "Lines that were left out"))}<div class="warn">{_paragraph(said)}<ul class="notes">{items}</ul></div>'
 
 

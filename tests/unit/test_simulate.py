@@ -30,6 +30,7 @@ from schemas.instants import MINUTE_US, rfc3339
 from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
+from services.matcher.replay import entry_of_line
 from services.matcher.written import decision_text
 from tests.builders import (
     AREA,
@@ -150,6 +151,12 @@ def test_a_journal_that_play_wrote_is_accepted() -> None:
     assert compared(month).rows == compared(month).rows
 
 
+def test_the_running_systems_journal_is_the_same_as_its_file() -> None:
+    lines = journal(*DAY)
+    running = months.of_entries(map(entry_of_line, lines), "matching.journal", SEED)
+    assert compared(months.read(lines, "journal.jsonl", SEED)).rows == compared(running).rows
+
+
 def test_a_journal_and_its_events_come_to_the_same_where_nobody_is_asked() -> None:
     told = [event for event in DAY if event.subject != "o1"]
     recorded = months.read(journal(*told), "journal.jsonl", SEED)
@@ -191,7 +198,7 @@ def test_a_journal_tells_who_let_the_time_pass_and_how_long_the_others_took() ->
     ]
     reader = months._Reader()
     for number, line in enumerate(journal(*events)):
-        reader.entry(number, months.entry_of_line(line))
+        reader.entry(number, entry_of_line(line))
     assert {(AREA, "slow"): 1} == dict(reader.recorded.silent)
     assert {"yellow": [5 * MINUTE_US]} == dict(reader.recorded.delays)
 
@@ -200,7 +207,7 @@ def test_who_called_off_after_a_yes_is_counted_as_that() -> None:
     lines = journal(offer("o1", volunteer="v1"), wish("w1", at=1), declined("w1", "o1", at=5))
     reader = months._Reader()
     for number, line in enumerate(lines):
-        reader.entry(number, months.entry_of_line(line))
+        reader.entry(number, entry_of_line(line))
     assert (1, 1, 0) == (reader.recorded.told, reader.recorded.called_off, reader.recorded.answers)
 
 
