@@ -16,6 +16,7 @@ from deploy.whatif.counting import gini
 WIDTH: Final = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 14, 40
 _BAR, _GAP, _GROUP = 12, 3, 30
+_BADGE: Final = 18  # across
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One policy in a picture of two measures; `name` stands beside it."""
+    """One policy in a picture of two measures; its number stands upon it, as in the legend."""
 
     x: float
     y: float
@@ -92,19 +93,24 @@ def scatter(dots: Sequence[Dot], label: str, across: Words, upwards: Words) -> s
         parts.append(f'<text x="{left - 6}" y="{y_of(tick) + 4:.1f}" class="num end">{_percent(tick, y_ticks)}</text>')
     parts += [f'<text x="{x_of(tick):.1f}" y="{bottom + 15}" class="num middle">{tick:g}</text>' for tick in x_ticks]
     parts.append(f'<text x="{right}" y="{height - 6}" class="zh end">{escape(across[0])} <tspan class="en">{escape(across[1])}</tspan> →</text>')
-    taken: list[tuple[float, float]] = []
-    for number, dot in enumerate(dots):
-        x, y = x_of(dot.x), y_of(dot.y)
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{10 - 1.4 * number:g}" class="f{number} dot"/>')
-        # Those that come later are smaller, so that none is hidden. Names that would lie upon one another go one below the other.
-        beside = y + 4
-        while any(abs(beside - other) < 13 and abs(x - at) < 150 for at, other in taken):
-            beside += 13
-        taken.append((x, beside))
-        room_right = x < left + (right - left) * 0.6
-        anchor, shift = ("", 12) if room_right else (" end", -12)
-        parts.append(f'<text x="{x + shift:.1f}" y="{beside:.1f}" class="name{anchor}">{escape(dot.name)}</text>')
+    points = [(x_of(dot.x), y_of(dot.y)) for dot in dots]
+    badges = _badges(points, top)
+    for number, ((x, y), (at, up)) in enumerate(zip(points, badges, strict=True)):
+        parts.append(f'<path d="M{x:.1f} {y:.1f}L{at:.1f} {up:.1f}" class="l{number}"/>')
+    for number, (at, up) in enumerate(badges):
+        parts.append(f'<circle cx="{at:.1f}" cy="{up:.1f}" r="{_BADGE / 2:g}" class="f{number} dot"><title>{escape(dots[number].name)}</title></circle>')
+        parts.append(f'<text x="{at:.1f}" y="{up + 4:.1f}" class="badge middle">{number + 1}</text>')
     return _svg(height, label, parts)
+
+
+def _badges(points: Sequence[tuple[float, float]], top: float) -> list[tuple[float, float]]:
+    """Where each point's number stands: upon it, or straight above it (below, where there is no room) so that none hides another."""
+    placed: list[tuple[float, float]] = []
+    for x, y in points:
+        free = (y + way * step * 2 for way in ((-1, 1) if y - top > _BADGE else (1, -1)) for step in range(100) if y + way * step * 2 >= top)
+        up = next((one for one in free if all(abs(x - at) >= _BADGE or abs(one - other) >= _BADGE for at, other in placed)), y)
+        placed.append((x, up))
+    return placed
 
 
 def lorenz(tasks: Sequence[Sequence[int]], names: Sequence[str], label: str, across: Words, upwards: Words) -> str:

@@ -156,7 +156,7 @@ def _figures(rows: Sequence[Row]) -> str:
             figures.bars(by_category, "满足率 places filled", names, most=1.0),
         ),
     )
-    legend = "".join(f'<li class="own{number}"><span class="chip"></span>{escape(name)}</li>' for number, name in enumerate(names))
+    legend = "".join(f'<li class="own{number}"><b>{number + 1}</b>{escape(name)}</li>' for number, name in enumerate(names))
     return f'{_heading(("一图看懂", "In pictures"))}<ul class="legend">{legend}</ul><div class="figures">{"".join(drawn)}</div>'
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -342,6 +343,14 @@ def test_ticks_are_few_and_cover_what_is_drawn(lowest: float, highest: float) ->
     assert 2 <= len(found) <= 8
     assert found[0] <= lowest + 1e-9
     assert found[-1] >= highest - 1e-9
+
+
+def test_no_policys_number_hides_another() -> None:
+    svg = figures.scatter([figures.Dot(1.0, 0.5, f"p{number}") for number in range(6)], "label", ("", ""), ("", ""))
+    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)
+    assert 6 == len(set(places))
+    heights = sorted(float(y) for _, y in places)
+    assert min(second - first for first, second in pairwise(heights)) >= 18
 
 
 def test_a_month_in_which_nothing_is_filled_can_be_drawn() -> None:
