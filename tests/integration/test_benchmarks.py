@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from benchmarks import plain_faust, report, skip_locked, skip_locked_sql, throughput
 from benchmarks.load import Load, Record, areas
-from benchmarks.measures import percentile, timing
+from benchmarks.measures import timing
 from benchmarks.verify import Judge, Made, possible
 from deploy.state import ROOT
+from deploy.whatif.counting import percentile
 from schemas import codec
 from schemas.topics import PARTITIONS
 from tests.conftest import Database
