@@ -184,11 +184,12 @@ class Reference:
             total += 4 ** sum(supply < step for step in SUPPLY_STEPS)
         return total
 
-    def key(self, wish: RWish, offer: ROffer) -> tuple[int, int, int, str]:
+    def key(self, wish: RWish, offer: ROffer) -> tuple[int, int, int, int, str]:
         return (
             rung(wish.data.place, offer.data.home),
             self.weight(offer),
             len(self.busy(offer.data.volunteer_ref)),
+            len(self.starts(offer.data.volunteer_ref)),
             offer.data.offer_id,
         )
 

@@ -75,8 +75,8 @@ class Replay:
         self.decided += 1
         found = list(self._time(area, entry) if entry.kind == TIME else self._event(area, entry))
         # What changed is of no use here, and would only grow.
-        for touched in (area.touched_wishes, area.touched_offers, area.touched_matches, area.touched_early):
-            touched.clear()
+        for touched in (area.touched_wishes, area.touched_offers, area.touched_matches, area.touched_early, area.touched_people, area.touched_met, area.idle):
+            touched.clear()  # type: ignore[attr-defined]
         return found
 
     def _time(self, area: Area, entry: Entry) -> Iterator[Difference]:

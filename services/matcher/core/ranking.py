@@ -1,4 +1,4 @@
-"""Who comes first: nearest rung, then the rarer skill kept free, then the less loaded helper, then id.
+"""Who comes first: nearest rung, then the rarer skill kept free, then the less loaded helper, then who had fewer tasks so far, then id.
 
 *The rarer skill kept free*: every skill weighs the more, the fewer open offers in the area have it; of two candidates the
 one with the lighter skills beyond those wished is taken. All candidates have all wished skills, so comparing the
@@ -29,7 +29,7 @@ _VETTING_MAX: Final = 4
 # Heaps below this size are never swept.
 _SWEEP_MIN: Final = 64
 
-Entry: TypeAlias = "tuple[int, int, str, int, Offer]"
+Entry: TypeAlias = "tuple[int, int, int, str, int, Offer]"
 Heaps: TypeAlias = "dict[Circle, dict[str, Heap]]"
 WaitingEntry: TypeAlias = "tuple[int, int, str, Wish]"
 
@@ -55,7 +55,7 @@ class Heap(list["Entry"]):
 
     def sweep(self) -> None:
         """Leave out what is void."""
-        self[:] = [entry for entry in self if entry[3] == entry[4].entry]
+        self[:] = [entry for entry in self if entry[4] == entry[5].entry]
         heapify(self)
         self.limit = max(_SWEEP_MIN, 2 * len(self))
 
@@ -111,7 +111,8 @@ class OfferIndex:
             return
         self._entries += 1
         offer.entry = self._entries
-        entry: Entry = (self.score(offer), len(offer.volunteer.slots), offer.id, offer.entry, offer)
+        person = offer.volunteer
+        entry: Entry = (self.score(offer), len(person.slots), person.tasks, offer.id, offer.entry, offer)
         vetted = offer.level >= _VETTING_MAX
         for rung, circle in circles_of(offer.home):
             if rung > offer.reach:
@@ -163,14 +164,14 @@ class OfferIndex:
             looked_at: list[Entry] = []
             try:
                 while heap:
-                    score, load, offer_id, number, offer = heap[0]
+                    score, load, tasks, offer_id, number, offer = heap[0]
                     if number != offer.entry or offer.live >= offer.capacity:
                         heappop(heap)  # void, or full: it is pushed anew when it is free again
                         continue
-                    load_now = len(offer.volunteer.slots)
+                    load_now, tasks_now = len(offer.volunteer.slots), offer.volunteer.tasks
                     score_now = self.score(offer)
-                    if load_now != load or score_now != score:
-                        heapreplace(heap, (score_now, load_now, offer_id, number, offer))
+                    if load_now != load or score_now != score or tasks_now != tasks:
+                        heapreplace(heap, (score_now, load_now, tasks_now, offer_id, number, offer))
                         continue
                     looked_at.append(heappop(heap))
                     if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(wish.place, offer.home) == rung):
