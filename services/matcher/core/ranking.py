@@ -11,7 +11,7 @@ entries are swept out whenever a heap has doubled, so a heap stays within a smal
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SUPPLY_STEPS: Final = (4, 16, 64, 256, 1024)
 _LIGHTEST: Final = 1
 _STEP: Final = 4
+# What the rarest skill weighs.
+HEAVIEST: Final = _LIGHTEST * _STEP ** len(_SUPPLY_STEPS)
 # The heap of those who may be near a child: the highest vetting level only.
 _VETTING_MAX: Final = 4
 # Heaps below this size are never swept.
@@ -102,8 +104,31 @@ class OfferIndex:
 
     def score(self, offer: "Offer") -> int:
         """The weight of all skills of an offer as of now."""
+        return self.weigh(offer.skills)
+
+    def weigh(self, skills: frozenset[str]) -> int:
+        """The weight of these skills as of now; those that nobody has weigh nothing."""
         weights = self.weights
-        return sum([weights[skill] for skill in offer.skills])
+        return sum([weights.get(skill, 0) for skill in skills])
+
+    def sort(self, circle: Circle, skill: str, weight_of: "Callable[[Offer], int]", *, vetted: bool) -> "list[Entry]":
+        """The open offers with capacity of one circle and skill, best first. The heap is put right on the way: a sorted list is one."""
+        by_skill = (self._vetted if vetted else self._all).get(circle)
+        heap = by_skill.get(skill) if by_skill is not None else None
+        if not heap:
+            return []
+        right: list[Entry] = []
+        for entry in heap:
+            score, load, tasks, offer_id, number, offer = entry
+            if number == offer.entry and offer.live < offer.capacity:
+                person = offer.volunteer
+                score_now, load_now, tasks_now = weight_of(offer), len(person.slots), person.tasks
+                if score_now != score or load_now != load or tasks_now != tasks:
+                    entry = (score_now, load_now, tasks_now, offer_id, number, offer)  # noqa: PLW2901 - most are right as they are
+                right.append(entry)
+        right.sort()
+        heap[:] = right
+        return right
 
     def refresh(self, offer: "Offer") -> None:
         """The offer's rank may have improved: put it where it belongs now. Void when the offer is not open."""
@@ -181,6 +206,43 @@ class OfferIndex:
                     heappush(heap, entry)
 
 
+class Ranking:
+    """The order of an index while nothing changes: what many wishes look at is sorted once."""
+
+    __slots__ = ("_index", "_rarest", "_sorted", "_weights")
+
+    def __init__(self, index: OfferIndex) -> None:
+        self._index = index
+        self._sorted: dict[tuple[Circle, str, bool], list[Entry]] = {}
+        self._rarest: dict[frozenset[str], str | None] = {}
+        self._weights: dict[str, int] = {}
+
+    def weight_of(self, offer: "Offer") -> int:
+        """The weight of all skills of an offer."""
+        weight = self._weights.get(offer.id)
+        if weight is None:
+            weight = self._weights[offer.id] = self._index.score(offer)
+        return weight
+
+    def of(self, wish: "Wish") -> Iterator[tuple[int, "Offer"]]:
+        """As :meth:`OfferIndex.in_order`."""
+        if wish.skills not in self._rarest:
+            self._rarest[wish.skills] = self._index.rarest(wish.skills)
+        skill = self._rarest[wish.skills]
+        if skill is None:
+            return
+        place, single, vetted = wish.place, len(wish.skills) == 1, wish.vetting >= _VETTING_MAX
+        for rung, circle in wish.circles:
+            key = (circle, skill, vetted)
+            entries = self._sorted.get(key)
+            if entries is None:
+                entries = self._sorted[key] = self._index.sort(circle, skill, self.weight_of, vetted=vetted)
+            for entry in entries:
+                offer = entry[5]
+                if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(place, offer.home) == rung):
+                    yield rung, offer
+
+
 class WaitingIndex:
     """The open wishes of an area, by circle and one of their skills, each list by urgency, then age, then id."""
 
@@ -245,3 +307,30 @@ class WaitingIndex:
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lists.get((), {}).values())
+
+
+class PooledIndex(WaitingIndex):
+    """The wishes that wait for rounds; beside their circles they are filed by the last moment at which a visit can begin."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: list[tuple[int, str, Wish]] = []
+
+    def add(self, wish: "Wish") -> None:
+        """File a wish; once is enough."""
+        if not wish.waits:
+            insort(self._last, (wish.latest_start, wish.id, wish))
+        super().add(wish)
+
+    def remove(self, wish: "Wish") -> None:
+        """Take a wish out, if it is in."""
+        if wish.waits:
+            del self._last[bisect_left(self._last, (wish.latest_start, wish.id, wish))]
+        super().remove(wish)
+
+    def ending(self, now: int, beat: int) -> list["Wish"]:
+        """The wishes for which the round at `beat` comes too late, but not yet `now`."""
+        between = slice(bisect_left(self._last, (now, "")), bisect_left(self._last, (beat, "")))
+        return [wish for _, _, wish in self._last[between]]

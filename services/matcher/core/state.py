@@ -24,7 +24,7 @@ from schemas.wishes import WishSubmitted
 from services.matcher.core.people import Volunteer
 from services.matcher.core.place import AREA, BUILDING, RUNG_OF, Circle, PlaceKey, circles_of
 from services.matcher.core.policy import Policy
-from services.matcher.core.ranking import OfferIndex, WaitingIndex
+from services.matcher.core.ranking import OfferIndex, PooledIndex, WaitingIndex
 
 WISH: Final = "wish"
 OFFER: Final = "offer"
@@ -206,7 +206,9 @@ class Area:
     early_wishes: dict[str, Early] = field(default_factory=dict)
     early_offers: dict[str, Early] = field(default_factory=dict)
     index: OfferIndex = field(default_factory=OfferIndex)
+    # The open wishes that are tried as things come, and those that wait for rounds.
     waiting: WaitingIndex = field(default_factory=WaitingIndex)
+    pooled: PooledIndex = field(default_factory=PooledIndex)
     deadlines: list[tuple[int, int, str, int]] = field(default_factory=list)
     touched_wishes: dict[str, Wish] = field(default_factory=dict)
     touched_offers: dict[str, Offer] = field(default_factory=dict)
@@ -264,9 +266,13 @@ class Area:
         if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
             heappush(self.deadlines, (wish.submitted_at + steps * each, WIDENS, wish.id, 0))
 
+    def next_beat(self, at: int) -> int:
+        """The first instant after `at` at which a round can be."""
+        return (at // self.policy.round_us + 1) * self.policy.round_us
+
     def call_round(self, at: int) -> None:
         """A round is due at the first beat after `at`, or earlier if it was already."""
-        beat = (at // self.policy.round_us + 1) * self.policy.round_us
+        beat = self.next_beat(at)
         if self.round_at is None or beat < self.round_at:
             self.set_round(beat)
 
@@ -292,17 +298,19 @@ class Area:
     def settle_wish(self, wish: Wish) -> None:
         """Bring the wish's state and its place among the waiting in line with its matches."""
         self.touched_wishes[wish.id] = wish
+        pooled = self.in_rounds(wish)
+        waiting = self.pooled if pooled else self.waiting
         if wish.status in (WITHDRAWN, EXPIRED):
-            self.waiting.remove(wish)
+            waiting.remove(wish)
         elif wish.places_free > 0:
             wish.status = OPEN
-            self.waiting.add(wish)
-            if self.in_rounds(wish):
+            waiting.add(wish)
+            if pooled:
                 self.call_round(self.clock)
         else:
             confirmed = all(match.state == CONFIRMED for match in wish.matches.values())
             wish.status = MATCHED if confirmed else HELD
-            self.waiting.remove(wish)
+            waiting.remove(wish)
 
     def end_wish(self, wish: Wish, status: str) -> None:
         """The wish is withdrawn or expired; its matches are the caller's business."""
