@@ -76,7 +76,7 @@ class Replay:
         found = list(self._time(area, entry) if entry.kind == TIME else self._event(area, entry))
         # What changed is of no use here, and would only grow.
         for touched in (area.touched_wishes, area.touched_offers, area.touched_matches, area.touched_early, area.touched_people, area.touched_met, area.idle):
-            touched.clear()  # type: ignore[attr-defined]
+            touched.clear()
         return found
 
     def _time(self, area: Area, entry: Entry) -> Iterator[Difference]:

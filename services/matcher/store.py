@@ -73,7 +73,8 @@ STORED_BEFORE: Final = """
     UNION ALL SELECT NULL, NULL, o.area FROM unnest($5::text[], $6::text[]) AS a(area, id) JOIN matching.offers o ON o.area = a.area AND o.offer_id = a.id
     UNION ALL SELECT NULL, NULL, e.area FROM unnest($5::text[], $6::text[]) AS a(area, id)
         JOIN matching.early e ON e.area = a.area AND e.kind = 'offer' AND e.subject = a.id
-    UNION ALL SELECT NULL, NULL, p.area FROM unnest($7::text[], $8::text[]) AS a(area, ref) JOIN matching.people p ON p.area = a.area AND p.volunteer_ref = a.ref
+    UNION ALL SELECT NULL, NULL, p.area FROM unnest($7::text[], $8::text[]) AS a(area, ref)
+        JOIN matching.people p ON p.area = a.area AND p.volunteer_ref = a.ref
 """
 PEOPLE_BY_REF: Final = "SELECT volunteer_ref, asked, agreed, visits, last_at FROM matching.people WHERE area = $1 AND volunteer_ref = ANY($2)"
 MET_BY_REF: Final = "SELECT volunteer_ref, resident_ref, times FROM matching.met WHERE area = $1 AND volunteer_ref = ANY($2)"

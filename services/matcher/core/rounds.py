@@ -27,11 +27,14 @@ _EDGES_MIN: Final = 8
 
 @dataclass(slots=True)
 class Helper:
-    """An offer as all wishes see it in this round. `chance`: points; `lightness`: the weight of its skills; `free`: visits; `ask_us`: how long an answer takes."""
+    """An offer as all wishes see it in this round.
+
+    `chance`: points; `heaviness`: the weight of its skills; `free`: how many visits it takes; `ask_us`: how long an answer takes, by urgency.
+    """
 
     number: int
     chance: int
-    lightness: int
+    heaviness: int
     free: int
     ask_us: dict[str, int]
 
@@ -90,12 +93,12 @@ class Pool:
                 continue
             helper = known.get(offer.id) or self._helper(offer)
             worth = score.weight(rung, len(offer.skills) - wished)
-            counts = worth + age + helper.chance + score.rare_points(points, helper.lightness - weighs, HEAVIEST)
+            counts = worth + age + helper.chance + score.rare_points(points, helper.heaviness - weighs, HEAVIEST)
             if offer.volunteer.met:
                 counts += score.known_points(points, offer.volunteer, resident)
             # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
             due_at = last - lead
-            edges.due_at.append((due_at if due_at < wish_due_at else wish_due_at) - helper.ask_us[urgency])
+            edges.due_at.append((min(wish_due_at, due_at)) - helper.ask_us[urgency])
             edges.helpers.append(helper.number)
             edges.rungs.append(rung)
             edges.worths.append(worth)
@@ -191,9 +194,9 @@ def _last_start(wish: Wish, offer: Offer, now: int) -> int | None:
         return None
     if (wish.barred or wish.matches) and not may_meet(wish, offer):
         return None
-    earliest, length, last = wish.start if wish.start > now else now, wish.length, -1
+    earliest, length, last = max(now, wish.start), wish.length, -1
     for opens, closes in offer.windows:
-        end = closes if closes < wish.end else wish.end
+        end = min(wish.end, closes)
         if end > last and end - length >= earliest and end - length >= opens:
             last = end
     if last < 0:
