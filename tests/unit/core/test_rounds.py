@@ -12,7 +12,7 @@ from services.matcher.core.assign import solve
 from services.matcher.core.people import Volunteer
 from services.matcher.core.policy import Points, Policy
 from services.matcher.core.score import weight
-from tests.builders import DAY, HOUR, Scene, claim, declined, minors_wish, offer, wish
+from tests.builders import DAY, HOUR, Scene, claim, declined, instant, minors_wish, offer, wish
 from tests.shelf import Shelved
 
 FAR = 2 * DAY
@@ -101,6 +101,54 @@ def test_a_helper_with_two_hours_takes_two_wishes_one_after_the_other() -> None:
     found = scene()
     found.when(offer(**always(capacity=2)), wish(**long("w1")), wish(**long("w2")))
     assert ["proposed w1 o1 @5 unit", "proposed w2 o1 @65 unit"] == found.passes(5)
+
+
+def test_nobody_counts_on_a_place_that_another_wish_is_given() -> None:
+    found = scene()
+    found.when(offer(**always("near", home="c1/p1/b1")), offer(**always("far", home="c2")), wish(**long("w1")), wish(**long("w2")))
+    assert ["proposed w1 near @60 building", "proposed w2 far @60 area"] == found.passes(60)
+
+
+def test_a_week_that_is_nearly_full_gives_one_place() -> None:
+    found = scene()
+    found.when(offer(**always("near", home="c1/p1/b1", capacity=3, per_week_max=1)), offer(**always("far", home="c2")))
+    found.when(wish(**long("w1")), wish(**long("w2")))
+    assert ["proposed w1 near @60 building", "proposed w2 far @60 area"] == found.passes(60)
+
+
+def test_where_there_are_plenty_those_who_never_had_a_task_come_up() -> None:
+    found = scene()
+    for number in range(14):
+        found.when(offer(**always(f"o{number:02}", home="c1/p1/b1", capacity=2)))
+    found.area.volunteers["volunteer-of-o00"].visits = 1
+    found.when(wish(**long()))
+    assert ["proposed w1 o01 @60 building"] == found.passes(60)
+
+
+def test_a_resident_keeps_the_helper_they_know_though_another_is_as_near() -> None:
+    found = scene()
+    for number in range(3):
+        found.when(offer(**always(f"o{number}", home="c1/p1/b1")))
+    found.area.volunteers["volunteer-of-o2"].met["anna"] = 1
+    found.when(wish(**long(resident="anna")))
+    assert ["proposed w1 o2 @60 building"] == found.passes(60)
+
+
+def test_who_usually_says_yes_is_asked_first() -> None:
+    found = scene()
+    for name, agreed in (("o1", 1), ("o2", 9)):
+        found.when(offer(**always(name, home="c1/p1/b1", accepts="ask")))
+        person = found.area.volunteers[f"volunteer-of-{name}"]
+        person.asked, person.agreed = 10, agreed
+    found.when(wish(**long()))
+    assert ["proposed w1 o2 @60 building asked until 70"] == found.passes(60)
+
+
+def test_a_round_that_can_do_nothing_yet_says_when_the_next_one_can() -> None:
+    found = scene()
+    found.when(offer(**always(home="c2")), wish(**long()))
+    found.passes(5)
+    assert instant(60) == found.area.round_at
 
 
 def test_two_offers_of_one_person_are_not_taken_for_the_same_hour() -> None:
