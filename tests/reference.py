@@ -202,7 +202,7 @@ class Reference:
             total += 4 ** sum(supply < step for step in SUPPLY_STEPS)
         return total
 
-    def key(self, wish: RWish, offer: ROffer) -> tuple[int, bool, int, int, str]:
+    def key(self, wish: RWish, offer: ROffer) -> tuple[int, bool, int, int, int, str]:
         near = rung(wish.data.place, offer.data.home)
         centre = near == 0 and wish.data.category in VISITS and (offer.data.organisation or "").startswith("中心户")
         return (
@@ -210,6 +210,7 @@ class Reference:
             not centre,
             self.weight(offer),
             len(self.busy(offer.data.volunteer_ref)),
+            len(self.starts(offer.data.volunteer_ref)),
             offer.data.offer_id,
         )
 

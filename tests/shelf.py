@@ -24,6 +24,7 @@ MATCHES = (
     "area", "wish_id", "number", "match_id", "place", "need", "offer_id", "volunteer_ref", "person", "starts_at", "ends_at",
     "rung", "how", "answered", "approved", "expires_at", "group_id", "group_size", "state", "live", "reason",
 )  # fmt: skip
+PEOPLE = ("area", "volunteer_ref", "asked", "agreed", "visits", "last_at")
 
 
 class Shelves:
@@ -36,6 +37,8 @@ class Shelves:
         self.offers: dict[str, Row] = {}
         self.matches: dict[tuple[str, int], Row] = {}
         self.early: dict[tuple[str, str], Row] = {}
+        self.people: dict[str, Row] = {}
+        self.met: dict[tuple[str, str], int] = {}
         self.raw = RawData()
 
     def put(self, area: Area) -> None:
@@ -53,6 +56,9 @@ class Shelves:
             self.early.pop((kind, subject), None)
             if early is not None:
                 self.early[kind, subject] = {"kind": kind, "subject": subject, "at": early.at, "status": early.status}
+        for person in area.touched_people.values():
+            self.people[person.ref] = dict(zip(PEOPLE, store._person_row(area.name, person), strict=True))
+        self.met |= area.touched_met
 
     async def fetchval(self, sql: str, _area: str) -> int | None:
         return self.round_at if sql == store.ROUND_OF_AREA else self.clock
@@ -62,6 +68,10 @@ class Shelves:
         if sql == store.PAST_STARTS:
             return [row for row in self.matches.values() if not row["live"] and row["state"] != "released" and row["starts_at"] > asked_for]
         asked = set(asked_for)
+        if sql == store.PEOPLE_BY_REF:
+            return [row for ref, row in self.people.items() if ref in asked]
+        if sql == store.MET_BY_REF:
+            return [{"volunteer_ref": ref, "resident_ref": other, "times": times} for (ref, other), times in self.met.items() if ref in asked]
         if sql == store.OFFERS_UNDER_WAY:
             held = {row["offer_id"] for row in live}
             return [row for row in self.offers.values() if row["status"] == "open" or row["offer_id"] in held]
@@ -103,7 +113,7 @@ class Shelved(Scene):
         then: list[str] = []
         for event in events:
             data = event.data
-            ids = [{one} if (one := getattr(data, name, None)) else set[str]() for name in ("wish_id", "offer_id")]
+            ids = [{one} if (one := getattr(data, name, None)) else set[str]() for name in ("wish_id", "offer_id", "volunteer_ref")]
             at_once(Loader(self.shelves).bring(self.area, *ids))
             if event.type == "lastmetre.wish.submitted.v1":
                 self.shelves.raw.wishes.setdefault((self.area.name, data.wish_id), event.raw)

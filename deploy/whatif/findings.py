@@ -14,9 +14,10 @@ from deploy.whatif.course import Tally
 from deploy.whatif.months import Month, wishes
 from deploy.whatif.weight import WEIGHT_MAX
 from schemas.instants import MINUTE_US
+from services.matcher.core.people import Volunteer
 from services.matcher.core.policy import URGENCIES
 from services.matcher.core.rules import refusal
-from services.matcher.core.state import Offer, Volunteer, Wish
+from services.matcher.core.state import Offer, Wish
 
 HOUR_US: Final = 60 * MINUTE_US
 _NEVER: Final = 1 << 62

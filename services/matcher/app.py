@@ -160,7 +160,7 @@ class _Health:
         lag = self._lag()
         self._metrics.lanes.set(len(self._matcher.lanes))
         self._metrics.backlog.set(self._publisher.backlog)
-        self._metrics.open_wishes.set(sum(len(area.waiting) for lane in self._matcher.lanes.values() for area in lane.areas.values()))
+        self._metrics.open_wishes.set(sum(len(area.waiting) + len(area.pooled) for lane in self._matcher.lanes.values() for area in lane.areas.values()))
         for topic, records in lag.items():
             self._metrics.lag.labels(topic).set(records)
         age = self._matcher.pulse.commit_age_seconds if any(lag.values()) else 0.0

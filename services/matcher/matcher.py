@@ -317,27 +317,29 @@ class Matcher:
 
     async def _bring(self, connection: asyncpg.Connection, work: list[Work]) -> set[tuple[str, str]]:
         """Have in memory what the batch's events name; those events (source, id) that were taken in before."""
-        wanted: dict[str, tuple[Area, set[str], set[str]]] = {}
+        wanted: dict[str, tuple[Area, set[str], set[str], set[str]]] = {}
         events = [(part.lane, item.event) for part in work for item in part.items if item.event is not None and not item.misplaced]
         if not events:
             return set()
         for lane, event in events:
             data = event.data
             if data.area not in wanted:
-                wanted[data.area] = (await lanes.area_of(connection, lane, data.area, self._policies), set(), set())
-            area, wishes, offers = wanted[data.area]
+                wanted[data.area] = (await lanes.area_of(connection, lane, data.area, self._policies), set(), set(), set())
+            area, wishes, offers, people = wanted[data.area]
             wish_id, offer_id = getattr(data, "wish_id", None), getattr(data, "offer_id", None)
             if wish_id is not None and wish_id not in area.wishes:
                 wishes.add(wish_id)
             if offer_id is not None and offer_id not in area.offers:
                 offers.add(offer_id)
-        missing_wishes = [(name, wish_id) for name, (_, wishes, _) in wanted.items() for wish_id in wishes]
-        missing_offers = [(name, offer_id) for name, (_, _, offers) in wanted.items() for offer_id in offers]
-        columns = [list(column) for pairs in (missing_wishes, missing_offers) for column in (zip(*pairs, strict=True) if pairs else ((), ()))]
+            ref = getattr(data, "volunteer_ref", None)
+            if ref is not None and ref not in area.volunteers:
+                people.add(ref)
+        missing = [[(name, one) for name, (_, *kinds) in wanted.items() for one in kinds[kind]] for kind in range(3)]
+        columns = [list(column) for pairs in missing for column in (zip(*pairs, strict=True) if pairs else ((), ()))]
         rows = await connection.fetch(store.STORED_BEFORE, [event.source for _, event in events], [event.id for _, event in events], *columns)
         for name in {row["area"] for row in rows} - {None}:
-            area, wishes, offers = wanted[name]
-            await Loader.on(connection).bring(area, wishes, offers)
+            area, wishes, offers, people = wanted[name]
+            await Loader.on(connection).bring(area, wishes, offers, people)
         return {(row["source"], row["event_id"]) for row in rows if row["area"] is None}
 
     def _account(self, batch: Batch) -> None:

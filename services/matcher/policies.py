@@ -5,6 +5,7 @@ urgency it is a table of `red`, `yellow`, `blue`. `config/policy.toml` in the pr
 """
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -12,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import Skill
 from schemas.instants import MINUTE_US
-from services.matcher.core.policy import Policy
+from services.matcher.core.policy import POINTS_MAX, Policy
 
 Minutes = Annotated[float, Field(ge=0, le=366 * 24 * 60)]
 _AS_THEY_ARE: Final = ("invite_max", "tell_unmet", "sure", "edges_max", "proof_needed", "centre_households")
+_Part = Annotated[int, Field(ge=0, le=POINTS_MAX)]
 _LENGTHS: Final = ("answer", "patience", "lead", "widen")
 
 
@@ -29,6 +31,17 @@ class _ByUrgency(BaseModel):
     red: Minutes | None = None
     yellow: Minutes | None = None
     blue: Minutes | None = None
+
+
+class _Points(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    age: _Part | None = None
+    known: _Part | None = None
+    chance: _Part | None = None
+    rare: _Part | None = None
+    idle: _Part | None = None
+    fresh: _Part | None = None
 
 
 class _Table(BaseModel):
@@ -46,6 +59,7 @@ class _Table(BaseModel):
     edges_max: Annotated[int, Field(ge=1, le=1000)] | None = None
     proof_needed: frozenset[Skill] | None = None
     centre_households: tuple[Annotated[str, Field(min_length=1, max_length=120)], ...] | None = None
+    points: _Points = _Points()
 
     def over(self, base: Policy) -> Policy:
         """This table's values, and the base's where it says nothing."""
@@ -54,6 +68,7 @@ class _Table(BaseModel):
         for name in _LENGTHS:
             said = {urgency: _us(length) for urgency, length in getattr(self, f"{name}_minutes").model_dump(exclude_none=True).items()}
             values[f"{name}_us"] = getattr(base, f"{name}_us") | said
+        values["points"] = replace(base.points, **self.points.model_dump(exclude_none=True))
         known = {name: getattr(base, name) for name in values}
         return Policy(**(known | {name: value for name, value in values.items() if value is not None}))
 

@@ -75,7 +75,7 @@ class Replay:
         self.decided += 1
         found = list(self._time(area, entry) if entry.kind == TIME else self._event(area, entry))
         # What changed is of no use here, and would only grow.
-        for touched in (area.touched_wishes, area.touched_offers, area.touched_matches, area.touched_early):
+        for touched in (area.touched_wishes, area.touched_offers, area.touched_matches, area.touched_early, area.touched_people, area.touched_met, area.idle):
             touched.clear()
         return found
 

@@ -4,7 +4,7 @@ A batch asks once for what is stored and stores all that it changes in one call,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Self
 
@@ -15,6 +15,7 @@ from schemas.codec import Event
 from schemas.offers import OfferPosted
 from schemas.topics import LANE_TOPICS
 from schemas.wishes import WishSubmitted
+from services.matcher.core.people import Volunteer
 from services.matcher.core.state import OPEN, WEEK_US, WISH, Area, Early, Match, Offer, Wish
 
 SCHEMA: Final = "matching"
@@ -72,9 +73,13 @@ STORED_BEFORE: Final = """
     UNION ALL SELECT NULL, NULL, o.area FROM unnest($5::text[], $6::text[]) AS a(area, id) JOIN matching.offers o ON o.area = a.area AND o.offer_id = a.id
     UNION ALL SELECT NULL, NULL, e.area FROM unnest($5::text[], $6::text[]) AS a(area, id)
         JOIN matching.early e ON e.area = a.area AND e.kind = 'offer' AND e.subject = a.id
+    UNION ALL SELECT NULL, NULL, p.area FROM unnest($7::text[], $8::text[]) AS a(area, ref)
+        JOIN matching.people p ON p.area = a.area AND p.volunteer_ref = a.ref
 """
+PEOPLE_BY_REF: Final = "SELECT volunteer_ref, asked, agreed, visits, last_at FROM matching.people WHERE area = $1 AND volunteer_ref = ANY($2)"
+MET_BY_REF: Final = "SELECT volunteer_ref, resident_ref, times FROM matching.met WHERE area = $1 AND volunteer_ref = ANY($2)"
 EARLY_BY_ID: Final = "SELECT kind, subject, at, status FROM matching.early WHERE area = $1 AND subject = ANY($2)"
-STORE: Final = f"SELECT matching.store({', '.join(f'${number}' for number in range(1, 15))})"
+STORE: Final = f"SELECT matching.store({', '.join(f'${number}' for number in range(1, 17))})"
 UNPUBLISHED_DECISIONS: Final = """
     SELECT seq, area, decision FROM matching.journal WHERE lane = $1 AND seq > $2 AND decision <> '[]' ORDER BY seq
 """
@@ -136,6 +141,8 @@ class Changes:
             [(area, *key, one.at, one.status) for area, key, one in early if one is not None],
             [(area, *key, None, None) for area, key, one in early if one is None],
             [(area.name, lane, area.clock, area.round_at) for lane, area in areas],
+            [_person_row(area.name, person) for _, area in areas for person in area.touched_people.values()],
+            [(area.name, *pair, times) for _, area in areas for pair, times in area.touched_met.items()],
         )
         try:
             lost = await connection.fetchval(STORE, *(part or None for part in rows))
@@ -190,6 +197,10 @@ def _match_row(area: str, match: Match) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _person_row(area: str, person: Volunteer) -> tuple[Any, ...]:
+    return (area, person.ref, person.asked, person.agreed, person.visits, person.last_at)
+
+
 # ---- loading
 
 
@@ -213,16 +224,29 @@ class Loader:
         if area.clock:
             async for row in _in_turns(await self._connection.fetch(PAST_STARTS, area.name, area.clock - WEEK_US)):
                 area.note_past(row["volunteer_ref"], row["starts_at"], row["ends_at"])
+        await self._recall(area, set(area.volunteers))
         area.set_round(await self._connection.fetchval(ROUND_OF_AREA, area.name))
         return area
 
-    async def bring(self, area: Area, wish_ids: set[str], offer_ids: set[str]) -> None:
-        """What the events of a batch ask for and memory does not hold."""
+    async def _recall(self, area: Area, refs: set[str]) -> None:
+        """What is stored of these people; asked again, it is the same."""
+        if not refs:
+            return
+        async for row in _in_turns(await self._connection.fetch(PEOPLE_BY_REF, area.name, list(refs))):
+            area.recall(row["volunteer_ref"], asked=row["asked"], agreed=row["agreed"], visits=row["visits"], last_at=row["last_at"])
+        async for row in _in_turns(await self._connection.fetch(MET_BY_REF, area.name, list(refs))):
+            area.recall_met(row["volunteer_ref"], row["resident_ref"], row["times"])
+
+    async def bring(self, area: Area, wish_ids: set[str], offer_ids: set[str], refs: Iterable[str] = ()) -> None:
+        """What the events of a batch ask for and memory does not hold. `refs`: the people who post the offers among them."""
+        people = {ref for ref in refs if ref not in area.volunteers}
         wish_ids = wish_ids - area.wishes.keys()
         offer_ids = offer_ids - area.offers.keys()
         if offer_ids:
             for row in await self._connection.fetch(OFFERS_BY_ID, area.name, list(offer_ids)):
-                area.asked_offers.append(_put_offer(area, row))
+                offer = _put_offer(area, row)
+                area.asked_offers.append(offer)
+                people.add(offer.volunteer.ref)
         if wish_ids:
             area.asked_wishes += await self._put_wishes(area, await self._connection.fetch(WISHES_BY_ID, area.name, list(wish_ids)))
         unknown = [*(wish_ids - area.wishes.keys()), *(offer_ids - area.offers.keys())]
@@ -230,6 +254,7 @@ class Loader:
             for row in await self._connection.fetch(EARLY_BY_ID, area.name, unknown):
                 early = Early(row["at"], row["status"])
                 (area.early_wishes if row["kind"] == WISH else area.early_offers)[row["subject"]] = early
+        await self._recall(area, people)
 
     async def _put_wishes(self, area: Area, rows: list[asyncpg.Record]) -> list[Wish]:
         if not rows:

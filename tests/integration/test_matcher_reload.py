@@ -50,7 +50,7 @@ class Stored:
         """Decide and store one batch; what was told."""
         events, area = list(events), self.scene.area
         async with self.connection.transaction():
-            ids = [{one for event in events if (one := getattr(event.data, name, None)) is not None} for name in ("wish_id", "offer_id")]
+            ids = [{one for event in events if (one := getattr(event.data, name, None)) is not None} for name in ("wish_id", "offer_id", "volunteer_ref")]
             await Loader(self.connection).bring(area, *ids)
             changes, raw = Changes(), RawData()
             then: list[str] = []

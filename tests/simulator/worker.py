@@ -77,13 +77,13 @@ class Worker:
     def take_in(self, events: Sequence[Event], wall: int | None, crash: str | None) -> list[Entry]:
         """A batch; the entries that the journal has more. `wall`: the clock on the wall, None where event time counts."""
         lane = self._loaded()
-        wanted: dict[str, tuple[set[str], set[str]]] = {}
+        wanted: dict[str, tuple[set[str], set[str], set[str]]] = {}
         for event in events:
-            for ids, name in zip(wanted.setdefault(event.area, (set(), set())), ("wish_id", "offer_id"), strict=True):
+            for ids, name in zip(wanted.setdefault(event.area, (set(), set(), set())), ("wish_id", "offer_id", "volunteer_ref"), strict=True):
                 ids.update({one} if (one := getattr(event.data, name, None)) is not None else ())
-        for name, (wishes, offers) in wanted.items():
+        for name, asked_for in wanted.items():
             area = self._area(lane, name)
-            at_once(self._loader(name).bring(area, wishes, offers))
+            at_once(self._loader(name).bring(area, *asked_for))
         batch = Batch({(event.source, event.id) for event in events} & self.stored.seen, wall)
         items: list[Item] = []
         for event in events:

@@ -10,38 +10,38 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from services.matcher.core.score import SCORE_MAX
 
+def solve(counts: Sequence[int], helpers: Sequence[int], scores: Sequence[int], ranks: Sequence[int], places: Sequence[Sequence[int]]) -> list[int | None]:
+    """For each wish which of its choices is taken, or None. The sum of the scores is the highest possible.
 
-def solve(choices: Sequence[Sequence[tuple[int, int]]], places: Sequence[int]) -> list[int | None]:
-    """For each wish which of its choices is taken, or None.
-
-    `choices`: for each wish (helper's number, score), each helper at most once, 0 < score <= SCORE_MAX. `places`: how many wishes each helper can take.
-    The sum of the scores is the highest possible.
+    `counts`: how many choices each wish has. `helpers`, `scores`: all choices one after another, each helper at most once a wish, scores above 0. `ranks`:
+    what is added to all scores of a wish. `places`: what each of the wishes that a helper can take adds, none below 0, the first most.
     """
-    first: list[int] = []
-    total = 0
-    for number in places:
-        first.append(total)
-        total += number
-    rows, columns, costs, which = [], [], [], {}
+    rows = len(counts)
+    if not helpers:
+        return [None] * rows
+    helper, number = np.array(helpers, dtype=np.int64), np.array([len(some) for some in places], dtype=np.int64)
+    first = np.cumsum(number) - number
+    total = int(number.sum())
+    adds = np.array([one for some in places for one in some], dtype=np.int64)
+    row_of = np.repeat(np.arange(rows), counts)
+    score = np.array(scores, dtype=np.int64) + np.array(ranks, dtype=np.int64)[row_of]
+    # One cell for each place of each choice's helper.
+    each = number[helper]
+    choice = np.repeat(np.arange(len(helper)), each)
+    column = first[helper[choice]] + np.arange(len(choice)) - np.repeat(np.cumsum(each) - each, each)
+    row, value = row_of[choice], score[choice] + adds[column]
     # All that the order of the wishes can add up to is less than one point.
-    point = len(choices) ** 2 + 1
-    for wish, some in enumerate(choices):
-        for choice, (helper, score) in enumerate(some):
-            for column in range(first[helper], first[helper] + places[helper]):
-                rows.append(wish)
-                columns.append(column)
-                costs.append((SCORE_MAX + 1 - score) * point + wish)
-                which[wish, column] = choice
-        rows.append(wish)
-        columns.append(total + wish)
-        costs.append((SCORE_MAX + 1) * point + len(choices))
-    if not which:
-        return [None] * len(choices)
-    graph = csr_array((np.array(costs, dtype=float), (rows, columns)), shape=(len(choices), total + len(choices)))
-    taken: list[int | None] = [None] * len(choices)
-    wishes, chosen = min_weight_full_bipartite_matching(graph)
-    for row, at in zip(wishes.tolist(), chosen.tolist(), strict=True):
-        taken[row] = which.get((row, at))
+    point, nobody, mine = rows**2 + 1, int(value.max()) + 1, np.arange(rows)
+    costs = np.concatenate(((nobody - value) * point + row, np.full(rows, nobody * point + rows)))
+    cells = (np.concatenate((row, mine)), np.concatenate((column, total + mine)))
+    graph = csr_array((costs.astype(float), cells), shape=(rows, total + rows))
+    _, chosen = min_weight_full_bipartite_matching(graph)
+    owner = np.append(np.repeat(np.arange(len(places)), number), -1)[np.minimum(chosen, total)]
+    # Of the choices of a wish, the one with the helper whose place it was given.
+    hit = np.flatnonzero(helper == owner[row_of])
+    begins = np.cumsum(counts) - counts
+    taken: list[int | None] = [None] * rows
+    for wish, at in zip(row_of[hit].tolist(), (hit - begins[row_of[hit]]).tolist(), strict=True):
+        taken[wish] = at
     return taken

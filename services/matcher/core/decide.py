@@ -195,6 +195,7 @@ def _match_accepted(turn: Turn, event: Event) -> None:
         return
     if _is_safe_still(turn, match):
         match.answered = True
+        turn.area.note_answer(turn.area.volunteers[match.volunteer_ref], yes=True)
         _word_has_come(turn, match)
 
 
@@ -224,6 +225,7 @@ def _invitation_accepted(turn: Turn, wish: Wish, offer: Offer) -> None:
         return
     start = earliest_start(wish, offer, turn.now)
     assert start is not None  # refusal() has seen one
+    turn.area.note_answer(offer.volunteer, yes=True)
     turn.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired", accepted=True)
     turn.seek(wish)
 
@@ -253,10 +255,12 @@ def _match_declined(turn: Turn, event: Event) -> None:
     if invited is not None:
         wish, offer = invited
         turn.area.end_invitation(wish, offer.id, bar=True)
+        turn.area.note_answer(offer.volunteer, yes=False)
         turn.seek(wish)
         return
     match = _live_match(turn, event.data)
     if match is not None:
+        turn.area.note_unwilling(match)
         _release_all(turn, [match], "declined")
 
 
@@ -356,6 +360,7 @@ def _wish_deadline(turn: Turn, kind: int, wish: Wish, at: int, again: dict[str, 
     elif kind == WIDENS:
         wider.append((wish, at))
     else:
+        turn.area.note_silent(wish, at)
         again[wish.id] = wish
 
 
@@ -411,6 +416,7 @@ def _match_deadline(turn: Turn, kind: int, wish_id: str, number: int, at: int) -
     if match.is_firm or turn.area.hold_ends_at(match) > at:
         return []
     group = [other for other in match.wish.matches.values() if other.live and other.group_id is not None and other.group_id == match.group_id]
+    turn.area.note_unwilling(match)
     turn.release_with_group(match, "unanswered")
     return group or [match]
 

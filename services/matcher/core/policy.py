@@ -6,11 +6,37 @@ from typing import Final, Self
 from schemas.instants import DAY_US, MINUTE_US
 
 URGENCIES: Final = ("red", "yellow", "blue")
+POINTS_MAX: Final = 1000
 _HOUR_US: Final = 60 * MINUTE_US
 
 
 def _of_each(red: int, yellow: int, blue: int) -> dict[str, int]:
     return {"red": red, "yellow": yellow, "blue": blue}
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """What counts in a round beside a pair's weight (1000 + nearness 0..400 + fit 0..200), each at most this many points; validated when made.
+
+    - `age`: the wish has waited as long as its patience.
+    - `known`: the resident and the helper have met three times or more.
+    - `chance`: they come surely; those who are asked get the part that they usually say yes to.
+    - `rare`: no rare skill is sent along that the wish has no use for.
+    - `idle`: the helper has no other visit before them.
+    - `fresh`: the helper never had a task; only where there are plenty of helpers.
+    """
+
+    age: int = 100
+    known: int = 150
+    chance: int = 200
+    rare: int = 20
+    idle: int = 60
+    fresh: int = 300
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not 0 <= getattr(self, name) <= POINTS_MAX:
+                raise ValueError(f"points.{name} must be from 0 to {POINTS_MAX}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +53,10 @@ class Policy:
     - `lead_us`: from this long before the last moment on, the next helper who can is taken.
     - `sure`: a pair with at least this weight is taken in the first round; see :mod:`services.matcher.core.score`.
     - `widen_us`: how long a wish is for its own building first, then for one rung more, and so on; 0: everyone is asked at once.
-    - `edges_max`: how many helpers a round weighs for each wish.
+    - `edges_max`: how many helpers a round weighs for each wish; fewer, but never fewer than eight, where very many wishes wait.
     - `proof_needed`: the skills that an offer has only with a proof that is valid at the visit, such as care and medicine.
     - `centre_households`: how the `organisation` of a centre household begins.
+    - `points`: what counts in a round beside the weight.
     """
 
     answer_us: dict[str, int] = field(default_factory=lambda: _of_each(10 * MINUTE_US, 60 * MINUTE_US, 12 * _HOUR_US))
@@ -37,13 +64,14 @@ class Policy:
     invite_max: int = 3
     tell_unmet: bool = True
     round_us: int = 5 * MINUTE_US
-    patience_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 60 * MINUTE_US, 2 * DAY_US))
-    lead_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 2 * _HOUR_US, 24 * _HOUR_US))
+    patience_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 2 * _HOUR_US, 3 * DAY_US))
+    lead_us: dict[str, int] = field(default_factory=lambda: _of_each(0, _HOUR_US, 6 * _HOUR_US))
     sure: int = 1600
     widen_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 5 * MINUTE_US, _HOUR_US))
-    edges_max: int = 8
+    edges_max: int = 64
     proof_needed: frozenset[str] = frozenset()
     centre_households: tuple[str, ...] = ("中心户",)
+    points: Points = field(default_factory=Points)
 
     def __post_init__(self) -> None:
         for name in ("answer_us", "patience_us", "lead_us", "widen_us"):

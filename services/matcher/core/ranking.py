@@ -1,4 +1,4 @@
-"""Who comes first: nearest rung, then the rarer skill kept free, then the less loaded helper, then id.
+"""Who comes first: nearest rung, then the rarer skill kept free, then the less loaded helper, then who had fewer tasks so far, then id.
 
 In their own stairway, centre households come before all others where somebody is to be visited; they have heaps of their own there.
 
@@ -13,7 +13,7 @@ entries are swept out whenever a heap has doubled, so a heap stays within a smal
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 _SUPPLY_STEPS: Final = (4, 16, 64, 256, 1024)
 _LIGHTEST: Final = 1
 _STEP: Final = 4
+# What the rarest skill weighs.
+HEAVIEST: Final = _LIGHTEST * _STEP ** len(_SUPPLY_STEPS)
 # The heap of those who may be near a child: the highest vetting level only.
 _VETTING_MAX: Final = 4
 # Heaps below this size are never swept.
 _SWEEP_MIN: Final = 64
 
-Entry: TypeAlias = "tuple[int, int, str, int, Offer]"
+Entry: TypeAlias = "tuple[int, int, int, str, int, Offer]"
 Heaps: TypeAlias = "dict[Circle, dict[str, Heap]]"
 WaitingEntry: TypeAlias = "tuple[int, int, str, Wish]"
 
@@ -57,7 +59,7 @@ class Heap(list["Entry"]):
 
     def sweep(self) -> None:
         """Leave out what is void."""
-        self[:] = [entry for entry in self if entry[3] == entry[4].entry]
+        self[:] = [entry for entry in self if entry[4] == entry[5].entry]
         heapify(self)
         self.limit = max(_SWEEP_MIN, 2 * len(self))
 
@@ -105,8 +107,31 @@ class OfferIndex:
 
     def score(self, offer: "Offer") -> int:
         """The weight of all skills of an offer as of now."""
+        return self.weigh(offer.skills)
+
+    def weigh(self, skills: frozenset[str]) -> int:
+        """The weight of these skills as of now; those that nobody has weigh nothing."""
         weights = self.weights
-        return sum([weights[skill] for skill in offer.skills])
+        return sum([weights.get(skill, 0) for skill in skills])
+
+    def sort(self, circle: Circle, skill: str, weight_of: "Callable[[Offer], int]", *, vetted: bool) -> "list[Entry]":
+        """The open offers with capacity of one circle and skill, best first. The heap is put right on the way: a sorted list is one."""
+        by_skill = (self._vetted if vetted else self._all).get(circle)
+        heap = by_skill.get(skill) if by_skill is not None else None
+        if not heap:
+            return []
+        right: list[Entry] = []
+        for entry in heap:
+            score, load, tasks, offer_id, number, offer = entry
+            if number == offer.entry and offer.live < offer.capacity:
+                person = offer.volunteer
+                score_now, load_now, tasks_now = weight_of(offer), len(person.slots), person.tasks
+                if score_now != score or load_now != load or tasks_now != tasks:
+                    entry = (score_now, load_now, tasks_now, offer_id, number, offer)  # noqa: PLW2901 - most are right as they are
+                right.append(entry)
+        right.sort()
+        heap[:] = right
+        return right
 
     def refresh(self, offer: "Offer") -> None:
         """The offer's rank may have improved: put it where it belongs now. Void when the offer is not open."""
@@ -114,7 +139,8 @@ class OfferIndex:
             return
         self._entries += 1
         offer.entry = self._entries
-        entry: Entry = (self.score(offer), len(offer.volunteer.slots), offer.id, offer.entry, offer)
+        person = offer.volunteer
+        entry: Entry = (self.score(offer), len(person.slots), person.tasks, offer.id, offer.entry, offer)
         vetted = offer.level >= _VETTING_MAX
         for rung, circle in circles_of(offer.home):
             if rung > offer.reach:
@@ -175,14 +201,14 @@ class OfferIndex:
         looked_at: list[Entry] = []
         try:
             while heap:
-                score, load, offer_id, number, offer = heap[0]
+                score, load, tasks, offer_id, number, offer = heap[0]
                 if number != offer.entry or offer.live >= offer.capacity:
                     heappop(heap)  # void, or full: it is pushed anew when it is free again
                     continue
-                load_now = len(offer.volunteer.slots)
+                load_now, tasks_now = len(offer.volunteer.slots), offer.volunteer.tasks
                 score_now = self.score(offer)
-                if load_now != load or score_now != score:
-                    heapreplace(heap, (score_now, load_now, offer_id, number, offer))
+                if load_now != load or score_now != score or tasks_now != tasks:
+                    heapreplace(heap, (score_now, load_now, tasks_now, offer_id, number, offer))
                     continue
                 looked_at.append(heappop(heap))
                 if without_centres and offer.centre:
@@ -192,6 +218,49 @@ class OfferIndex:
         finally:
             for entry in looked_at:
                 heappush(heap, entry)
+
+
+def _centres_first(entry: Entry) -> bool:
+    return not entry[5].centre
+
+
+class Ranking:
+    """The order of an index while nothing changes: what many wishes look at is sorted once."""
+
+    __slots__ = ("_index", "_rarest", "_sorted", "_weights")
+
+    def __init__(self, index: OfferIndex) -> None:
+        self._index = index
+        self._sorted: dict[tuple[Circle, str, bool], list[Entry]] = {}
+        self._rarest: dict[frozenset[str], str | None] = {}
+        self._weights: dict[str, int] = {}
+
+    def weight_of(self, offer: "Offer") -> int:
+        """The weight of all skills of an offer."""
+        weight = self._weights.get(offer.id)
+        if weight is None:
+            weight = self._weights[offer.id] = self._index.score(offer)
+        return weight
+
+    def of(self, wish: "Wish") -> Iterator[tuple[int, "Offer"]]:
+        """As :meth:`OfferIndex.in_order`."""
+        if wish.skills not in self._rarest:
+            self._rarest[wish.skills] = self._index.rarest(wish.skills)
+        skill = self._rarest[wish.skills]
+        if skill is None:
+            return
+        place, single, vetted = wish.place, len(wish.skills) == 1, wish.vetting >= _VETTING_MAX
+        for rung, circle in wish.circles:
+            key = (circle, skill, vetted)
+            entries = self._sorted.get(key)
+            if entries is None:
+                entries = self._sorted[key] = self._index.sort(circle, skill, self.weight_of, vetted=vetted)
+            if rung == 0 and wish.welfare:
+                entries = sorted(entries, key=_centres_first)
+            for entry in entries:
+                offer = entry[5]
+                if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(place, offer.home) == rung):
+                    yield rung, offer
 
 
 class WaitingIndex:
@@ -258,3 +327,30 @@ class WaitingIndex:
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lists.get((), {}).values())
+
+
+class PooledIndex(WaitingIndex):
+    """The wishes that wait for rounds; beside their circles they are filed by the last moment at which a visit can begin."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: list[tuple[int, str, Wish]] = []
+
+    def add(self, wish: "Wish") -> None:
+        """File a wish; once is enough."""
+        if not wish.waits:
+            insort(self._last, (wish.latest_start, wish.id, wish))
+        super().add(wish)
+
+    def remove(self, wish: "Wish") -> None:
+        """Take a wish out, if it is in."""
+        if wish.waits:
+            del self._last[bisect_left(self._last, (wish.latest_start, wish.id, wish))]
+        super().remove(wish)
+
+    def ending(self, now: int, beat: int) -> list["Wish"]:
+        """The wishes for which the round at `beat` comes too late, but not yet `now`."""
+        between = slice(bisect_left(self._last, (now, "")), bisect_left(self._last, (beat, "")))
+        return [wish for _, _, wish in self._last[between]]

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from schemas.instants import DAY_US, MINUTE_US
 from schemas.wishes import WishSubmitted
+from services.matcher.core.people import Volunteer
 from services.matcher.core.place import RUNGS, rung_between
 from services.matcher.core.ranking import skill_weight
 from services.matcher.core.rules import (
@@ -29,7 +30,7 @@ from services.matcher.core.rules import (
     speaks,
     within_reach,
 )
-from services.matcher.core.state import CHECK_VALID_US, EXPIRED, OPEN, VETTING_MAX, WITHDRAWN, Area, Match, Offer, Volunteer, Wish
+from services.matcher.core.state import CHECK_VALID_US, EXPIRED, OPEN, VETTING_MAX, WITHDRAWN, Area, Match, Offer, Wish
 from services.matcher.core.together import find_group
 
 Fact: TypeAlias = str | int | bool | list[str] | None

@@ -3,102 +3,211 @@
 Waiting is what makes the pairs better, so a pair is taken only where waiting ends: the wish has waited long enough, its visit or the helper's time draws
 near, or the pair is as good as pairs get. All of these change at known instants, or with what comes and goes; so a round says when the next one is worth
 holding, and where nothing can change none is held.
+
+*Nobody is passed for ever*: wishes for which waiting is over are ranked by their age, and a rank counts more than all else that can be said for a pair.
+So no helper whom such a wish could have is given to a younger one, nor to one that can still wait.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from services.matcher.core import score
 from services.matcher.core.assign import solve
-from services.matcher.core.score import score, weight
-from services.matcher.core.state import Area, Offer, Wish
-from services.matcher.core.turn import Turn, turn_of
+from services.matcher.core.ranking import HEAVIEST, Ranking
+from services.matcher.core.rules import check_is_fresh, earliest_start, has_proofs, may_meet, speaks
+from services.matcher.core.state import VETTING_MAX, WEEK_US, Area, Offer, Wish
+from services.matcher.core.turn import Turn
 
 # A helper can take that many visits in one round at most; more come with the next.
 _PLACES_MAX: Final = 3
+# So many pairs are weighed in one round; where more wishes wait than this allows, each has fewer helpers to choose from, but never fewer than this.
+_EDGES_TOTAL: Final = 40_000
+_EDGES_MIN: Final = 8
 
 
 @dataclass(slots=True)
-class Edge:
-    """One helper for one wish. `due_at`: when it can wait no longer."""
+class Helper:
+    """An offer as all wishes see it in this round.
 
-    wish: Wish
-    offer: Offer
-    rung: int
-    worth: int
-    due_at: int
-    score: int = 0
+    `chance`: points; `heaviness`: the weight of its skills; `free`: how many visits it takes; `ask_us`: how long an answer takes, by urgency.
+    """
+
+    number: int
+    chance: int
+    heaviness: int
+    free: int
+    ask_us: dict[str, int]
+
+
+@dataclass(slots=True)
+class Edges:
+    """Which helper could have which wish, all wishes' pairs one after another; flat, for there are tens of thousands.
+
+    `counts`: how many pairs each wish has. `helpers`: by their number in the round. `due_at`: when the pair can wait no longer.
+    """
+
+    counts: list[int] = field(default_factory=list)
+    helpers: list[int] = field(default_factory=list)
+    rungs: list[int] = field(default_factory=list)
+    worths: list[int] = field(default_factory=list)
+    scores: list[int] = field(default_factory=list)
+    due_at: list[int] = field(default_factory=list)
+
+
+class Pool:
+    """All that one round weighs. `wishes` have at least one pair each; `late`: those that have waited long enough."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.now = turn.now
+        self.area: Area = turn.area
+        self.policy = turn.area.policy
+        self.beat = turn.now // self.policy.round_us * self.policy.round_us
+        self.helpers: dict[str, Helper] = {}
+        self.offers: list[Offer] = []
+        self.wishes: list[Wish] = []
+        self.late: list[bool] = []
+        self.edges = Edges()
+        self._ranking = Ranking(self.area.index)
+        waiting = sorted(self.area.pooled.all(), key=_age_of)
+        self._limit = min(self.policy.edges_max, max(_EDGES_MIN, _EDGES_TOTAL // max(1, len(waiting))))
+        for wish in waiting:
+            if wish.latest_start >= self.now:
+                self._weigh(wish)
+
+    def _weigh(self, wish: Wish) -> None:
+        """The helpers within the wish's reach of now, the best by the ranking first, with what each would count."""
+        policy, points, now, edges, known = self.policy, self.policy.points, self.now, self.edges, self.helpers
+        urgency, wished, resident = wish.urgency, len(wish.skills), wish.resident_ref
+        patience, lead = policy.patience_us[urgency], policy.lead_us[urgency]
+        wish_due_at = min(wish.submitted_at + patience, wish.latest_start - lead)
+        reach = self.area.reach_of(wish, now)
+        age = score.age_points(points, self.beat - wish.submitted_at, patience)
+        weighs = self.area.index.weigh(wish.skills)
+        centre = score.centre_points(points) if wish.welfare else 0
+        before = len(edges.helpers)
+        full = before + self._limit
+        for rung, offer in self._ranking.of(wish):
+            if rung > reach:
+                break
+            last = _last_start(wish, offer, now)
+            if last is None:
+                continue
+            helper = known.get(offer.id) or self._helper(offer)
+            worth = score.weight(rung, len(offer.skills) - wished)
+            counts = worth + age + helper.chance + score.rare_points(points, helper.heaviness - weighs, HEAVIEST)
+            if centre and rung == 0 and offer.centre:
+                counts += centre
+            if offer.volunteer.met:
+                counts += score.known_points(points, offer.volunteer, resident)
+            # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
+            due_at = last - lead
+            edges.due_at.append((min(wish_due_at, due_at)) - helper.ask_us[urgency])
+            edges.helpers.append(helper.number)
+            edges.rungs.append(rung)
+            edges.worths.append(worth)
+            edges.scores.append(counts)
+            if len(edges.helpers) == full:
+                break
+        if len(edges.helpers) > before:
+            self.wishes.append(wish)
+            self.late.append(wish_due_at <= self.beat)
+            edges.counts.append(len(edges.helpers) - before)
+
+    def _helper(self, offer: Offer) -> Helper:
+        policy, person = self.policy, offer.volunteer
+        free = offer.capacity - offer.live
+        if offer.per_week_max is not None:
+            # One visit can be, or there would be no pair; a second one may belong to another week, and the next round will see that.
+            free = min(free, max(1, offer.per_week_max - sum(start > self.now - WEEK_US for start in person.starts)))
+        answer = policy.answer_us if offer.asks else _AT_ONCE
+        chance = score.chance_points(policy.points, person, asks=offer.asks)
+        helper = Helper(len(self.offers), chance, self._ranking.weight_of(offer), min(_PLACES_MAX, free), answer)
+        self.helpers[offer.id] = helper
+        self.offers.append(offer)
+        return helper
+
+    def ranks(self) -> list[int]:
+        """What is added to all pairs of each wish: the older of two for which waiting is over counts more by a whole step."""
+        step, late, found = score.step_of(self.policy.points), sum(self.late), []
+        for one in self.late:
+            found.append(step * late if one else 0)
+            late -= one
+        return found
+
+    def places(self) -> list[list[int]]:
+        """What each of a helper's visits adds."""
+        points = self.policy.points
+        free = [helper.free for helper in self.helpers.values()]
+        fresh = score.fresh_points(points, sum(free), sum(wish.places_free for wish in self.wishes))
+        return [score.place_points(points, offer.volunteer, number, fresh) for offer, number in zip(self.offers, free, strict=True)]
+
+    def is_ripe(self, edge: int) -> bool:
+        """Whether waiting is over for this pair."""
+        return self.edges.due_at[edge] <= self.beat or self.edges.worths[edge] >= self.policy.sure
+
+    def next_due_at(self) -> int | None:
+        """When the next pair can wait no longer."""
+        return min((at for at in self.edges.due_at if at > self.beat), default=None)
+
+
+_AT_ONCE: Final = {"red": 0, "yellow": 0, "blue": 0}
+
+
+def _age_of(wish: Wish) -> tuple[int, str]:
+    return wish.submitted_at, wish.id
 
 
 def run_round(turn: Turn) -> None:
     """Solve the open pool and take the pairs for which waiting ends; call the next round for when that changes."""
-    area, policy = turn.area, turn.area.policy
-    beat = turn.now // policy.round_us * policy.round_us
+    area = turn.area
     # Each round has its line in the journal, for when the next one comes depends on it.
     turn.changed = True
     area.set_round(None)
-    pool = [edges for wish in sorted(area.waiting.all(), key=turn_of) if area.in_rounds(wish) and (edges := _edges(turn, wish, beat))]
-    numbers: dict[str, int] = {}
-    places: list[int] = []
-    for edges in pool:
-        for edge in edges:
-            if edge.offer.id not in numbers:
-                numbers[edge.offer.id] = len(places)
-                places.append(min(_PLACES_MAX, edge.offer.capacity - edge.offer.live))
-    taken = solve([[(numbers[edge.offer.id], edge.score) for edge in edges] for edges in pool], places)
-    following: list[int] = []
-    for edges, choice in zip(pool, taken, strict=True):
-        if choice is not None and _is_ripe(area, edges[choice], beat):
-            _take(turn, edges[choice], edges)
-        following.extend(edge.due_at for edge in edges)
+    pool = Pool(turn)
+    edges = pool.edges
+    if any(at <= pool.beat for at in edges.due_at) or max(edges.worths, default=0) >= area.policy.sure:
+        taken = solve(edges.counts, edges.helpers, edges.scores, pool.ranks(), pool.places())
+        first = 0
+        for wish, count, choice in zip(pool.wishes, edges.counts, taken, strict=True):
+            if choice is not None and pool.is_ripe(first + choice):
+                _take(turn, pool, wish, first + choice, range(first, first + count))
+            first += count
     if turn.out:
         area.call_round(turn.now)
-    elif later := [at for at in following if at > beat]:
-        area.call_round(max(turn.now, min(later) - 1))
+    elif later := pool.next_due_at():
+        area.call_round(max(turn.now, later - 1))
 
 
-def _is_ripe(area: Area, edge: Edge, beat: int) -> bool:
-    return edge.due_at <= beat or edge.worth >= area.policy.sure
-
-
-def _take(turn: Turn, edge: Edge, edges: list[Edge]) -> None:
-    wish, offer = edge.wish, edge.offer
+def _take(turn: Turn, pool: Pool, wish: Wish, edge: int, edges: range) -> None:
+    offer = pool.offers[pool.edges.helpers[edge]]
     start = turn.start_if_eligible(wish, offer)
     if start is None or offer.live >= offer.capacity:
         return  # an earlier pair of this round has taken the time; the next round sees that
-    runner_up = max((other for other in edges if other is not edge), key=lambda other: other.score, default=None)
-    why: list[tuple[str, str | int]] = [("score", edge.score)]
-    if runner_up is not None:
-        why += [("ahead_of_next", edge.score - runner_up.score), ("next_best", runner_up.offer.id)]
-    turn.propose(wish, offer, start, edge.rung, "paired", why=why)
+    scores = pool.edges.scores
+    why: list[tuple[str, str | int]] = [("score", scores[edge])]
+    if len(edges) > 1:
+        runner_up = max((other for other in edges if other != edge), key=scores.__getitem__)
+        why += [("ahead_of_next", scores[edge] - scores[runner_up]), ("next_best", pool.offers[pool.edges.helpers[runner_up]].id)]
+    turn.propose(wish, offer, start, pool.edges.rungs[edge], "paired", why=why)
     turn.area.settle_wish(wish)
 
 
-def _edges(turn: Turn, wish: Wish, beat: int) -> list[Edge]:
-    """The helpers within the wish's reach of now, the best by the ranking first, with what each would count."""
-    area, policy = turn.area, turn.area.policy
-    reach, patience = area.reach_of(wish, turn.now), policy.patience_us[wish.urgency]
-    edges: list[Edge] = []
-    candidates = area.index.in_order(wish)
-    for rung, offer in candidates:
-        if rung > reach or len(edges) == policy.edges_max:
-            break
-        start = turn.start_if_eligible(wish, offer)
-        if start is None:
-            continue
-        worth = weight(rung, len(offer.skills) - len(wish.skills))
-        # Who may still say no is asked earlier.
-        lead = policy.lead_us[wish.urgency] + (policy.answer_us[wish.urgency] if offer.asks else 0)
-        wish_due_at = min(wish.submitted_at + patience, wish.latest_start - lead)
-        edge = Edge(wish, offer, rung, worth, min(wish_due_at, _last_start(wish, offer) - lead))
-        # That a helper is about to run out is no reason to prefer them to a better one.
-        waited, due = beat - wish.submitted_at, wish_due_at <= beat
-        centre = rung == 0 and offer.centre and wish.welfare
-        edge.score = score(worth, waited=waited, patience=patience, load=len(offer.volunteer.slots), asks=offer.asks, due=due, centre=centre)
-        edges.append(edge)
-    candidates.close()
-    return edges
-
-
-def _last_start(wish: Wish, offer: Offer) -> int:
-    """The last instant at which a visit could begin by the windows alone."""
-    return max(min(closes, wish.end) for opens, closes in offer.windows if opens < wish.end) - wish.length
+def _last_start(wish: Wish, offer: Offer, now: int) -> int | None:
+    """The last instant at which a visit could begin by the windows alone; None where the rules allow none at all. Skills and reach the index has seen to."""
+    if offer.level < wish.vetting or (wish.languages is not None and not speaks(wish, offer)):
+        return None
+    if (wish.barred or wish.matches) and not may_meet(wish, offer):
+        return None
+    earliest, length, last = max(now, wish.start), wish.length, -1
+    for opens, closes in offer.windows:
+        end = min(wish.end, closes)
+        if end > last and end - length >= earliest and end - length >= opens:
+            last = end
+    if last < 0:
+        return None
+    # Only who has visits already, must have been checked or must prove a skill, needs a closer look.
+    if offer.volunteer.starts or wish.vetting >= VETTING_MAX or wish.proof_for:
+        start = earliest_start(wish, offer, now)
+        if start is None or not check_is_fresh(wish, offer, start) or not has_proofs(wish, offer, start):
+            return None
+    return last - length

@@ -1,22 +1,26 @@
 """What a pair is worth: higher is better, and any match is worth more than none.
 
 The *weight* is what two pairs are compared by, whoever waits: nearness, and how few skills are used up that others may need. The *score* of a round
-adds what speaks for this wish and this helper now: how long it has waited, how little they were asked, how sure it is that they come.
+adds the policy's points for what speaks for this wish and this helper now: how long it waits, whom the resident knows, how sure it is that they come,
+which rare skills stay free, and, helper by helper, how seldom they had a task.
+
+Wishes for which waiting is over are ranked by their age: the older of two counts more by at least a whole `step`, which is more than all else together.
 """
 
 from typing import Final
 
+from services.matcher.core.people import SURELY, Volunteer
+from services.matcher.core.policy import Points
+
 _BASE: Final = 1000
 _RUNG: Final = (400, 320, 220, 110, 0)
 _FIT: Final = 200
-_AGE: Final = 300
-_IDLE: Final = 60
-_TOLD: Final = 40
-# More than all that can speak for another helper of the same stairway.
-_CENTRE: Final = 400
-# A wish that cannot wait any longer comes before any number of points.
-_DUE: Final = 10_000
-SCORE_MAX: Final = _DUE + _BASE + _RUNG[0] + _FIT + _AGE + _IDLE + _TOLD + _CENTRE
+WEIGHT_MAX: Final = _BASE + _RUNG[0] + _FIT
+# Meetings beyond so many make nobody better known.
+_KNOWN_MAX: Final = 3
+# The points for those who never had a task count in full where so many helpers' places are free for each that is wanted, and not at all where so few are.
+_PLENTY: Final = 12
+_SHORT: Final = 6
 
 
 def weight(rung: int, spare_skills: int) -> int:
@@ -24,10 +28,47 @@ def weight(rung: int, spare_skills: int) -> int:
     return _BASE + _RUNG[rung] + _FIT // (1 + spare_skills)
 
 
-def score(worth: int, *, waited: int, patience: int, load: int, asks: bool, due: bool, centre: bool = False) -> int:
-    """What a pair counts in a round. `waited` and `patience` in one unit; `load`: the helper's visits; `asks`: they may still say no.
+def step_of(points: Points) -> int:
+    """More than any two pairs can differ in, but for the rank of a wish that is due."""
+    return WEIGHT_MAX + points.age + points.known + points.chance + points.rare + points.idle + points.fresh + centre_points(points) + 1
 
-    `centre`: the helper is of the centre household of the wish's own stairway, and somebody is to be visited.
+
+def centre_points(points: Points) -> int:
+    """For the centre household of the wish's own stairway, where somebody is to be visited: more than all that can speak for another helper of it."""
+    return _FIT + points.known + points.chance + points.rare + points.idle + points.fresh + 1
+
+
+def age_points(points: Points, waited: int, patience: int) -> int:
+    """The older the wish, the more, up to its patience; `waited` and `patience` in one unit."""
+    return points.age * min(waited, patience) // patience if patience > 0 else points.age
+
+
+def known_points(points: Points, person: Volunteer, resident_ref: str) -> int:
+    """An elder keeps the helper they know."""
+    times = person.met.get(resident_ref)
+    return points.known * min(times, _KNOWN_MAX) // _KNOWN_MAX if times else 0
+
+
+def chance_points(points: Points, person: Volunteer, *, asks: bool) -> int:
+    """How sure it is that they come: those who are told are, those who are asked may say no."""
+    return points.chance * (person.chance if asks else SURELY) // SURELY
+
+
+def rare_points(points: Points, spare_weight: int, heaviest: int) -> int:
+    """The rarer the skills that are sent along in vain, the fewer. `heaviest`: the weight of the rarest skill that there can be."""
+    return points.rare - points.rare * min(spare_weight, heaviest) // heaviest
+
+
+def place_points(points: Points, person: Volunteer, places: int, fresh: int) -> list[int]:
+    """For each further visit of this round: the fewer tasks they had so far, the more. `fresh`: for the first task ever."""
+    tasks, load = person.tasks, len(person.slots)
+    return [points.idle // (1 + load + number) + (fresh if tasks + number == 0 else 0) for number in range(places)]
+
+
+def fresh_points(points: Points, free: int, wanted: int) -> int:
+    """What a first task counts: helpers who were never asked come up where there are plenty; where they are short, everyone has tasks anyway.
+
+    `free`: how many visits could be given now; `wanted`: how many wait.
     """
-    age = _AGE * min(waited, patience) // patience if patience > 0 else _AGE
-    return worth + age + _IDLE // (1 + load) + (0 if asks else _TOLD) + (_DUE if due else 0) + (_CENTRE if centre else 0)
+    spread = (_PLENTY - _SHORT) * wanted
+    return points.fresh * max(0, min(spread, free - _SHORT * wanted)) // spread if spread else 0

@@ -21,9 +21,10 @@ from schemas.instants import DAY_US, MINUTE_US, micros
 from schemas.offers import OfferPosted
 from schemas.place import Place
 from schemas.wishes import WishSubmitted
+from services.matcher.core.people import Volunteer
 from services.matcher.core.place import AREA, BUILDING, RUNG_OF, Circle, PlaceKey, circles_of
 from services.matcher.core.policy import Policy
-from services.matcher.core.ranking import OfferIndex, WaitingIndex
+from services.matcher.core.ranking import OfferIndex, PooledIndex, WaitingIndex
 
 WISH: Final = "wish"
 OFFER: Final = "offer"
@@ -116,23 +117,6 @@ class Wish:
     def has_volunteer(self, ref: str) -> bool:
         """Whether this person already is, or was, one of its helpers."""
         return any(match.volunteer_ref == ref for match in self.matches.values())
-
-
-class Volunteer:
-    """One person's slots in this area, over all of their offers; both lists are sorted.
-
-    `slots`: the live ones. `starts`: when those begin, and when those began that are over, for a week at least. Older ones may or may not be among
-    them: no slot that is still to come lies within a week of them. `last`: of those that are over, the one that ended last.
-    """
-
-    __slots__ = ("last", "offers", "ref", "slots", "starts")
-
-    def __init__(self, ref: str) -> None:
-        self.ref = ref
-        self.slots: list[tuple[int, int]] = []
-        self.starts: list[int] = []
-        self.last: tuple[int, int] = (0, 0)
-        self.offers: dict[str, Offer] = {}
 
 
 class Offer:
@@ -232,7 +216,9 @@ class Area:
     early_wishes: dict[str, Early] = field(default_factory=dict)
     early_offers: dict[str, Early] = field(default_factory=dict)
     index: OfferIndex = field(default_factory=OfferIndex)
+    # The open wishes that are tried as things come, and those that wait for rounds.
     waiting: WaitingIndex = field(default_factory=WaitingIndex)
+    pooled: PooledIndex = field(default_factory=PooledIndex)
     deadlines: list[tuple[int, int, str, int]] = field(default_factory=list)
     touched_wishes: dict[str, Wish] = field(default_factory=dict)
     touched_offers: dict[str, Offer] = field(default_factory=dict)
@@ -240,10 +226,15 @@ class Area:
     touched_early: dict[tuple[str, str], Early | None] = field(default_factory=dict)
     # Whom wishes in memory have invited: offer -> wishes. Which of these invitations hold, the wish says.
     inviting: dict[str, dict[str, Wish]] = field(default_factory=dict)
+    touched_people: dict[str, Volunteer] = field(default_factory=dict)
+    # (person, resident): how often they have met by now.
+    touched_met: dict[tuple[str, str], int] = field(default_factory=dict)
     asked_wishes: list[Wish] = field(default_factory=list)
     asked_offers: list[Offer] = field(default_factory=list)
     # (start, person) of the slots that are over, a heap: what `starts` holds is dropped when it is a week old.
     starts_past: list[tuple[int, str]] = field(default_factory=list)
+    # Of whom nothing was open: forgotten with what else has been stored, unless something is open again by then.
+    idle: dict[str, Volunteer] = field(default_factory=dict)
     round_at: int | None = None
 
     # ---- wishes
@@ -287,9 +278,13 @@ class Area:
         if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
             heappush(self.deadlines, (wish.submitted_at + steps * each, WIDENS, wish.id, 0))
 
+    def next_beat(self, at: int) -> int:
+        """The first instant after `at` at which a round can be."""
+        return (at // self.policy.round_us + 1) * self.policy.round_us
+
     def call_round(self, at: int) -> None:
         """A round is due at the first beat after `at`, or earlier if it was already."""
-        beat = (at // self.policy.round_us + 1) * self.policy.round_us
+        beat = self.next_beat(at)
         if self.round_at is None or beat < self.round_at:
             self.set_round(beat)
 
@@ -330,17 +325,19 @@ class Area:
     def settle_wish(self, wish: Wish) -> None:
         """Bring the wish's state and its place among the waiting in line with its matches."""
         self.touched_wishes[wish.id] = wish
+        pooled = self.in_rounds(wish)
+        waiting = self.pooled if pooled else self.waiting
         if wish.status in (WITHDRAWN, EXPIRED):
-            self.waiting.remove(wish)
+            waiting.remove(wish)
         elif wish.places_free > 0:
             wish.status = OPEN
-            self.waiting.add(wish)
-            if self.in_rounds(wish):
+            waiting.add(wish)
+            if pooled:
                 self.call_round(self.clock)
         else:
             confirmed = all(match.state == CONFIRMED for match in wish.matches.values())
             wish.status = MATCHED if confirmed else HELD
-            self.waiting.remove(wish)
+            waiting.remove(wish)
 
     def end_wish(self, wish: Wish, status: str) -> None:
         """The wish is withdrawn or expired; its matches are the caller's business."""
@@ -380,6 +377,36 @@ class Area:
         if person is None:
             person = self.volunteers[ref] = Volunteer(ref)
         return person
+
+    def recall(self, ref: str, *, asked: int, agreed: int, visits: int, last_at: int) -> None:
+        """What was stored of a person; whom they know comes with :meth:`recall_met`."""
+        person = self.volunteer(ref)
+        person.asked, person.agreed, person.visits, person.last_at = asked, agreed, visits, last_at
+        self._forget_if_idle(person)
+
+    def recall_met(self, ref: str, resident_ref: str, times: int) -> None:
+        """How often a person and a resident had met, when it was stored."""
+        self.volunteer(ref).met[resident_ref] = times
+
+    def note_answer(self, person: Volunteer, *, yes: bool) -> None:
+        """Somebody who was asked has said yes or no, or has let the time go by."""
+        person.asked += 1
+        person.agreed += yes
+        self.touched_people[person.ref] = person
+
+    def note_unwilling(self, match: Match) -> None:
+        """A match will not be, and its helper owed a word: that was a no."""
+        if not match.answered:
+            self.note_answer(self.volunteers[match.volunteer_ref], yes=False)
+
+    def note_silent(self, wish: Wish, at: int) -> None:
+        """The invitations that ended then and had no answer: to those who are still here, that counts as a no."""
+        for offer_id, until in wish.invited.items():
+            offer = self.offers.get(offer_id)
+            if until == at and offer is not None and offer.status == OPEN:
+                # It is not said twice, where several invitations end at that instant.
+                self.end_invitation(wish, offer_id, bar=False)
+                self.note_answer(offer.volunteer, yes=False)
 
     def post_offer(self, data: OfferPosted, at: int) -> Offer:
         """A new offer, or the same one again with what is posted now."""
@@ -478,8 +505,14 @@ class Area:
 
     def finish_slot(self, match: Match) -> None:
         """The slot is over: the match stands, but takes no capacity and no time any more. It still counts in its week."""
+        person = self.volunteers[match.volunteer_ref]
+        person.visits += 1
+        person.last_at = max(person.last_at, match.end)
+        resident = match.wish.resident_ref
+        person.met[resident] = self.touched_met[person.ref, resident] = person.met.get(resident, 0) + 1
+        self.touched_people[person.ref] = person
         self._let_go(match)
-        self._note_over(self.volunteers[match.volunteer_ref], match.start, match.end)
+        self._note_over(person, match.start, match.end)
 
     def note_past(self, ref: str, start: int, end: int) -> None:
         """A slot that is over, when the area is loaded: it counts in its week, whatever has become of its wish and its offer."""
@@ -526,6 +559,7 @@ class Area:
             offer.capacity_max = offer.capacity
         self._evict()
         self._forget_starts()
+        self._forget_people()
         self.asked_wishes.clear()
         self.asked_offers.clear()
         self.early_wishes.clear()
@@ -534,6 +568,8 @@ class Area:
         self.touched_matches.clear()
         self.touched_offers.clear()
         self.touched_early.clear()
+        self.touched_people.clear()
+        self.touched_met.clear()
 
     def _evict(self) -> None:
         wishes = [*self.touched_wishes.values(), *(match.wish for match in self.touched_matches.values()), *self.asked_wishes]
@@ -561,5 +597,12 @@ class Area:
         self._forget_if_idle(offer.volunteer)
 
     def _forget_if_idle(self, person: Volunteer) -> None:
-        if not person.offers and not person.starts:
-            self.volunteers.pop(person.ref, None)
+        # Not before it is stored: who comes again in the same batch is the same person.
+        if person.is_idle:
+            self.idle[person.ref] = person
+
+    def _forget_people(self) -> None:
+        for person in self.idle.values():
+            if person.is_idle:
+                self.volunteers.pop(person.ref, None)
+        self.idle.clear()

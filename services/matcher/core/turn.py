@@ -190,8 +190,7 @@ class Turn:
 
     def waits_for_round(self, wish: Wish) -> bool:
         """Whether the wish is left to the next round: not if that comes after the last moment at which a visit can begin."""
-        beat = self.area.policy.round_us
-        return self.area.in_rounds(wish) and wish.latest_start >= (self.now // beat + 1) * beat
+        return self.area.in_rounds(wish) and wish.latest_start >= self.area.next_beat(self.now)
 
     def _seek_one(self, wish: Wish) -> bool:
         invites = self.area.invites(wish)
@@ -251,28 +250,41 @@ class Turn:
             self.propose(wish, offer, start, rung, "claimed" if offer is leader else "paired", group)
 
     def serve_waiting(self, offer: Offer) -> None:
-        """This offer is new, or free again: the waiting wishes within its reach are tried, in their order."""
+        """This offer is new, or free again: the waiting wishes within its reach are tried, in their order; for those in the pool there will be a round."""
         for wish in self._waiting_near(offer):
             if wish.together:
                 # The helper who was missing may be this one; who else comes along is for the ranking to say.
                 if self._may_join(wish, offer):
                     self.seek(wish)
-            elif self.waits_for_round(wish):
-                self.area.call_round(self.now)
             elif (start := self.start_if_eligible(wish, offer)) is not None:
                 if offer.asks and self.area.invites(wish):
                     self.invite(wish, offer, start)
                 else:
                     self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
                     self.area.settle_wish(wish)
+        self._call_round((offer,))
 
     def _waiting_near(self, offer: Offer) -> Iterator[Wish]:
-        """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more."""
-        for wish in self.area.waiting.near(offer):
+        """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more; of the pool those that no round can help."""
+        near: Iterable[Wish] = self.area.waiting.near(offer)
+        if ending := self._ending():
+            near = merge(near, ending, key=turn_of)
+        for wish in near:
             if not has_capacity(offer):
                 return
-            if has_skills(wish, offer) and within_reach(wish, offer):
+            if wish.waits and has_skills(wish, offer) and within_reach(wish, offer):
                 yield wish
+
+    def _ending(self) -> list[Wish]:
+        return sorted(self.area.pooled.ending(self.now, self.area.next_beat(self.now)), key=turn_of) if self.area.policy.round_us else []
+
+    def _call_round(self, free: Iterable[Offer]) -> None:
+        """A round is due if any of these may be what a wish in the pool waits for."""
+        area = self.area
+        if not area.policy.round_us or (area.round_at is not None and area.round_at <= area.next_beat(self.now)):
+            return
+        if any(has_capacity(offer) and any(has_skills(wish, offer) and within_reach(wish, offer) for wish in area.pooled.near(offer)) for offer in free):
+            area.call_round(self.now)
 
     def _may_join(self, wish: Wish, offer: Offer) -> bool:
         return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer)
@@ -293,14 +305,17 @@ class Turn:
         if len(free) == 1 and not lost:
             self.serve_waiting(free[0])
             return
-        streams: list[Iterable[Wish]] = [self._waiting_near(offer) for offer in free]
-        streams.append(sorted(lost.values(), key=turn_of))
-        for wish in merge(*streams, key=turn_of):
-            # Several offers may be near to it; it is given once for each.
+        # Once for each wish, with those who may be what it waits for: nobody becomes free while they are tried.
+        tried: dict[str, tuple[Wish, list[Offer]]] = {wish_id: (wish, []) for wish_id, wish in lost.items()}
+        for offer in free:
+            for wish in self._waiting_near(offer):
+                tried.setdefault(wish.id, (wish, []))[1].append(offer)
+        for wish, near in sorted(tried.values(), key=lambda one: turn_of(one[0])):
             if self.waits_for_round(wish):
                 self.area.call_round(self.now)
-            elif wish.waits and (lost.pop(wish.id, None) is not None or any(self._may_gain(wish, offer) for offer in free)):
+            elif wish.waits and (wish.id in lost or any(self._may_gain(wish, offer) for offer in near)):
                 self.seek(wish)
+        self._call_round(free)
 
     def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:
         """The open offers with capacity of the people whose time or capacity these matches gave back."""

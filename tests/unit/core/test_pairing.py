@@ -244,6 +244,7 @@ def test_capacity_held_in_another_name_is_free_again_when_that_is_over() -> None
 def test_capacity_held_in_another_name_is_free_again_when_that_is_taken_back() -> None:
     scene = given(offer(), wish("w1"), offer(volunteer="p2"), wish("w2"))
     assert ["released w1 o1 withdrawn", "proposed w2 o1 @0 unit"] == scene.when(wish_withdrawn("w1"))
+    scene.area.forget_touched()
     assert {"p2"} == scene.area.volunteers.keys()
 
 

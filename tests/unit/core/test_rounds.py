@@ -6,18 +6,29 @@ from typing import Any
 
 import pytest
 
+from schemas.instants import DAY_US, MINUTE_US
+from services.matcher.core import score
 from services.matcher.core.assign import solve
-from services.matcher.core.policy import Policy
-from services.matcher.core.score import SCORE_MAX, score, weight
-from tests.builders import DAY, HOUR, Scene, claim, declined, minors_wish, offer, wish
+from services.matcher.core.people import Volunteer
+from services.matcher.core.policy import Points, Policy
+from services.matcher.core.score import weight
+from tests.builders import DAY, HOUR, Scene, claim, declined, instant, minors_wish, offer, wish
 from tests.shelf import Shelved
 
 FAR = 2 * DAY
+HOUR_US = 60 * MINUTE_US
+NO_LADDER = {"red": 0, "yellow": 0, "blue": 0}
+
+
+def patient(**more: Any) -> Policy:
+    """An hour of patience for yellow wishes and two days for blue ones, until two hours or a day before the last moment."""
+    lengths = {"patience_us": {"red": 0, "yellow": HOUR_US, "blue": 2 * DAY_US}, "lead_us": {"red": 0, "yellow": 2 * HOUR_US, "blue": DAY_US}}
+    return Policy(**{**lengths, **more})
 
 
 def scene() -> Scene:
     """Rounds every five minutes; everyone is asked at once."""
-    return Scene(policy=Policy(widen_us={"red": 0, "yellow": 0, "blue": 0}))
+    return Scene(policy=patient(widen_us=NO_LADDER))
 
 
 def long(wish_id: str = "w1", urgency: str = "yellow", **more: Any) -> dict[str, Any]:
@@ -107,6 +118,54 @@ def test_a_helper_with_two_hours_takes_two_wishes_one_after_the_other() -> None:
     assert ["proposed w1 o1 @5 unit", "proposed w2 o1 @65 unit"] == found.passes(5)
 
 
+def test_nobody_counts_on_a_place_that_another_wish_is_given() -> None:
+    found = scene()
+    found.when(offer(**always("near", home="c1/p1/b1")), offer(**always("far", home="c2")), wish(**long("w1")), wish(**long("w2")))
+    assert ["proposed w1 near @60 building", "proposed w2 far @60 area"] == found.passes(60)
+
+
+def test_a_week_that_is_nearly_full_gives_one_place() -> None:
+    found = scene()
+    found.when(offer(**always("near", home="c1/p1/b1", capacity=3, per_week_max=1)), offer(**always("far", home="c2")))
+    found.when(wish(**long("w1")), wish(**long("w2")))
+    assert ["proposed w1 near @60 building", "proposed w2 far @60 area"] == found.passes(60)
+
+
+def test_where_there_are_plenty_those_who_never_had_a_task_come_up() -> None:
+    found = scene()
+    for number in range(14):
+        found.when(offer(**always(f"o{number:02}", home="c1/p1/b1", capacity=2)))
+    found.area.volunteers["volunteer-of-o00"].visits = 1
+    found.when(wish(**long()))
+    assert ["proposed w1 o01 @60 building"] == found.passes(60)
+
+
+def test_a_resident_keeps_the_helper_they_know_though_another_is_as_near() -> None:
+    found = scene()
+    for number in range(3):
+        found.when(offer(**always(f"o{number}", home="c1/p1/b1")))
+    found.area.volunteers["volunteer-of-o2"].met["anna"] = 1
+    found.when(wish(**long(resident="anna")))
+    assert ["proposed w1 o2 @60 building"] == found.passes(60)
+
+
+def test_who_usually_says_yes_is_asked_first() -> None:
+    found = scene()
+    for name, agreed in (("o1", 1), ("o2", 9)):
+        found.when(offer(**always(name, home="c1/p1/b1", accepts="ask")))
+        person = found.area.volunteers[f"volunteer-of-{name}"]
+        person.asked, person.agreed = 10, agreed
+    found.when(wish(**long()))
+    assert ["proposed w1 o2 @60 building asked until 70"] == found.passes(60)
+
+
+def test_a_round_that_can_do_nothing_yet_says_when_the_next_one_can() -> None:
+    found = scene()
+    found.when(offer(**always(home="c2")), wish(**long()))
+    found.passes(5)
+    assert instant(60) == found.area.round_at
+
+
 def test_two_offers_of_one_person_are_not_taken_for_the_same_hour() -> None:
     found = scene()
     for name in ("o1", "o2"):
@@ -150,7 +209,7 @@ def test_a_helper_who_is_free_again_is_weighed_with_the_next_round() -> None:
 
 
 def test_each_wish_weighs_only_so_many_helpers() -> None:
-    found = Scene(policy=Policy(edges_max=1, widen_us={"red": 0, "yellow": 0, "blue": 0}))
+    found = Scene(policy=patient(edges_max=1, widen_us=NO_LADDER))
     found.when(offer(**always("o1")), offer(**always("o2")), wish(**long("w1")), wish(**long("w2")))
     assert ["proposed w1 o1 @5 unit"] == found.passes(5)
     assert ["proposed w2 o2 @10 unit"] == found.passes(10)
@@ -161,11 +220,11 @@ def test_a_round_says_why_this_one() -> None:
     found.when(offer(**always("o1")), offer(**always("o2", home="c2")), wish(**long()))
     found.passes(5)
     reasons = {one["code"]: one["value"] for one in found.decisions[-1].data["reasons"]}
-    assert {"score": 1725, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
+    assert {"score": 1828, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
 
 
 def test_another_worker_holds_the_next_round() -> None:
-    stored = Shelved(policy=Policy())
+    stored = Shelved(policy=patient())
     stored.when(offer(**always()), wish(**long()))
     stored.loads_again()
     assert ["proposed w1 o1 @5 unit"] == stored.passes(5)
@@ -175,7 +234,7 @@ def test_another_worker_holds_the_next_round() -> None:
 
 
 def test_a_wish_is_for_its_own_building_first_and_then_for_one_rung_more_at_a_time() -> None:
-    found = Scene(policy=Policy())
+    found = Scene(policy=patient())
     found.when(offer(**always(home="c1/p2")), wish(**long()))
     assert ["widened w1 to compound"] == found.passes(5)
     assert ["widened w1 to community"] == found.passes(10)
@@ -184,7 +243,7 @@ def test_a_wish_is_for_its_own_building_first_and_then_for_one_rung_more_at_a_ti
 
 
 def test_another_worker_goes_on_widening() -> None:
-    stored = Shelved(policy=Policy())
+    stored = Shelved(policy=patient())
     stored.when(wish(**long()))
     stored.passes(5)
     stored.loads_again()
@@ -196,20 +255,20 @@ def test_another_worker_goes_on_widening() -> None:
 
 
 def test_a_wish_in_a_hurry_widens_faster() -> None:
-    found = Scene(policy=Policy())
+    found = Scene(policy=patient())
     found.when(wish(wanted=(0, 92)))
     assert ["widened w1 to compound"] == found.passes(4)
 
 
 def test_a_wish_that_was_met_is_not_widened() -> None:
-    found = Scene(policy=Policy())
+    found = Scene(policy=patient())
     found.when(offer(**always()), wish(**long()))
     found.passes(5)
     assert [] == found.passes(40)
 
 
 def test_a_wish_that_has_no_time_left_is_for_everyone() -> None:
-    found = Scene(policy=Policy())
+    found = Scene(policy=patient())
     found.when(wish(wanted=(0, 60)))
     assert ["expired w1 with 0"] == found.passes(60)
 
@@ -217,12 +276,15 @@ def test_a_wish_that_has_no_time_left_is_for_everyone() -> None:
 # ---- the solver and the score
 
 
-def best_total(choices: list[list[tuple[int, int]]], places: list[int]) -> int:
+def best_total(choices: list[list[tuple[int, int]]], ranks: list[int], places: list[list[int]]) -> int:
     best = 0
     for picks in itertools.product(*[[None, *some] for some in choices]):
-        taken = [pick for pick in picks if pick is not None]
-        if all(sum(helper == number for helper, _ in taken) <= places[number] for number in range(len(places))):
-            best = max(best, sum(one for _, one in taken))
+        used, total = [0] * len(places), 0
+        for rank, pick in zip(ranks, picks, strict=True):
+            if pick is not None and used[pick[0]] < len(places[pick[0]]):
+                total += pick[1] + rank + places[pick[0]][used[pick[0]]]
+                used[pick[0]] += 1
+        best = max(best, total)
     return best
 
 
@@ -230,12 +292,19 @@ def best_total(choices: list[list[tuple[int, int]]], places: list[int]) -> int:
 def test_the_solver_finds_the_highest_total(seed: int) -> None:
     draw = random.Random(seed)
     helpers = draw.randint(1, 4)
-    places = [draw.randint(1, 2) for _ in range(helpers)]
-    choices = [[(one, draw.randint(1, SCORE_MAX)) for one in draw.sample(range(helpers), draw.randint(0, helpers))] for _ in range(draw.randint(0, 5))]
-    taken = solve(choices, places)
-    used = [some[choice] for some, choice in zip(choices, taken, strict=True) if choice is not None]
-    assert all(sum(helper == number for helper, _ in used) <= places[number] for number in range(helpers))
-    assert best_total(choices, places) == sum(one for _, one in used)
+    places = [sorted((draw.randint(0, 400) for _ in range(draw.randint(1, 2))), reverse=True) for _ in range(helpers)]
+    choices = [[(one, draw.randint(1, 2000)) for one in draw.sample(range(helpers), draw.randint(0, helpers))] for _ in range(draw.randint(0, 5))]
+    ranks = [draw.choice([0, 3000, 6000]) for _ in choices]
+    flat = [pair for some in choices for pair in some]
+    taken = solve([len(some) for some in choices], [one for one, _ in flat], [points for _, points in flat], ranks, places)
+    used = [0] * helpers
+    total = 0
+    for some, rank, choice in zip(choices, ranks, taken, strict=True):
+        if choice is not None:
+            helper, points = some[choice]
+            total += points + rank + places[helper][used[helper]]
+            used[helper] += 1
+    assert best_total(choices, ranks, places) == total
 
 
 def test_any_pair_is_worth_more_than_none_and_the_nearer_one_more() -> None:
@@ -243,27 +312,77 @@ def test_any_pair_is_worth_more_than_none_and_the_nearer_one_more() -> None:
     assert 0 < weight(4, 100) < weight(4, 0)
 
 
-def test_who_can_wait_no_longer_comes_before_all_who_can() -> None:
-    ripe = score(weight(4, 9), waited=0, patience=10, load=9, asks=True, due=True)
-    assert ripe > score(weight(0, 0), waited=10, patience=10, load=0, asks=False, due=False, centre=True)
-    assert SCORE_MAX >= score(weight(0, 0), waited=99, patience=0, load=0, asks=False, due=True, centre=True)
+def someone(*, tasks: int = 0, load: int = 0, met: int = 0) -> Volunteer:
+    person = Volunteer("p")
+    person.visits, person.slots = tasks - load, [(0, 1)] * load
+    person.met = {"anna": met} if met else {}
+    return person
+
+
+def test_the_longer_a_wish_waits_the_more_it_counts_up_to_its_patience() -> None:
+    assert [0, 50, 100, 100] == [score.age_points(Points(age=100), waited, 10) for waited in (0, 5, 10, 99)]
+    assert 100 == score.age_points(Points(age=100), 0, 0)
+
+
+def test_an_elder_keeps_the_helper_they_know() -> None:
+    assert [0, 50, 100, 150, 150] == [score.known_points(Points(known=150), someone(met=met), "anna") for met in (0, 1, 2, 3, 9)]
+    assert 0 == score.known_points(Points(known=150), someone(met=3), "berta")
+
+
+def test_who_surely_comes_counts_more_than_who_may_say_no() -> None:
+    assert (200, 160) == tuple(score.chance_points(Points(chance=200), someone(), asks=asks) for asks in (False, True))
+
+
+def test_rare_skills_that_nobody_wished_are_kept_free() -> None:
+    assert [20, 10, 0, 0] == [score.rare_points(Points(rare=20), spare, 100) for spare in (0, 50, 100, 1000)]
+
+
+def test_who_had_no_task_yet_comes_up_and_only_the_first_time() -> None:
+    assert [[360, 30], [60, 30], [30, 20]] == [
+        score.place_points(Points(idle=60), person, 2, 300) for person in (someone(), someone(tasks=5), someone(tasks=1, load=1))
+    ]  # fmt: skip
+
+
+def test_a_first_task_counts_where_there_are_plenty_of_helpers() -> None:
+    assert [0, 0, 150, 300, 300] == [score.fresh_points(Points(fresh=300), free, 10) for free in (5, 60, 90, 120, 999)]
+    assert 0 == score.fresh_points(Points(), 5, 0)
+
+
+def test_a_centre_household_comes_before_all_that_speaks_for_another_of_its_stairway() -> None:
+    points = Points()
+    other = weight(0, 0) + points.known + points.chance + points.rare + points.idle + points.fresh
+    assert weight(0, 9) + score.centre_points(points) > other
+
+
+def test_a_step_is_more_than_two_pairs_can_differ_in() -> None:
+    points = Points()
+    best = weight(0, 0) + score.centre_points(points) + points.age + points.known + points.chance + points.rare + points.idle + points.fresh
+    assert best < score.step_of(points)
+
+
+@pytest.mark.parametrize("name", ["age", "known", "chance", "rare", "idle", "fresh"])
+def test_points_have_bounds(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Points(**{name: 1001})
+    with pytest.raises(ValueError, match=name):
+        Points(**{name: -1})
 
 
 def test_the_next_rung_comes_at_its_time_whatever_became_of_a_hold() -> None:
-    found = Scene(policy=Policy())
+    found = Scene(policy=patient())
     found.when(offer(**always(accepts="ask")), wish(**long()))
     found.when(claim(at=1), declined(at=3))
     assert ["widened w1 to compound"] == found.passes(5)
 
 
 def test_two_rungs_that_are_passed_at_once_are_both_told() -> None:
-    found = Scene(policy=Policy())
+    found = Scene(policy=patient())
     found.when(wish(**long()))
     assert ["widened w1 to compound", "widened w1 to community"] == found.passes(12)
 
 
 def test_a_rung_that_is_passed_while_the_wish_is_held_is_not_told() -> None:
-    found = Scene(policy=Policy())
+    found = Scene(policy=patient())
     found.when(offer(**always()), wish(**long()), claim(at=1))
     assert [] == found.passes(12)
     assert ["released w1 o1 declined"] == found.when(declined(at=13))

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from services.matcher.core.people import Volunteer
 from services.matcher.core.rules import earliest_start, possible_starts
-from services.matcher.core.state import Offer, Volunteer, Wish
+from services.matcher.core.state import Offer, Wish
 from tests import builders as build
 from tests.builders import DAY, HOUR, given, instant, minors_wish, offer, wish
 from tests.unit.core import strategies as random
