@@ -66,7 +66,7 @@ class Policy:
     lead_us: dict[str, int] = field(default_factory=lambda: _of_each(0, _HOUR_US, 6 * _HOUR_US))
     sure: int = 1600
     widen_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 5 * MINUTE_US, _HOUR_US))
-    edges_max: int = 64
+    edges_max: int = 32
     points: Points = field(default_factory=Points)
 
     def __post_init__(self) -> None:

@@ -19,8 +19,8 @@ WEIGHT_MAX: Final = _BASE + _RUNG[0] + _FIT
 # Meetings beyond so many make nobody better known.
 _KNOWN_MAX: Final = 3
 # The points for those who never had a task count in full where so many helpers' places are free for each that is wanted, and not at all where so few are.
-_PLENTY: Final = 12
-_SHORT: Final = 6
+_PLENTY: Final = 30
+_SHORT: Final = 15
 
 
 def weight(rung: int, spare_skills: int) -> int:
@@ -54,10 +54,14 @@ def rare_points(points: Points, spare_weight: int, heaviest: int) -> int:
     return points.rare - points.rare * min(spare_weight, heaviest) // heaviest
 
 
-def place_points(points: Points, person: Volunteer, places: int, fresh: int) -> list[int]:
-    """For each further visit of this round: the fewer tasks they had so far, the more. `fresh`: for the first task ever."""
-    tasks, load = person.tasks, len(person.slots)
-    return [points.idle // (1 + load + number) + (fresh if tasks + number == 0 else 0) for number in range(places)]
+def idle_points(points: Points, person: Volunteer) -> int:
+    """The fewer visits the helper has before them, the more."""
+    return points.idle // (1 + len(person.slots))
+
+
+def place_points(person: Volunteer, places: int, fresh: int) -> list[int]:
+    """What each further visit of this round adds: `fresh` for the first task ever."""
+    return [fresh if person.tasks + number == 0 else 0 for number in range(places)]
 
 
 def fresh_points(points: Points, free: int, wanted: int) -> int:
