@@ -29,9 +29,9 @@ class Points:
     age: int = 100
     known: int = 150
     chance: int = 200
-    rare: int = 20
+    rare: int = 60
     idle: int = 60
-    fresh: int = 300
+    fresh: int = 400
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

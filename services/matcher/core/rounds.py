@@ -13,7 +13,7 @@ from typing import Final
 
 from services.matcher.core import score
 from services.matcher.core.assign import solve
-from services.matcher.core.ranking import HEAVIEST, Ranking
+from services.matcher.core.ranking import Ranking
 from services.matcher.core.rules import check_is_fresh, earliest_start, may_meet, speaks
 from services.matcher.core.state import VETTING_MAX, WEEK_US, Area, Offer, Wish
 from services.matcher.core.turn import Turn
@@ -94,7 +94,7 @@ class Pool:
                 continue
             helper = known.get(offer.id) or self._helper(offer)
             worth = score.weight(rung, len(offer.skills) - wished)
-            counts = worth + age + helper.points + score.rare_points(points, helper.heaviness - weighs, HEAVIEST)
+            counts = worth + age + helper.points + score.rare_points(points, helper.heaviness - weighs)
             if offer.volunteer.met:
                 counts += score.known_points(points, offer.volunteer, resident)
             # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.

@@ -11,6 +11,7 @@ from typing import Final
 
 from services.matcher.core.people import SURELY, Volunteer
 from services.matcher.core.policy import Points
+from services.matcher.core.ranking import HEAVIEST
 
 _BASE: Final = 1000
 _RUNG: Final = (400, 320, 220, 110, 0)
@@ -18,9 +19,10 @@ _FIT: Final = 200
 WEIGHT_MAX: Final = _BASE + _RUNG[0] + _FIT
 # Meetings beyond so many make nobody better known.
 _KNOWN_MAX: Final = 3
+_RAREST: Final = HEAVIEST.bit_length()
 # The points for those who never had a task count in full where so many helpers' places are free for each that is wanted, and not at all where so few are.
-_PLENTY: Final = 30
-_SHORT: Final = 15
+_PLENTY: Final = 12
+_SHORT: Final = 6
 
 
 def weight(rung: int, spare_skills: int) -> int:
@@ -49,9 +51,9 @@ def chance_points(points: Points, person: Volunteer, *, asks: bool) -> int:
     return points.chance * (person.chance if asks else SURELY) // SURELY
 
 
-def rare_points(points: Points, spare_weight: int, heaviest: int) -> int:
-    """The rarer the skills that are sent along in vain, the fewer. `heaviest`: the weight of the rarest skill that there can be."""
-    return points.rare - points.rare * min(spare_weight, heaviest) // heaviest
+def rare_points(points: Points, spare_weight: int) -> int:
+    """The rarer the skills that are sent along in vain, the fewer: a part less for each doubling of their weight, none left at the heaviest that one can be."""
+    return points.rare - points.rare * min(spare_weight.bit_length(), _RAREST) // _RAREST
 
 
 def idle_points(points: Points, person: Volunteer) -> int:

@@ -214,7 +214,7 @@ def test_a_round_says_why_this_one() -> None:
     found.when(offer(**always("o1")), offer(**always("o2", home="c2")), wish(**long()))
     found.passes(5)
     reasons = {one["code"]: one["value"] for one in found.decisions[-1].data["reasons"]}
-    assert {"score": 1888, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
+    assert {"score": 1928, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
 
 
 def test_another_worker_holds_the_next_round() -> None:
@@ -328,7 +328,7 @@ def test_who_surely_comes_counts_more_than_who_may_say_no() -> None:
 
 
 def test_rare_skills_that_nobody_wished_are_kept_free() -> None:
-    assert [20, 10, 0, 0] == [score.rare_points(Points(rare=20), spare, 100) for spare in (0, 50, 100, 1000)]
+    assert [110, 100, 60, 0, 0] == [score.rare_points(Points(rare=110), spare) for spare in (0, 1, 16, 1024, 9999)]
 
 
 def test_who_has_fewer_visits_before_them_comes_up() -> None:
@@ -346,7 +346,7 @@ def test_a_wish_for_several_is_given_several_in_one_round() -> None:
 
 
 def test_a_first_task_counts_where_there_are_plenty_of_helpers() -> None:
-    assert [0, 0, 150, 300, 300] == [score.fresh_points(Points(fresh=300), free, 10) for free in (5, 150, 225, 300, 999)]
+    assert [0, 0, 150, 300, 300] == [score.fresh_points(Points(fresh=300), free, 10) for free in (5, 60, 90, 120, 999)]
     assert 0 == score.fresh_points(Points(), 5, 0)
 
 
