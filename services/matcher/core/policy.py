@@ -29,9 +29,9 @@ class Points:
     age: int = 100
     known: int = 150
     chance: int = 200
-    rare: int = 20
+    rare: int = 60
     idle: int = 60
-    fresh: int = 300
+    fresh: int = 400
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -68,7 +68,7 @@ class Policy:
     lead_us: dict[str, int] = field(default_factory=lambda: _of_each(0, _HOUR_US, 6 * _HOUR_US))
     sure: int = 1600
     widen_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 5 * MINUTE_US, _HOUR_US))
-    edges_max: int = 64
+    edges_max: int = 32
     proof_needed: frozenset[str] = frozenset()
     centre_households: tuple[str, ...] = ("中心户",)
     points: Points = field(default_factory=Points)

@@ -13,7 +13,7 @@ from typing import Final
 
 from services.matcher.core import score
 from services.matcher.core.assign import solve
-from services.matcher.core.ranking import HEAVIEST, Ranking
+from services.matcher.core.ranking import Ranking
 from services.matcher.core.rules import check_is_fresh, earliest_start, has_proofs, may_meet, speaks
 from services.matcher.core.state import VETTING_MAX, WEEK_US, Area, Offer, Wish
 from services.matcher.core.turn import Turn
@@ -29,11 +29,12 @@ _EDGES_MIN: Final = 8
 class Helper:
     """An offer as all wishes see it in this round.
 
-    `chance`: points; `heaviness`: the weight of its skills; `free`: how many visits it takes; `ask_us`: how long an answer takes, by urgency.
+    `points`: for all that does not depend on the wish. `heaviness`: the weight of its skills. `free`: how many visits it takes. `ask_us`: how long an
+    answer takes, by urgency.
     """
 
     number: int
-    chance: int
+    points: int
     heaviness: int
     free: int
     ask_us: dict[str, int]
@@ -94,7 +95,7 @@ class Pool:
                 continue
             helper = known.get(offer.id) or self._helper(offer)
             worth = score.weight(rung, len(offer.skills) - wished)
-            counts = worth + age + helper.chance + score.rare_points(points, helper.heaviness - weighs, HEAVIEST)
+            counts = worth + age + helper.points + score.rare_points(points, helper.heaviness - weighs)
             if centre and rung == 0 and offer.centre:
                 counts += centre
             if offer.volunteer.met:
@@ -108,10 +109,15 @@ class Pool:
             edges.scores.append(counts)
             if len(edges.helpers) == full:
                 break
-        if len(edges.helpers) > before:
-            self.wishes.append(wish)
-            self.late.append(wish_due_at <= self.beat)
-            edges.counts.append(len(edges.helpers) - before)
+        found = len(edges.helpers) - before
+        if found:
+            # A wish for several counts as several; should two of them be given to one helper, the second is left to the next round.
+            wanted = min(_PLACES_MAX, wish.places_free)
+            self.wishes += [wish] * wanted
+            self.late += [wish_due_at <= self.beat] * wanted
+            edges.counts += [found] * wanted
+            for column in (edges.helpers, edges.rungs, edges.worths, edges.scores, edges.due_at) if wanted > 1 else ():
+                column.extend(column[before:] * (wanted - 1))
 
     def _helper(self, offer: Offer) -> Helper:
         policy, person = self.policy, offer.volunteer
@@ -120,8 +126,8 @@ class Pool:
             # One visit can be, or there would be no pair; a second one may belong to another week, and the next round will see that.
             free = min(free, max(1, offer.per_week_max - sum(start > self.now - WEEK_US for start in person.starts)))
         answer = policy.answer_us if offer.asks else _AT_ONCE
-        chance = score.chance_points(policy.points, person, asks=offer.asks)
-        helper = Helper(len(self.offers), chance, self._ranking.weight_of(offer), min(_PLACES_MAX, free), answer)
+        sure = score.chance_points(policy.points, person, asks=offer.asks) + score.idle_points(policy.points, person)
+        helper = Helper(len(self.offers), sure, self._ranking.weight_of(offer), min(_PLACES_MAX, free), answer)
         self.helpers[offer.id] = helper
         self.offers.append(offer)
         return helper
@@ -138,8 +144,8 @@ class Pool:
         """What each of a helper's visits adds."""
         points = self.policy.points
         free = [helper.free for helper in self.helpers.values()]
-        fresh = score.fresh_points(points, sum(free), sum(wish.places_free for wish in self.wishes))
-        return [score.place_points(points, offer.volunteer, number, fresh) for offer, number in zip(self.offers, free, strict=True)]
+        fresh = score.fresh_points(points, sum(free), len(self.wishes))
+        return [score.place_points(offer.volunteer, number, fresh) for offer, number in zip(self.offers, free, strict=True)]
 
     def is_ripe(self, edge: int) -> bool:
         """Whether waiting is over for this pair."""

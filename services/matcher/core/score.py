@@ -11,6 +11,7 @@ from typing import Final
 
 from services.matcher.core.people import SURELY, Volunteer
 from services.matcher.core.policy import Points
+from services.matcher.core.ranking import HEAVIEST
 
 _BASE: Final = 1000
 _RUNG: Final = (400, 320, 220, 110, 0)
@@ -18,6 +19,7 @@ _FIT: Final = 200
 WEIGHT_MAX: Final = _BASE + _RUNG[0] + _FIT
 # Meetings beyond so many make nobody better known.
 _KNOWN_MAX: Final = 3
+_RAREST: Final[int] = HEAVIEST.bit_length()
 # The points for those who never had a task count in full where so many helpers' places are free for each that is wanted, and not at all where so few are.
 _PLENTY: Final = 12
 _SHORT: Final = 6
@@ -54,15 +56,19 @@ def chance_points(points: Points, person: Volunteer, *, asks: bool) -> int:
     return points.chance * (person.chance if asks else SURELY) // SURELY
 
 
-def rare_points(points: Points, spare_weight: int, heaviest: int) -> int:
-    """The rarer the skills that are sent along in vain, the fewer. `heaviest`: the weight of the rarest skill that there can be."""
-    return points.rare - points.rare * min(spare_weight, heaviest) // heaviest
+def rare_points(points: Points, spare_weight: int) -> int:
+    """The rarer the skills that are sent along in vain, the fewer: a part less for each doubling of their weight, none left at the heaviest that one can be."""
+    return points.rare - points.rare * min(spare_weight.bit_length(), _RAREST) // _RAREST
 
 
-def place_points(points: Points, person: Volunteer, places: int, fresh: int) -> list[int]:
-    """For each further visit of this round: the fewer tasks they had so far, the more. `fresh`: for the first task ever."""
-    tasks, load = person.tasks, len(person.slots)
-    return [points.idle // (1 + load + number) + (fresh if tasks + number == 0 else 0) for number in range(places)]
+def idle_points(points: Points, person: Volunteer) -> int:
+    """The fewer visits the helper has before them, the more."""
+    return points.idle // (1 + len(person.slots))
+
+
+def place_points(person: Volunteer, places: int, fresh: int) -> list[int]:
+    """What each further visit of this round adds: `fresh` for the first task ever."""
+    return [fresh if person.tasks + number == 0 else 0 for number in range(places)]
 
 
 def fresh_points(points: Points, free: int, wanted: int) -> int:

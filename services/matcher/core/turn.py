@@ -322,9 +322,7 @@ class Turn:
         offers: dict[str, Offer] = {}
         for match in matches:
             offers[match.offer.id] = match.offer
-            person = self.area.volunteers.get(match.volunteer_ref)
-            if person is not None:
-                offers.update(person.offers)
+            offers.update(self.area.volunteers[match.volunteer_ref].offers)
         return [offer for _, offer in sorted(offers.items()) if offer.status == OPEN and has_capacity(offer)]
 
 

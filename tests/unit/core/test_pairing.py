@@ -312,3 +312,9 @@ def test_a_matched_wish_can_lose_its_helper_and_find_another() -> None:
     scene.when(confirmed(scene.match()))
     assert ["released w1 o1 declined", "proposed w1 o2 @0 area"] == scene.when(declined())
     assert "held" == scene.status()
+
+
+def test_of_those_who_wait_only_whom_a_freed_helper_can_help_is_tried() -> None:
+    scene = given(offer("o1", level=0), offer("o2", level=0), wish("w1"), wish("w2"), wish("w3", vetting_min=3), wish("w4"))
+    assert ["proposed w4 o1 @60 unit"] == scene.passes(60)
+    assert {} == scene.area.wishes["w3"].matches

@@ -11,7 +11,9 @@ from services.matcher.core import score
 from services.matcher.core.assign import solve
 from services.matcher.core.people import Volunteer
 from services.matcher.core.policy import Points, Policy
+from services.matcher.core.rounds import Pool
 from services.matcher.core.score import weight
+from services.matcher.core.turn import Turn
 from tests.builders import DAY, HOUR, Scene, claim, declined, instant, minors_wish, offer, wish
 from tests.shelf import Shelved
 
@@ -118,6 +120,13 @@ def test_a_helper_with_two_hours_takes_two_wishes_one_after_the_other() -> None:
     assert ["proposed w1 o1 @5 unit", "proposed w2 o1 @65 unit"] == found.passes(5)
 
 
+def test_who_has_no_time_left_between_visits_is_not_weighed() -> None:
+    found = scene()
+    found.when(offer(windows=[(0, 70)], capacity=2), wish("w1", urgency="red"), wish(**long("w2")))
+    assert [] == found.passes(5)
+    assert 0 == len(Pool(Turn(found.area, instant(5), "looks")).wishes)
+
+
 def test_nobody_counts_on_a_place_that_another_wish_is_given() -> None:
     found = scene()
     found.when(offer(**always("near", home="c1/p1/b1")), offer(**always("far", home="c2")), wish(**long("w1")), wish(**long("w2")))
@@ -134,7 +143,7 @@ def test_a_week_that_is_nearly_full_gives_one_place() -> None:
 def test_where_there_are_plenty_those_who_never_had_a_task_come_up() -> None:
     found = scene()
     for number in range(14):
-        found.when(offer(**always(f"o{number:02}", home="c1/p1/b1", capacity=2)))
+        found.when(offer(**always(f"o{number:02}", home="c1/p1/b1", capacity=3)))
     found.area.volunteers["volunteer-of-o00"].visits = 1
     found.when(wish(**long()))
     assert ["proposed w1 o01 @60 building"] == found.passes(60)
@@ -220,7 +229,7 @@ def test_a_round_says_why_this_one() -> None:
     found.when(offer(**always("o1")), offer(**always("o2", home="c2")), wish(**long()))
     found.passes(5)
     reasons = {one["code"]: one["value"] for one in found.decisions[-1].data["reasons"]}
-    assert {"score": 1828, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
+    assert {"score": 1928, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
 
 
 def test_another_worker_holds_the_next_round() -> None:
@@ -334,13 +343,21 @@ def test_who_surely_comes_counts_more_than_who_may_say_no() -> None:
 
 
 def test_rare_skills_that_nobody_wished_are_kept_free() -> None:
-    assert [20, 10, 0, 0] == [score.rare_points(Points(rare=20), spare, 100) for spare in (0, 50, 100, 1000)]
+    assert [110, 100, 60, 0, 0] == [score.rare_points(Points(rare=110), spare) for spare in (0, 1, 16, 1024, 9999)]
 
 
-def test_who_had_no_task_yet_comes_up_and_only_the_first_time() -> None:
-    assert [[360, 30], [60, 30], [30, 20]] == [
-        score.place_points(Points(idle=60), person, 2, 300) for person in (someone(), someone(tasks=5), someone(tasks=1, load=1))
-    ]  # fmt: skip
+def test_who_has_fewer_visits_before_them_comes_up() -> None:
+    assert [60, 60, 30, 20] == [score.idle_points(Points(idle=60), person) for person in (someone(), someone(tasks=5), someone(load=1), someone(load=2))]
+
+
+def test_a_first_task_counts_only_once() -> None:
+    assert [[300, 0], [0, 0], [0, 0]] == [score.place_points(person, 2, 300) for person in (someone(), someone(tasks=5), someone(tasks=1, load=1))]
+
+
+def test_a_wish_for_several_is_given_several_in_one_round() -> None:
+    found = scene()
+    found.when(offer(**always("o1", home="c2")), offer(**always("o2", home="c2")), offer(**always("o3", home="c2")), wish(**long("w1", helpers=2)))
+    assert ["proposed w1 o1 @60 area", "proposed w1 o2 @60 area"] == found.passes(60)
 
 
 def test_a_first_task_counts_where_there_are_plenty_of_helpers() -> None:
