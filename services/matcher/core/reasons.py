@@ -98,13 +98,14 @@ class Rank:
     """Where an offer stands among those that may have a wish: the least comes first, by the fields in their order.
 
     `asked`: where a wish invites several, who is simply told comes before all who are asked. `weight` is that of all its skills: the rarer they are
-    among the open offers of the area, the heavier. `load` counts the person's live visits.
+    among the open offers of the area, the heavier. `load` counts the person's live visits, `tasks` all that they ever had.
     """
 
     asked: bool
     rung: int
     weight: int
     load: int
+    tasks: int
     offer_id: str
 
 
@@ -280,13 +281,15 @@ def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:
     """The ranking's view of an offer, as of now."""
     weight = sum(skill_weight(len(area.index.holders.get(skill, ()))) for skill in offer.skills)
     asked = offer.asks and area.invites(wish)
-    return Rank(asked, rung_between(wish.place, offer.home), weight, len(offer.volunteer.slots), offer.id)
+    person = offer.volunteer
+    return Rank(asked, rung_between(wish.place, offer.home), weight, len(person.slots), person.tasks, offer.id)
 
 
 def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:
     if theirs.asked != own.asked:
         return Comparison(theirs.offer_id, own.asked, "asked", theirs.asked, own.asked, claimed)
-    for by, one, other in (("rung", theirs.rung, own.rung), ("weight", theirs.weight, own.weight), ("load", theirs.load, own.load)):
+    for by in ("rung", "weight", "load", "tasks"):
+        one, other = getattr(theirs, by), getattr(own, by)
         if one != other:
             shown: tuple[int | str, int | str] = (RUNGS[one], RUNGS[other]) if by == "rung" else (one, other)
             return Comparison(theirs.offer_id, one < other, by, shown[0], shown[1], claimed)
@@ -323,9 +326,9 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
 
 
 def _beside(area: Area, match: Match, own: Rank) -> Comparison:
-    """A helper of the wish beside this offer; of one that is gone, the rung is known. The visit to this wish itself is no load."""
+    """A helper of the wish beside this offer; of one that is gone, the rung is known. The visit to this wish itself is no load and no task."""
     known, claimed = area.offers.get(match.offer.id), match.how == "claimed"
     if known is None:
         return Comparison(match.offer.id, match.rung < own.rung, "rung", RUNGS[match.rung], RUNGS[own.rung], claimed)
     rank = rank_of(area, match.wish, known)
-    return _compare(Rank(rank.asked, match.rung, rank.weight, rank.load - match.live, rank.offer_id), own, claimed=claimed)
+    return _compare(Rank(rank.asked, match.rung, rank.weight, rank.load - match.live, rank.tasks - 1, rank.offer_id), own, claimed=claimed)
