@@ -178,6 +178,8 @@ def _advantage(one: Comparison) -> Words:
         return (f"少占用稀缺技能（权重：它 {one.theirs}，本服务 {one.own}）", f"rarer skills are kept free (weight: it {one.theirs}, this one {one.own})")
     if one.by == "load":
         return (f"手上约定的多少（它 {one.theirs}，本服务 {one.own}）", f"visits planned (it: {one.theirs}; this one: {one.own})")
+    if one.by == "tasks":
+        return (f"做过的服务次数（它 {one.theirs}，本服务 {one.own}）", f"visits so far (it: {one.theirs}; this one: {one.own})")
     return ("条件完全相同，按编号先后", "all else is equal: the order of ids")
 
 

@@ -252,6 +252,14 @@ def test_who_comes_first_is_told_with_the_reason(first: dict[str, Any], own: dic
     assert en in english
 
 
+def test_who_had_fewer_visits_comes_first_and_is_told_so() -> None:
+    scene = waiting(wish(), offer("o1"), offer("o2"))
+    scene.area.volunteers["volunteer-of-o2"].visits = 2
+    chinese, english = answered(scene, "o2")
+    assert "做过的服务次数（它 0，本服务 2）" in chinese
+    assert "visits so far (it: 0; this one: 2)" in english
+
+
 def test_who_has_the_wish_and_why_is_told() -> None:
     zh, en = answered(given(offer("o1"), offer("o2", home="c1"), wish()), "o2")
     assert "心愿不再找人（已有人选，待确认）。帮手是服务 o1，它排在前面：距离（它同单元，本服务同社区）。" == zh

@@ -99,7 +99,7 @@ class Rank:
 
     `asked`: where a wish invites several, who is simply told comes before all who are asked. `others`: it is not the centre household of the same
     stairway, which comes first where somebody is to be visited. `weight` is that of all its skills: the rarer they are
-    among the open offers of the area, the heavier. `load` counts the person's live visits.
+    among the open offers of the area, the heavier. `load` counts the person's live visits, `tasks` all that they ever had.
     """
 
     asked: bool
@@ -107,6 +107,7 @@ class Rank:
     others: bool
     weight: int
     load: int
+    tasks: int
     offer_id: str
 
 
@@ -291,7 +292,8 @@ def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:
     weight = sum(skill_weight(len(area.index.holders.get(skill, ()))) for skill in offer.skills)
     asked, rung = offer.asks and area.invites(wish), rung_between(wish.place, offer.home)
     others = not (rung == 0 and wish.welfare and offer.centre)
-    return Rank(asked, rung, others, weight, len(offer.volunteer.slots), offer.id)
+    person = offer.volunteer
+    return Rank(asked, rung, others, weight, len(person.slots), person.tasks, offer.id)
 
 
 def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:
@@ -302,6 +304,7 @@ def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:
         ("centre", theirs.others, own.others),
         ("weight", theirs.weight, own.weight),
         ("load", theirs.load, own.load),
+        ("tasks", theirs.tasks, own.tasks),
     ):
         if one != other:
             shown: tuple[int | str, int | str] = (RUNGS[one], RUNGS[other]) if by == "rung" else (one, other)
@@ -339,9 +342,10 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
 
 
 def _beside(area: Area, match: Match, own: Rank) -> Comparison:
-    """A helper of the wish beside this offer; of one that is gone, the rung is known. The visit to this wish itself is no load."""
+    """A helper of the wish beside this offer; of one that is gone, the rung is known. The visit to this wish itself is no load and no task."""
     known, claimed = area.offers.get(match.offer.id), match.how == "claimed"
     if known is None:
         return Comparison(match.offer.id, match.rung < own.rung, "rung", RUNGS[match.rung], RUNGS[own.rung], claimed)
     rank = rank_of(area, match.wish, known)
-    return _compare(Rank(rank.asked, match.rung, rank.others, rank.weight, rank.load - match.live, rank.offer_id), own, claimed=claimed)
+    matched = Rank(rank.asked, match.rung, rank.others, rank.weight, rank.load - match.live, rank.tasks - 1, rank.offer_id)
+    return _compare(matched, own, claimed=claimed)

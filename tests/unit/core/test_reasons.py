@@ -299,6 +299,12 @@ def test_a_centre_household_is_ahead_where_somebody_is_to_be_visited() -> None:
     assert (BEHIND, [Comparison("o2", ahead=True, by="centre", theirs=False, own=True)]) == (told.code, told.others)
 
 
+def test_who_had_fewer_tasks_is_ahead_where_nothing_else_tells() -> None:
+    scene = waiting(wish(), offer("o1"), offer("o2"))
+    scene.area.volunteers["volunteer-of-o2"].visits = 2
+    assert [Comparison("o1", ahead=True, by="tasks", theirs=0, own=2)] == answer(scene, offer_id="o2").others
+
+
 def test_those_who_may_not_come_are_not_ahead() -> None:
     scene = waiting(wish(vetting_min=2), offer("o1", level=1), offer("o2"))
     assert FIRST == answer(scene, offer_id="o2").code
