@@ -154,17 +154,18 @@ class Taken:
     unpublished: list[Outgoing]
 
 
-def _packed(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
+def packed(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
     """Headers as JSON; their bytes may be anything, so each byte is a character."""
     return orjson.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in headers])
 
 
-def _unpacked(packed: bytes) -> list[tuple[str, bytes | None]]:
-    return [(name, None if text is None else text.encode("latin-1")) for name, text in orjson.loads(packed)]
+def unpacked(text: bytes) -> list[tuple[str, bytes | None]]:
+    """The headers that were packed."""
+    return [(name, None if content is None else content.encode("latin-1")) for name, content in orjson.loads(text)]
 
 
 def _outgoing(row: asyncpg.Record) -> Outgoing:
-    return Outgoing(row["id"], row["partition"], row["topic"], row["key"], _unpacked(row["headers"]), row["value"])
+    return Outgoing(row["id"], row["partition"], row["topic"], row["key"], unpacked(row["headers"]), row["value"])
 
 
 def _notice(row: Any) -> Notice:
@@ -248,7 +249,7 @@ class Unit:
 
     async def write_outbox(self, records: Iterable[Outgoing]) -> None:
         """Insert records to publish, in this order."""
-        rows = [(r.id, r.partition, r.topic, r.key, _packed(r.headers), r.value) for r in records]
+        rows = [(r.id, r.partition, r.topic, r.key, packed(r.headers), r.value) for r in records]
         if rows:
             await self._connection.execute(_WRITE_OUTBOX, *map(list, zip(*rows, strict=True)))
 
@@ -278,6 +279,11 @@ class Store:
     async def connect(cls, dsn: str) -> Self:
         """Prepare the pools; connections are made when they are needed."""
         return cls(await _pool(dsn, "on"), await _pool(dsn, "off"))
+
+    @property
+    def durable(self) -> asyncpg.Pool:
+        """The pool whose commits are on the disk."""
+        return self._durable
 
     async def close(self) -> None:
         """Close all connections."""
