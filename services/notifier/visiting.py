@@ -55,13 +55,13 @@ _Read = tuple[str, int, int, Event | None]
 
 
 def closed_event(visit: Visit, end: End) -> Outgoing:
-    """`match.closed` of this end; the same end of the same visit is the same event, letter for letter."""
+    """`match.closed` of a visit's first end."""
     at = rfc3339(end.at)
     data = {
         "area": visit.area, "match_id": visit.match_id, "wish_id": visit.wish_id, "offer_id": visit.offer_id,
         "outcome": end.outcome, "minutes": end.minutes, "closed_at": at, "by": end.by,
     }  # fmt: skip
-    event_id = uuid5(NAMESPACE, f"{CLOSED}\n{visit.match_id}\n{visit.number}")
+    event_id = uuid5(NAMESPACE, f"{CLOSED}\n{visit.match_id}")
     headers: list[tuple[str, bytes | None]] = [*headers_of(CLOSED, str(event_id), SOURCE, at, visit.match_id, visit.area)]
     return Outgoing(event_id, visit.partition, CONFIRMATIONS, visit.area.encode(), headers, orjson.dumps(data))
 
@@ -265,7 +265,8 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 ended.append((after, end))
                 self._log.info("visit", match_id=visit.match_id, area=visit.area, outcome=end.outcome, by=end.by, minutes=end.minutes, number=after.number)
         booked = await unit.read_booked([visit.match_id for visit, _ in ended if visit.number > 1])
-        records = [closed_event(visit, end) for visit, end in ended]
+        # A match closes once. What is said later corrects the books, and opens no wish that was helped by all that was known then.
+        records = [closed_event(visit, end) for visit, end in ended if visit.number == 1]
         await unit.write_visits(changed)
         await unit.book([booking(visit, end, booked.get(visit.match_id), self._tariff) for visit, end in ended])
         await unit.write_outbox(records)
