@@ -46,6 +46,7 @@ _WAIT_MS: Final = 200
 _WAIT_MS_PLAYED: Final = 20
 _TICK_SECONDS: Final = 1.0
 _DUE_MAX: Final = 500
+_WATCH_SECONDS: Final = 15.0
 _FAREWELL_SECONDS: Final = 3.0
 # Somebody raised the epoch of a lane that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
@@ -106,6 +107,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._busy = asyncio.Lock()
         self._ticked = 0.0
         self._ran_to = -1
+        self._watched = -_WATCH_SECONDS
         self._moved = True
         self._log: Any = structlog.get_logger().bind()
 
@@ -209,6 +211,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             if read:
                 await self._take_in(read)
             await self._tick()
+        await self._watch()
         self.pulse.commit()
 
     def _transaction(self, connection: Any) -> AbstractAsyncContextManager[Any]:
@@ -263,6 +266,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 changed.append(after)
             if end is not None:
                 ended.append((after, end))
+                self._metrics.closed.labels(end.outcome, end.by).inc()
                 self._log.info("visit", match_id=visit.match_id, area=visit.area, outcome=end.outcome, by=end.by, minutes=end.minutes, number=after.number)
         booked = await unit.read_booked([visit.match_id for visit, _ in ended if visit.number > 1])
         # A match closes once. What is said later corrects the books, and opens no wish that was helped by all that was known then.
@@ -273,6 +277,14 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         return records
 
     # --- time
+
+    async def _watch(self) -> None:
+        """Count what somebody should look at. By event time nobody looks."""
+        if self._by_event or time.monotonic() - self._watched < _WATCH_SECONDS:
+            return
+        self._watched = time.monotonic()
+        for state, count in (await self._store.count_watched(time.time_ns() // 1000)).items():
+            self._metrics.visits.labels(state).set(count)
 
     async def _tick(self) -> None:
         """Close what nobody speaks about any more."""

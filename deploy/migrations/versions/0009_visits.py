@@ -64,8 +64,9 @@ STATEMENTS = (
     """,
     "CREATE INDEX visits_of_pair ON notifying.visits (area, wish_id, offer_id)",
     # What is watched: visits that have not come to their end, by the end of their slot.
-    "CREATE INDEX visits_open ON notifying.visits (ends_at_us) WHERE number = 0",
+    "CREATE INDEX visits_open ON notifying.visits (ends_at_us) WHERE number = 0 AND due_at_us IS NOT NULL",
     "CREATE INDEX visits_due ON notifying.visits (partition, due_at_us) WHERE due_at_us IS NOT NULL",
+    "CREATE INDEX confirmations_under_way ON notifying.confirmations (changed_at) WHERE state IN ('agreed', 'telling')",
     # As notifying.outbox, but of those who read `responses`.
     """
     CREATE TABLE notifying.visit_outbox (
@@ -151,6 +152,7 @@ def downgrade() -> None:
     """Drop the tables."""
     for table in _TABLES:
         op.execute(f"DROP TABLE notifying.{table}")
+    op.execute("DROP INDEX notifying.confirmations_under_way")
     op.execute("DROP FUNCTION notifying.sums_to_zero")
     op.execute("DROP FUNCTION notifying.refuse_change")
     op.execute("ALTER TABLE notifying.confirmations DROP COLUMN organisation")
