@@ -22,15 +22,16 @@ header { border-bottom: 3px solid #a8321f; padding-bottom: 12px; margin-bottom: 
 h1 { font-size: 24px; line-height: 1.3; margin: 0; letter-spacing: .04em; }
 [lang=en] { color: #59636e; font-size: 12px; letter-spacing: 0; }
 h1 [lang=en] { display: block; font-weight: 400; font-size: 14px; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(40mm, 1fr)); gap: 12px; margin: 0 0 20px; }
+dl { display: grid; grid-template-columns: repeat(3, 1fr); gap: 12px; margin: 0 0 20px; }
 dl div { border: 1px solid #d8d3c8; border-radius: 6px; padding: 8px 12px; }
 dt { color: #59636e; font-size: 12px; }
 dd { margin: 0; font-size: 20px; font-weight: 600; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 600; border-bottom: 2px solid #1f2328; padding: 6px 8px; }
+th { text-align: left; white-space: nowrap; font-weight: 600; border-bottom: 2px solid #1f2328; padding: 6px 8px; }
 th [lang=en] { display: block; font-weight: 400; }
 td { border-bottom: 1px solid #e4dfd4; padding: 6px 8px; overflow-wrap: anywhere; vertical-align: top; }
 th.n, td.n { text-align: right; white-space: nowrap; }
+td.c { font: 11px/1.8 ui-monospace, monospace; min-width: 36mm; }
 tr { break-inside: avoid; }
 thead { display: table-header-group; }
 .none { color: #59636e; padding: 16px 0; }
@@ -43,10 +44,11 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's heading, and whether it holds numbers."""
+    """A column's heading, and whether it holds numbers or ids."""
 
     words: Words
     is_number: bool = False
+    is_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def _both(words: Words | str) -> str:
 def page(sheet: Sheet, now: datetime) -> str:
     """The sheet as one HTML page that needs nothing else."""
     facts = "".join(f"<div><dt>{_both(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in sheet.facts)
-    marks = [' class="n"' if column.is_number else "" for column in sheet.columns]
+    marks = [' class="n"' if column.is_number else ' class="c"' if column.is_code else "" for column in sheet.columns]
     head = "".join(f'<th scope="col"{mark}>{_both(column.words)}</th>' for column, mark in zip(sheet.columns, marks, strict=True))
     rows = "".join("<tr>" + "".join(f"<td{mark}>{_both(cell)}</td>" for cell, mark in zip(row, marks, strict=True)) + "</tr>\n" for row in sheet.rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>" if sheet.rows else f'<p class="none">{_both(sheet.nothing)}</p>'

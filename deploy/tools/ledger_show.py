@@ -49,7 +49,7 @@ def statement_sheet(found: Statement) -> Sheet:
         facts.insert(2, (("期间", "period"), found.half.name))
     columns = (
         Column(("日期", "date")), Column(("所属组织", "organisation")), Column(("结果", "outcome")), Column(("依据", "by")),
-        Column(("时长", "hours"), is_number=True), Column(("积分", "points"), is_number=True), Column(("配对编号", "match")),
+        Column(("时长", "hours"), is_number=True), Column(("积分", "points"), is_number=True), Column(("配对编号", "match"), is_code=True),
     )  # fmt: skip
     notes = [_CORRECTIONS, _REFERENCES] if any(one.corrected for one in found.visits) else [_REFERENCES]
     return Sheet(("志愿服务记录", "Record of voluntary service"), facts, columns, rows, notes)
