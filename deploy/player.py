@@ -46,7 +46,8 @@ _PROGRESS: Final = """
             AND NOT EXISTS (SELECT FROM notifying.outbox WHERE published_at IS NULL)
             AND NOT EXISTS (SELECT FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
             AND NOT EXISTS (SELECT FROM notifying.visit_outbox) AS idle,
-        least((SELECT coalesce(min(ticked), 0) FROM matching.lanes), (SELECT coalesce(min(ticked_us), 0) FROM notifying.visit_lanes)) AS ticked,
+        (SELECT coalesce(min(ticked), 0) FROM matching.lanes) AS ticked,
+        (SELECT coalesce(min(ticked_us), 0) FROM notifying.visit_lanes) AS visits_ticked,
         (SELECT coalesce(jsonb_object_agg(lane, jsonb_build_array(wishes_next, offers_next, responses_next, confirmations_next, seq)), '{}')::text
             FROM matching.lanes) AS lanes,
         (SELECT coalesce(jsonb_object_agg(partition, next_offset), '{}')::text FROM notifying.partitions) AS notifier,
@@ -72,6 +73,8 @@ _NEXT_CLOSING: Final = """
     SELECT min(due_at_us) FROM notifying.visits v WHERE due_at_us > $1
         AND EXISTS (SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id)
 """
+# The visits' clock alone: what is due in the matcher meanwhile is not to be decided late.
+_RUN_VISITS: Final = "UPDATE notifying.clock SET runs_to = greatest(runs_to, $1)"
 _RUN_ON: Final = """
     WITH set AS (UPDATE matching.clock SET runs_to = $1), also AS (UPDATE notifying.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')
 """
@@ -94,6 +97,7 @@ class Progress:
 
     idle: bool
     ticked: int
+    visits_ticked: int
     lanes: str
     notifier: str
     visits: str
@@ -161,18 +165,28 @@ class Player:
             minutes.setdefault(line.minute, []).append(line)
         now = 0
         for minute in sorted(minutes):
-            now = await self._hold_rounds(now, minute * MINUTE_US)
+            now = await self._hold_stops(now, minute * MINUTE_US)
             await self._publish(minutes[minute])
             await self.settle()
             self.told(self.published, len(lines))
         await self._run_on()
 
-    async def _hold_rounds(self, now: int, until: int) -> int:
-        """Let the clock stop at each round that falls between two minutes with lines: held later, a round would find other helpers."""
-        while (beat := await self._patiently(self._next_round, now, until)) is not None:
-            now = beat
-            await self._run_to(now)
-        return now
+    async def _hold_stops(self, now: int, until: int) -> int:
+        """Let the clock stop at each round and each closing that falls between two minutes with lines.
+
+        Held later, a round would find other helpers, and a wish that was not helped would wait for nothing.
+        """
+        while True:
+            beat: int | None = await self._patiently(self._next_round, now, until)
+            closing: int | None = await self._patiently(self._next_closing, now)
+            if closing is not None and closing < min(until, beat or until):
+                now = closing
+                await self._run_to(now, _RUN_VISITS)
+            elif beat is not None:
+                now = beat
+                await self._run_to(now)
+            else:
+                return now
 
     async def _publish(self, lines: list[Line]) -> None:
         """Send lines in their order, as fast as Kafka takes them; all of them are acknowledged when this returns."""
@@ -224,7 +238,7 @@ class Player:
     async def _progress(self) -> Progress:
         row = await (await self._connection()).fetchrow(_PROGRESS)
         assert row is not None
-        return Progress(row["idle"], row["ticked"], row["lanes"], row["notifier"], row["visits"])
+        return Progress(row["idle"], row["ticked"], row["visits_ticked"], row["lanes"], row["notifier"], row["visits"])
 
     async def _all_read(self, progress: Progress) -> bool:
         consumer = await self._open_consumer()
@@ -245,20 +259,22 @@ class Player:
 
     async def _run_on(self) -> None:
         now = 0
-        while await self._patiently(self._somebody_waits):
-            now = await self._patiently(self._next_deadline, now)
-            if now is None:
-                break  # what still waits, waits for something that no deadline brings
-            await self._run_to(now)
-        now = now or 0
-        while (closing := await self._patiently(self._next_closing, now)) is not None:
-            now = closing
+        while True:
+            # A closing may open a wish again, so both kinds of stops are looked for until there is neither.
+            waits = await self._patiently(self._somebody_waits)
+            stops = [await self._patiently(self._next_closing, now)]
+            if waits:
+                stops.append(await self._patiently(self._next_deadline, now))
+            ahead = [stop for stop in stops if stop is not None]
+            if not ahead:
+                return  # what still waits, waits for something that no deadline brings
+            now = min(ahead)
             await self._run_to(now)
 
-    async def _run_to(self, now: int) -> None:
-        await self._patiently(self._let_run_to, now)
+    async def _run_to(self, now: int, statement: str = _RUN_ON) -> None:
+        await self._patiently(self._let_run_to, now, statement)
         moved = time.monotonic()
-        while (await self._patiently(self._progress)).ticked < now:
+        while not await self._patiently(self._has_run_to, now, statement):
             if time.monotonic() - moved > _STUCK_SECONDS:
                 raise Trouble("时钟没有走动", "the clock does not run on", log=self.stack.state.logs)
             await asyncio.sleep(_POLL_SECONDS)
@@ -280,8 +296,12 @@ class Player:
         beat: int | None = await (await self._connection()).fetchval(_NEXT_ROUND, after, before)
         return beat
 
-    async def _let_run_to(self, instant: int) -> None:
-        await (await self._connection()).execute(_RUN_ON, instant)
+    async def _let_run_to(self, instant: int, statement: str) -> None:
+        await (await self._connection()).execute(statement, instant)
+
+    async def _has_run_to(self, instant: int, statement: str) -> bool:
+        progress = await self._progress()
+        return progress.visits_ticked >= instant and (statement == _RUN_VISITS or progress.ticked >= instant)
 
     # ---- connections, which may break when a server is restarted under way
 

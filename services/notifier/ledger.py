@@ -62,6 +62,7 @@ class Transaction:
     outcome: str
     by: str
     booked_at: int
+    tariff: Tariff
     entries: tuple[Entry, ...]
 
     @property
@@ -80,14 +81,28 @@ def issuing_account(area: str) -> str:
     return f"community/{area}"
 
 
-def _worth(end: End | None, tariff: Tariff) -> dict[Unit, int]:
-    minutes = 0 if end is None or end.outcome == "not_done" else tariff.counted(end.minutes)
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What the ledger holds about a visit by now, all its transactions together, and the tariff of its first one."""
+
+    minutes: int
+    points: int
+    tariff: Tariff
+
+
+def _worth(end: End, tariff: Tariff) -> dict[Unit, int]:
+    minutes = 0 if end.outcome == "not_done" else tariff.counted(end.minutes)
     return {"minutes": minutes, "points": tariff.points(minutes)}
 
 
-def booking(visit: Visit, end: End, before: End | None, tariff: Tariff) -> Transaction:
-    """What is booked when `visit` (its `number` counts this end) ends as `end`; `before` is what was booked last."""
-    should, stands = _worth(end, tariff), _worth(before, tariff)
+def booking(visit: Visit, end: End, before: Booked | None, tariff: Tariff) -> Transaction:
+    """What is booked when `visit` (its `number` counts this end) ends as `end`; `before` is what the ledger holds about it.
+
+    A correction keeps to the tariff of the first booking: a setting that has changed since must not pay or take anything for an old visit.
+    """
+    tariff = tariff if before is None else before.tariff
+    should = _worth(end, tariff)
+    stands: dict[Unit, int] = {"minutes": 0, "points": 0} if before is None else {"minutes": before.minutes, "points": before.points}
     theirs, ours = volunteer_account(visit.area, visit.volunteer_ref), issuing_account(visit.area)
     units: tuple[Unit, ...] = ("minutes", "points")
     changes = [(unit, should[unit] - stands[unit]) for unit in units if should[unit] != stands[unit]]
@@ -102,6 +117,7 @@ def booking(visit: Visit, end: End, before: End | None, tariff: Tariff) -> Trans
         end.outcome,
         end.by,
         end.at,
+        tariff,
         entries,
     )
 

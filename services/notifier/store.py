@@ -68,9 +68,9 @@ ORDER BY m.match_id
 """  # noqa: S608 - columns are constants of this module
 _WRITE_MATCHES = """
 INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
-    slot_start, slot_end, group_id, group_size, state, released_for)
+    slot_start, slot_end, group_id, group_size, state, released_for, organisation)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[])
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[])
 ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
 """
 _CHANGE_MATCHES = """
@@ -225,7 +225,7 @@ class Unit:
 
     async def write_matches(self, matches: Iterable[Match]) -> None:
         """Insert matches, or change their state."""
-        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for) for m in matches]
+        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation) for m in matches]
         if rows:
             await self._connection.execute(_WRITE_MATCHES, *map(list, zip(*rows, strict=True)))
 

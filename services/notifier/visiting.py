@@ -28,7 +28,7 @@ from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB
 from services.notifier.book import NAMESPACE
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
-from services.notifier.ledger import Tariff, Transaction, booking
+from services.notifier.ledger import Tariff, booking
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import SOURCE, Publisher
 from services.notifier.settings import Settings
@@ -47,6 +47,8 @@ _WAIT_MS_PLAYED: Final = 20
 _TICK_SECONDS: Final = 1.0
 _DUE_MAX: Final = 500
 _FAREWELL_SECONDS: Final = 3.0
+# Somebody raised the epoch of a lane that we still think is ours. A zombie is told so by the broker within this time.
+_STALE_SECONDS: Final = 3.0
 
 _Read = tuple[str, int, int, Event | None]
 """(topic, partition, offset, event); None for what is not ours to judge."""
@@ -100,7 +102,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._tariff = tariff or settings.tariff
         self._by_event = settings.clock == "event"
         self._offsets: dict[int, dict[str, int]] = {}
-        self._to_take: set[int] = set()
+        self._to_take: dict[int, float] = {}
         self._busy = asyncio.Lock()
         self._ticked = 0.0
         self._ran_to = -1
@@ -111,35 +113,42 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Publish what is committed, within limits, and let go."""
-        try:
-            async with asyncio.timeout(_FAREWELL_SECONDS):
-                await self.publisher.drained()
-        except TimeoutError:
-            self._log.info("visits_left_with_work")
+        await self._farewell()
         async with self._busy:
             self._forget({tp.partition for tp in revoked})
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Note them: the loop takes them over, as the database may be away just now."""
-        self._to_take = {tp.partition for tp in assigned}
+        now = time.monotonic()
+        self._to_take = {tp.partition: now for tp in assigned}
+
+    async def _farewell(self) -> None:
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self.publisher.drained()
+        except TimeoutError:
+            self._log.info("visits_left_with_work")
 
     def _forget(self, partitions: Iterable[int]) -> None:
         for partition in list(partitions):
-            self._to_take.discard(partition)
+            self._to_take.pop(partition, None)
             self._offsets.pop(partition, None)
             self.lanes.drop([partition])
 
     async def _take_over(self, consumer: AIOKafkaConsumer) -> None:
-        for partition in sorted(self._to_take):
+        now = time.monotonic()
+        for partition in sorted(p for p, since in self._to_take.items() if since <= now):
             async with self._busy:
+                if partition not in self._to_take:
+                    continue  # revoked while we waited
                 lane = await self._store.take_over(partition)
                 try:
                     for topic, offset in lane.offsets.items():
                         consumer.seek(TopicPartition(topic, partition), offset)
                 except IllegalStateError:
-                    self._to_take.discard(partition)
+                    self._to_take.pop(partition, None)
                     continue  # revoked meanwhile
-                self._to_take.discard(partition)
+                self._to_take.pop(partition, None)
                 self.lanes.take(partition, lane.epoch, lane.clocks)
                 self._moved = True
                 self._offsets[partition] = dict(lane.offsets)
@@ -180,11 +189,13 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                     failures += 1
                     self._metrics.faults.labels("visits").inc()
                     self._log.warning("visits_failed", fault=type(error).__name__, failures=failures)
-                    owned = set(self.lanes.owned)
+                    owned = list(self.lanes.owned)
                     self._forget(owned)
-                    self._to_take |= owned
+                    self._to_take |= dict.fromkeys(owned, time.monotonic())
                     await stop.pause(retry_seconds(failures))
         finally:
+            if stop:
+                await self._farewell()
             self._forget(list(self.lanes.owned))
             await consumer.stop()
 
@@ -218,11 +229,14 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then
             pairs = {one.pair for one in told} | {(data.area, data.wish_id, data.offer_id) for data in confirmed}
-            records = await self._judge(unit, pairs)
+            await unit.write_clocks(clocks)
+            if self._by_event:
+                # In the same transaction, so that whoever sees these offsets sees all that they brought about.
+                pairs |= set(await unit.find_due(ours, max(self._ran_to, 0), _DUE_MAX, by_event=True))
+            records = await self._judge(unit, pairs, max(self._ran_to, 0))
             offsets: dict[int, dict[str, int]] = {}
             for topic, partition, offset, _ in counted:
                 offsets.setdefault(partition, {})[topic] = offset + 1
-            await unit.write_clocks(clocks)
             await unit.advance(offsets)
         self._moved = True
         self.publisher.hand_over(records)
@@ -232,6 +246,8 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         if stale:
             self._log.warning("visits_lanes_lost", partitions=sorted(stale))
             self._forget(stale)
+            # Where it was a zombie that raised the epoch, nobody else works on the lane.
+            self._to_take |= dict.fromkeys(stale, time.monotonic() + _STALE_SECONDS)
         for event in events:
             self._metrics.events.labels(event.type, "visits").inc()
 
@@ -239,21 +255,20 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """See how the visits of these pairs stand now; what is told of it."""
         visits, reports = await unit.read(pairs)
         changed: list[Visit] = []
-        booked: list[Transaction] = []
-        records: list[Outgoing] = []
+        ended: list[tuple[Visit, End]] = []
         for visit in visits:
             now = max(self.lanes.micros(visit.area), runs_to)
             after, end = judged(visit, reports.get((visit.area, visit.wish_id, visit.offer_id), ()), now, self._limits)
             if after != visit:
                 changed.append(after)
             if end is not None:
-                booked.append(booking(after, end, visit.end, self._tariff))
-                # A match closes once. What is said later corrects the books, and opens no wish that was helped by all that was known then.
-                if visit.end is None:
-                    records.append(closed_event(after, end))
+                ended.append((after, end))
                 self._log.info("visit", match_id=visit.match_id, area=visit.area, outcome=end.outcome, by=end.by, minutes=end.minutes, number=after.number)
+        booked = await unit.read_booked([visit.match_id for visit, _ in ended if visit.number > 1])
+        # A match closes once. What is said later corrects the books, and opens no wish that was helped by all that was known then.
+        records = [closed_event(visit, end) for visit, end in ended if visit.number == 1]
         await unit.write_visits(changed)
-        await unit.book(booked)
+        await unit.book([booking(visit, end, booked.get(visit.match_id), self._tariff) for visit, end in ended])
         await unit.write_outbox(records)
         return records
 

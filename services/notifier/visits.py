@@ -28,7 +28,8 @@ class Limits:
 
     - `finish_us`: how long after a word of the resident's the helper's own report is awaited; then the visit's planned minutes count.
     - `acknowledge_us`: how long after the helper's report the resident's word is awaited; then it counts as done.
-    - `report_us`: how long after the slot anything at all is awaited; then it is closed without minutes: nobody has said that anyone came.
+    - `report_us`: how long after the slot a report of its end is awaited; then it is closed without minutes. A start alone says nothing about hours, so it
+      counts as silence here; the community may still give its word.
     """
 
     finish_us: int = _HOUR_US
@@ -62,7 +63,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One confirmed match. `number` counts how often its end was told; `end` is what was told last."""
+    """One confirmed match. `number` counts how often its end was told; `end` is what was told last. One that was `released` since is no visit any more."""
 
     match_id: str
     wish_id: str
@@ -76,6 +77,7 @@ class Visit:
     number: int = 0
     end: End | None = None
     due_at: int | None = None
+    released: bool = False
 
     @property
     def planned_minutes(self) -> int:
@@ -126,6 +128,8 @@ def end_of(visit: Visit, reports: Iterable[Report], now: int, limits: Limits) ->
 
 def judged(visit: Visit, reports: Iterable[Report], now: int, limits: Limits) -> tuple[Visit, End | None]:
     """(the visit as it is now, its end if that is news): news is another outcome or other minutes, not another one who says the same."""
+    if visit.released:
+        return replace(visit, due_at=None), None
     end, due_at = end_of(visit, reports, now, limits)
     if end is None:
         return replace(visit, due_at=due_at), None

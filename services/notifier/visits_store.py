@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from services.notifier.ledger import Transaction
+from services.notifier.ledger import Booked, Tariff, Transaction
 from services.notifier.store import Outgoing, packed, unpacked
 from services.notifier.visits import End, Report, Visit
 
@@ -37,10 +37,9 @@ FROM unnest($1::text[], $2::bigint[], $3::bigint[]) told(match_id, starts_at_us,
 ON CONFLICT DO NOTHING
 """
 _PAIRS = "unnest($1::text[], $2::text[], $3::text[]) pair(area, wish_id, offer_id)"
-# What was released since is no visit any more.
 _READ_VISITS = f"""
-SELECT v.* FROM {_PAIRS} JOIN notifying.visits v USING (area, wish_id, offer_id) JOIN notifying.confirmations c USING (match_id)
-WHERE c.state <> 'released' ORDER BY v.match_id
+SELECT v.*, c.state = 'released' AS released FROM {_PAIRS} JOIN notifying.visits v USING (area, wish_id, offer_id)
+JOIN notifying.confirmations c USING (match_id) ORDER BY v.match_id
 """  # noqa: S608 - of our own constants
 _READ_REPORTS = f"SELECT r.* FROM {_PAIRS} JOIN notifying.reports r USING (area, wish_id, offer_id)"  # noqa: S608 - of our own constants
 _WRITE_VISITS = """
@@ -49,9 +48,16 @@ UPDATE notifying.visits v SET number = c.number, outcome = c.outcome, minutes = 
 FROM unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::bigint[])
     c(match_id, number, outcome, minutes, closed_by, closed_at_us, due_at_us) WHERE v.match_id = c.match_id
 """
+_READ_BOOKED = """
+SELECT t.match_id, t.points_per_hour, t.minutes_max, coalesce(sum(e.amount) FILTER (WHERE e.unit = 'minutes'), 0)::bigint AS minutes,
+    coalesce(sum(e.amount) FILTER (WHERE e.unit = 'points'), 0)::bigint AS points
+FROM notifying.ledger_transactions t LEFT JOIN notifying.ledger_entries e ON e.transaction_id = t.id AND e.account LIKE 'volunteer/%'
+WHERE t.match_id = ANY($1::text[]) GROUP BY t.match_id, t.points_per_hour, t.minutes_max
+"""
 _BOOK = """
-INSERT INTO notifying.ledger_transactions (id, match_id, number, area, volunteer_ref, organisation, outcome, closed_by, booked_at_us)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[])
+INSERT INTO notifying.ledger_transactions (id, match_id, number, area, volunteer_ref, organisation, outcome, closed_by, booked_at_us, points_per_hour,
+    minutes_max)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::int[], $11::int[])
 """
 _BOOK_ENTRIES = """
 INSERT INTO notifying.ledger_entries (transaction_id, account, unit, amount)
@@ -114,7 +120,7 @@ def _visit(row: asyncpg.Record) -> Visit:
     end = None if row["outcome"] is None else End(row["outcome"], row["minutes"], row["closed_by"], row["closed_at_us"])
     return Visit(
         row["match_id"], row["wish_id"], row["offer_id"], row["area"], row["partition"], row["volunteer_ref"], row["organisation"],
-        row["starts_at_us"], row["ends_at_us"], row["number"], end, row["due_at_us"],
+        row["starts_at_us"], row["ends_at_us"], row["number"], end, row["due_at_us"], row["released"],
     )  # fmt: skip
 
 
@@ -159,9 +165,17 @@ class VisitsUnit:
         if rows:
             await self._connection.execute(_WRITE_VISITS, *_columns(rows))
 
+    async def read_booked(self, match_ids: Sequence[str]) -> dict[str, Booked]:
+        """What the ledger holds about these matches; nothing about those that were never booked."""
+        rows = await self._connection.fetch(_READ_BOOKED, match_ids) if match_ids else ()
+        return {row["match_id"]: Booked(row["minutes"], row["points"], Tariff(row["points_per_hour"], row["minutes_max"])) for row in rows}
+
     async def book(self, transactions: Sequence[Transaction]) -> None:
         """Add transactions to the ledger."""
-        rows = [(t.id, t.match_id, t.number, t.area, t.volunteer_ref, t.organisation, t.outcome, t.by, t.booked_at) for t in transactions]
+        rows = [
+            (t.id, t.match_id, t.number, t.area, t.volunteer_ref, t.organisation, t.outcome, t.by, t.booked_at, t.tariff.points_per_hour, t.tariff.minutes_max)
+            for t in transactions
+        ]
         if rows:
             await self._connection.execute(_BOOK, *_columns(rows))
         entries = [(t.id, entry.account, entry.unit, entry.amount) for t in transactions for entry in t.entries]

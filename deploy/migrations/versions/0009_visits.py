@@ -63,6 +63,8 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX visits_of_pair ON notifying.visits (area, wish_id, offer_id)",
+    # What is watched: visits that have not come to their end, by the end of their slot.
+    "CREATE INDEX visits_open ON notifying.visits (ends_at_us) WHERE number = 0",
     "CREATE INDEX visits_due ON notifying.visits (partition, due_at_us) WHERE due_at_us IS NOT NULL",
     # As notifying.outbox, but of those who read `responses`.
     """
@@ -88,6 +90,8 @@ STATEMENTS = (
         outcome text NOT NULL,
         closed_by text NOT NULL,
         booked_at_us bigint NOT NULL,
+        points_per_hour integer NOT NULL,
+        minutes_max integer NOT NULL,
         UNIQUE (match_id, number)
     )
     """,

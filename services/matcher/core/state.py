@@ -139,7 +139,7 @@ class Offer:
     """One offer. `live` counts its live matches; `entry` belongs to the index; `capacity_max` is the largest capacity since it was stored."""
 
     __slots__ = (
-        "asks", "capacity", "capacity_max", "capped", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
+        "asks", "capacity", "capacity_max", "capped", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches", "organisation",
         "per_week_max", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
     )  # fmt: skip
 
@@ -171,6 +171,7 @@ class Offer:
         # Whether more than the live slots as they are stands against a start.
         self.capped = self.rest > 0 or self.per_week_max is not None
         self.languages = frozenset(data.languages) if data.languages else frozenset()
+        self.organisation = data.organisation
 
 
 @dataclass(slots=True)

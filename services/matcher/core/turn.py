@@ -116,6 +116,8 @@ class Turn:
             data["group_id"], data["group_size"] = group
         if wish.approval:
             data["needs_approval"] = True
+        if offer.organisation is not None:
+            data["organisation"] = offer.organisation
         if offer.id in wish.invited:
             area.end_invitation(wish, offer.id, bar=False)
         area.hold(match)
