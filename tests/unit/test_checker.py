@@ -80,6 +80,13 @@ def suspend(day: MadeFolder, offer_id: str, *released: tuple[str, str, str]) -> 
     return day.take("08:11", "offer.suspended", {"offer_id": offer_id}, events, at=len(day.entries) - 1)
 
 
+def check_again(day: MadeFolder, level: int, *released: tuple[str, str, str, str]) -> object:
+    """`o2`, who visits a child, is posted again with that level; whom that releases."""
+    events = [day.about("match.released", "08:11", m, w, o, reason=reason) for m, w, o, reason in released]
+    vetting = day.of("o2")["vetting"] | {"level": level}
+    return day.take("08:11", "offer.posted", day.of("o2") | {"vetting": vetting}, events, at=len(day.entries) - 1)
+
+
 def reconfirm(day: MadeFolder, name: str, clock: str) -> object:
     day.confirmed(clock, {"data": day.of(name)})
     day.entries[-2:] = reversed(day.entries[-2:])
@@ -178,6 +185,8 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("release/reason", lambda d: d.entry("wish.withdrawn", "w5")["decision"][0]["data"].update(reason="unsafe")),
     ("release/withdrawn", lambda d: replace(d, "wish.withdrawn", "w5", decision=[])),
     ("release/unsafe", lambda d: suspend(d, "o3")),
+    ("release/check", lambda d: check_again(d, 3)),
+    ("release/reason", lambda d: check_again(d, 4, ("m3", "w3", "o2", "unsafe"))),
     ("release/undeliverable", lambda d: fail(d, "m1")),
     ("closed/unknown", lambda d: closed(d, "m99", "w1", "o1")),
     ("closed/once", lambda d: closed(d, "m5", "w5", "o2")),
@@ -295,6 +304,12 @@ def test_catches_files_that_disagree(rule: str, spoil: Spoil, tmp_path: Path) ->
 @pytest.mark.parametrize(("rule", "spoil"), SPOILT_INTAKE, ids=ids(SPOILT_INTAKE))
 def test_catches_lines_that_went_astray(rule: str, spoil: Spoil, tmp_path: Path) -> None:
     assert rule in run(good_day(), tmp_path, with_input=True, after=spoil).rules()
+
+
+def test_takes_it_that_a_visit_is_called_off_for_a_check_that_does_not_hold_any_more(tmp_path: Path) -> None:
+    day = good_day()
+    check_again(day, 3, ("m2", "w3", "o1", "group_incomplete"), ("m3", "w3", "o2", "unsafe"))
+    assert not {"release/reason", "release/check", "together/released-together"} & run(day, tmp_path).rules()
 
 
 def test_wants_the_reason_code_that_the_contract_names(tmp_path: Path) -> None:
