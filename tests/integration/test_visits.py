@@ -141,8 +141,9 @@ async def test_the_communitys_word_corrects_by_the_difference(settings: Settings
         await town.acknowledge("m-1")
         await read(database, 4)
         await town.acknowledge("m-1", 30, "not_done", "community")
-        await read(database, 6)
-    assert [("done", 45), ("not_done", 0)] == [(one["outcome"], one["minutes"]) for one in await closings(settings)]
+        await read(database, 5)
+    assert [("done", 45)] == [(one["outcome"], one["minutes"]) for one in await closings(settings)], "a match closes once"
+    assert [("m-1", 2, "not_done", 0, "community")] == await ask(database.dsn(), CLOSED)
     assert [45, 75, -45, -75] == [row[3] for row in await ask(database.dsn(), BOOKED)]
 
 
@@ -154,7 +155,7 @@ async def test_a_correction_after_the_tariff_has_changed_takes_back_what_was_giv
         await read(database, 4)
     async with running(settings.model_copy(update={"points_per_hour": 10.0})):
         await town.acknowledge("m-1", 30, "not_done", "community")
-        await read(database, 6)
+        await read(database, 5)
     assert [("minutes", 0), ("points", 0)] == await ask(
         database.dsn(), "SELECT unit, sum(amount)::int FROM notifying.ledger_entries WHERE account LIKE 'volunteer/%' GROUP BY unit ORDER BY unit"
     )
@@ -296,7 +297,8 @@ async def test_what_is_in_the_books_stays(books: str, database: Database, table:
     assert caught.value.sqlstate == "LM002" or isinstance(caught.value, asyncpg.InsufficientPrivilegeError)
     assert [(1, 2, 1)] == await ask(
         database.dsn(),
-        "SELECT (SELECT count(*)::int FROM notifying.ledger_transactions), (SELECT count(*)::int FROM notifying.ledger_entries), (SELECT count(*)::int FROM notifying.reports)",
+        "SELECT (SELECT count(*)::int FROM notifying.ledger_transactions), (SELECT count(*)::int FROM notifying.ledger_entries),"
+        " (SELECT count(*)::int FROM notifying.reports)",
     )
 
 
