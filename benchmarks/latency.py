@@ -16,11 +16,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks import ours
 from benchmarks.load import Load, areas
-from benchmarks.measures import Verdict, percentile
+from benchmarks.measures import Verdict
 from benchmarks.rig import Rig, Watch, cpu_seconds
 from benchmarks.throughput import Say
 from benchmarks.verify import possible
 from deploy.process import Process
+from deploy.whatif.counting import percentile
 from schemas.topics import MATCHES, PARTITIONS
 
 _POLL_MS: Final = 1000

@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from statistics import median
 from typing import Final
 
@@ -24,12 +23,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One contender in one round."""
+    """One contender in one round; `retries`: transactions that lost a race and were begun anew, where there are such."""
 
     contender: str
     round: int
     timing: Timing
     judgement: Judgement
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,3 @@ def timing(stamps: Sequence[float], cpu_us: float | None = None) -> Timing:
     counted = len(stamps) - bisect_right(stamps, begin)
     span = stamps[-1] - begin
     return Timing(len(stamps), stamps[-1] - stamps[0], counted / span if span > 0 else 0.0, cpu_us)
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest of these values, in order, that at least this share of them does not exceed."""
-    return ordered[max(0, ceil(len(ordered) * share) - 1)]

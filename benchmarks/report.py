@@ -14,7 +14,7 @@ from benchmarks.latency import Latency
 from benchmarks.latency import verdicts as latency_verdicts
 from benchmarks.measures import Spread, Verdict
 from benchmarks.scaling import Scaling
-from benchmarks.throughput import OURS, PLAIN_FAUST, SKIP_FUNCTION, SKIP_LOCKED, Result
+from benchmarks.throughput import CONTENDERS, OURS, Result
 
 RESULTS: Final = Path(__file__).with_name("results")
 PUBLISHED: Final = RESULTS / "published.json"
@@ -38,7 +38,7 @@ class Report:
     def add_throughput(self, result: Result, title: str) -> None:
         """Rates, ratios and what the peer's trials gave."""
         sizes = result.sizes
-        present = [name for name in (OURS, SKIP_LOCKED, SKIP_FUNCTION, PLAIN_FAUST) if any(run.contender == name for run in result.runs)]
+        present = [name for name in CONTENDERS if any(run.contender == name for run in result.runs)]
         rows = []
         for name in present:
             runs = [run for run in result.runs if run.contender == name]
@@ -46,7 +46,7 @@ class Report:
             rows.append([
                 name, *_three(result.rates(name), "{:,.0f}"), "" if name == OURS else _ratio(result.ratio(name)),
                 f"{Spread.of(cpu).median:,.0f}" if cpu else "", f"{runs[-1].judgement.matches:,}", _faults(runs[-1].judgement.faults),
-                f"{runs[-1].judgement.double_booked:,}",
+                f"{runs[-1].judgement.double_booked:,}", "" if runs[-1].retries is None else f"{runs[-1].retries:,}",
             ])  # fmt: skip
         heads = [
             "contender",
@@ -58,6 +58,7 @@ class Report:
             "matches",
             "broken rules",
             "double visits",
+            "retries",
         ]
         scope = f"{sizes.offers:,} offers, {sizes.wishes:,} wishes, {sizes.areas} area{'s' * (sizes.areas > 1)}, {sizes.rounds} rounds"
         self.tables.append((f"{title}: {scope}", heads, rows))

@@ -62,11 +62,19 @@ class MatchProposed(OfArea):
 
 
 class HelperInvited(OfArea):
-    """`lastmetre.helper.invited.v1`: an invitation to several; the first acceptance makes the match."""
+    """`lastmetre.helper.invited.v1`: an invitation to several; the first acceptance makes the match.
+
+    The rest (added) is for the notice to the volunteer; `slot` is the one that they would have if they accepted at once.
+    """
 
     wish_id: EventId
     offer_id: EventId
     expires_at: Instant
+    volunteer_ref: PersonRef | None = None
+    category: Category | None = None
+    urgency: Urgency | None = None
+    rung: AnyRung | None = None
+    slot: Slot | None = None
 
 
 class MatchAgreed(OfArea):

@@ -15,8 +15,18 @@ class Vetting(Incoming):
     checked_at: Instant
 
 
+class Proof(Incoming):
+    """A qualification for one skill (nursing, care), seen by the organisation that keeps it, and until when it holds."""
+
+    skill: Skill
+    valid_until: Instant
+
+
 class OfferPosted(OfArea):
-    """`lastmetre.offer.posted.v1`: the same `offer_id` again replaces the offer; live matches stand."""
+    """`lastmetre.offer.posted.v1`: the same `offer_id` again replaces the offer; live matches stand, but for those that its checks forbid now.
+
+    `proofs` (added): an area may ask for one where certain skills are wished.
+    """
 
     offer_id: EventId
     volunteer_ref: PersonRef
@@ -31,6 +41,7 @@ class OfferPosted(OfArea):
     rest_minutes: Annotated[int, Field(ge=0, le=10_080)] | None = None
     languages: Annotated[list[Language], Field(max_length=20)] | None = None
     organisation: Name | None = None
+    proofs: Annotated[list[Proof], Field(max_length=20)] | None = None
 
 
 class OfferWithdrawn(OfArea):

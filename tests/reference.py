@@ -16,6 +16,7 @@ RUNGS = ("unit", "building", "compound", "community", "area")
 ANSWER_US = {"red": 10 * MINUTE_US, "yellow": 60 * MINUTE_US, "blue": 720 * MINUTE_US}
 WORD_US = 10 * MINUTE_US
 WEEK_US = 7 * DAY_US
+VISITS = ("elder_care", "disability_help", "left_behind_children", "health", "culture")
 SUPPLY_STEPS = (4, 16, 64, 256, 1024)
 
 
@@ -108,7 +109,8 @@ class ROffer:
 class Reference:
     """One area, decided by searching everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, proof_needed: frozenset[str] = frozenset()) -> None:
+        self.proof_needed = proof_needed
         self.now = 0
         self.wishes: dict[str, RWish] = {}
         self.offers: dict[str, ROffer] = {}
@@ -164,6 +166,22 @@ class Reference:
         checked = micros(offer.data.vetting.checked_at)
         return wish.level < 4 or checked <= start <= checked + 365 * DAY_US
 
+    def proven(self, wish: RWish, offer: ROffer, start: int) -> bool:
+        """For each wished skill of which the area asks proof there is one that the visit does not outlast."""
+        return all(
+            any(one.skill == skill and micros(one.valid_until) >= start + wish.length for one in offer.data.proofs or ())
+            for skill in wish.data.skills
+            if skill in self.proof_needed
+        )
+
+    def cleared(self, wish: RWish, offer: ROffer, start: int) -> bool:
+        """Whether checks and proofs hold for a visit that begins then; the level aside."""
+        return self.fresh(wish, offer, start) and self.proven(wish, offer, start)
+
+    def safe(self, match: RMatch, offer: ROffer) -> bool:
+        """Whether this visit could be proposed as far as checks and proofs go, as they are said to be now."""
+        return int(offer.data.vetting.level) >= match.wish.level and self.cleared(match.wish, offer, match.start)
+
     def instants(self, wish: RWish, offers: list[ROffer]) -> list[int]:
         """All instants at which something begins or ends: an earliest start is one of them."""
         points = {self.now, micros(wish.data.window.start)}
@@ -185,9 +203,12 @@ class Reference:
             total += 4 ** sum(supply < step for step in SUPPLY_STEPS)
         return total
 
-    def key(self, wish: RWish, offer: ROffer) -> tuple[int, int, int, str]:
+    def key(self, wish: RWish, offer: ROffer) -> tuple[int, bool, int, int, str]:
+        near = rung(wish.data.place, offer.data.home)
+        centre = near == 0 and wish.data.category in VISITS and (offer.data.organisation or "").startswith("中心户")
         return (
-            rung(wish.data.place, offer.data.home),
+            near,
+            not centre,
             self.weight(offer),
             len(self.busy(offer.data.volunteer_ref)),
             offer.data.offer_id,
@@ -219,7 +240,7 @@ class Reference:
         while wish.lacks > 0:
             for offer in self.ranked(wish):
                 start = self.earliest(wish, offer)
-                if start is not None and self.fresh(wish, offer, start):
+                if start is not None and self.cleared(wish, offer, start):
                     self.propose(wish, offer, start)
                     break
             else:
@@ -233,7 +254,7 @@ class Reference:
         for start in points:
             members: dict[str, ROffer] = {}
             for offer in ranked:
-                if self.can(wish, offer, start) and self.fresh(wish, offer, start):
+                if self.can(wish, offer, start) and self.cleared(wish, offer, start):
                     members.setdefault(offer.data.volunteer_ref, offer)
             if len(members) >= 2 and (leader is None or leader in members.values()):
                 return start, list(members.values())[: wish.lacks]
@@ -374,8 +395,9 @@ class Reference:
             offer.at, offer.status = shut
         elif max(end for _, end in offer.windows) <= self.now:
             offer.status = "lapsed"
-        else:
-            self.pair_all()
+        unsafe = [match for match in self.matches() if match.offer_id == offer_id and not self.safe(match, offer)]
+        if unsafe or offer.status == "open":
+            self._release_all(unsafe, "unsafe")
 
     def _offer_withdrawn(self, event: Event, status: str = "withdrawn") -> None:
         offer = self.offers.get(event.data.offer_id)
@@ -423,14 +445,14 @@ class Reference:
             return "unknown_offer"
         if not wish.waits:
             return "not_open" if wish.over or all(match.confirmed for match in wish.helpers) else "held_for_another"
-        if not set(wish.data.skills) <= set(offer.data.skills):
+        start = self.earliest(wish, offer)
+        visit = max(self.now, micros(wish.data.window.start)) if start is None else start
+        if not set(wish.data.skills) <= set(offer.data.skills) or not self.proven(wish, offer, visit):
             return "skill_missing"
         if wish.data.languages and not set(wish.data.languages) & set(offer.data.languages or ()):
             return "language_missing"
         if rung(wish.data.place, offer.data.home) > RUNGS.index(offer.data.reach):
             return "out_of_reach"
-        start = self.earliest(wish, offer)
-        visit = max(self.now, micros(wish.data.window.start)) if start is None else start
         if offer.data.vetting.level < wish.level or not self.fresh(wish, offer, visit):
             return "vetting_too_low"
         mine = any(match.offer_id == offer.data.offer_id or match.person == offer.data.volunteer_ref for match in wish.helpers)

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.quality import report, run
-from benchmarks.quality.shapes import FULL, POLICIES, SHIPPED, SHORT, policies
+from benchmarks.quality.shapes import POLICIES, SHIPPED, SHORT, policies
+from deploy.whatif.shapes import FULL
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help="Measure how good the matches are.")
 _WIDTH = 150  # where there is no terminal to ask

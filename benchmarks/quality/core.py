@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from benchmarks.quality.generator import ZONE, Stream, earliest, event
 from benchmarks.quality.played import Pair, Played
+from deploy.whatif.generator import ZONE, Stream, earliest, event
 from schemas.codec import Event
 from schemas.instants import parse_rfc3339
 from services.matcher.core.decide import decide, pass_time

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final
 
-from benchmarks.quality.generator import HOUR_US, OfferFact, Stream, WishFact, earliest
 from benchmarks.quality.played import Pair, Played
+from deploy.whatif.generator import HOUR_US, OfferFact, Stream, WishFact, earliest
 from schemas.instants import MINUTE_US
 from services.matcher.core.place import rung_between
 

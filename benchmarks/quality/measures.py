@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.measures import Verdict, percentile
-from benchmarks.quality.generator import HOUR_US, Stream
+from benchmarks.measures import Verdict
 from benchmarks.quality.greedy import NAME as GREEDY
 from benchmarks.quality.optimum import Optimum
 from benchmarks.quality.played import Pair, Played
-from benchmarks.quality.weight import weight
+from deploy.whatif.counting import gini, percentile
+from deploy.whatif.generator import HOUR_US, Stream
+from deploy.whatif.weight import weight
 from schemas.instants import SECOND_US
 from services.matcher.core.place import rung_between
 
@@ -59,15 +60,6 @@ def worth(stream: Stream, pair: Pair) -> int:
     """The weight of one match."""
     wish, offer = stream.wishes[pair.wish], stream.offers[pair.offer]
     return weight(rung_between(wish.place, offer.home), len(offer.skills) - len(wish.skills))
-
-
-def gini(tasks: Sequence[int]) -> float:
-    """0 where everyone has as many, towards 1 where one has all."""
-    total = sum(tasks)
-    if not total:
-        return 0.0
-    ordered = sorted(tasks)
-    return 2 * sum(rank * number for rank, number in enumerate(ordered, 1)) / (len(ordered) * total) - (len(ordered) + 1) / len(ordered)
 
 
 def tasks(stream: Stream, pairs: Iterable[Pair]) -> list[int]:

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from benchmarks.quality.generator import Stream, earliest
-from benchmarks.quality.weight import weight
+from deploy.whatif.generator import Stream, earliest
+from deploy.whatif.weight import weight
 
 # What it is worth to leave a wish to nobody, in a matching in which everyone is matched; the solver knows no zero.
 _NOBODY = 1

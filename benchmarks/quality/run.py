@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.quality import core, greedy, optimum
-from benchmarks.quality.generator import Shape, Stream, generate
 from benchmarks.quality.measures import Quality, judge
 from benchmarks.quality.optimum import Optimum
 from benchmarks.quality.played import Played
 from benchmarks.quality.shapes import PATIENCE, patient
+from deploy.whatif.generator import Shape, Stream, generate
 from services.matcher.core.policy import Policy
 
 Say = Callable[[str], None]

@@ -4,15 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.quality.generator import Shape
+from deploy.whatif.shapes import AMPLE, BALANCED, MONTH, SCARCE
 from services.matcher.core.policy import Policy
 
-AMPLE: Final = Shape("ample", days=3, wishes=600, supply=12.0, streams=2)
-BALANCED: Final = Shape("balanced", days=3, wishes=600, supply=1.5, streams=2)
-SCARCE: Final = Shape("scarce", days=3, wishes=600, supply=1.0, streams=2)
-# Three quarters as many wishes as helpers; each helper comes out several times in the month.
-MONTH: Final = Shape("month", days=30, wishes=1200, helpers=1600, visits=(4, 5, 6))
-FULL: Final = (AMPLE, BALANCED, SCARCE, MONTH)
 SHORT: Final = (
     *(replace(shape, days=1, wishes=200, streams=1) for shape in (AMPLE, BALANCED, SCARCE)),
     replace(MONTH, days=7, wishes=150, helpers=200),

@@ -1,4 +1,4 @@
-"""What people do with a running system at the terminal: `publish`, `watch`, `explain`, `why-not`, `dlq`, `replay`, `ledger`, `attention`.
+"""What people do with a running system at the terminal: `publish`, `watch`, `explain`, `why-not`, `dlq`, `replay`, `simulate`, `ledger`, `attention`.
 
 `deploy.cli` calls :func:`register`. Each command finds the system through :mod:`deploy.tools.target`, speaks Chinese and English
 through :mod:`deploy.tools.wording`, and shows what comes from outside only after `clean` has made it harmless to a terminal.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,14 @@ Each line is one structured CloudEvent; all are validated before the first is se
 (units s, m, h, d), {{uuid}} and its first eight digits {{short}} (the same wherever they stand in one line). Try: publish examples/first-wish.jsonl
 """
 
+SIMULATE_HELP = """用一个月的事件比较匹配策略 · Compare policies on a month of events.
+
+FILE 是 play 写出的 journal.jsonl，或每行一个 CloudEvent 的事件文件；也可用 --generated 或 --running。--policy 至少两次：策略文件，或 shipped、at-once。
+
+FILE is the journal.jsonl of a play, or a file of events, one CloudEvent a line; --generated and --running are the other ways. Give --policy at least
+twice: a policy file, or the words shipped and at-once. Try: simulate --policy shipped --policy at-once --generated month
+"""
+
 dlq = typer.Typer(help="死信：查看与重发 · Dead letters: look at them and send them again", no_args_is_help=True)
 
 
@@ -33,6 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command()(explain)
     app.command("why-not")(why_not)
     app.command()(replay)
+    app.command(help=SIMULATE_HELP)(simulate)
     app.add_typer(dlq, name="dlq")
 
 
@@ -116,6 +126,44 @@ def replay(*, lang: Lang = None) -> None:
 
     if not _run(work.replay(target.find(), target.console(), language(lang))):
         raise typer.Exit(1)
+
+
+def simulate(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="日志或事件文件 · a journal or a file of events")] = None,
+    *,
+    policy: Annotated[list[str] | None, typer.Option("--policy", help="策略文件、shipped 或 at-once，至少两次 · a policy; at least twice")] = None,
+    generated: Annotated[str | None, typer.Option("--generated", help="ample、balanced、scarce 或 month · a published stream")] = None,
+    running: Annotated[bool, typer.Option("--running", help="正在运行的系统的日志 · the running system's journal")] = False,
+    wishes: Annotated[int | None, typer.Option("--wishes", min=1, max=100_000, help="与 --generated 同用：心愿数 · with --generated: how many")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="随机种子 · of all that is drawn")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", file_okay=False, help="网页写到此文件夹 · the folder for the page")] = None,
+    lang: Lang = None,
+) -> None:
+    """Compare policies. The help is SIMULATE_HELP."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from deploy.tools import simulate as work
+    from deploy.tools import target
+    from deploy.tools.wording import join, language
+    from deploy.whatif.choice import choose
+
+    speech, console = language(lang), target.console()
+    choices = choose(policy or [])
+    if (file is not None) + (generated is not None) + running != 1:
+        raise Trouble("请给出一个来源：FILE、--generated 或 --running。", "Give one source: FILE, --generated or --running.")
+    if wishes is not None and generated is None:
+        raise Trouble("--wishes 只与 --generated 同用。", "--wishes goes with --generated only.")
+    if file is not None:
+        month = work.of_file(file, seed)
+    elif generated is not None:
+        month = work.of_shape(generated, seed, wishes)
+    else:
+        month = _run(work.of_running(target.find(), seed))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(join(speech, ("重新匹配", "matching anew")), total=None)
+        found = work.simulate(month, choices, seed, lambda done, total: progress.update(task, completed=done, total=total))
+    work.show(found, work.save(found, out), console, speech)
 
 
 @dlq.command("list")

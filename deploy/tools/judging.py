@@ -47,7 +47,10 @@ def _skills(verdict: Verdict, _demands: Sequence[str]) -> Words:
     needed, missing = _names(verdict.facts["needed"]), _names(verdict.facts["missing"])
     if verdict.passed:
         return (f"需要的都会（{needed[0]}）", f"has all that are needed ({needed[1]})")
-    return (f"缺少 {missing[0]}（需要 {needed[0]}）", f"lacks {missing[1]} (needed: {needed[1]})")
+    if verdict.facts["missing"]:
+        return (f"缺少 {missing[0]}（需要 {needed[0]}）", f"lacks {missing[1]} (needed: {needed[1]})")
+    unproven = _names(verdict.facts["unproven"])
+    return (f"{unproven[0]} 须有在服务当时有效的资质证明", f"no proof for {unproven[1]} that is valid at the visit")
 
 
 def _languages(verdict: Verdict, _demands: Sequence[str]) -> Words:
@@ -167,6 +170,10 @@ def _advantage(one: Comparison) -> Words:
     if one.by == "rung":
         theirs, own = word(RUNGS, str(one.theirs)), word(RUNGS, str(one.own))
         return (f"距离（它{theirs[0]}，本服务{own[0]}）", f"distance (it: {theirs[1]}; this one: {own[1]})")
+    if one.by == "centre":
+        told = ("本单元的中心户优先上门探望", "for a visit, the centre household of the stairway comes first")
+        who = ("它不是", "it is not one") if one.theirs else ("它是", "it is one")
+        return (f"{told[0]}（{who[0]}）", f"{told[1]} ({who[1]})")
     if one.by == "weight":
         return (f"少占用稀缺技能（权重：它 {one.theirs}，本服务 {one.own}）", f"rarer skills are kept free (weight: it {one.theirs}, this one {one.own})")
     if one.by == "load":

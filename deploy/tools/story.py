@@ -182,8 +182,9 @@ def _told(notices: Sequence[Any]) -> list[Step]:
         who, kind, state = word(PARTIES, notice["party"]), word(NOTICE_KINDS, notice["kind"]), word(NOTICE_STATES, notice["state"])
         channel = clean(notice["channel"] or "-")
         if notice["state"] == "sent":
-            offer = clean(notice["offer_id"] or "-")
-            words = (f"{kind[0]}{state[0]}{who[0]}（{channel}，服务 {offer}）", f"{kind[1]} {state[1]} to the {who[1]} ({channel}, offer {offer})")
+            offer = clean(notice["offer_id"]) if notice["offer_id"] else ""
+            of = (f"，服务 {offer}", f", offer {offer}") if offer else ("", "")
+            words = (f"{kind[0]}{state[0]}{who[0]}（{channel}{of[0]}）", f"{kind[1]} {state[1]} to the {who[1]} ({channel}{of[1]})")
             steps.append(Step(parse_rfc3339(notice["sent_at"]), words))
         else:
             fault = clean(notice["fault"] or "-")

@@ -150,6 +150,7 @@ _REASONS: Final[dict[str, Words]] = {
     "helper_load": ("已有的约定", "visits already planned"),
     "score": ("本轮得分", "score of the round"),
     "ahead_of_next": ("领先第二位", "ahead of the second by"),
+    "next_best": ("第二位是服务", "the second is offer"),
 }
 
 

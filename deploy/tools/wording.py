@@ -44,7 +44,7 @@ RELEASES: Final[dict[str, Words]] = {
     "unanswered": ("到时未答复", "nobody answered in time"),
     "withdrawn": ("心愿已撤回", "the wish was withdrawn"),
     "undeliverable": ("通知送不到", "a side could not be told"),
-    "unsafe": ("为安全起见，志愿者被暂停或同意被收回", "for safety: the helper was suspended, or consent is gone"),
+    "unsafe": ("为安全起见：志愿者被暂停、审核或资质不再符合，或同意被收回", "for safety: the helper was suspended or lacks a check now, or consent is gone"),
     "group_incomplete": ("同行的人缺了一位", "one of the group is missing"),
 }
 # Also the names of the rules that exclude an offer; `None` among reasons is "all rules hold".
@@ -53,7 +53,7 @@ REFUSALS: Final[dict[str, Words]] = {
     "unknown_offer": ("没有这份服务", "there is no such offer"),
     "not_open": ("心愿已不再开放", "the wish is no longer open"),
     "held_for_another": ("已为他人保留", "it is held for another"),
-    "skill_missing": ("缺少所需技能", "a skill is missing"),
+    "skill_missing": ("缺少所需技能，或没有有效的资质证明", "a skill is missing, or a valid proof of it"),
     "language_missing": ("没有共同语言", "no language in common"),
     "out_of_reach": ("超出服务范围", "beyond the volunteer's reach"),
     "vetting_too_low": ("审核等级不够或已过期", "vetting too low or too old"),
@@ -141,11 +141,15 @@ NOTICE_STATES: Final[dict[str, Words]] = {
     "dead": ("送不到", "could not be delivered"),
 }
 NOTICE_KINDS: Final[dict[str, Words]] = {
+    "asked": ("征询", "question"),
+    "invited": ("邀请", "invitation"),
+    "widened": ("扩大范围的告知", "word that it asks farther"),
+    "unmet": ("无人能帮的告知", "word that nobody can help"),
     "confirmed": ("确认通知", "confirmation"),
     "released": ("取消通知", "cancellation"),
     "expired": ("到期通知", "notice of expiry"),
 }
-PARTIES: Final[dict[str, Words]] = {"resident": ("居民", "resident"), "volunteer": ("志愿者", "volunteer")}
+PARTIES: Final[dict[str, Words]] = {"resident": ("居民", "resident"), "volunteer": ("志愿者", "volunteer"), "worker": ("社区工作者", "community worker")}
 OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "done"), "partly": ("办了一部分", "partly done"), "not_done": ("没有办成", "not done")}
 
 

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.base import Skill
 from schemas.instants import MINUTE_US
 from services.matcher.core.policy import Policy
 
 Minutes = Annotated[float, Field(ge=0, le=366 * 24 * 60)]
+_AS_THEY_ARE: Final = ("invite_max", "tell_unmet", "sure", "edges_max", "proof_needed", "centre_households")
 _LENGTHS: Final = ("answer", "patience", "lead", "widen")
 
 
@@ -42,10 +44,12 @@ class _Table(BaseModel):
     tell_unmet: bool | None = None
     sure: Annotated[int, Field(ge=0)] | None = None
     edges_max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    proof_needed: frozenset[Skill] | None = None
+    centre_households: tuple[Annotated[str, Field(min_length=1, max_length=120)], ...] | None = None
 
     def over(self, base: Policy) -> Policy:
         """This table's values, and the base's where it says nothing."""
-        values: dict[str, Any] = {name: getattr(self, name) for name in ("invite_max", "tell_unmet", "sure", "edges_max")}
+        values: dict[str, Any] = {name: getattr(self, name) for name in _AS_THEY_ARE}
         values |= {f"{name}_us": _us(getattr(self, f"{name}_minutes")) for name in ("word", "round")}
         for name in _LENGTHS:
             said = {urgency: _us(length) for urgency, length in getattr(self, f"{name}_minutes").model_dump(exclude_none=True).items()}

@@ -256,7 +256,7 @@ async def _in_turns(rows: list[asyncpg.Record]) -> AsyncIterator[asyncpg.Record]
 
 
 def _put_wish(area: Area, row: asyncpg.Record) -> Wish:
-    wish = Wish(WishSubmitted.model_validate_json(row["data"]), row["submitted_at"])
+    wish = Wish(WishSubmitted.model_validate_json(row["data"]), row["submitted_at"], area.policy.proof_needed)
     wish.status = row["status"]
     wish.match_count = row["match_count"]
     wish.barred = set(orjson.loads(row["barred"])) if row["barred"] else set()

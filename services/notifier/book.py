@@ -3,7 +3,7 @@
 `inbox` comes in with events, `outbox` with what became of the notices; both load the rows that are meant into a `Book`, ask it,
 and write what it says has changed. Arrows:
 
-match: proposed → agreed (its group is not complete yet) → telling → confirmed
+match: proposed (the volunteer may be asked) → agreed (its group is not complete yet) → telling → confirmed
        telling → failed (a side can't be told) · agreed|telling → discarded (another of its group fell away)
        any → released(reason)
 notice: pending → leased → sent · retryable → leased · pending|leased|retryable → discarded (no longer true) · leased → dead
@@ -17,13 +17,15 @@ from uuid import UUID, uuid5
 import orjson
 
 from schemas.codec import Event
-from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
-from services.notifier.notices import Kind, Language, Party, text_of
+from schemas.matches import HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
+from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of
 
 MatchState = Literal["proposed", "agreed", "telling", "confirmed", "failed", "discarded", "released"]
 NoticeState = Literal["pending", "leased", "retryable", "sent", "discarded", "dead"]
 Fate = Literal["sent", "retryable", "dead", "discarded"]
 PARTIES: Final[tuple[Party, Party]] = ("resident", "volunteer")
+# What stops being true with its match, or when the answer has come.
+FLEETING: Final[tuple[tuple[Party, Kind], ...]] = (("resident", "confirmed"), ("volunteer", "confirmed"), ("volunteer", "asked"))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
 # What all our derived ids come from: the same cause gives the same id, on every attempt and after a crash.
 NAMESPACE: Final = UUID("6f0c1b1e-8f0e-5a63-9d5d-0d6f5b7c2a41")
@@ -105,14 +107,30 @@ class Untold:
     reason: str
 
 
-def notice_key(about: str, party: Party, kind: Kind) -> UUID:
-    """The idempotency key of a notice; `about` is its match's id, or its wish's where it is about no match."""
-    return uuid5(NAMESPACE, f"notice\n{about}\n{party}\n{kind}")
+def notice_key(about: str, party: Party, kind: Kind, ref: str = "") -> UUID:
+    """The idempotency key of a notice; `about` is its match's id, or its wish's where it is about no match.
+
+    `ref`: who is told, where it may be several.
+    """
+    return uuid5(NAMESPACE, "\n".join(("notice", about, party, kind, *([ref] if ref else []))))
+
+
+def desk_of(area: str) -> str:
+    """Whom a word to the community's workers goes to: the area's desk."""
+    return f"desk-{area}"
 
 
 def _kept(fate: Fate) -> Fate:
     """A sender may have put a notice away in error (its partition was gone, and came back): what is still true is sent again."""
     return "retryable" if fate == "discarded" else fate
+
+
+def _expects_visit(match: Match, party: Party) -> bool:
+    """Whether this side would wait for a visit, or be about to set out, if nobody told them: they have heard of it and did not end it themselves."""
+    confirmed, asked = match.notices.get((party, "confirmed")), match.notices.get((party, "asked"))
+    if confirmed is not None and confirmed.state == "sent":
+        return True
+    return asked is not None and asked.state == "sent" and match.released_for not in {"declined", "unanswered"}
 
 
 class Book:
@@ -148,6 +166,10 @@ class Book:
             return self._release(data)
         if isinstance(data, WishExpired):
             return self._expire(data, partition)
+        if isinstance(data, HelperInvited):
+            return self._invite(data, event.raw, partition)
+        if isinstance(data, WishWidened | WishUnmet):
+            return self._tell_worker(data, partition)
         return "not_for_us"
 
     def _propose(self, data: MatchProposed, raw: bytes, partition: int) -> str:
@@ -171,6 +193,8 @@ class Book:
         )
         self._file(match)
         self.changed[match.match_id] = match
+        if data.needs_answer:
+            self._notify(match, "volunteer", "asked", by=orjson.loads(raw)["expires_at"])
         if data.needs_answer or data.needs_approval:
             return "awaits_answer"
         return self._firm(match)
@@ -183,6 +207,7 @@ class Book:
 
     def _firm(self, match: Match) -> str:
         self._become(match, "agreed")
+        self._take_back(match)
         members = self._members(match)
         if match.group_id is not None and (len(members) < (match.group_size or 2) or any(one.state != "agreed" for one in members)):
             return "awaits_group"
@@ -201,12 +226,43 @@ class Book:
         match.released_for = data.reason
         self._become(match, "released")
         for party in PARTIES:
-            notice = match.notices.get((party, "confirmed"))
-            if notice is not None and notice.state == "sent":
+            if _expects_visit(match, party):
                 self._notify(match, party, "released")
         self._take_back(match)
         self._discard_others(match)
         return "released"
+
+    def _invite(self, data: HelperInvited, raw: bytes, partition: int) -> str:
+        if data.volunteer_ref is None or data.slot is None:
+            return "nobody_named"  # as an earlier version tells it
+        written = orjson.loads(raw)
+        text = text_of(
+            "invited",
+            "volunteer",
+            self._language,
+            category=data.category,
+            rung="area" if data.rung is None else data.rung.value,
+            slot=(written["slot"]["start"], written["slot"]["end"]),
+            by=written["expires_at"],
+        )
+        self._notify_of_wish(data.wish_id, data.area, partition, "volunteer", "invited", data.volunteer_ref, text)
+        return "invited"
+
+    def _tell_worker(self, data: WishWidened | WishUnmet, partition: int) -> str:
+        kind: Kind
+        if isinstance(data, WishWidened):
+            kind, text = "widened", text_for_worker("widened", self._language, wish_id=data.wish_id, rung=data.reach.value)
+        else:
+            need = data.need
+            kind = "unmet"
+            text = text_for_worker(kind, self._language, wish_id=data.wish_id, rung=need.rung.value, skills=need.skills, vetting=need.vetting)
+        self._notify_of_wish(data.wish_id, data.area, partition, "worker", kind, desk_of(data.area), text)
+        return kind
+
+    def _notify_of_wish(self, wish_id: str, area: str, partition: int, party: Party, kind: Kind, ref: str, text: str) -> None:
+        """A notice about no match; the first of its kind to one person about one wish stands."""
+        key = notice_key(wish_id, party, kind, ref)
+        self.new_notices.setdefault(key, Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None))
 
     def _expire(self, data: WishExpired, partition: int) -> str:
         known = self._wishes.get(data.wish_id)
@@ -236,9 +292,9 @@ class Book:
         return ends
 
     def _settle_one(self, match: Match, notice: Notice, result: Delivered, ends: list[Told | Untold]) -> None:
-        if notice.kind != "confirmed":
+        if notice.kind not in {"confirmed", "asked"} or (notice.kind == "asked" and match.state == "proposed"):
             self._record(notice, result, _kept(result.fate))
-        elif match.state == "telling":
+        elif notice.kind == "confirmed" and match.state == "telling":
             self._record(notice, result, _kept(result.fate))
             if result.fate == "sent":
                 ends.extend(self._confirm(match))
@@ -250,7 +306,7 @@ class Book:
         else:
             # It stopped being true while it was on its way.
             self._record(notice, result, "sent" if result.fate == "sent" else "discarded")
-            if result.fate == "sent" and match.state == "released":
+            if match.state == "released" and _expects_visit(match, notice.party):
                 self._notify(match, notice.party, "released")
 
     def _record(self, notice: Notice, result: Delivered, fate: Fate) -> None:
@@ -282,10 +338,10 @@ class Book:
         match.state = state
         self.changed[match.match_id] = match
 
-    def _notify(self, match: Match, party: Party, kind: Kind) -> None:
+    def _notify(self, match: Match, party: Party, kind: Kind, by: str | None = None) -> None:
         if (party, kind) in match.notices:
             return
-        text = text_of(kind, party, self._language, category=match.category, rung=match.rung, slot=match.slot, reason=match.released_for)
+        text = text_of(kind, party, self._language, category=match.category, rung=match.rung, slot=match.slot, reason=match.released_for, by=by)
         key = notice_key(match.match_id, party, kind)
         notice = Notice(
             key,
@@ -304,9 +360,9 @@ class Book:
         self.new_notices[key] = notice
 
     def _take_back(self, match: Match) -> None:
-        """Confirming notices that are not sent are not to be; what becomes of a leased one is known when its sender is back."""
-        for party in PARTIES:
-            notice = match.notices.get((party, "confirmed"))
+        """What is no longer true and not sent yet is not to be; what becomes of a leased one is known when its sender is back."""
+        for place in FLEETING:
+            notice = match.notices.get(place)
             if notice is not None and notice.state in {"pending", "retryable"}:
                 notice.state = "discarded"
                 if notice.key not in self.new_notices:

@@ -56,7 +56,7 @@ class Channel(Protocol):
 
 
 def body_of(notice: Notice) -> bytes:
-    """A webhook's body: the same bytes on every attempt. `slot` and `match_id` are null where no visit is meant."""
+    """A webhook's body: the same bytes on every attempt. `slot` and `match_id` are null where the notice is about a wish alone."""
     slot = None if notice.slot is None else {"start": notice.slot[0], "end": notice.slot[1]}
     return orjson.dumps(
         {
@@ -66,6 +66,7 @@ def body_of(notice: Notice) -> bytes:
             "language": notice.language,
             "text": notice.text,
             "match_id": notice.match_id,
+            "wish_id": notice.wish_id,
             "slot": slot,
         }
     )

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from services.notifier.book import Book, Delivered, Match, Notice
+from services.notifier.book import FLEETING, Book, Delivered, Match, Notice
 from services.notifier.channels import Channel, backoff_seconds
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -83,8 +83,8 @@ class Delivery:
         """What these matches' notices say is no longer true: do not send what nobody has begun to send."""
         for match in matches:
             if match.state in {"released", "discarded", "failed"}:
-                for (_, kind), notice in match.notices.items():
-                    if kind == "confirmed" and notice.key in self._in_hand:
+                for place, notice in match.notices.items():
+                    if place in FLEETING and notice.key in self._in_hand:
                         self._cancelled.add(notice.key)
 
     def look(self) -> None:

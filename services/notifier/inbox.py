@@ -230,6 +230,10 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             counted = [one for one in letters if one.record.offset >= ours.get(one.record.partition, one.record.offset + 1)]
             if counted:
                 book, dead = await self._decide(unit, counted)
+                # A wish may be widened more than once, and is told of once.
+                may_repeat = [notice.key for notice in book.new_notices.values() if notice.match_id is None]
+                for key in await unit.read_known(may_repeat) if may_repeat else ():
+                    del book.new_notices[key]
                 leased = self._delivery.lease(book.new_notices.values())
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
                 offsets = {one.record.partition: one.record.offset + 1 for one in counted}

@@ -1,15 +1,16 @@
 """What people read: one notice in Chinese or English. Pure.
 
 A text says what kind of help, when (local time) and how near; never who, never at which door. Whoever may know a name finds it
-in the vault.
+in the vault. A community worker is told the wish's id, by which `explain` tells its story.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, Literal
 
-Kind = Literal["confirmed", "released", "expired"]
-Party = Literal["resident", "volunteer"]
+Kind = Literal["asked", "invited", "confirmed", "released", "expired", "widened", "unmet"]
+Party = Literal["resident", "volunteer", "worker"]
 Language = Literal["zh-CN", "en"]
 
 # China has had one time zone and no summer time since 1992: no time-zone data is needed.
@@ -53,9 +54,22 @@ _WEEKDAYS: Final = "一二三四五六日"
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS: Final = "January February March April May June July August September October November December".split()  # noqa: SIM905 - reads better
 
+_REACHES: Final[dict[Language, dict[str, str]]] = {
+    "zh-CN": {"unit": "本单元", "building": "本楼", "compound": "全小区", "community": "全社区", "area": "全片区"},
+    "en": {
+        "unit": "the stairway",
+        "building": "the building",
+        "compound": "the whole compound",
+        "community": "the whole community",
+        "area": "the whole area",
+    },
+}
+
 # (kind, party) or (kind, party, reason) -> text; the more exact entry counts.
 _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
     "zh-CN": {
+        ("asked", "volunteer"): "您好，{near}有位邻居需要「{category}」，时间是{when}。您方便去吗？请在{by}前答复；不方便也没关系，我们再找别人。",
+        ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？同时问了几位，先答应者先得；请在{by}前答复。谢谢您！",
         ("confirmed", "resident"): "您好，您的「{category}」心愿有着落了：{near}的志愿者将于{when}前来。",
         ("confirmed", "volunteer"): "您好，约好了：{when}，请为{near}的邻居提供「{category}」服务。谢谢您！",
         ("released", "resident"): "抱歉，原定{when}的「{category}」来不了了。我们正在为您另找帮手，找到后马上告诉您。",
@@ -65,8 +79,15 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("released", "volunteer", "withdrawn"): "您好，居民已撤回心愿，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "group_incomplete"): "您好，原定{when}的「{category}」需要两人同行，同伴暂缺，本次取消，请不必前往。谢谢您！",
         ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
+        ("widened", "worker"): "您好，心愿 {wish_id} 在近处还没有找到帮手，已扩大到{reach}寻找。若您认识合适的人，请帮忙问一问。谢谢您！",
+        ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
     },
     "en": {
+        ("asked", "volunteer"): "A neighbour {near} would like {category} on {when}. Could you come? Please answer by {by}; a no is fine as well.",
+        (
+            "invited",
+            "volunteer",
+        ): "A neighbour {near} needs {category} soon, on {when}. Could you come? Several are asked and the first yes counts; please answer by {by}.",
         ("confirmed", "resident"): "Good news about your wish ({category}): a volunteer {near} will come on {when}.",
         ("confirmed", "volunteer"): "It is settled: a neighbour {near} looks forward to your visit ({category}) on {when}. Thank you!",
         ("released", "resident"): "We are sorry: the visit on {when} ({category}) can't take place. We are looking for another helper and will tell you.",
@@ -80,6 +101,8 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "group_incomplete",
         ): "The visit on {when} ({category}) needs two helpers and one is missing; please do not set out. Thank you!",
         ("expired", "resident"): "We are sorry: by its deadline we had not found enough helpers for your wish. Please wish again for another time.",
+        ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
+        ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
     },
 }
 
@@ -97,12 +120,40 @@ def visit_time(start: str, end: str, language: Language) -> str:
     return f"{_DAYS[begins.weekday()]} {begins.day} {_MONTHS[begins.month - 1]}, from {begins:%H:%M} to {until}"
 
 
-def text_of(kind: Kind, party: Party, language: Language, *, category: str | None, rung: str, slot: tuple[str, str] | None, reason: str | None = None) -> str:
-    """The text of one notice. `slot` is (start, end) in RFC 3339, None where no visit is meant; `reason`: why it was released."""
+def moment(at: str, language: Language) -> str:
+    """An instant in local time; `at` is RFC 3339. `11月23日（周一）16:00`."""
+    local = datetime.fromisoformat(at.upper()).astimezone(_LOCAL)
+    if language == "zh-CN":
+        return f"{local.month}月{local.day}日（周{_WEEKDAYS[local.weekday()]}）{local:%H:%M}"
+    return f"{local:%H:%M} on {_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}"
+
+
+def text_for_worker(kind: Kind, language: Language, *, wish_id: str, rung: str, skills: Iterable[str] = (), vetting: int = 0) -> str:
+    """The text of one notice to the worker's desk. `rung`: how far the wish asks; `skills` and `vetting`: what nobody can give."""
+    reach = _REACHES[language].get(rung, _REACHES[language]["area"])
+    return _TEXTS[language][kind, "worker"].format(wish_id=wish_id, reach=reach, skills=", ".join(skills), vetting=vetting)
+
+
+def text_of(
+    kind: Kind,
+    party: Party,
+    language: Language,
+    *,
+    category: str | None,
+    rung: str,
+    slot: tuple[str, str] | None,
+    reason: str | None = None,
+    by: str | None = None,
+) -> str:
+    """The text of one notice to a resident or a volunteer.
+
+    `slot` is (start, end) in RFC 3339, None where no visit is meant; `reason`: why it was released; `by`: until when an answer is awaited.
+    """
     texts = _TEXTS[language]
     template = texts.get((kind, party, reason or "")) or texts[kind, party]
     return template.format(
         category=_CATEGORIES[language].get(category or "other", _CATEGORIES[language]["other"]),
         near=_RUNGS[language].get(rung, _RUNGS[language]["area"]),
         when="" if slot is None else visit_time(*slot, language),
+        by="" if by is None else moment(by, language),
     )

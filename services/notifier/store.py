@@ -85,6 +85,7 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
     $11::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state)
 ON CONFLICT (key) DO NOTHING
 """
+_READ_KNOWN = "SELECT key FROM notifying.notices WHERE key = ANY($1::uuid[])"
 _CHANGE_NOTICES = """
 UPDATE notifying.notices n SET state = c.state, attempts = c.attempts, channel = c.channel, sent_at = c.sent_at, fault = c.fault,
     due_at = clock_timestamp() + make_interval(secs => c.seconds)
@@ -240,6 +241,10 @@ class Unit:
         rows = [(n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state) for n in notices]
         if rows:
             await self._connection.execute(_WRITE_NOTICES, *map(list, zip(*rows, strict=True)), lease_seconds)
+
+    async def read_known(self, keys: Sequence[UUID]) -> list[UUID]:
+        """Those of these notices that are there already."""
+        return [row["key"] for row in await self._connection.fetch(_READ_KNOWN, keys)]
 
     async def change_notices(self, notices: Iterable[Notice]) -> None:
         """Write what became of notices; one that has its end keeps it."""

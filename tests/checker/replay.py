@@ -35,13 +35,13 @@ class Replay:
             "match.approved.v1": self._answer,
             "match.confirmed.v1": self._confirmed,
             "confirmation.failed.v1": self._failed,
+            "match.closed.v1": self._closed,
         }
         self._decided: dict[str, Handler] = {
             "match.proposed.v1": lambda area, entry, data: proposals.propose(area, entry, data, self.report),
             "helper.invited.v1": lambda area, entry, data: proposals.invite(area, entry, data, self.report),
             "match.agreed.v1": self._agreed,
             "match.released.v1": self._released,
-            "match.closed.v1": self._closed,
             "wish.expired.v1": lambda area, entry, data: ends.expire(area, entry, data, self.report),
         }
 
@@ -240,6 +240,13 @@ class Replay:
             self.report.broken("closed/once", "closed or released before", **_of(match))
         else:
             match.closed = True
+            match.in_vain = data.get("outcome") in ("partly", "not_done")
+            together = [match] if match.group_id is None else [m for m in area.groups[match.group_id] if m.released is None]
+            # Whoever came in vain makes room for others, and does not meet this wish again; of a group, once all of it did.
+            if all(m.in_vain for m in together):
+                for one in together:
+                    one.gone = True
+                    area.barred.add((one.wish_id, one.offer_id))
 
     # What a decision owes
 
@@ -252,19 +259,24 @@ class Replay:
         elif entry.type == "offer.suspended.v1":
             live = area.live_of_offer(str(entry.data.get("offer_id")))
             self._must_be_released(live, "release/unsafe", "the offer is suspended")
+        elif entry.type == "offer.posted.v1":
+            self._must_be_released(_unchecked(area, str(entry.data.get("offer_id"))), "release/check", "the offer has not the check for it any more")
         elif entry.type == "confirmation.failed.v1":
             match = area.matches.get(str(entry.data.get("match_id")))
             live = [match] if match is not None and match.live(area.clock) else []
             self._must_be_released(live, "release/undeliverable", "its confirmation failed")
         elif entry.type in ("match.declined.v1", "match.approved.v1"):
-            for match in area.live_of_wish(str(entry.data.get("wish_id"))):
-                if match.refused and not match.agreed:
-                    self.report.doubtful("release/declined", "refused, but still live", **_of(match))
+            self._refused(area, str(entry.data.get("wish_id")))
         for event in entry.decision:
             data = data_of(event)
             match = area.matches.get(str(data.get("match_id")))
             if short_type(event) == "match.released.v1" and match is not None and match.group_id is not None:
                 self._group_lost(area, entry, area.groups.get(match.group_id, []))
+
+    def _refused(self, area: Area, wish_id: str) -> None:
+        for match in area.live_of_wish(wish_id):
+            if match.refused and not match.agreed:
+                self.report.doubtful("release/declined", "refused, but still live", **_of(match))
 
     def _must_be_released(self, live: list[Match], rule: str, why: str) -> None:
         for match in live:
@@ -323,6 +335,14 @@ def _nothing(area: Area, entry: Entry, data: JsonObject) -> None:
     """For what has no bearing on the promises."""
 
 
+def _unchecked(area: Area, offer_id: str) -> list[Match]:
+    """The live matches of an offer whose checks, as they are posted now, do not suffice for certain."""
+    offer = area.offers.get(offer_id)
+    if offer is None:
+        return []
+    return [match for match in area.live_of_offer(offer_id) if rules.check_holds(area.wishes[match.wish_id], offer, match.slot.start) == "no"]
+
+
 def _of(match: Match) -> dict[str, object]:
     return {"match": match.match_id, "wish": match.wish_id, "offer": match.offer_id}
 
@@ -349,7 +369,12 @@ def _has_cause(area: Area, entry: Entry, match: Match, reason: str) -> bool:
     if reason == "unsafe":
         # For a consent that is withdrawn the page names no reason: `withdrawn` and `unsafe` both describe it.
         consent = entry.type == "consent.withdrawn.v1" and data.get("wish_id") == match.wish_id
-        return consent or (entry.type == "offer.suspended.v1" and data.get("offer_id") == match.offer_id)
+        if consent or (entry.type == "offer.suspended.v1" and data.get("offer_id") == match.offer_id):
+            return True
+        words = ("offer.posted.v1", "match.accepted.v1", "match.approved.v1", "match.confirmed.v1", "service.started.v1")
+        wish, offer = area.wishes.get(match.wish_id), area.offers.get(match.offer_id)
+        about = entry.type in words and data.get("offer_id") == match.offer_id
+        return about and wish is not None and offer is not None and rules.check_holds(wish, offer, match.slot.start) != "yes"
     if reason == "declined":
         told = entry.type == "match.declined.v1" or (entry.type == "match.approved.v1" and data.get("approved") is False)
         return told and data.get("wish_id") == match.wish_id and data.get("offer_id") == match.offer_id

@@ -55,6 +55,13 @@ def freshness(wish: Wish, offer: Offer, start: datetime) -> str:
     return "fresh" if start - YEAR < offer.checked_at < start else "stale"
 
 
+def check_holds(wish: Wish, offer: Offer, start: datetime) -> str:
+    """`yes`, `no`, or `edge`: whether the checks, as they are said to be now, allow a visit from `start`."""
+    if not is_vetted(wish, offer):
+        return "no"
+    return {"fresh": "yes", "stale": "no", "edge": "edge"}[freshness(wish, offer, start)]
+
+
 def first_refusal(wish: Wish, offer: Offer) -> str | None:
     """The first refusal reason, in the contract's order, that needs no clock; None where all is well."""
     if not has_skills(wish, offer):

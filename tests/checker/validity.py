@@ -301,6 +301,8 @@ def _offer(verdict: Verdict, data: JsonObject) -> None:
     verdict.whole(data, "rest_minutes", 0, 10**6)
     verdict.words(data, "languages", 0, 50, None)
     verdict.prose(data, "organisation", 10**6)
+    if data.get("proofs") is not None:
+        verdict.doubts.append("proofs: an optional field of which the page says nothing")
 
 
 def _small(verdict: Verdict, name: str, data: JsonObject) -> None:

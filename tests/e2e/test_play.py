@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from deploy.state import ROOT
+from schemas import codec
+from tests import builders as build
 from tests.checker import check, generate
 
 SEED = 7
@@ -95,3 +97,12 @@ def test_dead_letters_carry_the_reason_that_the_contract_names(played: Played) -
     found = Counter(record["headers"]["dlq-reason"] for record in records)
     assert wanted
     assert {} == {reason: count - found[reason] for reason, count in wanted.items() if count > found[reason]}
+
+
+async def test_a_file_with_nothing_wrong_and_nobody_matched_leaves_empty_files(tmp_path: Path) -> None:
+    file, out = tmp_path / "clean.jsonl", tmp_path / "out"
+    file.write_bytes(codec.structured(build.wish("w1")) + b"\n")
+    await command("deploy", "play", str(file), "--out", str(out), seconds=PLAY_SECONDS)
+    summary = json.loads((out / "summary.json").read_bytes())
+    assert (1, 1, 0, 0) == (summary["published"], summary["wishes"], summary["confirmed"], summary["dead_letters"])
+    assert [b"", b""] == [(out / name).read_bytes() for name in ("dead-letters.jsonl", "confirmations.jsonl")]

@@ -107,10 +107,25 @@ async def test_waits_until_the_volunteer_agreed(settings: Settings, source: Matc
     async with running(settings):
         await source.propose("m-1", needs_answer=True, expires_at="2026-11-23T20:00:00Z")
         await settled(1)
-        assert [] == sink.told
+        assert [("volunteer", "asked", "m-1")] == sink.told
+        assert [] == await confirmations(settings)
         await source.send("match.agreed", {"match_id": "m-1", "wish_id": "w-m-1", "offer_id": "o-m-1"})
         await settled(2)
-    assert 2 == len(sink.told)
+    assert {("resident", "confirmed", "m-1"), ("volunteer", "confirmed", "m-1")} == set(sink.told[1:])
+    assert [("match.confirmed.v1", "m-1")] == await confirmations(settings)
+
+
+async def test_the_invited_and_the_workers_desk_are_told_once(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    slot = {"volunteer_ref": "v-1", "category": "repair", "urgency": "red", "rung": "unit", "slot": SLOT}
+    async with running(settings):
+        await source.send("helper.invited", {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2026-11-23T20:00:00Z", **slot})
+        await source.send("wish.widened", {"wish_id": "w-1", "reach": "compound"})
+        await settled(2)
+        await source.send("wish.widened", {"wish_id": "w-1", "reach": "area"})
+        await source.send("wish.unmet", {"wish_id": "w-1", "need": {"skills": ["nursing"], "vetting": 0, "rung": "area"}})
+        await settled(4)
+    assert [("volunteer", "invited", None), ("worker", "unmet", None), ("worker", "widened", None)] == sorted(sink.told)
+    assert 3 == sum(sink.attempts.values())
 
 
 async def test_a_group_is_told_and_confirmed_together(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:

@@ -11,6 +11,7 @@ _MATCHER: Final = "services/matcher/matcher.py"
 _STORE: Final = "services/matcher/store.py"
 _STORING: Final = "deploy/migrations/versions/0004_posts.py"
 _UNIT: Final = "tests/unit/core/"
+_SAFE: Final = f"{_UNIT}test_safeguarding.py"
 _FOUND: Final = f"{_UNIT}test_mutants_found.py"
 
 
@@ -278,6 +279,115 @@ RULES: Final = (
     ),
 )
 
+# ---- safeguarding: what was checked must hold until the visit is over
+
+SAFEGUARDING: Final = (
+    Mutant(
+        "checks-seen-once",
+        f"{_CORE}decide.py",
+        "unsafe = [match for match in offer.matches.values() if not is_safe(match)]",
+        "unsafe: list[Match] = []",
+        "Somebody whose check is gone still visits.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "old-checks-go-on",
+        f"{_CORE}rules.py",
+        "return is_vetted(wish, offer) and check_is_fresh(wish, offer, start) and has_proofs(wish, offer, start)",
+        "return is_vetted(wish, offer) and has_proofs(wish, offer, start)",
+        "A visit to a child stands although the check is over a year old.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "proof-gone-and-still-coming",
+        f"{_CORE}rules.py",
+        "return is_vetted(wish, offer) and check_is_fresh(wish, offer, start) and has_proofs(wish, offer, start)",
+        "return is_vetted(wish, offer) and check_is_fresh(wish, offer, start)",
+        "A visit for care stands although there is no proof any more.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "a-word-is-enough",
+        f"{_CORE}decide.py",
+        "    if is_safe(match):\n        return True\n",
+        "    if match.live:\n        return True\n",
+        "A yes counts without the check that the visit needs.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "started-is-started",
+        f"{_CORE}decide.py",
+        '"lastmetre.service.started.v1": _service_started,',
+        '"lastmetre.service.started.v1": _no_effect,',
+        "Whoever must not be there and has arrived is not called back.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "live-matches-do-not-stand",
+        f"{_CORE}decide.py",
+        "if not is_safe(match)]",
+        "if match.live]",
+        "Whoever posts an offer again loses all visits.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "invited-who-left-not-replaced",
+        f"{_CORE}turn.py",
+        "return [wish for wish in ended if wish.waits]",
+        "return []",
+        "A red wish waits for somebody who cannot come any more.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "reload-loses-who-invited",
+        f"{_CORE}state.py",
+        "                self._watch_invitation(wish, offer_id, until)\n        self.watch_reach",
+        "                heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))\n        self.watch_reach",
+        "After a restart nobody takes the place of an invited helper who leaves.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "proof-until-the-door",
+        f"{_CORE}rules.py",
+        "offer.proofs.get(skill, 0) >= start + wish.length",
+        "offer.proofs.get(skill, 0) >= start",
+        "A proof runs out while the visit goes on.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "groups-without-proof",
+        f"{_CORE}rules.py",
+        "    if wish.proof_for:\n",
+        "    if False:\n",
+        "Of two helpers together nobody asks for proof.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "reload-loses-proof",
+        _STORE,
+        'row["submitted_at"], area.policy.proof_needed)',
+        'row["submitted_at"])',
+        "After a restart no proof is asked for the wishes that wait.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "centre-households-not-first",
+        f"{_CORE}ranking.py",
+        "self._centres.get(circle) if wish.welfare and nearest == 0 else None",
+        "None",
+        "The centre household of a stairway is one among others for a visit.",
+        (f"{_UNIT}test_ranking.py",),
+    ),
+    Mutant(
+        "answered-and-still-asked",
+        "services/notifier/book.py",
+        '        self._become(match, "agreed")\n        self._take_back(match)\n',
+        '        self._become(match, "agreed")\n',
+        "A volunteer is asked for an answer that they have given.",
+        ("tests/unit/test_notices_book.py",),
+    ),
+)
+
 # ---- what becomes of wishes, offers and matches
 
 COURSE: Final = (
@@ -292,8 +402,8 @@ COURSE: Final = (
     Mutant(
         "suspended-offers-keep-their-matches",
         f"{_CORE}decide.py",
-        "if status == SUSPENDED:\n        _release_all",
-        "if status == LAPSED:\n        _release_all",
+        "list(offer.matches.values()) if status == SUSPENDED else []",
+        "list(offer.matches.values()) if status == LAPSED else []",
         "Somebody who must not be sent anywhere still comes.",
         (f"{_UNIT}test_pairing.py",),
     ),
@@ -363,4 +473,4 @@ COURSE: Final = (
     ),
 )
 
-MUTANTS: Final = SHELL + RULES + COURSE
+MUTANTS: Final = SHELL + RULES + SAFEGUARDING + COURSE

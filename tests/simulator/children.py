@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from random import Random
 from typing import Any, Final
@@ -60,14 +60,16 @@ class Watch:
     helpers: dict[str, Helper] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
     parted: set[tuple[str, str]] = field(default_factory=set)
+    now: int = 0
 
-    def hear(self, now: int, decisions: Sequence[Any]) -> None:
-        """What went out at one go.
+    def hear(self, now: int, decisions: Sequence[Any], cause: str = "time") -> None:
+        """What went out at one go, and what brought it about.
 
         Raises:
             Broken: a child would be alone, or with somebody who must not come.
         """
         touched: set[str] = set()
+        self.now = now
         for decision in decisions:
             kind = decision.type.split(".")[2]
             if kind == "proposed":
@@ -75,6 +77,8 @@ class Watch:
             elif kind == "released":
                 self.counts[f"released {decision.data['reason']}"] += 1
                 helper = self.helpers.pop(decision.data["match_id"])
+                if cause == "lastmetre.offer.posted.v1":
+                    self._called_off(helper, decision.data["reason"])
                 self.groups[helper.group].remove(decision.data["match_id"])
                 touched.add(helper.group)
                 if decision.data["reason"] != "group_incomplete":
@@ -84,6 +88,13 @@ class Watch:
         for group in touched:
             self._is_whole(group)
 
+    def _called_off(self, helper: Helper, reason: str) -> None:
+        """By an offer that was posted again: only where its check does not hold any more, or a companion's."""
+        gift, need = self.gifts.get(helper.offer_id), self.needs[helper.wish_id]
+        unsafe = reason == "unsafe" and gift is not None and not rules.checked(need, gift, helper.start)
+        must(unsafe or reason == "group_incomplete", "children/called-off", f"wish {need.id}, offer {helper.offer_id}, {reason}: live matches stand")
+        self.counts["called off for a check posted again"] += unsafe
+
     def _proposed(self, now: int, data: dict[str, Any]) -> str:
         need, gift = self.needs[data["wish_id"]], self.gifts[data["offer_id"]]
         start, end = (parse_rfc3339(data["slot"][side]) for side in ("start", "end"))
@@ -92,6 +103,7 @@ class Watch:
         must(gift.checked <= start, "children/check-after", text)
         must(start - gift.checked <= YEAR_US, "children/check-old", text)
         must("group_id" in data, "children/alone", text)
+        must(rules.proven(need, gift, start), "children/proof", text)
         must(rules.lacking(need, gift) is None, "children/rule", text)
         must(now <= start and need.start <= start and end <= need.end and end - start == need.length, "children/slot", text)
         must(gift.person == data["volunteer_ref"] and (need.id, gift.id) not in self.parted, "children/person", text)
@@ -102,6 +114,18 @@ class Watch:
         self.helpers[data["match_id"]] = Helper(group, need.id, gift.id, gift.person, start, end)
         self.groups.setdefault(group, set()).add(data["match_id"])
         return group
+
+    def posted_again(self, gift: Gift) -> None:
+        """After an offer came again: nobody is on the way to a child with a check that does not hold any more.
+
+        Raises:
+            Broken: somebody is.
+        """
+        for helper in self.helpers.values():
+            if helper.offer_id == gift.id and helper.end > self.now:
+                need = self.needs[helper.wish_id]
+                text = f"wish {need.id}, offer {gift.id}, level {gift.level}, checked {rfc3339(gift.checked)}, visit {rfc3339(helper.start)}"
+                must(rules.checked(need, gift, helper.start), "children/check-gone", text)
 
     def _is_whole(self, group: str) -> None:
         """All of a group are there, or none is."""
@@ -151,7 +175,8 @@ class Crowd:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
-        self.area = Area("high-tech", policy_of(rng))
+        policy = replace(policy_of(rng), proof_needed=frozenset(rng.choice(((), (), ("escort",)))))
+        self.area = Area("high-tech", policy)
         self.watch = Watch()
         self.now = NOON
         self.numbers = 0
@@ -174,6 +199,8 @@ class Crowd:
             self._wish(f"w{number}")
             if not self.rng.randrange(2):
                 self._post(self.rng.choice(self.offer_ids))
+            if not self.rng.randrange(8) and self.watch.helpers:
+                self._post(self.rng.choice(list(self.watch.helpers.values())).offer_id)
             if not self.rng.randrange(2):
                 self._something_happens(number)
             if not number % 50:
@@ -190,7 +217,7 @@ class Crowd:
         event = Event(f"e{self.numbers}", "tests", kind, self.now, rfc3339(self.now), subject, "high-tech", MODEL_OF[kind].model_validate_json(raw), raw, {})
         self._time_passes()
         if kind == "lastmetre.wish.submitted.v1":
-            need = self.watch.needs[subject] = rules.need_of(event.data, self.now)
+            need = self.watch.needs[subject] = rules.need_of(event.data, self.now, self.area.policy.proof_needed)
             self.watch.note_near_misses(need, self.now)
             if not self.rng.randrange(UNTRIED):
                 self._leaves_untried(event)
@@ -200,13 +227,16 @@ class Crowd:
         _, decisions = decide(self.area, event, self.now)
         self.watch.counts[f"event {kind.removeprefix('lastmetre.').removesuffix('.v1')}"] += 1
         if decisions:
-            self.watch.hear(self.now, decisions)
+            self.watch.hear(self.now, decisions, kind)
+        if kind == "lastmetre.offer.posted.v1":
+            self.watch.now = self.now
+            self.watch.posted_again(self.watch.gifts[subject])
         self.area.forget_touched()
 
     def _leaves_untried(self, event: Event) -> None:
         """The wish waits, and a few volunteers claim it: where wishes are tried as they come, a claim hardly ever comes in time."""
         self.watch.counts["event wish.submitted, left untried"] += 1
-        wish = Wish(event.data, self.now)
+        wish = Wish(event.data, self.now, self.area.policy.proof_needed)
         self.area.add_wish(wish)
         self.area.watch_wish(wish)
         self.area.settle_wish(wish)
@@ -263,6 +293,9 @@ class Crowd:
             "capacity": rng.choice((1, 2, 5, 20)),
             "accepts": rng.choice(("auto", "auto", "auto", "ask")),
         }
+        if rng.randrange(4):
+            lasts = self.now + rng.choice((rng.randrange(0, 12 * 60) * MINUTE_US, 90 * DAY_US))
+            data["proofs"] = [{"skill": "escort", "valid_until": rfc3339(lasts)}]
         self._takes("offer.posted.v1", offer_id, data)
 
     def _something_happens(self, latest: int) -> None:

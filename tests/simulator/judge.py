@@ -62,9 +62,10 @@ class Standing:
 
 @dataclass
 class Judge:
-    """One area. `pairs`: of each wish all that were ever proposed."""
+    """One area. `pairs`: of each wish all that were ever proposed. `proof_needed`: the skills of which proof is asked."""
 
     at: int = 0
+    proof_needed: frozenset[str] = frozenset()
     heard: set[tuple[str, str]] = field(default_factory=set)
     needs: dict[str, Need] = field(default_factory=dict)
     over: dict[str, str] = field(default_factory=dict)
@@ -159,6 +160,7 @@ class Judge:
             known = self.gifts.get(data.offer_id)
             if known is not None:
                 known.open, known.at = False, max(known.at, event.time)
+                self._uninvite(data.offer_id)
             else:
                 self.early["offer", data.offer_id] = max(event.time, self.early.get(("offer", data.offer_id), 0))
         elif kind in {"match_accepted", "match_declined", "match_approved", "confirmation_failed"}:
@@ -169,7 +171,7 @@ class Judge:
         wish_id = event.data.wish_id
         if wish_id in self.needs:
             return
-        self.needs[wish_id] = rules.need_of(event.data, event.time)
+        self.needs[wish_id] = rules.need_of(event.data, event.time, self.proof_needed)
         if self.early.pop(("wish", wish_id), -1) >= event.time:
             self.over[wish_id] = "withdrawn"
 
@@ -180,6 +182,14 @@ class Judge:
         if before is not None and not before.open:
             shut = before.at
         self.gifts[offer_id] = Standing(rules.gift_of(event.data), max(shut, event.time), shut < event.time)
+        self._uninvite(offer_id)
+
+    def _uninvite(self, offer_id: str) -> None:
+        """Whoever was invited and could not say yes any more, their invitation is over; a yes that comes later counts for nothing."""
+        standing = self.gifts[offer_id]
+        for pair in self.invited:
+            if pair[1] == offer_id and (not standing.open or rules.lacking(self.needs[pair[0]], standing.gift) is not None):
+                self.invited[pair] = 0
 
     def _take_word(self, kind: str, data: Any) -> Pair | None:
         pair = next((one for one in self.standing(data.wish_id) if one.offer_id == data.offer_id and one.live(self.at)), None)
@@ -240,6 +250,7 @@ class Judge:
         missing = rules.lacking(need, gift)
         must(missing is None, f"promise-2/{missing}", text)
         must(rules.fresh(need, gift, start), "promise-2/vetting-age", text)
+        must(rules.proven(need, gift, start), "promise-2/proof", text)
         must(data["rung"] == rules.LADDER[rules.rung(need.place, gift.home)], "promise-2/rung", text)
         must(end - start == need.length, "promise-2/length", text)
         live, begun = self.slots(gift.person)
@@ -284,12 +295,17 @@ class Judge:
             "unanswered": {"time"},
             "withdrawn": {"wish_withdrawn"},
             "undeliverable": {"confirmation_failed"},
-            "unsafe": {"offer_suspended", "consent_withdrawn"},
+            "unsafe": {"offer_suspended", "consent_withdrawn", "offer_posted"},
         }
         must(kind in causes.get(reason, {kind}), "released/reason", f"{reason} by {kind}")
+        must(reason != "unsafe" or kind != "offer_posted" or not self._checked(pair), "released/reason", "the check holds, and live matches stand")
         must(reason != "group_incomplete" or pair.group is not None, "released/reason", "no group")
         must(reason != "unanswered" or bool(pair.awaits), "released/unanswered", "no word is awaited")
         pair.released = reason
+
+    def _checked(self, pair: Pair) -> bool:
+        """Whether that person may still be where this visit takes them, by what was posted last."""
+        return rules.checked(pair.need, self.gifts[pair.offer_id].gift, pair.start)
 
     def _expired(self, data: Data) -> None:
         need = self.needs.get(data["wish_id"])
@@ -338,9 +354,11 @@ class Judge:
             return {"not_open", "held_for_another"} if need.id not in self.over or len(self.standing(need.id)) >= need.helpers else {"not_open"}
         gift = standing.gift
         missing = rules.lacking(need, gift)
+        start = rules.earliest(need, gift, self.at, *self.slots(gift.person))
+        if missing != "skill_missing" and not rules.proven(need, gift, max(need.start, self.at) if start is None else start):
+            return {"skill_missing"}
         if missing is not None:
             return {missing}
-        start = rules.earliest(need, gift, self.at, *self.slots(gift.person))
         if start is None:
             return {"not_available"} if rules.fresh(need, gift, max(need.start, self.at)) else {"vetting_too_low", "not_available"}
         if not rules.fresh(need, gift, start):
@@ -360,7 +378,7 @@ class Judge:
         with_slots = [(gift, *self.slots(gift.person)) for gift in able]
         points = [helpers[0].start] if helpers else rules.edges(need, with_slots, self.at)
         for start in points:
-            fits = [one for one, live, begun in with_slots if rules.fresh(need, one, start) and rules.misfit(need, one, start, self.at, live, begun) is None]
+            fits = [one for one, live, begun in with_slots if rules.checked(need, one, start) and rules.misfit(need, one, start, self.at, live, begun) is None]
             if leader in fits and any(gift.person != leader.person for gift in fits):
                 return True
         return False
@@ -391,6 +409,7 @@ class Judge:
             must(pair.answer_by is None or "answer" not in pair.awaits or self.at < pair.answer_by, "hold/unanswered", f"{pair.need.id} {pair.offer_id}")
             must(bool(pair.awaits) or not pair.asked or pair.agreed, "agreed/missing", f"{pair.need.id} {pair.offer_id}")
             must(self.over.get(pair.need.id) != "withdrawn", "withdrawn/live", f"{pair.need.id} {pair.offer_id}")
+            must(self._checked(pair), "vetting/live", f"{pair.need.id} {pair.offer_id}: the check does not hold any more, and the match is still live")
             if event is not None and kind == "offer_suspended":
                 must(pair.offer_id != event.data.offer_id, "suspended/live", f"{pair.need.id} {pair.offer_id}")
         for need in self.needs.values():

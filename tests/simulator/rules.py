@@ -35,6 +35,7 @@ class Need:
     level: int
     approval: bool
     urgency: str
+    proof_for: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -54,14 +55,15 @@ class Gift:
     asks: bool
     rest: int
     week: int | None
+    proofs: dict[str, int]
 
 
 def _steps(place: Any) -> tuple[str, ...]:
     return tuple(step for step in (place.community, place.compound, place.building, place.unit) if step is not None)
 
 
-def need_of(data: Any, at: int) -> Need:
-    """The need of a `wish.submitted`."""
+def need_of(data: Any, at: int, proof_needed: frozenset[str] = frozenset()) -> Need:
+    """The need of a `wish.submitted`, where proof is asked of those skills."""
     minor = data.beneficiary.age_band in {"under_14", "under_18"} or data.category == "left_behind_children"
     together = minor or data.accompanied
     return Need(
@@ -79,6 +81,7 @@ def need_of(data: Any, at: int) -> Need:
         level=max(data.vetting_min, 4 if minor else 0, 2 if data.beneficiary.lives_alone else 0),
         approval=data.approval == "worker",
         urgency=data.urgency,
+        proof_for=proof_needed & set(data.skills),
     )
 
 
@@ -98,6 +101,7 @@ def gift_of(data: Any) -> Gift:
         asks=data.accepts == "ask",
         rest=(data.rest_minutes or 0) * MINUTE_US,
         week=data.per_week_max,
+        proofs={one.skill: max(micros(other.valid_until) for other in data.proofs if other.skill == one.skill) for one in data.proofs or ()},
     )
 
 
@@ -125,6 +129,16 @@ def lacking(need: Need, gift: Gift) -> str | None:
 def fresh(need: Need, gift: Gift, start: int) -> bool:
     """Where level 4 is needed: the last check was made before the slot, at most 365 days."""
     return need.level < 4 or 0 <= start - gift.checked <= YEAR_US
+
+
+def proven(need: Need, gift: Gift, start: int) -> bool:
+    """Of each skill that needs it there is a proof that the visit does not outlast."""
+    return all(skill in gift.proofs and start + need.length <= gift.proofs[skill] for skill in need.proof_for)
+
+
+def checked(need: Need, gift: Gift, start: int) -> bool:
+    """All that is asked of checks and proofs, for a visit that begins then."""
+    return gift.level >= need.level and fresh(need, gift, start) and proven(need, gift, start)
 
 
 def misfit(need: Need, gift: Gift, start: int, now: int, lately: Iterable[Slot], begun: Sequence[int]) -> str | None:

@@ -62,7 +62,7 @@ class Stage:
 
     def __init__(self, policy: Policy) -> None:
         self.worker = Worker(policy)
-        self.judges = {area: Judge() for area in AREAS}
+        self.judges = {area: Judge(proof_needed=policy.proof_needed) for area in AREAS}
         self.replay = Replay(areas={area: Area(area, policy) for area in AREAS})
         self.heard: dict[tuple[str, str], Event] = {}
         self.delivered: dict[str, set[tuple[str, str]]] = {area: set() for area in AREAS}

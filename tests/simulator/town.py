@@ -26,7 +26,8 @@ LANGUAGES: Final = ("zh-CN", "sichuan")
 AREAS: Final = ("high-tech", "jinjiang")
 YEAR: Final = 365 * build.DAY
 KINDS: Final = (
-    "wish", "wish", "wish", "offer", "offer", "post_again", "claim", "claim", "accept", "accept", "decline", "approve", "approve", "confirm", "fail",
+    "wish", "wish", "wish", "offer", "offer", "post_again", "check_again", "claim", "claim", "accept", "accept", "decline", "approve",
+    "approve", "confirm", "fail",
     "withdraw_wish", "withdraw_consent", "withdraw_offer", "suspend", "visit", "close", "copy",
 )  # fmt: skip
 # Whether rest_minutes and per_week_max are drawn too.
@@ -35,6 +36,10 @@ LIMITS: Final = True
 
 def policy_of(rng: Random) -> Policy:
     """One of the valid policies: as in production, everything at once, and some with other lengths."""
+    return replace(_policy_of(rng), proof_needed=frozenset(rng.choice(((), (), ("cooking",), ("repair", "cooking")))))
+
+
+def _policy_of(rng: Random) -> Policy:
     usual = Policy()
     kind = rng.randrange(6)
     if kind < 2:
@@ -81,6 +86,7 @@ class Town:
         self.asking = rng.choice((0, 1, 2, 4))
         self.areas = AREAS[: rng.choice((1, 1, 2))]
         self.copies: list[Event] = []
+        self.posted: dict[str, dict[str, Any]] = {}
 
     def event(self, at: int) -> Event | None:
         """Something that happens at that minute, None where nothing of the drawn kind can."""
@@ -125,7 +131,7 @@ class Town:
         data: dict[str, Any] = {
             "wish_id": wish_id,
             "place": build.place(rng.choice(self.homes)),
-            "category": "household",
+            "category": rng.choice(("household", "household", "elder_care")),
             "skills": self._some(self.skills, rng.choice((1, 1, 2))),
             "urgency": rng.choice(("red", "yellow", "blue")),
             "window": build.window(*self._window(at, minutes)),
@@ -165,15 +171,35 @@ class Town:
         }
         if not rng.randrange(3):
             data["languages"] = self._some(LANGUAGES, 2)
+        if rng.randrange(3):
+            lasts = [rng.choice((at - 60, at + rng.randrange(0, 600, 15), at + 30 * build.DAY)) for _ in range(2)]
+            data["proofs"] = [{"skill": rng.choice(self.skills), "valid_until": build.text_of(one)} for one in lasts]
+        if not rng.randrange(4):
+            data["organisation"] = rng.choice(("中心户一号", "第三党支部"))
         if LIMITS and not rng.randrange(3):
             data["rest_minutes"] = rng.choice((0, 10, 15, 45))
         if LIMITS and not rng.randrange(3):
             data["per_week_max"] = rng.choice((1, 1, 2, 3))
+        self.posted[offer_id] = data
         return self._build("offer.posted.v1", offer_id, data, area, at)
 
     def _post_again(self, area: str, at: int) -> Event | None:
         known = sorted(self.judges[area].gifts)
         return self._offer(area, at, self.rng.choice(known)) if known else None
+
+    def _check_again(self, area: str, at: int) -> Event | None:
+        """The same offer with another check: of somebody who has a visit before them, or was invited, if there is one."""
+        judge, rng = self.judges[area], self.rng
+        busy = sorted({pair.offer_id for pair in judge.live()} | {offer_id for _, offer_id in judge.invited})
+        known = [offer_id for offer_id in busy if offer_id in self.posted] or sorted(self.posted)
+        if not known:
+            return None
+        data = dict(self.posted[rng.choice(known)])
+        checked = rng.choice((at - 60, at - build.DAY, at - YEAR + rng.randrange(-60, 600, 15), at + rng.randrange(0, 120, 15)))
+        data["vetting"] = {"level": rng.choice((0, 2, 3, 4, 4)), "checked_at": build.text_of(checked)}
+        if not rng.randrange(3):
+            data.pop("proofs", None)
+        return self._build("offer.posted.v1", data["offer_id"], data, area, at)
 
     def _copy(self, _area: str, at: int) -> Event | None:
         """The same said again as another event, with an id of its own."""

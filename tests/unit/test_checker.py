@@ -38,6 +38,12 @@ def later(day: MadeFolder, *decision: dict[str, object]) -> object:
     return None
 
 
+def closed(day: MadeFolder, match_id: str, wish_id: str, offer_id: str) -> object:
+    """One more closing, before the expiry."""
+    data = {"match_id": match_id, "wish_id": wish_id, "offer_id": offer_id, "outcome": "done", "minutes": 60, "closed_at": instant("08:11"), "by": "resident"}
+    return day.take("08:11", "match.closed", data, at=len(day.entries) - 1)
+
+
 def again(day: MadeFolder, name: str, wish_id: str, offer_id: str, **more: object) -> object:
     return later(day, day.proposed("08:11", name, wish_id, offer_id, span("15:00", "16:00"), **more))
 
@@ -72,6 +78,13 @@ def invite(day: MadeFolder, offer_id: str, *, until: str = "08:40", times: int =
 def suspend(day: MadeFolder, offer_id: str, *released: tuple[str, str, str]) -> object:
     events = [day.about("match.released", "08:11", m, w, offer_id, reason=reason) for m, w, reason in released]
     return day.take("08:11", "offer.suspended", {"offer_id": offer_id}, events, at=len(day.entries) - 1)
+
+
+def check_again(day: MadeFolder, level: int, *released: tuple[str, str, str, str]) -> object:
+    """`o2`, who visits a child, is posted again with that level; whom that releases."""
+    events = [day.about("match.released", "08:11", m, w, o, reason=reason) for m, w, o, reason in released]
+    vetting = day.of("o2")["vetting"] | {"level": level}
+    return day.take("08:11", "offer.posted", day.of("o2") | {"vetting": vetting}, events, at=len(day.entries) - 1)
 
 
 def reconfirm(day: MadeFolder, name: str, clock: str) -> object:
@@ -172,9 +185,11 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("release/reason", lambda d: d.entry("wish.withdrawn", "w5")["decision"][0]["data"].update(reason="unsafe")),
     ("release/withdrawn", lambda d: replace(d, "wish.withdrawn", "w5", decision=[])),
     ("release/unsafe", lambda d: suspend(d, "o3")),
+    ("release/check", lambda d: check_again(d, 3)),
+    ("release/reason", lambda d: check_again(d, 4, ("m3", "w3", "o2", "unsafe"))),
     ("release/undeliverable", lambda d: fail(d, "m1")),
-    ("closed/unknown", lambda d: later(d, d.about("match.closed", "08:11", "m99", "w1", "o1"))),
-    ("closed/once", lambda d: later(d, d.about("match.closed", "08:11", "m5", "w5", "o2"))),
+    ("closed/unknown", lambda d: closed(d, "m99", "w1", "o1")),
+    ("closed/once", lambda d: closed(d, "m5", "w5", "o2")),
     ("confirmation/once", lambda d: reconfirm(d, "m1", "08:12")),
     ("confirmation/unknown", lambda d: d.entry("match.confirmed", "m1")["event"]["data"].update(match_id="m99")),
     ("confirmation/released", confirm_late),
@@ -289,6 +304,12 @@ def test_catches_files_that_disagree(rule: str, spoil: Spoil, tmp_path: Path) ->
 @pytest.mark.parametrize(("rule", "spoil"), SPOILT_INTAKE, ids=ids(SPOILT_INTAKE))
 def test_catches_lines_that_went_astray(rule: str, spoil: Spoil, tmp_path: Path) -> None:
     assert rule in run(good_day(), tmp_path, with_input=True, after=spoil).rules()
+
+
+def test_takes_it_that_a_visit_is_called_off_for_a_check_that_does_not_hold_any_more(tmp_path: Path) -> None:
+    day = good_day()
+    check_again(day, 3, ("m2", "w3", "o1", "group_incomplete"), ("m3", "w3", "o2", "unsafe"))
+    assert not {"release/reason", "release/check", "together/released-together"} & run(day, tmp_path).rules()
 
 
 def test_wants_the_reason_code_that_the_contract_names(tmp_path: Path) -> None:

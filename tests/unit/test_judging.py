@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,34 @@ def shown(pair: Pair, lang: Lang = "both") -> str:
 
 
 # ---- the rules
+
+
+def test_a_skill_without_a_valid_proof_is_told() -> None:
+    scene = Scene(policy=replace(Policy.at_once(), proof_needed=frozenset({"haircut"})))
+    scene.when(wish(), offer())
+    judged = verdicts(scene.area.wishes["w1"], scene.area.offers["o1"], instant(0))
+    assert ("技能：haircut 须有在服务当时有效的资质证明", "skills: no proof for haircut that is valid at the visit") == verdict_words(judged[0])
+
+
+@pytest.mark.parametrize(
+    ("offer_id", "zh", "en"),
+    [
+        ("o1", "本单元的中心户优先上门探望（它是）", "for a visit, the centre household of the stairway comes first (it is one)"),
+        ("o9", "排在最前", "it is next"),
+    ],
+)
+def test_that_the_centre_household_comes_first_is_told(offer_id: str, zh: str, en: str) -> None:
+    scene = waiting(wish(category="elder_care"), offer("o1"), offer("o9", organisation="中心户"))
+    said_zh, said_en = answered(scene, offer_id)
+    assert zh in said_zh
+    assert en in said_en
+
+
+def test_whoever_helps_and_is_no_centre_household_is_told_so_to_the_centre_household() -> None:
+    scene = given(offer("o1"), wish(category="elder_care"), offer("o9", organisation="中心户"))
+    said_zh, said_en = answered(scene, "o9")
+    assert "它不是" in said_zh
+    assert "it is not one" in said_en
 
 
 @pytest.mark.parametrize(

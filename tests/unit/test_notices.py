@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.personal import find_personal_data
-from services.notifier.notices import text_of, visit_time
+from services.notifier.notices import text_for_worker, text_of, visit_time
 
 SLOT = ("2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z")
 REASONS = (None, "declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete")
@@ -53,6 +53,64 @@ def test_an_expired_wish_has_no_visit_to_name(language: str, words: str) -> None
     text = text_of("expired", "resident", language, category=None, rung="area", slot=None)  # type: ignore[arg-type]
     assert words in text
     assert "  " not in text
+
+
+BY = "2026-11-24T04:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "expected"),
+    [
+        (
+            "asked",
+            "zh-CN",
+            "您好，同楼有位邻居需要「关爱老人」，时间是11月24日（周二）16:00至17:30。您方便去吗？请在11月24日（周二）12:00前答复；不方便也没关系，我们再找别人。",
+        ),
+        (
+            "asked",
+            "en",
+            (
+                "A neighbour from the same building would like care for an elder on Tuesday 24 November, from 16:00 to 17:30. Could you come? "
+                "Please answer by 12:00 on Tuesday 24 November; a no is fine as well."
+            ),
+        ),
+        (
+            "invited",
+            "zh-CN",
+            "您好，同楼有位邻居急需「关爱老人」，时间是11月24日（周二）16:00至17:30。您能去吗？同时问了几位，先答应者先得；请在11月24日（周二）12:00前答复。谢谢您！",
+        ),
+        (
+            "invited",
+            "en",
+            (
+                "A neighbour from the same building needs care for an elder soon, on Tuesday 24 November, from 16:00 to 17:30. Could you come? "
+                "Several are asked and the first yes counts; please answer by 12:00 on Tuesday 24 November."
+            ),
+        ),
+    ],
+)
+def test_whoever_is_asked_hears_what_for_how_near_when_and_by_when_to_answer(kind: str, language: str, expected: str) -> None:
+    text = text_of(kind, "volunteer", language, category="elder_care", rung="building", slot=SLOT, by=BY)  # type: ignore[arg-type]
+    assert expected == text
+    assert find_personal_data(text) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "expected"),
+    [
+        ("widened", "zh-CN", "您好，心愿 w-1 在近处还没有找到帮手，已扩大到全社区寻找。若您认识合适的人，请帮忙问一问。谢谢您！"),
+        (
+            "widened",
+            "en",
+            "Wish w-1 has found nobody nearby and now asks the whole community. If you know somebody, please have a word with them. Thank you!",
+        ),
+        ("unmet", "zh-CN", "您好，心愿 w-1 目前没有人能帮上：需要技能 nursing, walk，审核等级 2 级。请您帮忙想想办法。谢谢您！"),
+        ("unmet", "en", "Wish w-1: nobody can help as yet (skills nursing, walk, vetting level 2). Could you see what can be done? Thank you!"),
+    ],
+)
+def test_a_community_worker_hears_which_wish_waits_for_what(kind: str, language: str, expected: str) -> None:
+    text = text_for_worker(kind, language, wish_id="w-1", rung="community", skills=["nursing", "walk"], vetting=2)  # type: ignore[arg-type]
+    assert expected == text
 
 
 def test_a_visit_past_midnight_names_both_days() -> None:

@@ -12,6 +12,9 @@ from services.notifier.notices import Party
 AT = "2026-11-23T08:00:00Z"
 
 
+ASKED: dict[str, Any] = {"needs_answer": True, "expires_at": "2026-11-23T20:00:00Z"}
+
+
 def taken(book: Book, name: str, data: dict[str, Any]) -> str:
     event = {
         "specversion": "1.0",
@@ -84,12 +87,12 @@ def test_the_slot_goes_on_as_it_was_written() -> None:
 
 
 def test_waits_for_the_answer_and_for_the_approval() -> None:
-    for asked in ({"needs_answer": True, "expires_at": "2026-11-23T20:00:00Z"}, {"needs_approval": True}):
+    for asked in (ASKED, {"needs_approval": True}):
         book = Book()
         assert "awaits_answer" == proposed(book, **asked)
-        assert {} == book.new_notices
+        assert [] == [one for one in book.new_notices.values() if one.kind == "confirmed"]
         assert "firm" == agreed(book)
-        assert 2 == len(book.new_notices)
+        assert 2 == len([one for one in book.new_notices.values() if one.kind == "confirmed"])
         assert "no_effect" == agreed(book)
 
 
@@ -201,7 +204,7 @@ def test_an_expired_wish_is_told_to_its_resident_where_a_proposal_named_them() -
 def test_what_names_no_known_match_has_no_effect() -> None:
     book = Book()
     assert ["unknown_match", "unknown_match"] == [agreed(book), released(book)]
-    assert "not_for_us" == taken(book, "wish.widened", {"wish_id": "w-1", "reach": "area"})
+    assert "not_for_us" == taken(book, "claim.rejected", {"claim_id": "k-1", "wish_id": "w-1", "offer_id": "o-1", "reason": "not_open"})
     proposed(book)
     assert "known_match" == proposed(book)
 
@@ -211,3 +214,118 @@ def test_what_was_put_away_in_error_is_sent_again() -> None:
     proposed(book)
     came_back(book, of(on_their_way(book), "resident"), "discarded")
     assert "retryable" == book.matches["m-1"].notices["resident", "confirmed"].state
+
+
+# ---- whoever is asked, invited, or should know
+
+
+def test_the_volunteer_whose_answer_is_needed_is_asked() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    (question,) = book.new_notices.values()
+    assert ("volunteer", "asked", "v-m-1", "m-1") == (question.party, question.kind, question.ref, question.match_id)
+    assert "11月24日（周二）04:00前答复" in question.text
+
+
+def test_nobody_is_asked_where_only_the_worker_is_to_speak() -> None:
+    book = Book()
+    proposed(book, needs_approval=True)
+    assert {} == book.new_notices
+
+
+def test_a_question_that_is_answered_before_it_is_sent_is_not_sent() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    agreed(book)
+    assert "discarded" == book.matches["m-1"].notices["volunteer", "asked"].state
+
+
+def test_a_question_confirms_nothing() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    assert [] == came_back(book, on_their_way(book))
+    assert "proposed" == book.matches["m-1"].state
+    agreed(book)
+    resident, volunteer = on_their_way(book)
+    assert [] == came_back(book, [volunteer])
+    assert [Told(book.matches["m-1"])] == came_back(book, [resident])
+
+
+def test_a_question_that_cannot_be_delivered_leaves_the_match_to_its_deadline() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    assert [] == came_back(book, on_their_way(book), "dead")
+    assert ("proposed", "dead") == (book.matches["m-1"].state, book.matches["m-1"].notices["volunteer", "asked"].state)
+
+
+def test_a_question_is_tried_again_while_it_is_open_and_not_once_it_is_answered() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    question = on_their_way(book)
+    came_back(book, question, "retryable")
+    assert {("volunteer", "asked"): "retryable"} == states(book.matches["m-1"])
+    question[0].state = "leased"
+    agreed(book)
+    came_back(book, question, "retryable")
+    assert "discarded" == states(book.matches["m-1"])["volunteer", "asked"]
+
+
+def test_whoever_was_asked_and_is_not_needed_any_more_is_told_so() -> None:
+    for reason, told in (("withdrawn", True), ("group_incomplete", True), ("declined", False), ("unanswered", False)):
+        book = Book()
+        proposed(book, **ASKED)
+        came_back(book, on_their_way(book))
+        released(book, reason=reason)
+        assert told == (("volunteer", "released") in book.matches["m-1"].notices)
+        assert ("resident", "released") not in book.matches["m-1"].notices
+
+
+def test_whoever_hears_the_question_after_the_release_is_told_so() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    question = on_their_way(book)
+    released(book, reason="withdrawn")
+    came_back(book, question)
+    assert {("volunteer", "asked"): "sent", ("volunteer", "released"): "pending"} == states(book.matches["m-1"])
+
+
+def invitation(**more: Any) -> dict[str, Any]:
+    slot = {"start": "2026-11-24T08:00:00+08:00", "end": "2026-11-24T09:00:00+08:00"}
+    named = {"volunteer_ref": "v-1", "category": "study", "urgency": "red", "rung": "unit", "slot": slot}
+    return {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2026-11-23T20:00:00Z", **named, **more}
+
+
+def test_the_invited_volunteer_is_asked_once_a_wish() -> None:
+    book = Book()
+    assert "invited" == taken(book, "helper.invited", invitation())
+    taken(book, "helper.invited", invitation())
+    taken(book, "helper.invited", invitation(volunteer_ref="v-2"))
+    assert [("volunteer", "invited", "v-1", None), ("volunteer", "invited", "v-2", None)] == [
+        (one.party, one.kind, one.ref, one.match_id) for one in book.new_notices.values()
+    ]
+    assert "先答应者先得" in next(iter(book.new_notices.values())).text
+
+
+def test_an_invitation_of_an_earlier_version_names_nobody() -> None:
+    book = Book()
+    assert "nobody_named" == taken(book, "helper.invited", {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2026-11-23T20:00:00Z"})
+    assert "invited" == taken(book, "helper.invited", invitation(rung=None, category=None))
+    assert "同片区" in next(iter(book.new_notices.values())).text
+
+
+def test_the_workers_desk_hears_once_that_a_wish_asks_farther_and_once_that_nobody_can() -> None:
+    book = Book()
+    assert ["widened", "widened"] == [taken(book, "wish.widened", {"wish_id": "w-1", "reach": reach}) for reach in ("compound", "area")]
+    assert "unmet" == taken(book, "wish.unmet", {"wish_id": "w-1", "need": {"skills": ["nursing"], "vetting": 2, "rung": "area"}})
+    assert [("worker", "widened", "desk-hightech"), ("worker", "unmet", "desk-hightech")] == [
+        (one.party, one.kind, one.ref) for one in book.new_notices.values()
+    ]
+    assert "全小区" in next(iter(book.new_notices.values())).text
+
+
+def test_what_became_of_a_word_about_a_wish_is_kept() -> None:
+    book = Book()
+    taken(book, "wish.widened", {"wish_id": "w-1", "reach": "area"})
+    notices = on_their_way(book)
+    assert [] == came_back(book, notices)
+    assert ["sent"] == [one.state for one in notices]

@@ -32,6 +32,7 @@ def test_the_body_says_whom_to_tell_what() -> None:
         "language": "zh-CN",
         "text": "好",
         "match_id": "m-1",
+        "wish_id": "w-1",
         "slot": {"start": slot[0], "end": slot[1]},
     }
     assert expected == orjson.loads(body_of(notice))
@@ -41,6 +42,7 @@ def test_the_key_of_a_notice_depends_on_match_side_and_kind_alone() -> None:
     assert notice_key("m-1", "resident", "confirmed") == notice_key("m-1", "resident", "confirmed")
     others = {notice_key("m-1", "volunteer", "confirmed"), notice_key("m-1", "resident", "released"), notice_key("m-2", "resident", "confirmed")}
     assert 3 == len(others - {notice_key("m-1", "resident", "confirmed")})
+    assert 2 == len({notice_key("w-1", "volunteer", "invited", "v-1"), notice_key("w-1", "volunteer", "invited", "v-2")})
 
 
 @pytest.mark.parametrize(

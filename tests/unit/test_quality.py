@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quality import core, greedy, optimum, report, run
-from benchmarks.quality.generator import Shape, Stream, earliest, generate
-from benchmarks.quality.measures import gini, judge, tasks, worth
+from benchmarks.quality.measures import judge, tasks, worth
 from benchmarks.quality.optimum import Edge, Optimum
 from benchmarks.quality.played import Played
 from benchmarks.quality.shapes import POLICIES, SHORT, policies
-from benchmarks.quality.weight import weight
+from deploy.whatif.counting import gini
+from deploy.whatif.generator import Shape, Stream, earliest, generate
+from deploy.whatif.weight import weight
 from services.matcher.core import score
 from services.matcher.core.place import rung_between
 from services.matcher.core.policy import Policy

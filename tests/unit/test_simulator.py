@@ -14,7 +14,7 @@ import tests.simulator
 from schemas.instants import DAY_US, MINUTE_US
 from services.matcher import store
 from services.matcher.batch import Batch
-from services.matcher.core import ranking
+from services.matcher.core import decide, ranking
 from services.matcher.core.state import Area, Match, Offer, Wish
 from tests.simulator import run
 from tests.simulator.__main__ import main
@@ -150,6 +150,14 @@ def order_by_address(patch: Patch) -> None:
     patch.setattr(ranking.OfferIndex, "score", lambda _index, offer: id(offer) % 7919)
 
 
+def checks_are_seen_once(patch: Patch) -> None:
+    patch.setattr(decide, "is_safe", lambda _match: True)
+
+
+def posting_again_calls_everything_off(patch: Patch) -> None:
+    patch.setattr(decide, "is_safe", lambda _match: False)
+
+
 FAULTS: dict[Callable[[Patch], None], str] = {
     one_too_many: "promise-1/capacity",
     vetted_by_word: "promise-2/vetting_too_low",
@@ -162,6 +170,8 @@ FAULTS: dict[Callable[[Patch], None], str] = {
     time_is_not_held: "promise-1/overlap",
     repeats_count: "promise-5/twice",
     order_by_address: "promise-4/again",
+    checks_are_seen_once: "vetting/live",
+    posting_again_calls_everything_off: "released/reason",
 }
 
 
@@ -191,6 +201,8 @@ def test_a_violation_is_told_with_its_seed_and_the_fewest_steps(monkeypatch: Pat
         (checked_a_day_later, {"children/check-old"}),
         (one_is_enough, {"children/alone"}),
         (never_barred, {"children/person"}),
+        (checks_are_seen_once, {"children/check-gone"}),
+        (posting_again_calls_everything_off, {"children/called-off"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

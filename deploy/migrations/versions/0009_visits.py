@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0009_visits"
-down_revision = "0004_posts"
+down_revision = "0005_more_notices"
 branch_labels = None
 depends_on = None
 

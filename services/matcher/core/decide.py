@@ -5,7 +5,7 @@ goes (:mod:`services.matcher.core.state` is where an area changes, :mod:`service
 always give the same bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from schemas.codec import Event
 from schemas.instants import rfc3339
 from services.matcher.core.place import AREA, RUNGS, rung_between
 from services.matcher.core.rounds import run_round
-from services.matcher.core.rules import earliest_start, refusal
+from services.matcher.core.rules import earliest_start, is_safe, refusal
 from services.matcher.core.state import (
     CLOSED,
     CONFIRMED,
@@ -44,6 +44,7 @@ from services.matcher.core.turn import Decision, Turn, turn_of
 TIME_PASSED: Final = "lastmetre.time.passed.v1"
 DECIDED: Final = "decided"
 NO_EFFECT: Final = "no_effect"
+UNSAFE: Final = "unsafe"
 
 
 # ---- one function an event type
@@ -54,7 +55,7 @@ def _wish_submitted(turn: Turn, event: Event) -> None:
     if data.wish_id in area.wishes:
         turn.changed = False
         return
-    wish = Wish(data, turn.now)
+    wish = Wish(data, turn.now, area.policy.proof_needed)
     area.add_wish(wish)
     early = area.take_early(WISH, wish.id)
     if early is not None and early.at >= event.time:
@@ -90,7 +91,7 @@ def _wish_withdrawn(turn: Turn, event: Event, reason: str = "withdrawn") -> None
 
 
 def _consent_withdrawn(turn: Turn, event: Event) -> None:
-    _wish_withdrawn(turn, event, "unsafe")
+    _wish_withdrawn(turn, event, UNSAFE)
 
 
 def _offer_posted(turn: Turn, event: Event) -> None:
@@ -103,11 +104,15 @@ def _offer_posted(turn: Turn, event: Event) -> None:
     offer = area.post_offer(event.data, event.time)
     if early is not None and early.at >= event.time:
         area.close_offer(offer, early.status, early.at)
-        return
-    if offer.last_end <= turn.now:
+    elif offer.last_end <= turn.now:
         area.close_offer(offer, LAPSED, event.time)
-        return
-    turn.serve_waiting(offer)
+    # Live matches stand, but for those that the checks as they are said to be now forbid.
+    unsafe = [match for match in offer.matches.values() if not is_safe(match)]
+    uninvited = turn.end_invitations(offer)
+    if unsafe or uninvited:
+        _release_all(turn, unsafe, UNSAFE, uninvited)
+    if offer.status == OPEN:
+        turn.serve_waiting(offer)
 
 
 def _offer_withdrawn(turn: Turn, event: Event, status: str = WITHDRAWN) -> None:
@@ -122,20 +127,19 @@ def _offer_withdrawn(turn: Turn, event: Event, status: str = WITHDRAWN) -> None:
         area.close_offer(offer, offer.status, max(event.time, offer.status_at))
         return
     area.close_offer(offer, status, max(event.time, offer.status_at))
-    if status == SUSPENDED:
-        _release_all(turn, list(offer.matches.values()), "unsafe")
+    _release_all(turn, list(offer.matches.values()) if status == SUSPENDED else [], UNSAFE, turn.end_invitations(offer))
 
 
 def _offer_suspended(turn: Turn, event: Event) -> None:
     _offer_withdrawn(turn, event, SUSPENDED)
 
 
-def _release_all(turn: Turn, matches: list[Match], reason: str) -> None:
+def _release_all(turn: Turn, matches: list[Match], reason: str, uninvited: Sequence[Wish] = ()) -> None:
     touched: list[Match] = []
     for match in sorted(matches, key=lambda match: (match.start, match.wish.id)):
         touched.extend(other for other in match.wish.matches.values() if other.live)
         turn.release_with_group(match, reason)
-    turn.pair_again([match for match in touched if match.state == RELEASED])
+    turn.pair_again([match for match in touched if match.state == RELEASED], uninvited)
 
 
 def _wish_claimed(turn: Turn, event: Event) -> None:
@@ -190,8 +194,20 @@ def _match_accepted(turn: Turn, event: Event) -> None:
     if match is None or match.answered:
         turn.changed = False
         return
-    match.answered = True
-    _word_has_come(turn, match)
+    if _is_safe_still(turn, match):
+        match.answered = True
+        _word_has_come(turn, match)
+
+
+def _is_safe_still(turn: Turn, match: Match) -> bool:
+    """Whether the checks hold that were asked for when the match was proposed; where they do not, it is released.
+
+    An offer posted again is judged as it comes. Here is caught what was decided under other rules: by an earlier release, or under another policy.
+    """
+    if is_safe(match):
+        return True
+    _release_all(turn, [match], UNSAFE)
+    return False
 
 
 def _invitation(turn: Turn, data: Any) -> tuple[Wish, Offer] | None:
@@ -221,7 +237,7 @@ def _match_approved(turn: Turn, event: Event) -> None:
         _release_all(turn, [match], "declined")
     elif match.approved:
         turn.changed = False
-    else:
+    elif _is_safe_still(turn, match):
         match.approved = True
         _word_has_come(turn, match)
 
@@ -248,10 +264,17 @@ def _match_declined(turn: Turn, event: Event) -> None:
 def _match_confirmed(turn: Turn, event: Event) -> None:
     wish = turn.area.wishes.get(event.data.wish_id)
     match = wish.matches.get(event.data.offer_id) if wish is not None else None
-    if match is None or match.id != event.data.match_id or match.state == CONFIRMED:
+    if match is None or match.id != event.data.match_id or match.state in (CONFIRMED, CLOSED):
         turn.changed = False
         return
-    turn.area.confirm(match)
+    if not match.live or _is_safe_still(turn, match):
+        turn.area.confirm(match)
+
+
+def _service_started(turn: Turn, event: Event) -> None:
+    """Whoever has set out or arrived and must not be there is called back, as long as the visit is not over."""
+    match = _live_match(turn, event.data)
+    turn.changed = match is not None and not _is_safe_still(turn, match)
 
 
 def _confirmation_failed(turn: Turn, event: Event) -> None:
@@ -297,7 +320,7 @@ HANDLERS: Final[dict[str, Callable[[Turn, Event], None]]] = {
     "lastmetre.match.accepted.v1": _match_accepted,
     "lastmetre.match.declined.v1": _match_declined,
     "lastmetre.match.approved.v1": _match_approved,
-    "lastmetre.service.started.v1": _no_effect,
+    "lastmetre.service.started.v1": _service_started,
     "lastmetre.service.finished.v1": _no_effect,
     "lastmetre.service.acknowledged.v1": _no_effect,
     "lastmetre.match.confirmed.v1": _match_confirmed,
@@ -325,7 +348,7 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
     while area.deadlines and area.deadlines[0][0] <= now:
         at, kind, subject, number = heappop(area.deadlines)
         if kind == OFFER_LAPSES:
-            _lapse(turn, subject, at)
+            again.update((wish.id, wish) for wish in _lapse(turn, subject, at))
         elif kind == ROUND:
             calls_round = calls_round or at == area.round_at
         elif kind in (HOLD_ENDS, SLOT_OVER):
@@ -388,12 +411,14 @@ def tell_unmet(turn: Turn, wish: Wish) -> None:
     turn.tell("lastmetre.wish.unmet.v1", wish.id, {"area": area.name, "wish_id": wish.id, "need": need})
 
 
-def _lapse(turn: Turn, offer_id: str, at: int) -> None:
-    """The last window of an offer is over."""
+def _lapse(turn: Turn, offer_id: str, at: int) -> list[Wish]:
+    """The last window of an offer is over; the wishes that had invited it, and wait for somebody else."""
     offer = turn.area.offers.get(offer_id)
-    if offer is not None and offer.status == OPEN and offer.last_end <= at:
-        turn.area.close_offer(offer, LAPSED, offer.status_at)
-        turn.changed = True
+    if offer is None or offer.status != OPEN or offer.last_end > at:
+        return []
+    turn.area.close_offer(offer, LAPSED, offer.status_at)
+    turn.changed = True
+    return turn.end_invitations(offer)
 
 
 def _match_deadline(turn: Turn, kind: int, wish_id: str, number: int, at: int) -> list[Match]:

@@ -28,6 +28,8 @@ class Policy:
     - `sure`: a pair with at least this weight is taken in the first round; see :mod:`services.matcher.core.score`.
     - `widen_us`: how long a wish is for its own building first, then for one rung more, and so on; 0: everyone is asked at once.
     - `edges_max`: how many helpers a round weighs for each wish.
+    - `proof_needed`: the skills that an offer has only with a proof that is valid at the visit, such as care and medicine.
+    - `centre_households`: how the `organisation` of a centre household begins.
     """
 
     answer_us: dict[str, int] = field(default_factory=lambda: _of_each(10 * MINUTE_US, 60 * MINUTE_US, 12 * _HOUR_US))
@@ -40,6 +42,8 @@ class Policy:
     sure: int = 1600
     widen_us: dict[str, int] = field(default_factory=lambda: _of_each(0, 5 * MINUTE_US, _HOUR_US))
     edges_max: int = 8
+    proof_needed: frozenset[str] = frozenset()
+    centre_households: tuple[str, ...] = ("中心户",)
 
     def __post_init__(self) -> None:
         for name in ("answer_us", "patience_us", "lead_us", "widen_us"):
@@ -55,6 +59,10 @@ class Policy:
     def at_once(cls) -> Self:
         """Each wish is tried with everyone when it comes, and one volunteer is asked after another."""
         return cls(invite_max=0, round_us=0, tell_unmet=False)
+
+    def is_centre(self, organisation: str | None) -> bool:
+        """Whether an offer of that organisation is one of a centre household."""
+        return organisation is not None and organisation.startswith(self.centre_households)
 
     def in_rounds(self, urgency: str) -> bool:
         """Whether wishes of that urgency wait for the round."""

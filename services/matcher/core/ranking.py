@@ -1,5 +1,7 @@
 """Who comes first: nearest rung, then the rarer skill kept free, then the less loaded helper, then id.
 
+In their own stairway, centre households come before all others where somebody is to be visited; they have heaps of their own there.
+
 *The rarer skill kept free*: every skill weighs the more, the fewer open offers in the area have it; of two candidates the
 one with the lighter skills beyond those wished is taken. All candidates have all wished skills, so comparing the
 weight of all their skills is the same comparison, and it does not depend on the wish: offers lie in heaps in this
@@ -63,11 +65,12 @@ class Heap(list["Entry"]):
 class OfferIndex:
     """The open offers of an area, by circle and skill, each heap in the order of the ranking."""
 
-    __slots__ = ("_all", "_entries", "_vetted", "holders", "weights")
+    __slots__ = ("_all", "_centres", "_entries", "_vetted", "holders", "weights")
 
     def __init__(self) -> None:
         self._all: Heaps = {}
         self._vetted: Heaps = {}
+        self._centres: Heaps = {}
         # Numbers entries over all offers: the same offer may come back as another object, and no two entries may be equal.
         self._entries = 0
         self.holders: dict[str, dict[str, Offer]] = {}
@@ -119,6 +122,8 @@ class OfferIndex:
             self._push(self._all, circle, offer.skills, entry)
             if vetted:
                 self._push(self._vetted, circle, offer.skills, entry)
+            if rung == 0 and offer.centre:
+                self._push(self._centres, circle, offer.skills, entry)
 
     @staticmethod
     def _push(heaps: Heaps, circle: Circle, skills: frozenset[str], entry: Entry) -> None:
@@ -153,31 +158,40 @@ class OfferIndex:
         skill = self.rarest(wish.skills)
         if skill is None:
             return
-        single = len(wish.skills) == 1
         heaps = self._vetted if wish.vetting >= _VETTING_MAX else self._all
+        nearest, circle = wish.circles[0]
+        centres = self._centres.get(circle) if wish.welfare and nearest == 0 else None
+        if centres is not None and (heap := centres.get(skill)):
+            yield from self._look_through(heap, wish, 0)
         for rung, circle in wish.circles:
             by_skill = heaps.get(circle)
             heap = by_skill.get(skill) if by_skill is not None else None
-            if not heap:
-                continue
-            looked_at: list[Entry] = []
-            try:
-                while heap:
-                    score, load, offer_id, number, offer = heap[0]
-                    if number != offer.entry or offer.live >= offer.capacity:
-                        heappop(heap)  # void, or full: it is pushed anew when it is free again
-                        continue
-                    load_now = len(offer.volunteer.slots)
-                    score_now = self.score(offer)
-                    if load_now != load or score_now != score:
-                        heapreplace(heap, (score_now, load_now, offer_id, number, offer))
-                        continue
-                    looked_at.append(heappop(heap))
-                    if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(wish.place, offer.home) == rung):
-                        yield rung, offer
-            finally:
-                for entry in looked_at:
-                    heappush(heap, entry)
+            if heap:
+                yield from self._look_through(heap, wish, rung, without_centres=centres is not None and rung == 0)
+
+    def _look_through(self, heap: Heap, wish: "Wish", rung: int, *, without_centres: bool = False) -> Generator[tuple[int, "Offer"], None, None]:
+        """Those of one heap, best first; without the centre households where they were looked at before."""
+        single = len(wish.skills) == 1
+        looked_at: list[Entry] = []
+        try:
+            while heap:
+                score, load, offer_id, number, offer = heap[0]
+                if number != offer.entry or offer.live >= offer.capacity:
+                    heappop(heap)  # void, or full: it is pushed anew when it is free again
+                    continue
+                load_now = len(offer.volunteer.slots)
+                score_now = self.score(offer)
+                if load_now != load or score_now != score:
+                    heapreplace(heap, (score_now, load_now, offer_id, number, offer))
+                    continue
+                looked_at.append(heappop(heap))
+                if without_centres and offer.centre:
+                    continue
+                if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(wish.place, offer.home) == rung):
+                    yield rung, offer
+        finally:
+            for entry in looked_at:
+                heappush(heap, entry)
 
 
 class WaitingIndex:

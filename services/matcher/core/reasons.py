@@ -96,12 +96,14 @@ class Verdict:
 class Rank:
     """Where an offer stands among those that may have a wish: the least comes first, by the fields in their order.
 
-    `asked`: where a wish invites several, who is simply told comes before all who are asked. `weight` is that of all its skills: the rarer they are
+    `asked`: where a wish invites several, who is simply told comes before all who are asked. `others`: it is not the centre household of the same
+    stairway, which comes first where somebody is to be visited. `weight` is that of all its skills: the rarer they are
     among the open offers of the area, the heavier. `load` counts the person's live visits.
     """
 
     asked: bool
     rung: int
+    others: bool
     weight: int
     load: int
     offer_id: str
@@ -149,8 +151,17 @@ class Answer:
 # ---- the rules, one verdict each
 
 
-def _skills(wish: Wish, offer: Offer, _now: int) -> Verdict:
-    return Verdict(SKILLS, has_skills(wish, offer), {"needed": sorted(wish.skills), "missing": sorted(wish.skills - offer.skills)})
+def _visit(wish: Wish, offer: Offer, now: int) -> int:
+    """When the visit would begin; where it cannot, the first instant at which it could be wanted."""
+    start = earliest_start(wish, offer, now)
+    return max(wish.start, now) if start is None else start
+
+
+def _skills(wish: Wish, offer: Offer, now: int) -> Verdict:
+    ends = _visit(wish, offer, now) + wish.length if wish.proof_for else 0
+    unproven = sorted(skill for skill in wish.proof_for & offer.skills if offer.proofs.get(skill, 0) < ends)
+    facts: dict[str, Fact] = {"needed": sorted(wish.skills), "missing": sorted(wish.skills - offer.skills), "unproven": unproven}
+    return Verdict(SKILLS, has_skills(wish, offer) and not unproven, facts)
 
 
 def _languages(wish: Wish, offer: Offer, _now: int) -> Verdict:
@@ -162,8 +173,7 @@ def _reach(wish: Wish, offer: Offer, _now: int) -> Verdict:
 
 
 def _vetting(wish: Wish, offer: Offer, now: int) -> Verdict:
-    start = earliest_start(wish, offer, now)
-    visit = max(wish.start, now) if start is None else start
+    visit = _visit(wish, offer, now)
     facts: dict[str, Fact] = {"level": offer.level, "needed": wish.vetting, "checked_at": None, "age_days": None, "valid_days": None, "fresh": None}
     if wish.vetting >= VETTING_MAX:
         facts["checked_at"] = offer.checked_at
@@ -278,14 +288,20 @@ def almost(area: Area, wish: Wish, now: int, most: int = 3) -> list[tuple[Offer,
 def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:
     """The ranking's view of an offer, as of now."""
     weight = sum(skill_weight(len(area.index.holders.get(skill, ()))) for skill in offer.skills)
-    asked = offer.asks and area.invites(wish)
-    return Rank(asked, rung_between(wish.place, offer.home), weight, len(offer.volunteer.slots), offer.id)
+    asked, rung = offer.asks and area.invites(wish), rung_between(wish.place, offer.home)
+    others = not (rung == 0 and wish.welfare and offer.centre)
+    return Rank(asked, rung, others, weight, len(offer.volunteer.slots), offer.id)
 
 
 def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:
     if theirs.asked != own.asked:
         return Comparison(theirs.offer_id, own.asked, "asked", theirs.asked, own.asked, claimed)
-    for by, one, other in (("rung", theirs.rung, own.rung), ("weight", theirs.weight, own.weight), ("load", theirs.load, own.load)):
+    for by, one, other in (
+        ("rung", theirs.rung, own.rung),
+        ("centre", theirs.others, own.others),
+        ("weight", theirs.weight, own.weight),
+        ("load", theirs.load, own.load),
+    ):
         if one != other:
             shown: tuple[int | str, int | str] = (RUNGS[one], RUNGS[other]) if by == "rung" else (one, other)
             return Comparison(theirs.offer_id, one < other, by, shown[0], shown[1], claimed)
@@ -327,4 +343,4 @@ def _beside(area: Area, match: Match, own: Rank) -> Comparison:
     if known is None:
         return Comparison(match.offer.id, match.rung < own.rung, "rung", RUNGS[match.rung], RUNGS[own.rung], claimed)
     rank = rank_of(area, match.wish, known)
-    return _compare(Rank(rank.asked, match.rung, rank.weight, rank.load - match.live, rank.offer_id), own, claimed=claimed)
+    return _compare(Rank(rank.asked, match.rung, rank.others, rank.weight, rank.load - match.live, rank.offer_id), own, claimed=claimed)

@@ -65,10 +65,10 @@ def _take(turn: Turn, edge: Edge, edges: list[Edge]) -> None:
     start = turn.start_if_eligible(wish, offer)
     if start is None or offer.live >= offer.capacity:
         return  # an earlier pair of this round has taken the time; the next round sees that
-    others = sorted((other.score for other in edges if other is not edge), reverse=True)
+    runner_up = max((other for other in edges if other is not edge), key=lambda other: other.score, default=None)
     why: list[tuple[str, str | int]] = [("score", edge.score)]
-    if others:
-        why.append(("ahead_of_next", edge.score - others[0]))
+    if runner_up is not None:
+        why += [("ahead_of_next", edge.score - runner_up.score), ("next_best", runner_up.offer.id)]
     turn.propose(wish, offer, start, edge.rung, "paired", why=why)
     turn.area.settle_wish(wish)
 
@@ -92,7 +92,8 @@ def _edges(turn: Turn, wish: Wish, beat: int) -> list[Edge]:
         edge = Edge(wish, offer, rung, worth, min(wish_due_at, _last_start(wish, offer) - lead))
         # That a helper is about to run out is no reason to prefer them to a better one.
         waited, due = beat - wish.submitted_at, wish_due_at <= beat
-        edge.score = score(worth, waited=waited, patience=patience, load=len(offer.volunteer.slots), asks=offer.asks, due=due)
+        centre = rung == 0 and offer.centre and wish.welfare
+        edge.score = score(worth, waited=waited, patience=patience, load=len(offer.volunteer.slots), asks=offer.asks, due=due, centre=centre)
         edges.append(edge)
     candidates.close()
     return edges

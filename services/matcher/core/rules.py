@@ -7,7 +7,7 @@ contract's order. Instants are microseconds.
 from typing import Final, TypeAlias
 
 from services.matcher.core.place import rung_between
-from services.matcher.core.state import CHECK_VALID_US, OPEN, VETTING_MAX, WEEK_US, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, OPEN, VETTING_MAX, WEEK_US, Match, Offer, Wish
 
 SKILL_MISSING: Final = "skill_missing"
 LANGUAGE_MISSING: Final = "language_missing"
@@ -22,6 +22,11 @@ Stretch: TypeAlias = tuple[int, int]
 def has_skills(wish: Wish, offer: Offer) -> bool:
     """The offer has all of the wish's skills."""
     return wish.skills <= offer.skills
+
+
+def has_proofs(wish: Wish, offer: Offer, start: int) -> bool:
+    """Where the area asks for proof of a wished skill, the offer's is valid until the end of the visit."""
+    return not wish.proof_for or all(offer.proofs.get(skill, 0) >= start + wish.length for skill in wish.proof_for)
 
 
 def speaks(wish: Wish, offer: Offer) -> bool:
@@ -42,6 +47,12 @@ def is_vetted(wish: Wish, offer: Offer) -> bool:
 def check_is_fresh(wish: Wish, offer: Offer, start: int) -> bool:
     """Where the highest level is needed, the last check lies within 365 days before the slot."""
     return wish.vetting < VETTING_MAX or offer.checked_at <= start <= offer.checked_at + CHECK_VALID_US
+
+
+def is_safe(match: Match) -> bool:
+    """Whether the rules about checks and proofs still let this visit be: the offer may have been posted again since, with others."""
+    wish, offer, start = match.wish, match.offer, match.start
+    return is_vetted(wish, offer) and check_is_fresh(wish, offer, start) and has_proofs(wish, offer, start)
 
 
 def has_capacity(offer: Offer) -> bool:
@@ -106,7 +117,7 @@ def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:
 def possible_starts(wish: Wish, offer: Offer, now: int) -> list[Stretch]:
     """All starts of a visit, as closed stretches in order: what :func:`earliest_start` takes the first of.
 
-    Where the highest vetting level is needed, only starts at which the last check is fresh.
+    Where the highest vetting level is needed, only starts at which the last check is fresh; where proof is needed, only visits that it outlasts.
     """
     length = wish.length
     earliest = max(wish.start, now)
@@ -114,6 +125,8 @@ def possible_starts(wish: Wish, offer: Offer, now: int) -> list[Stretch]:
     if wish.vetting >= VETTING_MAX:
         earliest = max(earliest, offer.checked_at)
         latest = min(latest, offer.checked_at + CHECK_VALID_US)
+    if wish.proof_for:
+        latest = min(latest, *(offer.proofs.get(skill, 0) - length for skill in wish.proof_for))
     busy = taken(offer, length, now) if offer.capped else offer.volunteer.slots
     stretches: list[Stretch] = []
     for opens, closes in offer.windows:
@@ -137,12 +150,14 @@ def refusal(wish: Wish, offer: Offer, now: int) -> str | None:
     """The first reason why this volunteer cannot have this wish, or None. Places and seconds are judged elsewhere."""
     if not has_skills(wish, offer):
         return SKILL_MISSING
+    start = earliest_start(wish, offer, now)
+    visit = max(wish.start, now) if start is None else start
+    if not has_proofs(wish, offer, visit):
+        return SKILL_MISSING
     if not speaks(wish, offer):
         return LANGUAGE_MISSING
     if not within_reach(wish, offer):
         return OUT_OF_REACH
-    start = earliest_start(wish, offer, now)
-    visit = max(wish.start, now) if start is None else start
     if not is_vetted(wish, offer) or not check_is_fresh(wish, offer, visit):
         return VETTING_TOO_LOW
     if start is None or offer.status != OPEN or not may_meet(wish, offer):

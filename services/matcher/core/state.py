@@ -49,6 +49,8 @@ DONE: Final = "done"
 HOLD_ENDS, SLOT_OVER, OFFER_LAPSES, WISH_ENDS, INVITE_ENDS, WIDENS, ROUND = range(7)
 _URGENCY_ORDER: Final = {"red": 0, "yellow": 1, "blue": 2}
 _MINORS: Final = ("under_14", "under_18")
+# Visits to people rather than to things: for these the centre household of the stairway comes first.
+_WELFARE: Final = frozenset({"elder_care", "disability_help", "left_behind_children", "health", "culture"})
 VETTING_MAX: Final = 4
 CHECK_VALID_US: Final = 365 * DAY_US
 # Visits of one person that start less than this apart count against the same weekly limit.
@@ -65,16 +67,19 @@ class Wish:
 
     __slots__ = (
         "approval", "barred", "category", "circles", "end", "id", "invited", "languages", "length", "match_count",
-        "matches", "need", "place", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
-        "urgency", "urgency_order", "vetting", "waits",
+        "matches", "need", "place", "proof_for", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
+        "urgency", "urgency_order", "vetting", "waits", "welfare",
     )  # fmt: skip
 
-    def __init__(self, data: WishSubmitted, submitted_at: int) -> None:
+    def __init__(self, data: WishSubmitted, submitted_at: int, proof_needed: frozenset[str] = frozenset()) -> None:
         self.id = data.wish_id
         self.place = place_key(data.place)
         self.circles: list[tuple[int, Circle]] = circles_of(self.place)
         self.category: str = data.category
+        self.welfare = self.category in _WELFARE
         self.skills = frozenset(data.skills)
+        # Of the skills, those for which the helper must have a proof.
+        self.proof_for = self.skills & proof_needed if proof_needed else proof_needed
         self.urgency: str = data.urgency
         self.urgency_order = _URGENCY_ORDER[data.urgency]
         self.start = micros(data.window.start)
@@ -139,8 +144,8 @@ class Offer:
     """One offer. `live` counts its live matches; `entry` belongs to the index; `capacity_max` is the largest capacity since it was stored."""
 
     __slots__ = (
-        "asks", "capacity", "capacity_max", "capped", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches", "organisation",
-        "per_week_max", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
+        "asks", "capacity", "capacity_max", "capped", "centre", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
+        "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
     )  # fmt: skip
 
     def __init__(self, offer_id: str) -> None:
@@ -149,6 +154,7 @@ class Offer:
         self.capacity_max = 0
         self.matches: dict[str, Match] = {}
         self.entry = 0
+        self.centre = False
         self.status = OPEN
         self.status_at = 0
         self.stored = False
@@ -172,6 +178,9 @@ class Offer:
         self.capped = self.rest > 0 or self.per_week_max is not None
         self.languages = frozenset(data.languages) if data.languages else frozenset()
         self.organisation = data.organisation
+        # Until when each skill is proven; of several proofs for one, the longest counts.
+        proofs = sorted((one.skill, micros(one.valid_until)) for one in data.proofs) if data.proofs else ()
+        self.proofs: dict[str, int] = dict(proofs)
 
 
 @dataclass(slots=True)
@@ -234,6 +243,8 @@ class Area:
     touched_offers: dict[str, Offer] = field(default_factory=dict)
     touched_matches: dict[str, Match] = field(default_factory=dict)
     touched_early: dict[tuple[str, str], Early | None] = field(default_factory=dict)
+    # Whom wishes in memory have invited: offer -> wishes. Which of these invitations hold, the wish says.
+    inviting: dict[str, dict[str, Wish]] = field(default_factory=dict)
     asked_wishes: list[Wish] = field(default_factory=list)
     asked_offers: list[Offer] = field(default_factory=list)
     # (start, person) of the slots that are over, a heap: what `starts` holds is dropped when it is a week old.
@@ -250,9 +261,9 @@ class Area:
     def watch_wish(self, wish: Wish) -> None:
         """Keep the wish's deadlines in sight; :meth:`settle_wish` files it among the waiting ones if it has to wait."""
         heappush(self.deadlines, (wish.end, WISH_ENDS, wish.id, 0))
-        for until in wish.invited.values():
+        for offer_id, until in wish.invited.items():
             if until > self.clock:
-                heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
+                self._watch_invitation(wish, offer_id, until)
         self.watch_reach(wish, self.clock)
 
     def in_rounds(self, wish: Wish) -> bool:
@@ -297,14 +308,29 @@ class Area:
         """An invitation is out."""
         wish.invited[offer_id] = until
         self.touched_wishes[wish.id] = wish
+        self._watch_invitation(wish, offer_id, until)
+
+    def _watch_invitation(self, wish: Wish, offer_id: str, until: int) -> None:
+        self.inviting.setdefault(offer_id, {})[wish.id] = wish
         heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
 
+    def invited_by(self, offer_id: str, now: int) -> list[Wish]:
+        """The wishes that are not over and whose invitation of this offer holds."""
+        wishes = self.inviting.get(offer_id, {}).values()
+        return [wish for wish in wishes if wish.invited[offer_id] > now and wish.status not in (WITHDRAWN, EXPIRED)]
+
     def end_invitation(self, wish: Wish, offer_id: str, *, bar: bool) -> None:
-        """They have answered; `bar`: this pair never meets."""
+        """They have answered, or cannot come any more; `bar`: this pair never meets."""
         wish.invited[offer_id] = 0
+        self._forget_invitation(wish, offer_id)
         if bar:
             wish.barred.add(offer_id)
         self.touched_wishes[wish.id] = wish
+
+    def _forget_invitation(self, wish: Wish, offer_id: str) -> None:
+        wishes = self.inviting.get(offer_id)
+        if wishes is not None and wishes.pop(wish.id, None) is not None and not wishes:
+            del self.inviting[offer_id]
 
     def settle_wish(self, wish: Wish) -> None:
         """Bring the wish's state and its place among the waiting in line with its matches."""
@@ -378,6 +404,7 @@ class Area:
     def open_offer(self, offer: Offer) -> None:
         """Put an open offer where wishes find it."""
         self.touched_offers[offer.id] = offer
+        offer.centre = self.policy.is_centre(offer.organisation)
         if offer.status == OPEN:
             self.index.add(offer)
             heappush(self.deadlines, (offer.last_end, OFFER_LAPSES, offer.id, 0))
@@ -537,6 +564,8 @@ class Area:
             if wish.status != OPEN and not any(match.live for match in wish.matches.values()):
                 self.wishes.pop(wish.id, None)
                 wish.matches.clear()  # they name each other; nobody else names them
+                for offer_id in wish.invited:
+                    self._forget_invitation(wish, offer_id)
         for offer in (*self.touched_offers.values(), *self.asked_offers):
             if offer.status != OPEN and offer.live == 0:
                 self.offers.pop(offer.id, None)

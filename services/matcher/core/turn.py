@@ -15,9 +15,11 @@ from services.matcher.core.rules import (
     check_is_fresh,
     earliest_start,
     has_capacity,
+    has_proofs,
     has_skills,
     is_vetted,
     may_meet,
+    refusal,
     speaks,
     within_reach,
 )
@@ -217,14 +219,32 @@ class Turn:
             return
         until = self._word_by(wish, start, asks=True)
         self.area.invite(wish, offer.id, until)
-        self.tell("lastmetre.helper.invited.v1", wish.id, {"area": self.area.name, "wish_id": wish.id, "offer_id": offer.id, "expires_at": rfc3339(until)})
+        data = {
+            "area": self.area.name,
+            "wish_id": wish.id,
+            "offer_id": offer.id,
+            "expires_at": rfc3339(until),
+            "volunteer_ref": offer.volunteer.ref,
+            "category": wish.category,
+            "urgency": wish.urgency,
+            "rung": RUNGS[rung_between(wish.place, offer.home)],
+            "slot": {"start": rfc3339(start), "end": rfc3339(start + wish.length)},
+        }
+        self.tell("lastmetre.helper.invited.v1", wish.id, data)
+
+    def end_invitations(self, offer: Offer) -> list[Wish]:
+        """Who was invited and could not say yes any more is invited no longer; the wishes that wait for somebody else now."""
+        ended = [wish for wish in self.area.invited_by(offer.id, self.now) if refusal(wish, offer, self.now) is not None]
+        for wish in ended:
+            self.area.end_invitation(wish, offer.id, bar=False)
+        return [wish for wish in ended if wish.waits]
 
     def start_if_eligible(self, wish: Wish, offer: Offer) -> int | None:
-        """The slot's start where all rules but skills, reach and capacity hold (these the index has seen to)."""
+        """The slot's start where all rules but skills (but for their proofs), reach and capacity hold: these the index has seen to."""
         if offer.level < wish.vetting or not speaks(wish, offer) or not may_meet(wish, offer):
             return None
         start = earliest_start(wish, offer, self.now)
-        return start if start is not None and check_is_fresh(wish, offer, start) else None
+        return start if start is not None and check_is_fresh(wish, offer, start) and has_proofs(wish, offer, start) else None
 
     def propose_group(self, wish: Wish, start: int, members: list[tuple[Offer, int]], leader: Offer | None) -> None:
         """These helpers together, in one slot; the leader claimed it."""

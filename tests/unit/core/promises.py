@@ -31,7 +31,8 @@ class Pair:
 class Promises:
     """Listens to one area."""
 
-    def __init__(self) -> None:
+    def __init__(self, proof_needed: frozenset[str] = frozenset()) -> None:
+        self.proof_needed = proof_needed
         self.wishes: dict[str, Any] = {}
         self.offers: dict[str, Any] = {}
         self.pairs: dict[str, Pair] = {}
@@ -59,6 +60,7 @@ class Promises:
         if later is not None:
             self.offers[later.offer_id] = later
         self._together(now)
+        self._checked(now)
 
     def _propose(self, now: int, data: dict[str, Any], offer: Any) -> None:
         start, end = (parse_rfc3339(data["slot"][side]) for side in ("start", "end"))
@@ -93,6 +95,7 @@ class Promises:
             and end <= micros(wish.window.end)
             and any(micros(window.start) <= start and end <= micros(window.end) for window in offer.windows)
             and start >= now
+            and self._proven(wish, offer, end)
             and self._spares(now, start, end, offer)
         )
 
@@ -117,6 +120,20 @@ class Promises:
     def _level(self, wish: Any) -> int:
         level: int = wish.vetting_min
         return max(level, 4 if self._minor(wish) else 0, 2 if wish.beneficiary.lives_alone else 0)
+
+    def _checked(self, now: int) -> None:
+        """Whatever was posted since: nobody is on the way to someone whom they must not visit."""
+        for pair in self.pairs.values():
+            if pair.live(now):
+                wish, offer = self.wishes[pair.wish_id], self.offers[pair.offer_id]
+                level, vetting = self._level(wish), offer.vetting
+                assert vetting.level >= level
+                assert level < 4 or 0 <= pair.start - micros(vetting.checked_at) <= 365 * DAY_US
+                assert self._proven(wish, offer, pair.end)
+
+    def _proven(self, wish: Any, offer: Any, end: int) -> bool:
+        proofs = [(one.skill, micros(one.valid_until)) for one in offer.proofs or ()]
+        return all(any(skill == one and until >= end for one, until in proofs) for skill in set(wish.skills) & self.proof_needed)
 
     def _together(self, now: int) -> None:
         """Nobody is ever alone with someone who needs two."""

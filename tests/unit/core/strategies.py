@@ -11,6 +11,8 @@ from tests import builders as build
 
 HOMES = ["c1", "c1/p1", "c1/p1/b1", "c1/p1/b1/u1", "c1/p1/b1/u2", "c1/p1/b2/u1", "c1/p2/b1/u1", "c2/p1", "c2"]
 SKILLS = ["haircut", "repair", "reading"]
+# Of this one an area may ask proof.
+PROVEN = "reading"
 LANGUAGES = ["zh-CN", "sichuan"]
 RUNGS = ["unit", "building", "compound", "community", "area"]
 
@@ -38,7 +40,7 @@ def wishes(draw: st.DrawFn, at: int = 0, wish_id: str | None = None) -> Event:
         more = {
             "age_band": draw(st.sampled_from(["adult", "under_14", "under_18", "elder"])),
             "lives_alone": draw(st.sampled_from([None, True])),
-            "category": draw(st.sampled_from(["household", "left_behind_children"])),
+            "category": draw(st.sampled_from(["household", "left_behind_children", "elder_care"])),
             "vetting_min": draw(st.integers(0, 4)),
             "accompanied": draw(st.booleans()),
             "approval": draw(st.sampled_from(["none", "none", "worker"])),
@@ -64,6 +66,12 @@ def offers(draw: st.DrawFn, at: int = 0, offer_id: str | None = None, latest_che
     `capped`: some ask for rest between visits, or for not too many of them a week.
     """
     posted = offer_id or draw(offer_ids)
+    more: dict[str, Any] = {}
+    if draw(st.integers(0, 2)) == 0:
+        lasts = draw(st.lists(st.sampled_from([at - 60, at + 60, at + 240, at + 10 * build.DAY]), min_size=1, max_size=2))
+        more["proofs"] = [{"skill": PROVEN, "valid_until": build.text_of(one)} for one in lasts]
+    if draw(st.integers(0, 3)) == 0:
+        more["organisation"] = draw(st.sampled_from(["中心户三号", "第三党支部"]))
     year = 365 * build.DAY
     caps: dict[str, Any] = {}
     if capped and draw(st.integers(0, 2)) == 0:
@@ -82,4 +90,5 @@ def offers(draw: st.DrawFn, at: int = 0, offer_id: str | None = None, latest_che
         volunteer=draw(st.sampled_from([f"p{posted}", f"p{posted}", "p1", "p2"])),
         languages=draw(languages),
         **caps,
+        **more,
     )

@@ -1,13 +1,16 @@
 """Who is chosen: nearest rung, then the rarer skill kept free, then the less loaded, then id."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from schemas.codec import Event
+from services.matcher.core.policy import Policy
 from services.matcher.core.ranking import skill_weight
 from services.matcher.core.state import Wish
-from tests.builders import given, offer, offer_withdrawn, wish
+from tests.builders import given, minors_wish, offer, offer_withdrawn, wish
 from tests.reference import Reference, RWish
 from tests.unit.core import strategies as random
 
@@ -68,6 +71,61 @@ def test_whoever_is_done_is_less_loaded_in_all_of_their_offers() -> None:
 
 def test_ids_decide_where_nothing_else_does() -> None:
     assert "o1" == chosen(offer("o2"), offer("o1"), offer("o3"))
+
+
+# ---- centre households
+
+CENTRE: dict[str, Any] = {"organisation": "中心户 · 三单元"}
+
+
+def visited(*offers: Event, category: str = "elder_care", policy: Policy | None = None) -> str:
+    """Whose offer is taken for a visit."""
+    return given(*offers, policy=policy).when(wish(category=category))[0].split()[2]
+
+
+@pytest.mark.parametrize("category", ["elder_care", "disability_help", "health", "culture"])
+def test_for_a_visit_the_centre_household_of_the_stairway_comes_first(category: str) -> None:
+    assert "o9" == visited(offer("o1"), offer("o9", skills=["haircut", "repair"], **CENTRE), category=category)
+
+
+@pytest.mark.parametrize("category", ["household", "repair", "study", "other"])
+def test_for_other_help_a_centre_household_is_one_among_others(category: str) -> None:
+    assert "o1" == visited(offer("o1"), offer("o9", **CENTRE), category=category)
+
+
+def test_outside_its_own_stairway_a_centre_household_is_one_among_others() -> None:
+    assert "o1" == visited(offer("o1", home="c1/p1/b1/u2"), offer("o9", home="c1/p1/b1/u3", **CENTRE))
+
+
+def test_another_organisation_is_no_centre_household() -> None:
+    assert "o1" == visited(offer("o1"), offer("o9", organisation="第三党支部"))
+
+
+def test_the_policy_says_how_a_centre_household_is_called() -> None:
+    named = Policy(round_us=0, centre_households=("Centre household", "邻里中心"))
+    assert "o9" == visited(offer("o1"), offer("o9", organisation="Centre household 3"), policy=named)
+    assert "o1" == visited(offer("o1"), offer("o9", **CENTRE), policy=named)
+
+
+def test_of_two_centre_households_the_ranking_decides_and_then_all_others_follow() -> None:
+    scene = given(offer("o1"), offer("o2", **CENTRE), offer("o3", skills=["haircut", "repair"], **CENTRE), offer("o4"))
+    order = scene.area.index.in_order(Wish(wish(category="health").data, 0))
+    assert ["o2", "o3", "o1", "o4"] == [found.id for _, found in order]
+
+
+def test_no_rule_gives_way_to_a_centre_household() -> None:
+    scene = given(offer("o1"), offer("o9", level=1, **CENTRE))
+    assert ["proposed w1 o1 @0 unit"] == scene.when(wish(category="elder_care", lives_alone=True))
+
+
+def test_a_child_is_visited_by_the_centre_household_and_somebody_else() -> None:
+    scene = given(offer("o1"), offer("o2"), offer("o9", **CENTRE))
+    told = scene.when(minors_wish(category="left_behind_children"))
+    assert ["proposed w1 o9 @0 unit group of 2", "proposed w1 o1 @0 unit group of 2"] == told
+
+
+def test_whoever_is_posted_again_without_the_centre_household_is_one_among_others() -> None:
+    assert "o1" == visited(offer("o1"), offer("o9", **CENTRE), offer("o9"))
 
 
 @pytest.mark.parametrize(("supply", "weight"), [(0, 1024), (3, 1024), (4, 256), (16, 64), (64, 16), (256, 4), (1024, 1), (9999, 1)])

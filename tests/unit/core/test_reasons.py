@@ -1,5 +1,6 @@
 """Why an offer is, or is not, a wish's helper: each rule with what it looked at, who almost fits, and who comes first."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ from tests.builders import (
     offer,
     offer_suspended,
     offer_withdrawn,
+    text_of,
     wish,
     wish_withdrawn,
 )
@@ -89,9 +91,15 @@ def test_every_rule_passes_in_the_contracts_order() -> None:
     assert {} == failing(scene)
 
 
+def test_the_skills_without_a_valid_proof_are_named() -> None:
+    scene = Scene(policy=replace(Policy.at_once(), proof_needed=frozenset({"haircut", "reading"})))
+    scene.when(wish(skills=["repair", "haircut"]), offer(skills=["haircut"], proofs=[{"skill": "haircut", "valid_until": text_of(30)}]))
+    assert {SKILLS: {"needed": ["haircut", "repair"], "missing": ["repair"], "unproven": ["haircut"]}} == failing(scene)
+
+
 def test_the_missing_skills_are_named() -> None:
     scene = waiting(wish(skills=["repair", "haircut", "reading"]), offer(skills=["haircut"]))
-    assert {SKILLS: {"needed": ["haircut", "reading", "repair"], "missing": ["reading", "repair"]}} == failing(scene)
+    assert {SKILLS: {"needed": ["haircut", "reading", "repair"], "missing": ["reading", "repair"], "unproven": []}} == failing(scene)
 
 
 def test_the_languages_of_both_are_named() -> None:
@@ -283,6 +291,12 @@ def test_what_puts_another_ahead_is_told(ahead: dict[str, Any], own: dict[str, A
     scene = waiting(wish(), *busy, offer("o1", **ahead), offer("o2", **own), offer("o3", level=0, home="c1"))
     told = answer(scene, offer_id="o2")
     assert (BEHIND, 1, [Comparison("o1", ahead=True, by=by, theirs=theirs, own=mine)]) == (told.code, told.ahead, told.others)
+
+
+def test_a_centre_household_is_ahead_where_somebody_is_to_be_visited() -> None:
+    scene = waiting(wish(category="health"), offer("o1"), offer("o2", organisation="中心户"))
+    told = answer(scene)
+    assert (BEHIND, [Comparison("o2", ahead=True, by="centre", theirs=False, own=True)]) == (told.code, told.others)
 
 
 def test_those_who_may_not_come_are_not_ahead() -> None:

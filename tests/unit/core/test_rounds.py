@@ -50,6 +50,21 @@ def test_when_patience_ends_whoever_can_comes() -> None:
     assert ["proposed w1 o1 @60 area"] == found.passes(60)
 
 
+def test_a_round_sends_the_centre_household_of_the_stairway_to_visit() -> None:
+    found = scene()
+    found.when(offer(**always("o1")), offer(**always("o9", skills=["haircut", "repair"], accepts="ask", organisation="中心户")))
+    found.when(wish(**long("w1", category="elder_care", wanted=(0, 90))), wish(**long("w2", category="repair", wanted=(0, 90))))
+    assert ["proposed w1 o9", "proposed w2 o1"] == [" ".join(line.split()[:3]) for line in found.passes(5)]
+
+
+def test_the_second_best_is_named() -> None:
+    found = scene()
+    found.when(offer(**always("o1")), offer(**always("o2", home="c2")), offer(**always("o3", home="c1")), wish(**long()))
+    found.passes(5)
+    reasons = {one["code"]: one["value"] for one in found.decisions[-1].data["reasons"]}
+    assert "o3" == reasons["next_best"]
+
+
 def test_blue_wishes_wait_longer_than_yellow_ones() -> None:
     found = scene()
     found.when(offer(**always(home="c2", capacity=2)), wish(**long("w1", "blue")), wish(**long("w2", "yellow")))
@@ -230,8 +245,8 @@ def test_any_pair_is_worth_more_than_none_and_the_nearer_one_more() -> None:
 
 def test_who_can_wait_no_longer_comes_before_all_who_can() -> None:
     ripe = score(weight(4, 9), waited=0, patience=10, load=9, asks=True, due=True)
-    assert ripe > score(weight(0, 0), waited=10, patience=10, load=0, asks=False, due=False)
-    assert SCORE_MAX >= score(weight(0, 0), waited=99, patience=0, load=0, asks=False, due=True)
+    assert ripe > score(weight(0, 0), waited=10, patience=10, load=0, asks=False, due=False, centre=True)
+    assert SCORE_MAX >= score(weight(0, 0), waited=99, patience=0, load=0, asks=False, due=True, centre=True)
 
 
 def test_the_next_rung_comes_at_its_time_whatever_became_of_a_hold() -> None:

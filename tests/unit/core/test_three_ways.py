@@ -6,6 +6,7 @@ After each event the contract's first two promises hold, and in the end the jour
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from schemas.codec import Event
+from services.matcher.core.policy import Policy
 from services.matcher.core.state import Match
 from tests import builders as build
 from tests.builders import Scene
@@ -21,6 +23,8 @@ from tests.reference import Reference
 from tests.shelf import Shelved
 from tests.unit.core import strategies as random
 from tests.unit.core.promises import Promises
+
+POLICY = replace(Policy.at_once(), proof_needed=frozenset({random.PROVEN}))
 
 
 def journal_text(scene: Scene) -> bytes:
@@ -36,11 +40,11 @@ class CoreAndReference(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scene = Scene()
-        self.stored = Shelved()
-        self.reference = Reference()
+        self.scene = Scene(policy=POLICY)
+        self.stored = Shelved(policy=POLICY)
+        self.reference = Reference(POLICY.proof_needed)
         self.heard: list[tuple[int, Event | None]] = []
-        self.promises = Promises()
+        self.promises = Promises(POLICY.proof_needed)
         self.at = -60
 
     def hears(self, event: Event) -> None:
@@ -59,7 +63,7 @@ class CoreAndReference(RuleBasedStateMachine):
         self.stored.loads_again()
 
     def teardown(self) -> None:
-        again = Scene()
+        again = Scene(policy=POLICY)
         for now, event in self.heard:
             if event is None:
                 again.passes(build.minutes_of(now))
@@ -103,6 +107,12 @@ class CoreAndReference(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_offer_comes(self, data: st.DataObject) -> None:
         self.hears(data.draw(random.offers(self.at - data.draw(st.sampled_from([0, 0, 0, 20])))))
+
+    @precondition(lambda self: any(offer.matches for offer in self.scene.area.offers.values()))
+    @rule(data=st.data())
+    def an_offer_with_visits_is_posted_with_other_checks(self, data: st.DataObject) -> None:
+        held = sorted(offer.id for offer in self.scene.area.offers.values() if offer.matches)
+        self.hears(data.draw(random.offers(self.at, data.draw(st.sampled_from(held)))))
 
     @rule(wish_id=random.wish_ids, offer_id=random.offer_ids)
     def a_claim_comes(self, wish_id: str, offer_id: str) -> None:

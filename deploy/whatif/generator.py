@@ -136,7 +136,7 @@ class Stream:
         """What this helper says to this wish; those who are not asked say yes at once."""
         if not offer.asks:
             return Answer(yes=True, after_us=0)
-        rng = random.Random(_digest(self.seed, wish.id, offer.id))
+        rng = random.Random(digest(self.seed, wish.id, offer.id))
         chance = rng.random()
         minutes = rng.expovariate(1 / 3) if wish.urgency == "red" else rng.expovariate(1 / 12)
         if chance < 0.02:
@@ -191,7 +191,8 @@ def generate(shape: Shape, seed: int) -> Stream:
     return stream
 
 
-def _digest(*parts: object) -> int:
+def digest(*parts: object) -> int:
+    """64 bits that look drawn, and are always the same for the same parts."""
     return int.from_bytes(hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=8).digest())
 
 

@@ -8,6 +8,7 @@ BASE: Final = 1000
 NEARNESS: Final = (400, 320, 220, 110, 0)
 # Shared by one more than the skills that the wish has no use for: the electrician is not sent shopping.
 FIT: Final = 200
+WEIGHT_MAX: Final = BASE + max(NEARNESS) + FIT
 
 
 def weight(rung: int, spare_skills: int) -> int:

@@ -1,0 +1,12 @@
+"""The streams that are published by name."""
+
+from typing import Final
+
+from deploy.whatif.generator import Shape
+
+AMPLE: Final = Shape("ample", days=3, wishes=600, supply=12.0, streams=2)
+BALANCED: Final = Shape("balanced", days=3, wishes=600, supply=1.5, streams=2)
+SCARCE: Final = Shape("scarce", days=3, wishes=600, supply=1.0, streams=2)
+# Three quarters as many wishes as helpers; each helper comes out several times in the month.
+MONTH: Final = Shape("month", days=30, wishes=1200, helpers=1600, visits=(4, 5, 6))
+FULL: Final = (AMPLE, BALANCED, SCARCE, MONTH)
