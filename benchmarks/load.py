@@ -15,8 +15,8 @@ from typing import Any, Final
 import orjson
 
 from schemas import codec
+from schemas.lanes import partition_of
 from schemas.topics import OFFERS, PARTITIONS, WISHES
-from services.matcher.intake import partition_of
 
 SOURCE: Final = "lastmetre/benchmarks"
 WISH_TYPE: Final = "lastmetre.wish.submitted.v1"

@@ -20,10 +20,16 @@ _MATCHES: Final = "matches.jsonl"
 _CONFIRMATIONS: Final = "confirmations.jsonl"
 _DEAD_LETTERS: Final = "dead-letters.jsonl"
 _JOURNAL: Final = "journal.jsonl"
+_LEDGER: Final = "ledger.jsonl"
 _SUMMARY: Final = "summary.json"
 _READ_SECONDS: Final = 30
 _JOURNAL_ROWS: Final = """
     SELECT lane, seq, area, at, kind, outcome, topic, lane AS partition, "offset", event, decision FROM matching.journal ORDER BY lane, seq
+"""
+_TRANSACTIONS: Final = """
+    SELECT t.*, (SELECT jsonb_agg(jsonb_build_object('account', e.account, 'unit', e.unit, 'amount', e.amount) ORDER BY e.account, e.unit)
+        FROM notifying.ledger_entries e WHERE e.transaction_id = t.id)::text AS entries
+    FROM notifying.ledger_transactions t ORDER BY t.booked_at_us, t.match_id, t.number
 """
 _COUNTS: Final = """
     SELECT
@@ -42,6 +48,7 @@ class Results:
 
     records: dict[str, list[dict[str, Any]]]
     journal: list[bytes]
+    ledger: list[bytes]
     summary: dict[str, Any]
 
     @classmethod
@@ -54,6 +61,7 @@ class Results:
             _DEAD_LETTERS: await _records(bootstrap, dead),
         }
         journal = [_journal_line(row) for row in await database.fetch(_JOURNAL_ROWS)]
+        ledger = [_ledger_line(row) for row in await database.fetch(_TRANSACTIONS)]
         counts = await database.fetchrow(_COUNTS, [WISHES, OFFERS, RESPONSES])
         assert counts is not None
         confirmed, waits = _confirmed(records[_CONFIRMATIONS], sent_at)
@@ -63,6 +71,7 @@ class Results:
             "offers": counts["offers"],
             "filled": counts["filled"],
             "confirmed": confirmed,
+            "closed": len({orjson.loads(line)["match_id"] for line in ledger}),
             "expired": counts["expired"],
             "withdrawn": counts["withdrawn"],
             "dead_letters": len({_origin(record) for record in records[_DEAD_LETTERS]}),
@@ -70,7 +79,7 @@ class Results:
             "seconds": round(seconds, 3),
             "wish_to_confirmed_ms": {"p50": percentile(waits, 0.50), "p99": percentile(waits, 0.99)},
         }
-        return cls(records, journal, summary)
+        return cls(records, journal, ledger, summary)
 
     def write(self, out: Path) -> dict[str, Any]:
         """Write the files into `out`, which is made if need be; returns the summary."""
@@ -78,6 +87,7 @@ class Results:
         for name, records in self.records.items():
             _write_lines(out / name, (_without_timestamp(record) for record in records))
         (out / _JOURNAL).write_bytes(b"".join(line + b"\n" for line in self.journal))
+        (out / _LEDGER).write_bytes(b"".join(line + b"\n" for line in self.ledger))
         (out / _SUMMARY).write_bytes(orjson.dumps(self.summary, option=orjson.OPT_INDENT_2) + b"\n")
         return self.summary
 
@@ -161,6 +171,23 @@ def _journal_line(row: asyncpg.Record) -> bytes:
         "decision": orjson.loads(row["decision"]),
     }
     return orjson.dumps(head)
+
+
+def _ledger_line(row: asyncpg.Record) -> bytes:
+    return orjson.dumps(
+        {
+            "id": str(row["id"]),
+            "match_id": row["match_id"],
+            "number": row["number"],
+            "area": row["area"],
+            "volunteer_ref": row["volunteer_ref"],
+            "organisation": row["organisation"],
+            "outcome": row["outcome"],
+            "by": row["closed_by"],
+            "booked_at": rfc3339(row["booked_at_us"]),
+            "entries": orjson.loads(row["entries"] or "[]"),
+        }
+    )
 
 
 def _origin(record: dict[str, Any]) -> tuple[str, ...]:

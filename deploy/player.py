@@ -29,8 +29,10 @@ from deploy.words import Trouble
 from schemas.codec import STRUCTURED_TYPE
 from schemas.instants import MINUTE_US, parse_rfc3339
 from schemas.registry import TOPIC_OF
-from schemas.topics import DEAD_LETTER_MAX_BYTES, LANE_TOPICS, MATCHES, PARTITIONS, WISHES
+from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, LANE_TOPICS, MATCHES, PARTITIONS, RESPONSES, WISHES
 
+# What the notifier reads of visits, in the order of `_PROGRESS`.
+_VISITS_TOPICS: Final = (RESPONSES, CONFIRMATIONS)
 _HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
 _POLL_SECONDS: Final = 0.004
 _STUCK_SECONDS: Final = 120.0
@@ -42,11 +44,15 @@ _PROGRESS: Final = """
     SELECT
         (SELECT coalesce(bool_and(seq = published), true) FROM matching.lanes)
             AND NOT EXISTS (SELECT FROM notifying.outbox WHERE published_at IS NULL)
-            AND NOT EXISTS (SELECT FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable')) AS idle,
+            AND NOT EXISTS (SELECT FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
+            AND NOT EXISTS (SELECT FROM notifying.visit_outbox) AS idle,
         (SELECT coalesce(min(ticked), 0) FROM matching.lanes) AS ticked,
+        (SELECT coalesce(min(ticked_us), 0) FROM notifying.visit_lanes) AS visits_ticked,
         (SELECT coalesce(jsonb_object_agg(lane, jsonb_build_array(wishes_next, offers_next, responses_next, confirmations_next, seq)), '{}')::text
             FROM matching.lanes) AS lanes,
-        (SELECT coalesce(jsonb_object_agg(partition, next_offset), '{}')::text FROM notifying.partitions) AS notifier
+        (SELECT coalesce(jsonb_object_agg(partition, next_offset), '{}')::text FROM notifying.partitions) AS notifier,
+        (SELECT coalesce(jsonb_object_agg(partition, jsonb_build_array(responses_next, confirmations_next)), '{}')::text
+            FROM notifying.visit_lanes) AS visits
 """
 _WAITING: Final = "SELECT EXISTS (SELECT FROM matching.wishes WHERE status IN ('open', 'held'))"
 # What can still change something in an area where somebody waits.
@@ -62,7 +68,16 @@ _NEXT_DEADLINE: Final = """
     ) AS deadlines WHERE at > $1
 """
 _NEXT_ROUND: Final = "SELECT min(round_at) FROM matching.areas WHERE round_at > $1 AND round_at < $2"
-_RUN_ON: Final = "WITH set AS (UPDATE matching.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')"
+# Visits of which something was said: who is silent is waited for. What nobody speaks about is left as it is.
+_NEXT_CLOSING: Final = """
+    SELECT min(due_at_us) FROM notifying.visits v WHERE due_at_us > $1
+        AND EXISTS (SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id)
+"""
+# The visits' clock alone: what is due in the matcher meanwhile is not to be decided late.
+_RUN_VISITS: Final = "UPDATE notifying.clock SET runs_to = greatest(runs_to, $1)"
+_RUN_ON: Final = """
+    WITH set AS (UPDATE matching.clock SET runs_to = $1), also AS (UPDATE notifying.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')
+"""
 
 
 @dataclass(slots=True)
@@ -82,8 +97,10 @@ class Progress:
 
     idle: bool
     ticked: int
+    visits_ticked: int
     lanes: str
     notifier: str
+    visits: str
 
 
 def read_lines(text: Iterable[bytes]) -> list[Line]:
@@ -148,18 +165,28 @@ class Player:
             minutes.setdefault(line.minute, []).append(line)
         now = 0
         for minute in sorted(minutes):
-            now = await self._hold_rounds(now, minute * MINUTE_US)
+            now = await self._hold_stops(now, minute * MINUTE_US)
             await self._publish(minutes[minute])
             await self.settle()
             self.told(self.published, len(lines))
         await self._run_on()
 
-    async def _hold_rounds(self, now: int, until: int) -> int:
-        """Let the clock stop at each round that falls between two minutes with lines: held later, a round would find other helpers."""
-        while (beat := await self._patiently(self._next_round, now, until)) is not None:
-            now = beat
-            await self._run_to(now)
-        return now
+    async def _hold_stops(self, now: int, until: int) -> int:
+        """Let the clock stop at each round and each closing that falls between two minutes with lines.
+
+        Held later, a round would find other helpers, and a wish that was not helped would wait for nothing.
+        """
+        while True:
+            beat: int | None = await self._patiently(self._next_round, now, until)
+            closing: int | None = await self._patiently(self._next_closing, now)
+            if closing is not None and closing < min(until, beat or until):
+                now = closing
+                await self._run_to(now, _RUN_VISITS)
+            elif beat is not None:
+                now = beat
+                await self._run_to(now)
+            else:
+                return now
 
     async def _publish(self, lines: list[Line]) -> None:
         """Send lines in their order, as fast as Kafka takes them; all of them are acknowledged when this returns."""
@@ -211,35 +238,43 @@ class Player:
     async def _progress(self) -> Progress:
         row = await (await self._connection()).fetchrow(_PROGRESS)
         assert row is not None
-        return Progress(row["idle"], row["ticked"], row["lanes"], row["notifier"])
+        return Progress(row["idle"], row["ticked"], row["visits_ticked"], row["lanes"], row["notifier"], row["visits"])
 
     async def _all_read(self, progress: Progress) -> bool:
         consumer = await self._open_consumer()
         ends: dict[TopicPartition, int] = await consumer.end_offsets(
             [TopicPartition(topic, partition) for topic in (*LANE_TOPICS, MATCHES) for partition in range(PARTITIONS)]
         )
-        lanes, notifier = orjson.loads(progress.lanes), orjson.loads(progress.notifier)
+        lanes, notifier, visits = orjson.loads(progress.lanes), orjson.loads(progress.notifier), orjson.loads(progress.visits)
         for tp, end in ends.items():
             if tp.topic == MATCHES:
                 read = notifier.get(str(tp.partition), 0)
             else:
                 read = lanes.get(str(tp.partition), [0] * len(LANE_TOPICS))[LANE_TOPICS.index(tp.topic)]
+                if tp.topic in _VISITS_TOPICS:
+                    read = min(read, visits.get(str(tp.partition), (0, 0))[_VISITS_TOPICS.index(tp.topic)])
             if read < end:
                 return False
         return True
 
     async def _run_on(self) -> None:
         now = 0
-        while await self._patiently(self._somebody_waits):
-            now = await self._patiently(self._next_deadline, now)
-            if now is None:
+        while True:
+            # A closing may open a wish again, so both kinds of stops are looked for until there is neither.
+            waits = await self._patiently(self._somebody_waits)
+            stops = [await self._patiently(self._next_closing, now)]
+            if waits:
+                stops.append(await self._patiently(self._next_deadline, now))
+            ahead = [stop for stop in stops if stop is not None]
+            if not ahead:
                 return  # what still waits, waits for something that no deadline brings
+            now = min(ahead)
             await self._run_to(now)
 
-    async def _run_to(self, now: int) -> None:
-        await self._patiently(self._let_run_to, now)
+    async def _run_to(self, now: int, statement: str = _RUN_ON) -> None:
+        await self._patiently(self._let_run_to, now, statement)
         moved = time.monotonic()
-        while (await self._patiently(self._progress)).ticked < now:
+        while not await self._patiently(self._has_run_to, now, statement):
             if time.monotonic() - moved > _STUCK_SECONDS:
                 raise Trouble("时钟没有走动", "the clock does not run on", log=self.stack.state.logs)
             await asyncio.sleep(_POLL_SECONDS)
@@ -253,12 +288,20 @@ class Player:
         deadline: int | None = await (await self._connection()).fetchval(_NEXT_DEADLINE, after)
         return deadline
 
+    async def _next_closing(self, after: int) -> int | None:
+        closing: int | None = await (await self._connection()).fetchval(_NEXT_CLOSING, after)
+        return closing
+
     async def _next_round(self, after: int, before: int) -> int | None:
         beat: int | None = await (await self._connection()).fetchval(_NEXT_ROUND, after, before)
         return beat
 
-    async def _let_run_to(self, instant: int) -> None:
-        await (await self._connection()).execute(_RUN_ON, instant)
+    async def _let_run_to(self, instant: int, statement: str) -> None:
+        await (await self._connection()).execute(statement, instant)
+
+    async def _has_run_to(self, instant: int, statement: str) -> bool:
+        progress = await self._progress()
+        return progress.visits_ticked >= instant and (statement == _RUN_VISITS or progress.ticked >= instant)
 
     # ---- connections, which may break when a server is restarted under way
 

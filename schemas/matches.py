@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from schemas import shapes
-from schemas.base import EventId, Incoming, Instant, OfArea, PersonRef, Skill, Slot, VettingLevel
+from schemas.base import EventId, Incoming, Instant, Name, OfArea, PersonRef, Skill, Slot, VettingLevel
 from schemas.place import Rung
 from schemas.wishes import Category, Urgency
 
@@ -39,6 +39,7 @@ class MatchProposed(OfArea):
 
     `needs_answer`: the volunteer is asked and may decline until `expires_at`. `needs_approval` (added): a community
     worker's word is awaited. `category` and `urgency` (added): what the notice to both sides may say of the wish.
+    `organisation` (added): for which branch, unit or team the volunteer comes, as the offer names it.
     """
 
     match_id: EventId
@@ -57,6 +58,7 @@ class MatchProposed(OfArea):
     needs_approval: bool = False
     category: Category | None = None
     urgency: Urgency | None = None
+    organisation: Name | None = None
 
 
 class HelperInvited(OfArea):

@@ -48,11 +48,12 @@ class ServiceFinished(AboutPair):
 
 
 class ServiceAcknowledged(AboutPair):
-    """`lastmetre.service.acknowledged.v1`: whether it helped, by the resident or the community."""
+    """`lastmetre.service.acknowledged.v1`: whether it helped, by the resident or the community; `reason` (added): why a word was corrected."""
 
     by: Literal["resident", "community"]
     outcome: Outcome
     rating: Annotated[int, Field(ge=1, le=5)] | None = None
+    reason: Text | None = None
 
 
 TYPES: Final[dict[str, type[Incoming]]] = {

@@ -209,9 +209,9 @@ def undeliverable(match: Match, *, at: float = 0) -> Event:
     return _about_pair("confirmation.failed.v1", match.wish.id, match.offer.id, at, match.id, {"reason": "unreachable"})
 
 
-def closed(match: Match, *, at: float = 0) -> Event:
+def closed(match: Match, *, at: float = 0, outcome: str = "done") -> Event:
     """The visit is over and judged."""
-    more = {"outcome": "done", "minutes": 60, "closed_at": text_of(at), "by": "resident"}
+    more = {"outcome": outcome, "minutes": 60, "closed_at": text_of(at), "by": "resident"}
     return _about_pair("match.closed.v1", match.wish.id, match.offer.id, at, match.id, more)
 
 

@@ -49,6 +49,7 @@ class RMatch:
     word_by: int
     live: bool = True
     confirmed: bool = False
+    outcome: str = ""
 
 
 @dataclass
@@ -500,3 +501,18 @@ class Reference:
         match = self._standing(event)
         if match is not None:
             match.confirmed = True
+
+    def _match_closed(self, event: Event) -> None:
+        match = self._standing(event)
+        if match is None or match.outcome:
+            return
+        match.outcome, match.confirmed, match.live, match.awaits = event.data.outcome, True, False, set()
+        wish = match.wish
+        together = [other for other in wish.helpers if other is match or (match.group is not None and other.group == match.group)]
+        if all(other.outcome in ("partly", "not_done") for other in together):
+            for other in together:
+                wish.helpers.remove(other)
+                wish.barred.add(other.offer_id)
+            if wish.waits and micros(wish.data.window.end) <= self.now:
+                self.expire(wish)
+        self.pair_all()

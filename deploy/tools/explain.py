@@ -62,7 +62,7 @@ def _head(story: Story, console: Console, lang: Lang) -> None:
     title.append(f"「{clean(wish.title)}」  ")
     title.append(join(lang, state), style=f"bold {_STATE_STYLES.get(story.status, 'default')}")
     console.print(title)
-    live = sum(1 for match in story.matches if match["state"] != "released")
+    live = sum(1 for match in story.matches if match["state"] not in {"released", "unhelped"})
     place = "/".join(step for step in (wish.place.community, wish.place.compound, wish.place.building, wish.place.unit) if step)
     facts: list[tuple[Words, str]] = [
         (("类别", "category"), f"{join(lang, word(CATEGORIES, wish.category))} · {join(lang, word(URGENCIES, wish.urgency))}"),

@@ -129,6 +129,8 @@ MATCH_STATES: Final[dict[str, Words]] = {
     "agreed": ("已答应", "agreed"),
     "confirmed": ("已确认", "confirmed"),
     "released": ("已解除", "released"),
+    "closed": ("已完成", "closed"),
+    "unhelped": ("没有帮成", "did not help"),
 }
 NOTICE_STATES: Final[dict[str, Words]] = {
     "pending": ("待发", "waiting to be sent"),

@@ -6,18 +6,15 @@ each topic in its own order, so that what was said first is decided first where 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
-
-from aiokafka.partitioner import murmur2
 
 from schemas import codec, personal
 from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
-from schemas.topics import PARTITIONS, dead_letter_topic
+from schemas.lanes import is_misplaced, partition_of
+from schemas.topics import dead_letter_topic
 from services.matcher.outbox import Message
 
-_SIGN: Final = 0x7FFFFFFF
 MENDED_FROM: Final = "mended-from"
 
 
@@ -32,22 +29,13 @@ class Item:
     order: int = 0
 
 
-@lru_cache(maxsize=4096)
-def partition_of(area: str) -> int:
-    """The partition that Kafka's default partitioner gives an area's key."""
-    hashed: int = murmur2(area.encode()) & _SIGN
-    return hashed % PARTITIONS
-
-
 def read(record: Any) -> Item:
     """One record as an item."""
     try:
         event = codec.decode(record.topic, record.value, record.headers)
     except InvalidEvent as fault:
         return Item(record, None, fault)
-    area = event.data.area
-    misplaced = event.partitionkey != area or record.partition != partition_of(area) or record.key is None or record.key != area.encode()
-    return Item(record, event, None, misplaced)
+    return Item(record, event, None, is_misplaced(event.data.area, event.partitionkey, record.partition, record.key))
 
 
 def read_run(records: Sequence[Any]) -> list[Item]:

@@ -58,7 +58,7 @@ OFFERS_UNDER_WAY: Final = f"""
 """
 OFFERS_BY_ID: Final = f"{_OFFERS} WHERE area = $1 AND offer_id = ANY($2)"
 STANDING_MATCHES: Final = """
-    SELECT * FROM matching.matches WHERE area = $1 AND wish_id = ANY($2) AND state <> 'released' ORDER BY wish_id, number
+    SELECT * FROM matching.matches WHERE area = $1 AND wish_id = ANY($2) AND state NOT IN ('released', 'unhelped') ORDER BY wish_id, number
 """
 # Slots that are over count in the week of their volunteer's limit, whatever has become of the wish and the offer.
 PAST_STARTS: Final = "SELECT volunteer_ref, starts_at, ends_at FROM matching.matches WHERE area = $1 AND NOT live AND state <> 'released' AND starts_at > $2"

@@ -17,6 +17,8 @@ from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher
 from services.notifier.settings import Settings
 from services.notifier.store import Store
+from services.notifier.visiting import Visiting
+from services.notifier.visits_store import VisitsStore
 from services.runtime import Ops, Readiness, Stop
 
 _PING_SECONDS: Final = 2.0
@@ -33,28 +35,33 @@ class Notifier:
         self.publisher = Publisher(settings.kafka, store, self.lanes, self.metrics)
         self.delivery = Delivery(settings, store, self.lanes, channel, self.publisher, self.metrics)
         self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
+        self.visiting = Visiting(settings, VisitsStore(store.durable), self.metrics)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
         self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)
 
     async def run(self, stop: Stop) -> None:
         """Until stopped: then take nothing more in, bring what is in hand to its end within limits, and leave the rest to the next owner."""
-        pulses = {"inbox": self.inbox.pulse, "delivery": self.delivery.pulse, "publisher": self.publisher.pulse}
+        pulses = {"inbox": self.inbox.pulse, "delivery": self.delivery.pulse, "publisher": self.publisher.pulse, "visits": self.visiting.pulse}
         last = Stop()
         loops: tuple[Callable[[Stop], Coroutine[Any, Any, None]], ...] = (
             self.delivery.send,
             self.delivery.record,
             self.delivery.poll,
             self.publisher.run,
+            self.visiting.publisher.run,
         )
         async with Ops(self._settings.ops_port, pulses, self.ready, self.metrics.registry), asyncio.TaskGroup() as group:
             for loop in loops:
                 group.create_task(loop(last))
             try:
-                await self.inbox.run(stop)
+                async with asyncio.TaskGroup() as readers:
+                    readers.create_task(self.inbox.run(stop))
+                    readers.create_task(self.visiting.run(stop))
             finally:
                 last.set()
                 self.delivery.wake()
                 self.publisher.wake()
+                self.visiting.publisher.wake()
 
     async def ready(self) -> Readiness:
         """Whether events are taken in and told, now."""

@@ -72,6 +72,7 @@ class Match:
     group_size: int | None
     state: MatchState = "proposed"
     released_for: str | None = None
+    organisation: str | None = None
     notices: dict[tuple[Party, Kind], Notice] = field(default_factory=dict)
 
     def ref_of(self, party: Party) -> str:
@@ -188,6 +189,7 @@ class Book:
             slot=(slot["start"], slot["end"]),
             group_id=data.group_id,
             group_size=data.group_size,
+            organisation=data.organisation,
         )
         self._file(match)
         self.changed[match.match_id] = match

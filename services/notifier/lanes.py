@@ -60,7 +60,11 @@ class Lanes:
         """Once that is committed."""
         self._clocks.update(clocks)
 
-    def now(self, area: str) -> str:
-        """The service's clock in an area, as RFC 3339."""
+    def micros(self, area: str) -> int:
+        """The service's clock in an area, in microseconds since 1970."""
         known = self._clocks.get(area)
-        return rfc3339(known[1] if known is not None else time.time_ns() // 1000)
+        return known[1] if known is not None else time.time_ns() // 1000
+
+    def now(self, area: str) -> str:
+        """The same as RFC 3339."""
+        return rfc3339(self.micros(area))

@@ -26,4 +26,8 @@ class Metrics:
         self.in_hand = Gauge("lastmetre_notifier_notices_in_hand", "notices leased by this process", registry=self.registry)
         self.lag = Gauge("lastmetre_notifier_lag_events", "events not taken in yet", ("topic",), registry=self.registry)
         self.commit_age_seconds = Gauge("lastmetre_notifier_commit_age_seconds", "since the last commit, or since nothing was to do", registry=self.registry)
+        self.visits = Gauge(
+            "lastmetre_notifier_visits", "visits that have no end yet, and those that need attention, of all processes", ("state",), registry=self.registry
+        )
+        self.closed = Counter("lastmetre_notifier_visits_closed", "ends of visits, corrections included", ("outcome", "by"), registry=self.registry)
         self.faults = Counter("lastmetre_notifier_faults", "faults of the infrastructure, by loop", ("loop",), registry=self.registry)

@@ -7,8 +7,8 @@ by the partition's next owner before anything new.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
-from uuid import uuid5
+from typing import Any, Final, Protocol
+from uuid import UUID, uuid5
 
 import orjson
 import structlog
@@ -21,7 +21,7 @@ from services.notifier.book import NAMESPACE, PARTIES, Match, Told, Untold
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
-from services.notifier.store import Outgoing, Store
+from services.notifier.store import Outgoing
 from services.runtime import Pulse, Stop, within
 
 SOURCE: Final = "lastmetre/notifier"
@@ -73,10 +73,17 @@ def dead_letter_of(record: ConsumerRecord[Any, Any], fault: InvalidEvent) -> Out
     return Outgoing(cause, record.partition, dead_letter_topic(record.topic), key, headers, value)
 
 
+class Forgets(Protocol):
+    """Where the rows of what is on Kafka are deleted."""
+
+    async def forget_published(self, ids: Sequence[UUID]) -> None:
+        """Delete records that are on Kafka."""
+
+
 class Publisher:
     """Publishes what was handed over, then deletes its rows."""
 
-    def __init__(self, bootstrap: str, store: Store, lanes: Lanes, metrics: Metrics) -> None:
+    def __init__(self, bootstrap: str, store: Forgets, lanes: Lanes, metrics: Metrics) -> None:
         self.pulse = Pulse()
         self._bootstrap = bootstrap
         self._store = store

@@ -5,7 +5,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from schemas.instants import MINUTE_US
+from services.notifier.ledger import POINT, Tariff
 from services.notifier.notices import Language
+from services.notifier.visits import Limits
 from services.runtime import ServiceSettings
 
 CONSOLE = "console"
@@ -28,6 +31,22 @@ class Settings(ServiceSettings):
     poll_seconds: float = Field(1.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
     in_hand_max: int = Field(5000, ge=1, description="填大于 0 的通知数 | use more than 0 notices")
     lag_seconds_max: float = Field(30.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
+
+    finish_minutes: int = Field(60, ge=0, description="填等待志愿者报告的分钟数 | use the minutes for which the helper's own report is awaited")
+    acknowledge_minutes: int = Field(2880, ge=0, description="填等待居民反馈的分钟数 | use the minutes for which the resident's word is awaited")
+    report_minutes: int = Field(4320, ge=0, description="填服务结束后等待任何报告的分钟数 | use the minutes after the slot for which any report is awaited")
+    points_per_hour: float = Field(1.0, ge=0, le=1000, description="填每小时积分 | use the points that an hour is worth")
+    visit_minutes_max: int = Field(120, ge=1, le=1440, description="填每次服务最多计入的分钟数 | use the minutes of one visit that count at most")
+
+    @property
+    def limits(self) -> Limits:
+        """How long each side of a visit may stay silent."""
+        return Limits(self.finish_minutes * MINUTE_US, self.acknowledge_minutes * MINUTE_US, self.report_minutes * MINUTE_US)
+
+    @property
+    def tariff(self) -> Tariff:
+        """What a visit is worth."""
+        return Tariff(round(self.points_per_hour * POINT), self.visit_minutes_max)
 
     @property
     def webhook(self) -> str | None:

@@ -68,9 +68,9 @@ ORDER BY m.match_id
 """  # noqa: S608 - columns are constants of this module
 _WRITE_MATCHES = """
 INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
-    slot_start, slot_end, group_id, group_size, state, released_for)
+    slot_start, slot_end, group_id, group_size, state, released_for, organisation)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[])
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[])
 ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
 """
 _CHANGE_MATCHES = """
@@ -155,17 +155,18 @@ class Taken:
     unpublished: list[Outgoing]
 
 
-def _packed(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
+def packed(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
     """Headers as JSON; their bytes may be anything, so each byte is a character."""
     return orjson.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in headers])
 
 
-def _unpacked(packed: bytes) -> list[tuple[str, bytes | None]]:
-    return [(name, None if text is None else text.encode("latin-1")) for name, text in orjson.loads(packed)]
+def unpacked(text: bytes) -> list[tuple[str, bytes | None]]:
+    """The headers that were packed."""
+    return [(name, None if content is None else content.encode("latin-1")) for name, content in orjson.loads(text)]
 
 
 def _outgoing(row: asyncpg.Record) -> Outgoing:
-    return Outgoing(row["id"], row["partition"], row["topic"], row["key"], _unpacked(row["headers"]), row["value"])
+    return Outgoing(row["id"], row["partition"], row["topic"], row["key"], unpacked(row["headers"]), row["value"])
 
 
 def _notice(row: Any) -> Notice:
@@ -225,7 +226,7 @@ class Unit:
 
     async def write_matches(self, matches: Iterable[Match]) -> None:
         """Insert matches, or change their state."""
-        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for) for m in matches]
+        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation) for m in matches]
         if rows:
             await self._connection.execute(_WRITE_MATCHES, *map(list, zip(*rows, strict=True)))
 
@@ -253,7 +254,7 @@ class Unit:
 
     async def write_outbox(self, records: Iterable[Outgoing]) -> None:
         """Insert records to publish, in this order."""
-        rows = [(r.id, r.partition, r.topic, r.key, _packed(r.headers), r.value) for r in records]
+        rows = [(r.id, r.partition, r.topic, r.key, packed(r.headers), r.value) for r in records]
         if rows:
             await self._connection.execute(_WRITE_OUTBOX, *map(list, zip(*rows, strict=True)))
 
@@ -283,6 +284,11 @@ class Store:
     async def connect(cls, dsn: str) -> Self:
         """Prepare the pools; connections are made when they are needed."""
         return cls(await _pool(dsn, "on"), await _pool(dsn, "off"))
+
+    @property
+    def durable(self) -> asyncpg.Pool:
+        """The pool whose commits are on the disk."""
+        return self._durable
 
     async def close(self) -> None:
         """Close all connections."""

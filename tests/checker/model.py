@@ -109,6 +109,8 @@ class Match:
     released: str | None = None
     released_at: datetime | None = None
     closed: bool = False
+    in_vain: bool = False
+    gone: bool = False
     agreed: bool = False
     accepted: bool = False
     approved: bool = False
@@ -165,8 +167,8 @@ class Area:
         return Diary(tuple(m.slot for m in live), tuple(m.slot.start for m in standing), tuple(lately))
 
     def helpers(self, wish_id: str) -> list[Match]:
-        """The wish's matches that still stand, those with their slot over included."""
-        return [m for m in self.of_wish(wish_id) if m.released is None]
+        """The wish's matches that still stand, those with their slot over included; not those that did not help."""
+        return [m for m in self.of_wish(wish_id) if m.released is None and not m.gone]
 
 
 def ladder(place: JsonObject) -> tuple[str, ...]:

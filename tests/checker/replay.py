@@ -35,13 +35,13 @@ class Replay:
             "match.approved.v1": self._answer,
             "match.confirmed.v1": self._confirmed,
             "confirmation.failed.v1": self._failed,
+            "match.closed.v1": self._closed,
         }
         self._decided: dict[str, Handler] = {
             "match.proposed.v1": lambda area, entry, data: proposals.propose(area, entry, data, self.report),
             "helper.invited.v1": lambda area, entry, data: proposals.invite(area, entry, data, self.report),
             "match.agreed.v1": self._agreed,
             "match.released.v1": self._released,
-            "match.closed.v1": self._closed,
             "wish.expired.v1": lambda area, entry, data: ends.expire(area, entry, data, self.report),
         }
 
@@ -240,6 +240,13 @@ class Replay:
             self.report.broken("closed/once", "closed or released before", **_of(match))
         else:
             match.closed = True
+            match.in_vain = data.get("outcome") in ("partly", "not_done")
+            together = [match] if match.group_id is None else [m for m in area.groups[match.group_id] if m.released is None]
+            # Whoever came in vain makes room for others, and does not meet this wish again; of a group, once all of it did.
+            if all(m.in_vain for m in together):
+                for one in together:
+                    one.gone = True
+                    area.barred.add((one.wish_id, one.offer_id))
 
     # What a decision owes
 

@@ -54,8 +54,6 @@ def check(folder: Folder, partitions: int, report: Report) -> None:
         if identity not in decided:
             report.broken("journal/undecided", "published, but no decision put it out", **_ids(event))
     for identity, event in confirmations.items():
-        if short_type(event) == "match.closed.v1" and identity in decided:
-            continue
         _agree(identity, event, consumed.get(identity), "published, but not in the journal", report)
     for identity, event in consumed.items():
         if identity not in confirmations:
@@ -163,7 +161,6 @@ def _consumed(journal: Iterable[Entry]) -> Events:
         entry.identity: entry.event
         for entry in journal
         if entry.topic == "confirmations" and entry.event is not None and entry.outcome != "duplicate"
-        and entry.type != "match.closed.v1"
     }  # fmt: skip
 
 

@@ -74,7 +74,9 @@ def is_there(name: str) -> bool:
 
 def is_no_path(name: str) -> bool:
     """Words with a slash or a full stop that are something else: types of content, routes, what stands for the reader's own files."""
-    return name in {"application/cloudevents+json", "journal.jsonl", "matches.jsonl", "summary.json"} or name.startswith(("benchmarks/results", "/"))
+    return name in {"application/cloudevents+json", "journal.jsonl", "ledger.jsonl", "matches.jsonl", "summary.json"} or name.startswith(
+        ("benchmarks/results", "/")
+    )
 
 
 def commands() -> set[str]:

@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 
 from schemas import codec
 from schemas.codec import Event
+from schemas.lanes import partition_of
 from schemas.registry import TOPIC_OF
 from services.matcher import intake
 from services.matcher.matcher import Matcher
@@ -20,7 +21,7 @@ from services.runtime import Stop
 from tests import builders as build
 from tests.conftest import Database
 
-LANE = intake.partition_of(build.AREA)
+LANE = partition_of(build.AREA)
 HEADERS = [("content-type", codec.STRUCTURED_TYPE.encode())]
 # Deferred, so that it is the commit itself that fails; a sequence, because it alone is not rolled back.
 FAIL_ONCE = """

@@ -13,7 +13,7 @@ from tests.checker.wire import PREFIX, JsonObject, partition_of
 AREA = "guixi"
 LANE = partition_of(AREA, 6)
 DAY = "2026-11-24T"
-BY_NOTIFIER = ("match.confirmed", "confirmation.failed")
+BY_NOTIFIER = ("match.confirmed", "confirmation.failed", "match.closed")
 
 
 def instant(clock: str) -> str:

@@ -38,6 +38,12 @@ def later(day: MadeFolder, *decision: dict[str, object]) -> object:
     return None
 
 
+def closed(day: MadeFolder, match_id: str, wish_id: str, offer_id: str) -> object:
+    """One more closing, before the expiry."""
+    data = {"match_id": match_id, "wish_id": wish_id, "offer_id": offer_id, "outcome": "done", "minutes": 60, "closed_at": instant("08:11"), "by": "resident"}
+    return day.take("08:11", "match.closed", data, at=len(day.entries) - 1)
+
+
 def again(day: MadeFolder, name: str, wish_id: str, offer_id: str, **more: object) -> object:
     return later(day, day.proposed("08:11", name, wish_id, offer_id, span("15:00", "16:00"), **more))
 
@@ -182,8 +188,8 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("release/check", lambda d: check_again(d, 3)),
     ("release/reason", lambda d: check_again(d, 4, ("m3", "w3", "o2", "unsafe"))),
     ("release/undeliverable", lambda d: fail(d, "m1")),
-    ("closed/unknown", lambda d: later(d, d.about("match.closed", "08:11", "m99", "w1", "o1"))),
-    ("closed/once", lambda d: later(d, d.about("match.closed", "08:11", "m5", "w5", "o2"))),
+    ("closed/unknown", lambda d: closed(d, "m99", "w1", "o1")),
+    ("closed/once", lambda d: closed(d, "m5", "w5", "o2")),
     ("confirmation/once", lambda d: reconfirm(d, "m1", "08:12")),
     ("confirmation/unknown", lambda d: d.entry("match.confirmed", "m1")["event"]["data"].update(match_id="m99")),
     ("confirmation/released", confirm_late),

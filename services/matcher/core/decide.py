@@ -15,6 +15,7 @@ from services.matcher.core.place import AREA, RUNGS, rung_between
 from services.matcher.core.rounds import run_round
 from services.matcher.core.rules import earliest_start, is_safe, refusal
 from services.matcher.core.state import (
+    CLOSED,
     CONFIRMED,
     EXPIRED,
     HELD,
@@ -267,7 +268,7 @@ def _match_declined(turn: Turn, event: Event) -> None:
 def _match_confirmed(turn: Turn, event: Event) -> None:
     wish = turn.area.wishes.get(event.data.wish_id)
     match = wish.matches.get(event.data.offer_id) if wish is not None else None
-    if match is None or match.id != event.data.match_id or match.state == CONFIRMED:
+    if match is None or match.id != event.data.match_id or match.state in (CONFIRMED, CLOSED):
         turn.changed = False
         return
     if not match.live or _is_safe_still(turn, match):
@@ -284,6 +285,27 @@ def _confirmation_failed(turn: Turn, event: Event) -> None:
     match = _live_match(turn, event.data)
     if match is not None:
         _release_all(turn, [match], "undeliverable")
+
+
+def _match_closed(turn: Turn, event: Event) -> None:
+    """A visit is over and judged; where it did not help, the wish opens again, as old as it is."""
+    area, data = turn.area, event.data
+    wish = area.wishes.get(data.wish_id)
+    match = wish.matches.get(data.offer_id) if wish is not None else None
+    if wish is None or match is None or match.id != data.match_id or match.state == CLOSED:
+        turn.changed = False
+        return
+    freed = [match] if match.live else []
+    area.close(match, data.outcome)
+    in_vain = [match] if match.group_id is None else [other for other in wish.matches.values() if other.group_id == match.group_id]
+    # Of a group, all must have come in vain: with one who helped, the wish was helped.
+    if all(other.state == CLOSED and other.reason is not None for other in in_vain):
+        area.unhelp(in_vain)
+        if wish.waits and wish.end <= turn.now:
+            _expire(turn, wish)
+        elif wish.waits:
+            area.watch_wish(wish)
+    turn.pair_again(freed, [wish])
 
 
 def _no_effect(turn: Turn, _event: Event) -> None:
@@ -307,7 +329,7 @@ HANDLERS: Final[dict[str, Callable[[Turn, Event], None]]] = {
     "lastmetre.service.acknowledged.v1": _no_effect,
     "lastmetre.match.confirmed.v1": _match_confirmed,
     "lastmetre.confirmation.failed.v1": _confirmation_failed,
-    "lastmetre.match.closed.v1": _no_effect,
+    "lastmetre.match.closed.v1": _match_closed,
 }
 
 

@@ -2,9 +2,10 @@
 
 States, each with its arrows:
 
-- wish:  open -> held -> matched; open | held | matched -> withdrawn; open | held -> expired; held | matched -> open
-         when a match is released. (matched -> closed comes with the visit's closure.)
-- match: proposed -> agreed -> confirmed; any of them -> released(reason), or -> over when its slot is over.
+- wish:  open -> held -> matched -> closed; open | held | matched -> withdrawn; open | held -> expired; held | matched -> open
+         when a match is released; matched -> open when the help did not help.
+- match: proposed -> agreed -> confirmed -> closed, or unhelped where it did not help; any but the last two -> released(reason), or -> over when its
+         slot is over.
 - offer: open -> withdrawn | suspended | lapsed; any -> open when it is posted again.
 
 An area is decided upon by one lane at a time. What changed is listed in `touched_*` for the shell to store; if storing
@@ -13,6 +14,7 @@ Instants and lengths are microseconds.
 """
 
 from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final
@@ -39,6 +41,9 @@ PROPOSED: Final = "proposed"
 AGREED: Final = "agreed"
 CONFIRMED: Final = "confirmed"
 RELEASED: Final = "released"
+CLOSED: Final = "closed"
+UNHELPED: Final = "unhelped"
+DONE: Final = "done"
 
 # Deadlines at one instant come in this order: what frees helpers first, what needs them last. A match that still awaits a
 # word when its slot is over was none.
@@ -335,8 +340,8 @@ class Area:
             if pooled:
                 self.call_round(self.clock)
         else:
-            confirmed = all(match.state == CONFIRMED for match in wish.matches.values())
-            wish.status = MATCHED if confirmed else HELD
+            states = {match.state for match in wish.matches.values()}
+            wish.status = CLOSED if states == {CLOSED} else MATCHED if states <= {CONFIRMED, CLOSED} else HELD
             waiting.remove(wish)
 
     def end_wish(self, wish: Wish, status: str) -> None:
@@ -502,6 +507,24 @@ class Area:
         if bar:
             wish.barred.add(match.offer.id)
         self.settle_wish(wish)
+
+    def close(self, match: Match, outcome: str) -> None:
+        """The visit is over and judged: capacity and time are free, also where that is before its slot is over. It still counts in its week."""
+        if match.live:
+            self.finish_slot(match)
+        match.state = CLOSED
+        match.reason = None if outcome == DONE else outcome
+        self.touched_matches[match.id] = match
+        self.settle_wish(match.wish)
+
+    def unhelp(self, matches: Iterable[Match]) -> None:
+        """These closed matches of one wish did not help: their places are free again, and the pairs never meet again."""
+        for match in matches:
+            match.state = UNHELPED
+            self.touched_matches[match.id] = match
+            del match.wish.matches[match.offer.id]
+            match.wish.barred.add(match.offer.id)
+            self.settle_wish(match.wish)
 
     def finish_slot(self, match: Match) -> None:
         """The slot is over: the match stands, but takes no capacity and no time any more. It still counts in its week."""

@@ -118,6 +118,8 @@ class Turn:
             data["group_id"], data["group_size"] = group
         if wish.approval:
             data["needs_approval"] = True
+        if offer.organisation is not None:
+            data["organisation"] = offer.organisation
         if offer.id in wish.invited:
             area.end_invitation(wish, offer.id, bar=False)
         area.hold(match)
@@ -294,13 +296,13 @@ class Turn:
             return False
         return self._may_join(wish, offer) if wish.together else self.start_if_eligible(wish, offer) is not None
 
-    def pair_again(self, let_go: Iterable[Match], uninvited: Iterable[Wish] = ()) -> None:
+    def pair_again(self, let_go: Iterable[Match], also: Iterable[Wish] = ()) -> None:
         """After matches were released or are over: who waits is tried with the helpers that are free now, each in turn and by the ranking.
 
-        So are those wishes whose invited helper is `uninvited`.
+        `also`: wishes that are to be tried with everyone if they wait.
         """
         lost = {match.wish.id: match.wish for match in let_go if match.state == RELEASED and match.wish.waits}
-        lost.update((wish.id, wish) for wish in uninvited)
+        lost.update((wish.id, wish) for wish in also if wish.waits)
         free = self._free_offers(let_go)
         if len(free) == 1 and not lost:
             self.serve_waiting(free[0])

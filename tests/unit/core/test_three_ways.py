@@ -32,6 +32,9 @@ def journal_text(scene: Scene) -> bytes:
     return orjson.dumps([[one.id, one.type, one.subject, one.data] for one in scene.decisions])
 
 
+WORDS = ("accepted", "declined", "approved", "not_approved", "confirmed", "undeliverable", "started", "closed", "closed_in_vain")
+
+
 class CoreAndReference(RuleBasedStateMachine):
     """Both hear the same events; `at` is the time, in minutes since noon."""
 
@@ -124,7 +127,7 @@ class CoreAndReference(RuleBasedStateMachine):
         self.hears(kind(offer_id, at=self.at - ago))
 
     @precondition(lambda self: any(wish.matches for wish in self.scene.area.wishes.values()))
-    @rule(data=st.data(), kind=st.sampled_from(["accepted", "declined", "approved", "not_approved", "confirmed", "undeliverable", "started"]))
+    @rule(data=st.data(), kind=st.sampled_from(WORDS))
     def a_word_comes(self, data: st.DataObject, kind: str) -> None:
         match = self.some_match(data)
         assert match is not None
@@ -136,6 +139,8 @@ class CoreAndReference(RuleBasedStateMachine):
             "approved": lambda: build.approved(wish_id, offer_id, at=at, match_id=match_id),
             "not_approved": lambda: build.approved(wish_id, offer_id, at=at, word=False, match_id=match_id),
             "confirmed": lambda: build.confirmed(match, at=at),
+            "closed": lambda: build.closed(match, at=at),
+            "closed_in_vain": lambda: build.closed(match, at=at, outcome=data.draw(st.sampled_from(["partly", "not_done"]))),
             "undeliverable": lambda: build.undeliverable(match, at=at),
             "started": lambda: build.service("started", wish_id, offer_id, at=at),
         }

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.instants import MINUTE_US
 from services.matcher.core.policy import Policy
-from tests.builders import accepted, approved, closed, confirmed, declined, given, minors_wish, offer, offer_suspended, service, wish
+from tests.builders import accepted, approved, confirmed, declined, given, minors_wish, offer, offer_suspended, service, wish
 
 
 def test_a_wish_expires_at_its_end_with_the_helpers_that_it_has() -> None:
@@ -144,7 +144,7 @@ def test_after_the_answer_approval_is_awaited_until_the_visit_would_begin() -> N
 
 def test_facts_about_visits_change_nothing_about_matching() -> None:
     scene = given(offer(), wish())
-    for fact in (service("started"), service("finished"), service("acknowledged"), closed(scene.match())):
+    for fact in (service("started"), service("finished"), service("acknowledged")):
         assert [] == scene.when(fact)
         assert "no_effect" == scene.outcome
 

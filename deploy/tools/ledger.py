@@ -1,0 +1,264 @@
+"""`ledger`: hours and points as the books hold them, by volunteer and by organisation; whether they add up; and corrections, as events.
+
+Reads only. Names references and organisations, never people: who a reference is, only the vault knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from deploy.tools.story import readable
+from deploy.tools.target import Target
+from deploy.tools.wording import LOCAL, Words, clean
+from deploy.words import Trouble
+from schemas.instants import micros
+from services.notifier.ledger import POINT, Tariff
+
+_VISITS: Final = """
+    SELECT t.match_id, t.area, t.volunteer_ref, t.organisation, v.starts_at_us, v.outcome, v.closed_by, count(DISTINCT t.id) AS bookings,
+        coalesce(sum(e.amount) FILTER (WHERE e.unit = 'minutes'), 0)::bigint AS minutes,
+        coalesce(sum(e.amount) FILTER (WHERE e.unit = 'points'), 0)::bigint AS points
+    FROM notifying.ledger_transactions t JOIN notifying.visits v USING (match_id)
+        LEFT JOIN notifying.ledger_entries e ON e.transaction_id = t.id AND e.account LIKE 'volunteer/%'
+    WHERE ($1::text IS NULL OR t.volunteer_ref = $1) AND ($2::text IS NULL OR t.organisation = $2) AND ($3::text IS NULL OR t.area = $3)
+        AND v.starts_at_us >= $4 AND v.starts_at_us < $5
+    GROUP BY t.match_id, t.area, t.volunteer_ref, t.organisation, v.starts_at_us, v.outcome, v.closed_by
+    ORDER BY v.starts_at_us, t.match_id
+"""
+_ORGANISATIONS: Final = "SELECT DISTINCT organisation FROM notifying.confirmations WHERE organisation IS NOT NULL ORDER BY organisation LIMIT 20"
+_POSTED: Final = "SELECT area, data FROM matching.posts"
+_CROOKED: Final = """
+    SELECT transaction_id::text AS id, unit, sum(amount)::bigint AS amount FROM notifying.ledger_entries GROUP BY transaction_id, unit HAVING sum(amount) <> 0
+    ORDER BY 1, 2 LIMIT 20
+"""
+_TOTALS: Final = "SELECT unit, sum(amount)::bigint AS amount, count(*) AS entries FROM notifying.ledger_entries GROUP BY unit ORDER BY unit"
+# A visit that was told to have ended so often must be booked so often, without a gap.
+_UNBOOKED: Final = """
+    SELECT v.match_id, v.number, count(t.id) AS booked FROM notifying.visits v LEFT JOIN notifying.ledger_transactions t USING (match_id)
+    GROUP BY v.match_id, v.number HAVING count(t.id) <> v.number ORDER BY v.match_id LIMIT 20
+"""
+_COUNT: Final = "SELECT count(*) FROM notifying.ledger_transactions"
+_FOREVER: Final = (0, 2**62)
+# The books say so themselves: what `stars` counts is part of the tariff.
+_TARIFF: Final = Tariff()
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """A half-year in local time: `2026H2`."""
+
+    name: str
+    starts_us: int
+    ends_us: int
+
+    @property
+    def words(self) -> Words:
+        """`2026 年下半年`, `second half of 2026`."""
+        year, number = self.name[:4], self.name[5]
+        return (f"{year} 年{'上' if number == '1' else '下'}半年", f"{'first' if number == '1' else 'second'} half of {year}")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One visit as the books hold it, corrections included; `points` in hundredths."""
+
+    match_id: str
+    area: str
+    volunteer_ref: str
+    organisation: str | None
+    starts_us: int
+    outcome: str
+    by: str
+    corrected: bool
+    minutes: int
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A volunteer's visits in an area, by date."""
+
+    volunteer_ref: str
+    area: str
+    half: Half | None
+    visits: list[Served]
+
+    @property
+    def minutes(self) -> int:
+        """All that count."""
+        return sum(one.minutes for one in self.visits)
+
+    @property
+    def points(self) -> int:
+        """In hundredths."""
+        return sum(one.points for one in self.visits)
+
+    @property
+    def stars(self) -> int:
+        """For the hours of this statement."""
+        return _TARIFF.stars(self.minutes)
+
+
+@dataclass(slots=True)
+class Member:
+    """One volunteer of an organisation in a half-year."""
+
+    area: str
+    volunteer_ref: str
+    reported_in: bool = False
+    visits: int = 0
+    minutes: int = 0
+    points: int = 0
+    last_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Who of an organisation has reported in to a community (an offer under its name), and who has served."""
+
+    organisation: str
+    half: Half
+    members: list[Member]
+
+    @property
+    def served(self) -> list[Member]:
+        """Those with a visit that took place."""
+        return [one for one in self.members if one.minutes]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Whether the books add up."""
+
+    transactions: int
+    totals: list[tuple[str, int, int]] = field(default_factory=list)
+    crooked: list[tuple[str, str, int]] = field(default_factory=list)
+    unbooked: list[tuple[str, int, int]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """All sums are zero, and every end is booked."""
+        return not self.crooked and not self.unbooked and not any(amount for _, amount, _ in self.totals)
+
+
+def half_of(text: str | None, now: datetime) -> Half:
+    """A half-year by its name, or that of `now`.
+
+    Raises:
+        Trouble: it is not written as 2026H1 or 2026H2.
+    """
+    local = now.astimezone(LOCAL)
+    name = (text or f"{local.year}H{1 if local.month < 7 else 2}").upper()
+    if not re.fullmatch(r"(19[7-9]\d|[2-8]\d{3})H[12]", name):
+        raise Trouble(f"半年请写成 2026H1 或 2026H2，而不是 {clean(name, 20)}", f"Write a half-year as 2026H1 or 2026H2, not {clean(name, 20)}")
+    year, second = int(name[:4]), name[5] == "2"
+    starts = datetime(year, 7 if second else 1, 1, tzinfo=LOCAL)
+    ends = datetime(year + 1, 1, 1, tzinfo=LOCAL) if second else datetime(year, 7, 1, tzinfo=LOCAL)
+    return Half(name, micros(starts), micros(ends))
+
+
+def hours(minutes: int) -> str:
+    """Minutes as hours: `7:30`."""
+    return f"{minutes // 60}:{minutes % 60:02}"
+
+
+def points(hundredths: int) -> str:
+    """Points with two digits: `7.50`."""
+    return f"{hundredths // POINT}.{hundredths % POINT:02}"
+
+
+async def _visits(connection: asyncpg.Connection, ref: str | None, organisation: str | None, area: str | None, half: Half | None) -> list[Served]:
+    span = _FOREVER if half is None else (half.starts_us, half.ends_us)
+    return [
+        Served(
+            row["match_id"], row["area"], row["volunteer_ref"], row["organisation"], row["starts_at_us"], row["outcome"], row["closed_by"],
+            row["bookings"] > 1, row["minutes"], row["points"],
+        )
+        for row in await connection.fetch(_VISITS, ref, organisation, area, *span)
+    ]  # fmt: skip
+
+
+async def statement(target: Target, volunteer_ref: str, area: str | None, half: Half | None) -> Statement:
+    """A volunteer's statement.
+
+    Raises:
+        Trouble: the books know nobody of this reference, or know them in several areas and none was given.
+    """
+    async with target.database("notifier") as connection, readable():
+        visits = await _visits(connection, volunteer_ref, None, area, half)
+    areas = sorted({one.area for one in visits})
+    shown = clean(volunteer_ref, 128)
+    if not visits:
+        raise Trouble(f"账上没有志愿者 {shown} 的服务。", f"The books hold no visit of volunteer {shown}.")
+    if len(areas) > 1:
+        named = ", ".join(map(clean, areas))
+        raise Trouble(f"志愿者 {shown} 在几个片区都有服务，请用 --area 指定：{named}", f"Volunteer {shown} is in several areas; give one with --area: {named}")
+    return Statement(volunteer_ref, areas[0], half, visits)
+
+
+async def branch(target: Target, organisation: str, half: Half) -> Branch:
+    """Who of an organisation has reported in, and who served in a half-year: those who served most first.
+
+    Raises:
+        Trouble: nobody has an offer or a visit under this name.
+    """
+    members: dict[tuple[str, str], Member] = {}
+
+    def member(area: str, ref: str) -> Member:
+        return members.setdefault((area, ref), Member(area, ref))
+
+    async with target.database("matcher") as connection, readable():
+        for row in await connection.fetch(_POSTED):
+            offer = orjson.loads(row["data"])
+            if offer.get("organisation") == organisation:
+                member(row["area"], offer["volunteer_ref"]).reported_in = True
+    async with target.database("notifier") as connection, readable():
+        visits = await _visits(connection, None, organisation, None, half)
+        known = [row["organisation"] for row in await connection.fetch(_ORGANISATIONS)]
+    for one in visits:
+        found = member(one.area, one.volunteer_ref)
+        # Who serves for it has reported in, also where the offer is gone.
+        found.reported_in = True
+        if one.minutes:
+            found.visits += 1
+            found.minutes += one.minutes
+            found.points += one.points
+            found.last_us = max(found.last_us, one.starts_us)
+    if not members:
+        named = "、".join(map(clean, known)) or "-"
+        raise Trouble(f"没有人以“{clean(organisation)}”报到。已有：{named}", f'Nobody has reported in for "{clean(organisation)}". There are: {named}')
+    return Branch(organisation, half, sorted(members.values(), key=lambda one: (-one.minutes, one.area, one.volunteer_ref)))
+
+
+async def audit(target: Target) -> Audit:
+    """Add the books up."""
+    async with target.database("notifier") as connection, readable():
+        return Audit(
+            await connection.fetchval(_COUNT),
+            _tuples(await connection.fetch(_TOTALS)),
+            _tuples(await connection.fetch(_CROOKED)),
+            _tuples(await connection.fetch(_UNBOOKED)),
+        )
+
+
+def _tuples(rows: Sequence[asyncpg.Record]) -> list[Any]:
+    return [tuple(row) for row in rows]
+
+
+def stars_line(count: int) -> str:
+    """`★★☆☆☆`."""
+    most = len(_TARIFF.star_hours)
+    return "★" * count + "☆" * (most - count)
+
+
+def totals_by_outcome(visits: Sequence[Served]) -> dict[str, int]:
+    """How many visits ended how."""
+    return dict(sorted(Counter(one.outcome for one in visits).items()))

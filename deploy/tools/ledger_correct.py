@@ -1,0 +1,91 @@
+"""`ledger correct`: a community worker's word about a visit, as the events that anyone could send; the books then correct themselves in the normal way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+
+from deploy.tools import kafka
+from deploy.tools.story import readable
+from deploy.tools.target import Target
+from deploy.tools.wording import clean
+from deploy.words import Trouble
+from schemas.base import Outcome
+from schemas.codec import decode_structured
+from schemas.errors import InvalidEvent
+from schemas.topics import RESPONSES
+
+SOURCE: Final = "lastmetre/deploy"
+_WAIT_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 0.1
+_VISIT: Final = """
+    SELECT v.match_id, v.wish_id, v.offer_id, v.area, v.volunteer_ref, v.outcome, v.minutes, c.state FROM notifying.visits v
+    JOIN notifying.confirmations c USING (match_id) WHERE v.match_id = $1
+"""
+_NOTED: Final = "SELECT count(*) FROM notifying.reports WHERE source = $1 AND event_id = ANY($2::text[])"
+
+
+def events_of(visit: Any, outcome: Outcome | None, minutes: int | None, reason: str, now: datetime) -> list[bytes]:
+    """The events that say so: the minutes as the helper's report, the outcome as the community's word.
+
+    Raises:
+        Trouble: the reason holds what no event may.
+    """
+    about = {"area": visit["area"], "wish_id": visit["wish_id"], "offer_id": visit["offer_id"], "match_id": visit["match_id"]}
+    said: list[tuple[str, dict[str, Any]]] = []
+    if minutes is not None:
+        said.append(("finished", {"minutes": minutes}))
+    said.append(("acknowledged", {"by": "community", "outcome": outcome or visit["outcome"] or "done", "reason": reason}))
+    lines = [
+        orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": str(uuid4()),
+                "source": SOURCE,
+                "type": f"lastmetre.service.{step}.v1",
+                "time": now.astimezone(UTC).isoformat(),
+                "subject": visit["match_id"],
+                "partitionkey": visit["area"],
+                "data": about | more,
+            }
+        )
+        for step, more in said
+    ]
+    try:
+        for line in lines:
+            decode_structured(line)
+    except InvalidEvent as fault:
+        zh, _, en = str(fault).partition(" | ")
+        raise Trouble(f"无法更正：{clean(zh)}", f"It can't be corrected: {clean(en)}") from None
+    return lines
+
+
+async def correct(target: Target, match_id: str, outcome: Outcome | None, minutes: int | None, reason: str) -> bool:
+    """Say it, and wait until it is booked; whether that was in time.
+
+    Raises:
+        Trouble: there is no such visit, it was released, or Kafka does not answer.
+    """
+    shown = clean(match_id, 128)
+    async with target.database("notifier") as connection, readable():
+        visit = await connection.fetchrow(_VISIT, match_id)
+        if visit is None:
+            raise Trouble(f"没有已确认的配对 {shown}。编号要写全。", f"There is no confirmed match {shown}. Give its whole id.")
+        if visit["state"] == "released":
+            raise Trouble(f"配对 {shown} 已解除，没有可更正的服务。", f"Match {shown} was released: there is no visit to correct.")
+        lines = events_of(visit, outcome, minutes, reason, datetime.now(UTC))
+        async with kafka.reachable(target.bootstrap), kafka.producer(target.bootstrap) as producer:
+            for line in lines:
+                await producer.send_and_wait(RESPONSES, line, key=visit["area"].encode(), headers=kafka.STRUCTURED_HEADERS)
+        ids = [orjson.loads(line)["id"] for line in lines]
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while await connection.fetchval(_NOTED, SOURCE, ids) < len(ids):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+    return True

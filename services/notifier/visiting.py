@@ -1,0 +1,307 @@
+"""From confirmation to closure: reads `responses` and `confirmations`, and tells in `match.closed` how each visit ended; books it in the ledger.
+
+A consumer group of its own, beside `inbox`: what volunteers and residents say needs neither notices nor their deadlines. One transaction a batch holds the
+reports, the visits' ends, the ledger's entries, the outbox and the offsets, fenced by the lane's epoch. What is said about a match that is not confirmed yet is
+kept and counts once it is. An event that is not valid, or came under a wrong key, is the matcher's to set aside or to mend.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+from uuid import uuid5
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError
+
+from schemas.codec import Event, decode, headers_of
+from schemas.confirmations import MatchConfirmed
+from schemas.errors import InvalidEvent
+from schemas.instants import micros, rfc3339
+from schemas.lanes import is_misplaced
+from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
+from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB
+from services.notifier.book import NAMESPACE
+from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.lanes import Lanes
+from services.notifier.ledger import Tariff, booking
+from services.notifier.metrics import Metrics
+from services.notifier.outbox import SOURCE, Publisher
+from services.notifier.settings import Settings
+from services.notifier.store import Outgoing
+from services.notifier.visits import End, Limits, Report, Visit, judged
+from services.notifier.visits_store import TOPICS, Pair, Told, VisitsStore, VisitsUnit
+from services.runtime import Pulse, Stop
+
+GROUP: Final = "lastmetre-visits"
+CLOSED: Final = "lastmetre.match.closed.v1"
+_SESSION_MS: Final = 6000
+_HEARTBEAT_MS: Final = 500
+_WAIT_MS: Final = 200
+# By event time somebody waits for each step of the clock.
+_WAIT_MS_PLAYED: Final = 20
+_TICK_SECONDS: Final = 1.0
+_DUE_MAX: Final = 500
+_WATCH_SECONDS: Final = 15.0
+_FAREWELL_SECONDS: Final = 3.0
+# Somebody raised the epoch of a lane that we still think is ours. A zombie is told so by the broker within this time.
+_STALE_SECONDS: Final = 3.0
+
+_Read = tuple[str, int, int, Event | None]
+"""(topic, partition, offset, event); None for what is not ours to judge."""
+
+
+def closed_event(visit: Visit, end: End) -> Outgoing:
+    """`match.closed` of a visit's first end."""
+    at = rfc3339(end.at)
+    data = {
+        "area": visit.area, "match_id": visit.match_id, "wish_id": visit.wish_id, "offer_id": visit.offer_id,
+        "outcome": end.outcome, "minutes": end.minutes, "closed_at": at, "by": end.by,
+    }  # fmt: skip
+    event_id = uuid5(NAMESPACE, f"{CLOSED}\n{visit.match_id}")
+    headers: list[tuple[str, bytes | None]] = [*headers_of(CLOSED, str(event_id), SOURCE, at, visit.match_id, visit.area)]
+    return Outgoing(event_id, visit.partition, CONFIRMATIONS, visit.area.encode(), headers, orjson.dumps(data))
+
+
+def report_of(event: Event) -> Told | None:
+    """What an event of `responses` says about a visit, if it does."""
+    data = event.data
+    if not isinstance(data, ServiceStarted | ServiceFinished | ServiceAcknowledged):
+        return None
+    pair, whose = (data.area, data.wish_id, data.offer_id), (event.time, event.source, event.id)
+    if isinstance(data, ServiceAcknowledged):
+        return Told(pair, Report(*whose, "acknowledged", data.match_id, None, data.by, data.outcome), data.rating)
+    return Told(pair, Report(*whose, "started" if isinstance(data, ServiceStarted) else "finished", data.match_id, data.minutes), None)
+
+
+def _read(record: Any) -> _Read:
+    try:
+        event: Event | None = decode(record.topic, record.value, record.headers)
+    except InvalidEvent:
+        event = None
+    if event is not None and is_misplaced(event.area, event.partitionkey, record.partition, record.key):
+        event = None
+    return record.topic, record.partition, record.offset, event
+
+
+class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """The consumer's loop, and the clock's."""
+
+    def __init__(self, settings: Settings, store: VisitsStore, metrics: Metrics, *, limits: Limits | None = None, tariff: Tariff | None = None) -> None:
+        self.pulse = Pulse()
+        self.lanes = Lanes(settings.clock)
+        # The publisher asks its store for nothing but to forget what is on Kafka.
+        self.publisher = Publisher(settings.kafka, store, self.lanes, metrics)
+        self._settings = settings
+        self._store = store
+        self._metrics = metrics
+        self._limits = limits or settings.limits
+        self._tariff = tariff or settings.tariff
+        self._by_event = settings.clock == "event"
+        self._offsets: dict[int, dict[str, int]] = {}
+        self._to_take: dict[int, float] = {}
+        self._busy = asyncio.Lock()
+        self._ticked = 0.0
+        self._ran_to = -1
+        self._watched = -_WATCH_SECONDS
+        self._moved = True
+        self._log: Any = structlog.get_logger().bind()
+
+    # --- partitions come and go
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Publish what is committed, within limits, and let go."""
+        await self._farewell()
+        async with self._busy:
+            self._forget({tp.partition for tp in revoked})
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Note them: the loop takes them over, as the database may be away just now."""
+        now = time.monotonic()
+        self._to_take = {tp.partition: now for tp in assigned}
+
+    async def _farewell(self) -> None:
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self.publisher.drained()
+        except TimeoutError:
+            self._log.info("visits_left_with_work")
+
+    def _forget(self, partitions: Iterable[int]) -> None:
+        for partition in list(partitions):
+            self._to_take.pop(partition, None)
+            self._offsets.pop(partition, None)
+            self.lanes.drop([partition])
+
+    async def _take_over(self, consumer: AIOKafkaConsumer) -> None:
+        now = time.monotonic()
+        for partition in sorted(p for p, since in self._to_take.items() if since <= now):
+            async with self._busy:
+                if partition not in self._to_take:
+                    continue  # revoked while we waited
+                lane = await self._store.take_over(partition)
+                try:
+                    for topic, offset in lane.offsets.items():
+                        consumer.seek(TopicPartition(topic, partition), offset)
+                except IllegalStateError:
+                    self._to_take.pop(partition, None)
+                    continue  # revoked meanwhile
+                self._to_take.pop(partition, None)
+                self.lanes.take(partition, lane.epoch, lane.clocks)
+                self._moved = True
+                self._offsets[partition] = dict(lane.offsets)
+                self.publisher.hand_over(lane.unpublished)
+
+    # --- the loop
+
+    async def run(self, stop: Stop) -> None:
+        """Take in what is said until stopped."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka,
+            client_id="lastmetre-visits",
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # Both topics have as many partitions: this gives everyone the same numbers of both.
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=_HEARTBEAT_MS,
+            max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
+            fetch_max_bytes=16 * MIB,
+            max_poll_records=self._settings.batch_max,
+            retry_backoff_ms=50,
+        )
+        consumer.subscribe(list(TOPICS), listener=self)
+        failures, started = 0, False
+        try:
+            while not stop:
+                self.pulse.beat()
+                try:
+                    if not started:
+                        await consumer.start()
+                        started = True
+                    await self._round(consumer)
+                    failures = 0
+                except PASSING as error:
+                    # What was committed is not certain now, so all lanes are taken over again.
+                    failures += 1
+                    self._metrics.faults.labels("visits").inc()
+                    self._log.warning("visits_failed", fault=type(error).__name__, failures=failures)
+                    owned = list(self.lanes.owned)
+                    self._forget(owned)
+                    self._to_take |= dict.fromkeys(owned, time.monotonic())
+                    await stop.pause(retry_seconds(failures))
+        finally:
+            if stop:
+                await self._farewell()
+            self._forget(list(self.lanes.owned))
+            await consumer.stop()
+
+    async def _round(self, consumer: AIOKafkaConsumer) -> None:
+        if self._to_take:
+            await self._take_over(consumer)
+        found = await consumer.getmany(timeout_ms=_WAIT_MS_PLAYED if self._by_event else _WAIT_MS, max_records=self._settings.batch_max)
+        async with self._busy:
+            read = [_read(record) for tp in sorted(found, reverse=True) for record in found[tp] if tp.partition in self.lanes]
+            read = [one for one in read if one[2] >= self._offsets[one[1]][one[0]]]
+            if read:
+                await self._take_in(read)
+            await self._tick()
+        await self._watch()
+        self.pulse.commit()
+
+    def _transaction(self, connection: Any) -> AbstractAsyncContextManager[Any]:
+        transaction: AbstractAsyncContextManager[Any] = connection.transaction()
+        return transaction
+
+    async def _take_in(self, read: Sequence[_Read]) -> None:
+        epochs = self.lanes.epochs_of(partition for _, partition, _, _ in read)
+        async with self._store.unit() as connection, self._transaction(connection):
+            unit = VisitsUnit(connection)
+            ours = await unit.fence(epochs)
+            counted = [one for one in read if one[1] in ours]
+            events = [event for *_, event in counted if event is not None]
+            told = [one for event in events if (one := report_of(event)) is not None]
+            confirmed = [event.data for event in events if isinstance(event.data, MatchConfirmed)]
+            await unit.note_reports(told)
+            await unit.begin_visits([(data.match_id, micros(data.slot.start), micros(data.slot.end)) for data in confirmed])
+            clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event in counted if event is not None)
+            self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then
+            pairs = {one.pair for one in told} | {(data.area, data.wish_id, data.offer_id) for data in confirmed}
+            await unit.write_clocks(clocks)
+            if self._by_event:
+                # In the same transaction, so that whoever sees these offsets sees all that they brought about.
+                pairs |= set(await unit.find_due(ours, max(self._ran_to, 0), _DUE_MAX, by_event=True))
+            records = await self._judge(unit, pairs, max(self._ran_to, 0))
+            offsets: dict[int, dict[str, int]] = {}
+            for topic, partition, offset, _ in counted:
+                offsets.setdefault(partition, {})[topic] = offset + 1
+            await unit.advance(offsets)
+        self._moved = True
+        self.publisher.hand_over(records)
+        for partition, by_topic in offsets.items():
+            self._offsets[partition] |= by_topic
+        stale = epochs.keys() - ours
+        if stale:
+            self._log.warning("visits_lanes_lost", partitions=sorted(stale))
+            self._forget(stale)
+            # Where it was a zombie that raised the epoch, nobody else works on the lane.
+            self._to_take |= dict.fromkeys(stale, time.monotonic() + _STALE_SECONDS)
+        for event in events:
+            self._metrics.events.labels(event.type, "visits").inc()
+
+    async def _judge(self, unit: VisitsUnit, pairs: set[Pair], runs_to: int = 0) -> list[Outgoing]:
+        """See how the visits of these pairs stand now; what is told of it."""
+        visits, reports = await unit.read(pairs)
+        changed: list[Visit] = []
+        ended: list[tuple[Visit, End]] = []
+        for visit in visits:
+            now = max(self.lanes.micros(visit.area), runs_to)
+            after, end = judged(visit, reports.get((visit.area, visit.wish_id, visit.offer_id), ()), now, self._limits)
+            if after != visit:
+                changed.append(after)
+            if end is not None:
+                ended.append((after, end))
+                self._metrics.closed.labels(end.outcome, end.by).inc()
+                self._log.info("visit", match_id=visit.match_id, area=visit.area, outcome=end.outcome, by=end.by, minutes=end.minutes, number=after.number)
+        booked = await unit.read_booked([visit.match_id for visit, _ in ended if visit.number > 1])
+        # A match closes once. What is said later corrects the books, and opens no wish that was helped by all that was known then.
+        records = [closed_event(visit, end) for visit, end in ended if visit.number == 1]
+        await unit.write_visits(changed)
+        await unit.book([booking(visit, end, booked.get(visit.match_id), self._tariff) for visit, end in ended])
+        await unit.write_outbox(records)
+        return records
+
+    # --- time
+
+    async def _watch(self) -> None:
+        """Count what somebody should look at. By event time nobody looks."""
+        if self._by_event or time.monotonic() - self._watched < _WATCH_SECONDS:
+            return
+        self._watched = time.monotonic()
+        for state, count in (await self._store.count_watched(time.time_ns() // 1000)).items():
+            self._metrics.visits.labels(state).set(count)
+
+    async def _tick(self) -> None:
+        """Close what nobody speaks about any more."""
+        epochs = self.lanes.owned
+        pause = 0.0 if self._by_event else _TICK_SECONDS
+        if not epochs or time.monotonic() - self._ticked < pause:
+            return
+        now = await self._store.clock_runs_to() if self._by_event else time.time_ns() // 1000
+        if self._by_event and now == self._ran_to and not self._moved:
+            return
+        async with self._store.unit() as connection, self._transaction(connection):
+            unit = VisitsUnit(connection)
+            ours = await unit.fence(epochs)
+            due = await unit.find_due(ours, now, _DUE_MAX, by_event=self._by_event)
+            records = await self._judge(unit, set(due), now)
+            if self._by_event and len(due) < _DUE_MAX:
+                await unit.ticked(ours, now)
+        self.publisher.hand_over(records)
+        if len(due) < _DUE_MAX:
+            self._ticked, self._ran_to, self._moved = time.monotonic(), now, False

@@ -1,0 +1,273 @@
+"""SQL of the visits and the ledger, in schema `notifying`; each statement is a verb. `visiting` comes in, one transaction a batch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from schemas.instants import MINUTE_US
+from services.notifier.ledger import Booked, Tariff, Transaction
+from services.notifier.store import Outgoing, packed, unpacked
+from services.notifier.visits import End, Report, Visit
+
+TOPICS: Final = ("responses", "confirmations")
+Pair = tuple[str, str, str]
+"""(area, wish, offer)."""
+
+_TAKE_OVER = """
+INSERT INTO notifying.visit_lanes AS known (partition, epoch) VALUES ($1, 1) ON CONFLICT (partition) DO UPDATE SET epoch = known.epoch + 1
+RETURNING epoch, responses_next, confirmations_next
+"""
+_READ_CLOCKS = "SELECT area, clock_us FROM notifying.visit_areas WHERE partition = $1"
+_READ_UNPUBLISHED = "SELECT id, partition, topic, key, headers, value FROM notifying.visit_outbox WHERE partition = $1 ORDER BY place"
+_FORGET_PUBLISHED = "DELETE FROM notifying.visit_outbox WHERE id = ANY($1::uuid[])"
+_FENCE = "SELECT partition, epoch FROM notifying.visit_lanes WHERE partition = ANY($1::int[]) ORDER BY partition FOR UPDATE"
+_NOTE_REPORTS = """
+INSERT INTO notifying.reports (source, event_id, area, wish_id, offer_id, match_id, kind, at_us, minutes, said_by, outcome, rating)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::int[], $10::text[],
+    $11::text[], $12::smallint[])
+ON CONFLICT DO NOTHING
+"""
+# Who it is about was written down before the confirmation was published, by this same service.
+_BEGIN_VISITS = """
+INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, organisation, starts_at_us, ends_at_us, number)
+SELECT c.match_id, c.wish_id, c.offer_id, c.area, c.partition, c.volunteer_ref, c.organisation, told.starts_at_us, told.ends_at_us, 0
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) told(match_id, starts_at_us, ends_at_us) JOIN notifying.confirmations c USING (match_id)
+ON CONFLICT DO NOTHING
+"""
+_PAIRS = "unnest($1::text[], $2::text[], $3::text[]) pair(area, wish_id, offer_id)"
+_READ_VISITS = f"""
+SELECT v.*, c.state = 'released' AS released FROM {_PAIRS} JOIN notifying.visits v USING (area, wish_id, offer_id)
+JOIN notifying.confirmations c USING (match_id) ORDER BY v.match_id
+"""  # noqa: S608 - of our own constants
+_READ_REPORTS = f"SELECT r.* FROM {_PAIRS} JOIN notifying.reports r USING (area, wish_id, offer_id)"  # noqa: S608 - of our own constants
+_WRITE_VISITS = """
+UPDATE notifying.visits v SET number = c.number, outcome = c.outcome, minutes = c.minutes, closed_by = c.closed_by, closed_at_us = c.closed_at_us,
+    due_at_us = c.due_at_us
+FROM unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::bigint[])
+    c(match_id, number, outcome, minutes, closed_by, closed_at_us, due_at_us) WHERE v.match_id = c.match_id
+"""
+_READ_BOOKED = """
+SELECT t.match_id, t.points_per_hour, t.minutes_max, coalesce(sum(e.amount) FILTER (WHERE e.unit = 'minutes'), 0)::bigint AS minutes,
+    coalesce(sum(e.amount) FILTER (WHERE e.unit = 'points'), 0)::bigint AS points
+FROM notifying.ledger_transactions t LEFT JOIN notifying.ledger_entries e ON e.transaction_id = t.id AND e.account LIKE 'volunteer/%'
+WHERE t.match_id = ANY($1::text[]) GROUP BY t.match_id, t.points_per_hour, t.minutes_max
+"""
+_BOOK = """
+INSERT INTO notifying.ledger_transactions (id, match_id, number, area, volunteer_ref, organisation, outcome, closed_by, booked_at_us, points_per_hour,
+    minutes_max)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::int[], $11::int[])
+"""
+_BOOK_ENTRIES = """
+INSERT INTO notifying.ledger_entries (transaction_id, account, unit, amount)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
+"""
+_WRITE_OUTBOX = """
+INSERT INTO notifying.visit_outbox (id, partition, topic, key, headers, value)
+SELECT id, partition, topic, key, headers, value
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[])
+    WITH ORDINALITY new(id, partition, topic, key, headers, value, n) ORDER BY n
+"""
+_ADVANCE = """
+UPDATE notifying.visit_lanes l SET responses_next = greatest(l.responses_next, c.responses),
+    confirmations_next = greatest(l.confirmations_next, c.confirmations)
+FROM unnest($1::int[], $2::bigint[], $3::bigint[]) c(partition, responses, confirmations) WHERE l.partition = c.partition
+"""
+_WRITE_CLOCKS = """
+INSERT INTO notifying.visit_areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
+"""
+_FIND_DUE = """
+SELECT DISTINCT area, wish_id, offer_id FROM (
+    SELECT v.area, v.wish_id, v.offer_id FROM notifying.visits v
+    WHERE v.partition = ANY($1::int[]) AND v.due_at_us <= $2 ORDER BY v.due_at_us LIMIT $3) due
+"""
+# By event time each area has a clock of its own.
+_FIND_DUE_BY_EVENT = """
+SELECT DISTINCT area, wish_id, offer_id FROM (
+    SELECT v.area, v.wish_id, v.offer_id FROM notifying.visits v JOIN notifying.visit_areas a USING (area)
+    WHERE v.partition = ANY($1::int[]) AND v.due_at_us <= greatest(a.clock_us, $2) ORDER BY v.due_at_us LIMIT $3) due
+"""
+_TICKED = "UPDATE notifying.visit_lanes SET ticked_us = greatest(ticked_us, $2) WHERE partition = ANY($1::int[])"
+# What is watched: visits and matches that have not come to their end, each by an index of its own. A visit is looked at again until it has an end, unless it
+# was released.
+_COUNT_WATCHED = """
+SELECT (SELECT count(*) FROM notifying.visits WHERE number = 0 AND due_at_us IS NOT NULL) AS open,
+    (SELECT count(*) FROM notifying.confirmations WHERE state IN ('agreed', 'telling') AND changed_at <= to_timestamp($1::float8 / 1000000)) AS stuck,
+    count(*) FILTER (WHERE started) AS not_finished, count(*) FILTER (WHERE NOT started) AS nothing_said
+FROM (
+    SELECT EXISTS (
+            SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind = 'started') AS started
+    FROM notifying.visits v JOIN notifying.confirmations c USING (match_id)
+    WHERE v.number = 0 AND v.due_at_us IS NOT NULL AND v.ends_at_us <= $2 AND c.state <> 'released' AND NOT EXISTS (
+        SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind <> 'started')
+) silent
+"""
+# So long after its slot a visit without the helper's report is overdue; so long notices may take to be delivered.
+OVERDUE_US: Final = 30 * MINUTE_US
+STUCK_US: Final = 15 * MINUTE_US
+WATCHED: Final = ("open", "stuck", "not_finished", "nothing_said")
+CLOCK_RUNS_TO: Final = "SELECT runs_to FROM notifying.clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a partition's new owner must know. `offsets`: the next one by topic."""
+
+    epoch: int
+    offsets: dict[str, int]
+    clocks: dict[str, int]
+    unpublished: list[Outgoing]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A report as it came, with the pair that it is about."""
+
+    pair: Pair
+    report: Report
+    rating: int | None
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _visit(row: asyncpg.Record) -> Visit:
+    end = None if row["outcome"] is None else End(row["outcome"], row["minutes"], row["closed_by"], row["closed_at_us"])
+    return Visit(
+        row["match_id"], row["wish_id"], row["offer_id"], row["area"], row["partition"], row["volunteer_ref"], row["organisation"],
+        row["starts_at_us"], row["ends_at_us"], row["number"], end, row["due_at_us"], row["released"],
+    )  # fmt: skip
+
+
+def _report(row: asyncpg.Record) -> Report:
+    return Report(row["at_us"], row["source"], row["event_id"], row["kind"], row["match_id"], row["minutes"], row["said_by"], row["outcome"])
+
+
+class VisitsUnit:
+    """One transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fence(self, epochs: Mapping[int, int]) -> set[int]:
+        """Lock the lanes; those that are still ours."""
+        return {row["partition"] for row in await self._connection.fetch(_FENCE, list(epochs)) if row["epoch"] == epochs[row["partition"]]}
+
+    async def note_reports(self, told: Sequence[Told]) -> None:
+        """Keep reports; one that is known stays as it is."""
+        rows = [(r.source, r.event_id, *one.pair, r.match_id, r.kind, r.at, r.minutes, r.by, r.outcome, one.rating) for one in told for r in (one.report,)]
+        if rows:
+            await self._connection.execute(_NOTE_REPORTS, *_columns(rows))
+
+    async def begin_visits(self, confirmed: Sequence[tuple[str, int, int]]) -> None:
+        """Begin visits: (match, start, end of the slot) of matches that were confirmed."""
+        if confirmed:
+            await self._connection.execute(_BEGIN_VISITS, *_columns(confirmed))
+
+    async def read(self, pairs: Iterable[Pair]) -> tuple[list[Visit], dict[Pair, list[Report]]]:
+        """The visits of these pairs, and all that was said about each pair."""
+        columns = _columns(sorted(pairs))
+        if not columns:
+            return [], {}
+        reports: dict[Pair, list[Report]] = {}
+        for row in await self._connection.fetch(_READ_REPORTS, *columns):
+            reports.setdefault((row["area"], row["wish_id"], row["offer_id"]), []).append(_report(row))
+        return [_visit(row) for row in await self._connection.fetch(_READ_VISITS, *columns)], reports
+
+    async def write_visits(self, visits: Iterable[Visit]) -> None:
+        """Write how visits stand."""
+        rows = [(v.match_id, v.number, *((v.end.outcome, v.end.minutes, v.end.by, v.end.at) if v.end else (None, None, None, None)), v.due_at) for v in visits]
+        if rows:
+            await self._connection.execute(_WRITE_VISITS, *_columns(rows))
+
+    async def read_booked(self, match_ids: Sequence[str]) -> dict[str, Booked]:
+        """What the ledger holds about these matches; nothing about those that were never booked."""
+        rows = await self._connection.fetch(_READ_BOOKED, match_ids) if match_ids else ()
+        return {row["match_id"]: Booked(row["minutes"], row["points"], Tariff(row["points_per_hour"], row["minutes_max"])) for row in rows}
+
+    async def book(self, transactions: Sequence[Transaction]) -> None:
+        """Add transactions to the ledger."""
+        rows = [
+            (t.id, t.match_id, t.number, t.area, t.volunteer_ref, t.organisation, t.outcome, t.by, t.booked_at, t.tariff.points_per_hour, t.tariff.minutes_max)
+            for t in transactions
+        ]
+        if rows:
+            await self._connection.execute(_BOOK, *_columns(rows))
+        entries = [(t.id, entry.account, entry.unit, entry.amount) for t in transactions for entry in t.entries]
+        if entries:
+            await self._connection.execute(_BOOK_ENTRIES, *_columns(entries))
+
+    async def write_outbox(self, records: Iterable[Outgoing]) -> None:
+        """Insert records to publish, in this order."""
+        rows = [(r.id, r.partition, r.topic, r.key, packed(r.headers), r.value) for r in records]
+        if rows:
+            await self._connection.execute(_WRITE_OUTBOX, *_columns(rows))
+
+    async def advance(self, offsets: Mapping[int, Mapping[str, int]]) -> None:
+        """Set the next offsets: partition -> topic -> offset."""
+        rows = [(partition, *(by_topic.get(topic, 0) for topic in TOPICS)) for partition, by_topic in offsets.items()]
+        if rows:
+            await self._connection.execute(_ADVANCE, *_columns(rows))
+
+    async def write_clocks(self, clocks: Mapping[str, tuple[int, int]]) -> None:
+        """Set forward areas' clocks: area -> (partition, microseconds)."""
+        if clocks:
+            await self._connection.execute(_WRITE_CLOCKS, *_columns([(area, *at) for area, at in clocks.items()]))
+
+    async def find_due(self, partitions: Iterable[int], now: int, limit: int, *, by_event: bool) -> list[Pair]:
+        """The pairs with a visit that is to be looked at by `now`; by event time also by its area's own clock."""
+        rows = await self._connection.fetch(_FIND_DUE_BY_EVENT if by_event else _FIND_DUE, list(partitions), now, limit)
+        return [(row["area"], row["wish_id"], row["offer_id"]) for row in rows]
+
+    async def ticked(self, partitions: Iterable[int], now: int) -> None:
+        """All that was due by `now` is done."""
+        await self._connection.execute(_TICKED, list(partitions), now)
+
+
+class VisitsStore:
+    """The schema's part, over a pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    def unit(self) -> Any:
+        """A transaction's connection; use it as `async with store.unit() as connection, connection.transaction()`."""
+        return self._pool.acquire()
+
+    async def take_over(self, partition: int) -> Lane:
+        """Become a lane's owner: raise its epoch."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(_TAKE_OVER, partition)
+            assert row is not None
+            clocks = await connection.fetch(_READ_CLOCKS, partition)
+            unpublished = await self._unpublished(connection, partition)
+        offsets = {topic: row[f"{topic}_next"] for topic in TOPICS}
+        return Lane(row["epoch"], offsets, {one["area"]: one["clock_us"] for one in clocks}, unpublished)
+
+    @staticmethod
+    async def _unpublished(connection: Any, partition: int) -> list[Outgoing]:
+        rows = await connection.fetch(_READ_UNPUBLISHED, partition)
+        return [Outgoing(row["id"], row["partition"], row["topic"], row["key"], unpacked(row["headers"]), row["value"]) for row in rows]
+
+    async def read_unpublished(self, partition: int) -> list[Outgoing]:
+        """What was committed for a lane and may not be on Kafka yet, in order."""
+        return await self._unpublished(self._pool, partition)
+
+    async def forget_published(self, ids: Sequence[UUID]) -> None:
+        """Delete records that are on Kafka."""
+        await self._pool.execute(_FORGET_PUBLISHED, ids)
+
+    async def count_watched(self, now: int) -> dict[str, int]:
+        """How many visits are open, and how many need somebody's attention, by `WATCHED`; `now` is in microseconds."""
+        row = await self._pool.fetchrow(_COUNT_WATCHED, now - STUCK_US, now - OVERDUE_US)
+        assert row is not None
+        return {name: row[name] for name in WATCHED}
+
+    async def clock_runs_to(self) -> int:
+        """Until when the clock runs, by event time."""
+        at: int = await self._pool.fetchval(CLOCK_RUNS_TO)
+        return at

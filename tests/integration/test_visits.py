@@ -1,0 +1,344 @@
+"""Visits and the ledger on a real Kafka and a real PostgreSQL: what is said becomes closings and bookings, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from deploy.kafka import Kafka
+from schemas.codec import check_outgoing, decode, headers_of
+from schemas.lanes import partition_of
+from services.notifier.metrics import Metrics
+from services.notifier.settings import Settings
+from services.notifier.visiting import Visiting
+from services.notifier.visits_store import VisitsStore, VisitsUnit
+from services.runtime import Stop
+from tests.conftest import Database
+from tests.integration.notifier_rig import Matcher, ask, header, matcher, process, records, running, settings_of, until
+
+AREA = "hightech"
+LANE = partition_of(AREA)
+# Long enough ago that the limits have run out, by the clock on the wall; the helper's report and the resident's word need no waiting anyway.
+AT = "2026-11-24T09:{:02}:00Z"
+CLOSED = "SELECT match_id, number, outcome, minutes, closed_by FROM notifying.visits WHERE number > 0 ORDER BY match_id"
+BOOKED = """
+SELECT t.match_id, t.number, e.unit, e.amount FROM notifying.ledger_transactions t JOIN notifying.ledger_entries e ON e.transaction_id = t.id
+WHERE e.account LIKE 'volunteer/%' ORDER BY t.match_id, t.number, e.unit
+"""
+PENDING = "SELECT count(*) FROM notifying.visit_outbox"
+OLD = {"report_minutes": 525_600, "acknowledge_minutes": 525_600, "finish_minutes": 525_600}
+
+
+class Town(Matcher):
+    """The matcher's topic, and beside it what volunteers, residents and the community say."""
+
+    async def say(self, step: str, match_id: str, minute: int, *, event_id: str | None = None, names_match: bool = False, **more: Any) -> None:
+        self._ids += 1
+        data = {"area": self.area, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", **more}
+        if names_match:
+            data["match_id"] = match_id
+        headers = headers_of(f"lastmetre.service.{step}.v1", event_id or f"s-{self._ids}", "app", AT.format(minute), f"w-{match_id}", self.area)
+        await self.producer.send_and_wait("responses", orjson.dumps(data), key=self.area.encode(), partition=LANE, headers=headers)
+
+    async def finish(self, match_id: str, minute: int = 5, took: int = 45, **more: Any) -> None:
+        await self.say("finished", match_id, minute, minutes=took, **more)
+
+    async def acknowledge(self, match_id: str, minute: int = 9, outcome: str = "done", by: str = "resident", **more: Any) -> None:
+        await self.say("acknowledged", match_id, minute, by=by, outcome=outcome, **more)
+
+
+@pytest.fixture
+async def town(fresh_topics: Kafka) -> AsyncIterator[Town]:
+    async with matcher(fresh_topics.bootstrap) as found:
+        yield Town(found.producer, LANE, AREA)
+
+
+@pytest.fixture
+def settings(fresh_topics: Kafka, database: Database) -> Settings:
+    return settings_of(fresh_topics.bootstrap, database.dsn("notifier"), "console", **OLD)
+
+
+async def read(database: Database, offsets: int) -> None:
+    """Wait until so many events of `responses` and `confirmations` are taken in and all that follows is published."""
+
+    async def done() -> bool:
+        taken = await ask(database.dsn(), "SELECT coalesce(sum(responses_next + confirmations_next), 0) FROM notifying.visit_lanes")
+        return taken[0][0] >= offsets and [(0,)] == await ask(database.dsn(), PENDING)
+
+    await until(done)
+
+
+async def closings(settings: Settings) -> list[dict[str, Any]]:
+    found = []
+    for record in await records(settings.kafka, "confirmations"):
+        if header(record, "ce_type") == "lastmetre.match.closed.v1":
+            event = decode("confirmations", record.value, record.headers)
+            check_outgoing(event.type, event.raw)
+            found.append(orjson.loads(record.value))
+    return found
+
+
+async def test_a_visit_goes_its_way_to_the_ledger(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1", organisation="第一党支部")
+    async with running(settings):
+        await town.say("started", "m-1", 1)
+        await town.finish("m-1")
+        await town.acknowledge("m-1", rating=5)
+        await read(database, 5)
+    (closed,) = await closings(settings)
+    assert ("m-1", "w-m-1", "o-m-1", "done", 45, "resident") == tuple(closed[name] for name in ("match_id", "wish_id", "offer_id", "outcome", "minutes", "by"))
+    assert AT.format(9) == closed["closed_at"]
+    assert [("m-1", 1, "minutes", 45), ("m-1", 1, "points", 75)] == await ask(database.dsn(), BOOKED)
+    assert [("第一党支部",)] == await ask(database.dsn(), "SELECT organisation FROM notifying.ledger_transactions")
+    assert [("acknowledged", 5)] == await ask(database.dsn(), "SELECT kind, rating FROM notifying.reports WHERE rating IS NOT NULL")
+
+
+async def test_what_is_said_before_the_confirmation_counts_once_it_is_there(settings: Settings, town: Town, database: Database) -> None:
+    await town.finish("m-1")
+    await town.acknowledge("m-1")
+    async with running(settings):
+        await read(database, 2)
+        assert [] == await ask(database.dsn(), CLOSED)
+        await town.propose("m-1")
+        await read(database, 4)
+    assert [("m-1", 1, "done", 45, "resident")] == await ask(database.dsn(), CLOSED)
+
+
+async def test_repeats_book_once(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1")
+    async with running(settings):
+        for _ in range(3):
+            await town.finish("m-1", event_id="same-1")
+            await town.acknowledge("m-1", event_id="same-2")
+        await read(database, 8)
+    assert [("m-1", 1, "minutes", 45), ("m-1", 1, "points", 75)] == await ask(database.dsn(), BOOKED)
+    assert 1 == len(await closings(settings))
+
+
+async def test_a_whole_log_read_again_books_nothing_more(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1")
+    async with running(settings):
+        await town.finish("m-1")
+        await town.acknowledge("m-1", outcome="not_done")
+        await read(database, 4)
+    before = await ask(database.dsn(), "SELECT id, number FROM notifying.ledger_transactions ORDER BY id")
+    await ask(database.dsn(), "UPDATE notifying.visit_lanes SET responses_next = 0, confirmations_next = 0")
+    async with running(settings):
+        await read(database, 4)
+    assert before == await ask(database.dsn(), "SELECT id, number FROM notifying.ledger_transactions ORDER BY id")
+    assert 1 == len(await closings(settings))
+
+
+async def test_the_communitys_word_corrects_by_the_difference(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1")
+    async with running(settings):
+        await town.finish("m-1")
+        await town.acknowledge("m-1")
+        await read(database, 4)
+        await town.acknowledge("m-1", 30, "not_done", "community")
+        await read(database, 5)
+    assert [("done", 45)] == [(one["outcome"], one["minutes"]) for one in await closings(settings)], "a match closes once"
+    assert [("m-1", 2, "not_done", 0, "community")] == await ask(database.dsn(), CLOSED)
+    assert [45, 75, -45, -75] == [row[3] for row in await ask(database.dsn(), BOOKED)]
+
+
+async def test_a_correction_after_the_tariff_has_changed_takes_back_what_was_given(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1")
+    async with running(settings):
+        await town.finish("m-1")
+        await town.acknowledge("m-1")
+        await read(database, 4)
+    async with running(settings.model_copy(update={"points_per_hour": 10.0})):
+        await town.acknowledge("m-1", 30, "not_done", "community")
+        await read(database, 5)
+    assert [("minutes", 0), ("points", 0)] == await ask(
+        database.dsn(), "SELECT unit, sum(amount)::int FROM notifying.ledger_entries WHERE account LIKE 'volunteer/%' GROUP BY unit ORDER BY unit"
+    )
+
+
+async def test_a_released_match_is_never_closed_and_holds_up_nothing(settings: Settings, town: Town, database: Database) -> None:
+    short = settings.model_copy(update={"acknowledge_minutes": 0})
+    await town.propose("m-1")
+    await town.propose("m-2")
+    async with running(settings):
+        await read(database, 2)
+        await town.release("m-1", "unsafe")
+        await until(lambda: _released(database))
+    async with running(short):
+        for match_id in ("m-1", "m-2"):
+            await town.finish(match_id)
+        await read(database, 5)
+        await until(lambda: _none_due(database))
+    assert ["m-2"] == [one["match_id"] for one in await closings(settings)]
+    assert ["m-2", "m-2"] == [row[0] for row in await ask(database.dsn(), BOOKED)]
+
+
+async def _released(database: Database) -> bool:
+    return [(1,)] == await ask(database.dsn(), "SELECT count(*)::int FROM notifying.confirmations WHERE state = 'released'")
+
+
+async def _none_due(database: Database) -> bool:
+    return [(0,)] == await ask(database.dsn(), "SELECT count(*)::int FROM notifying.visits WHERE due_at_us IS NOT NULL")
+
+
+async def test_silence_closes_by_default(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1", slot={"start": "2026-11-20T08:00:00Z", "end": "2026-11-20T09:00:00Z"})
+    async with running(settings.model_copy(update={"report_minutes": 0})):
+        await until(lambda: _none_due_and_closed(database))
+    assert [("m-1", 1, "done", 0, "default")] == await ask(database.dsn(), CLOSED)
+    assert [] == await ask(database.dsn(), BOOKED)
+    assert [("m-1",)] == await ask(database.dsn(), "SELECT match_id FROM notifying.ledger_transactions")
+
+
+async def _none_due_and_closed(database: Database) -> bool:
+    return bool(await ask(database.dsn(), CLOSED)) and await _none_due(database) and [(0,)] == await ask(database.dsn(), PENDING)
+
+
+async def test_killed_again_and_again_it_closes_and_books_each_visit_once(settings: Settings, town: Town, database: Database) -> None:
+    matches = [f"m-{number}" for number in range(30)]
+    for match_id in matches:
+        await town.propose(match_id)
+    for _ in range(3):
+        async with process(settings) as child:
+            for match_id in matches[:: 2 + _]:
+                await town.finish(match_id)
+                await town.acknowledge(match_id)
+            await until(lambda: _some_closed(database))
+            child.kill()
+    for match_id in matches:
+        await town.finish(match_id)
+        await town.acknowledge(match_id)
+    spoken = sum(2 * len(matches[:: 2 + turn]) for turn in range(3)) + 2 * len(matches)
+    async with running(settings):
+        await read(database, spoken + 2 * len(matches))
+    assert [(30, 30)] == await ask(database.dsn(), "SELECT count(*)::int, count(DISTINCT match_id)::int FROM notifying.ledger_transactions")
+    assert set(matches) == {one["match_id"] for one in await closings(settings)}
+    assert [(45, 30)] == await ask(
+        database.dsn(), "SELECT amount::int, count(*)::int FROM notifying.ledger_entries WHERE unit = 'minutes' AND amount > 0 GROUP BY 1"
+    )
+
+
+async def _some_closed(database: Database) -> bool:
+    return bool(await ask(database.dsn(), CLOSED))
+
+
+# ---- the fence
+
+
+async def test_a_stale_epoch_writes_nothing_and_the_lane_is_taken_again(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1")
+    async with running(settings) as notifier:
+        await read(database, 1)
+        held = notifier.visiting.lanes.owned[LANE]
+        await ask(database.dsn(), f"UPDATE notifying.visit_lanes SET epoch = epoch + 1 WHERE partition = {LANE}")
+        await town.finish("m-1")
+        await town.acknowledge("m-1")
+        await until(lambda: LANE not in notifier.visiting.lanes)
+        assert [] == await ask(database.dsn(), "SELECT 1 FROM notifying.reports")
+        await read(database, 4)
+        assert notifier.visiting.lanes.owned[LANE] == held + 2
+    assert [("m-1", 1, "done", 45, "resident")] == await ask(database.dsn(), CLOSED)
+
+
+async def test_the_fence_tells_which_lanes_are_still_ours(database: Database) -> None:
+    pool = await asyncpg.create_pool(database.dsn("notifier"), min_size=1, max_size=2)
+    try:
+        store = VisitsStore(pool)
+        first = await store.take_over(LANE)
+        second = await store.take_over(LANE)
+        async with store.unit() as connection, connection.transaction():
+            assert set() == await VisitsUnit(connection).fence({LANE: first.epoch})
+            assert {LANE} == await VisitsUnit(connection).fence({LANE: second.epoch})
+    finally:
+        await pool.close()
+
+
+# ---- the books
+
+
+async def execute(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            for statement in statements:
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+TRANSACTION = """
+INSERT INTO notifying.ledger_transactions VALUES ('00000000-0000-0000-0000-00000000000{0}', 'm-{0}', 1, 'a', 'v', NULL, 'done', 'resident', 0, 100, 120)
+"""
+ENTRY = "INSERT INTO notifying.ledger_entries VALUES ('00000000-0000-0000-0000-00000000000{0}', '{1}', '{2}', {3})"
+REPORT = "INSERT INTO notifying.reports VALUES ('app', 'e-1', 'a', 'w', 'o', NULL, 'started', 0, NULL, NULL, NULL, NULL)"
+
+
+@pytest.fixture(params=["notifier", None], ids=["the service", "the owner"])
+async def books(request: pytest.FixtureRequest, database: Database) -> str:
+    """A database with one transaction in its books and one report; whose connection string it is."""
+    await execute(
+        database.dsn("notifier"), TRANSACTION.format(1), ENTRY.format(1, "volunteer/a/v", "minutes", 60), ENTRY.format(1, "community/a", "minutes", -60), REPORT
+    )
+    return database.dsn(request.param)
+
+
+@pytest.mark.parametrize("table", ["ledger_transactions", "ledger_entries", "reports"])
+@pytest.mark.parametrize("statement", ["UPDATE notifying.{0} SET {1} = {1}", "DELETE FROM notifying.{0}", "TRUNCATE notifying.{0} CASCADE"])
+async def test_what_is_in_the_books_stays(books: str, database: Database, table: str, statement: str) -> None:
+    column = {"ledger_transactions": "outcome", "ledger_entries": "amount", "reports": "kind"}[table]
+    refused = asyncpg.PostgresError if books == database.dsn() else (asyncpg.PostgresError, asyncpg.InsufficientPrivilegeError)
+    with pytest.raises(refused) as caught:
+        await execute(books, statement.format(table, column))
+    assert caught.value.sqlstate == "LM002" or isinstance(caught.value, asyncpg.InsufficientPrivilegeError)
+    assert [(1, 2, 1)] == await ask(
+        database.dsn(),
+        "SELECT (SELECT count(*)::int FROM notifying.ledger_transactions), (SELECT count(*)::int FROM notifying.ledger_entries),"
+        " (SELECT count(*)::int FROM notifying.reports)",
+    )
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("volunteer/a/v", "minutes", 60)],
+        [("volunteer/a/v", "minutes", 60), ("community/a", "minutes", -59)],
+        [("volunteer/a/v", "minutes", 60), ("community/a", "points", -60)],
+    ],
+)
+async def test_a_transaction_that_does_not_add_up_is_refused_at_commit(database: Database, entries: list[tuple[str, str, int]]) -> None:
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await execute(database.dsn("notifier"), TRANSACTION.format(2), *(ENTRY.format(2, *entry) for entry in entries))
+    assert "LM003" == caught.value.sqlstate
+    assert [] == await ask(database.dsn(), "SELECT 1 FROM notifying.ledger_transactions")
+
+
+async def test_a_match_is_booked_under_each_number_once(database: Database) -> None:
+    await execute(database.dsn("notifier"), TRANSACTION.format(1))
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await execute(database.dsn("notifier"), TRANSACTION.format(1).replace("0001'", "0009'"))
+
+
+async def test_two_processes_share_the_lanes_and_close_each_visit_once(settings: Settings, town: Town, database: Database) -> None:
+    pool = await asyncpg.create_pool(settings.database.get_secret_value(), min_size=1, max_size=2)
+    other, stop = Visiting(settings, VisitsStore(pool), Metrics()), Stop()
+    try:
+        async with running(settings) as notifier:
+            await town.propose("m-1")
+            await read(database, 1)
+            tasks = [asyncio.create_task(other.run(stop)), asyncio.create_task(other.publisher.run(stop))]
+            await until(lambda: bool(other.lanes.owned) and not set(other.lanes.owned) & set(notifier.visiting.lanes.owned))
+            await town.finish("m-1")
+            await town.acknowledge("m-1")
+            await read(database, 4)
+            stop.set()
+            other.publisher.wake()
+            await asyncio.gather(*tasks)
+    finally:
+        await pool.close()
+    assert 1 == len(await closings(settings))
+    assert [(1,)] == await ask(database.dsn(), "SELECT count(*)::int FROM notifying.ledger_transactions")

@@ -1,0 +1,83 @@
+"""A visit is over and judged: what helped stands for good, what did not help opens the wish again."""
+
+from __future__ import annotations
+
+from services.matcher.core.state import CLOSED, EXPIRED, MATCHED, OPEN
+from tests.builders import HOUR, closed, confirmed, given, minors_wish, offer, wish, wish_withdrawn
+
+ONE_HOUR = (0, HOUR)
+
+
+def test_a_wish_that_was_helped_is_closed() -> None:
+    scene = given(offer(), wish())
+    assert [] == scene.when(confirmed(scene.match()), closed(scene.match(), at=60))
+    assert CLOSED == scene.status()
+
+
+def test_a_second_closing_changes_nothing() -> None:
+    scene = given(offer(), wish())
+    match = scene.match()
+    scene.when(confirmed(match), closed(match, at=60))
+    assert [] == scene.when(closed(match, at=61, outcome="not_done"))
+    assert "no_effect" == scene.outcome
+
+
+def test_a_visit_that_is_closed_early_gives_the_helper_back_at_once() -> None:
+    scene = given(offer(capacity=1, windows=[(0, 4 * HOUR)]), wish("w1"), wish("w2", at=1))
+    match = scene.match("w1")
+    assert ["proposed w2 o1 @30 unit"] == scene.when(confirmed(match), closed(match, at=30))
+
+
+def test_help_that_did_not_help_opens_the_wish_again_for_someone_else() -> None:
+    scene = given(offer("o1"), offer("o2"), wish())
+    assert ["proposed w1 o2 @70 unit"] == scene.when(confirmed(scene.match()), closed(scene.match(), at=70, outcome="not_done"))
+
+
+def test_the_same_pair_never_meets_again_for_a_wish_that_was_not_helped() -> None:
+    scene = given(offer("o1"), wish())
+    assert [] == scene.when(confirmed(scene.match()), closed(scene.match(), at=70, outcome="partly"))
+    assert OPEN == scene.status()
+    assert ["expired w1 with 0"] == scene.passes(4 * HOUR)
+
+
+def test_a_wish_whose_time_is_over_expires_when_it_was_not_helped() -> None:
+    scene = given(offer("o1"), offer("o2"), wish(wanted=ONE_HOUR))
+    match = scene.match()
+    scene.when(confirmed(match))
+    scene.passes(61)
+    assert ["expired w1 with 0"] == scene.when(closed(match, at=70, outcome="not_done"))
+    assert EXPIRED == scene.status()
+
+
+def test_a_wish_with_two_helpers_is_closed_when_both_are() -> None:
+    scene = given(offer("o1"), offer("o2", volunteer="v2"), wish(helpers=2))
+    first, second = scene.match("w1", "o1"), scene.match("w1", "o2")
+    scene.when(confirmed(first), confirmed(second), closed(first, at=60))
+    assert MATCHED == scene.status()
+    scene.when(closed(second, at=61))
+    assert CLOSED == scene.status()
+
+
+def test_two_who_come_together_have_helped_if_one_of_them_has() -> None:
+    scene = given(offer("o1", level=4), offer("o2", volunteer="v2", level=4), offer("o3", volunteer="v3", level=4), minors_wish())
+    first, second = scene.match("w1", "o1"), scene.match("w1", "o2")
+    assert [] == scene.when(confirmed(first), confirmed(second), closed(first, at=60, outcome="not_done"), closed(second, at=60))
+    assert CLOSED == scene.status()
+
+
+def test_two_who_came_together_in_vain_are_replaced_by_two_others() -> None:
+    offers = [offer(f"o{number}", volunteer=f"v{number}", level=4) for number in (1, 2, 3, 4)]
+    scene = given(*offers, minors_wish())
+    first, second = scene.match("w1", "o1"), scene.match("w1", "o2")
+    scene.when(confirmed(first), confirmed(second), closed(first, at=60, outcome="not_done"))
+    expected = ["proposed w1 o3 @61 unit group of 2", "proposed w1 o4 @61 unit group of 2"]
+    assert expected == scene.when(closed(second, at=61, outcome="not_done"))
+
+
+def test_a_wish_that_was_taken_back_stays_so_whatever_is_said_of_its_visit() -> None:
+    scene = given(offer("o1"), offer("o2"), wish(wanted=ONE_HOUR))
+    match = scene.match()
+    scene.when(confirmed(match))
+    scene.passes(61)
+    scene.when(wish_withdrawn(at=62))
+    assert [] == scene.when(closed(match, at=70, outcome="done"))
