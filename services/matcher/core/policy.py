@@ -29,7 +29,7 @@ class Points:
     age: int = 100
     known: int = 150
     chance: int = 200
-    rare: int = 60
+    rare: int = 10
     idle: int = 60
     fresh: int = 400
 

@@ -229,7 +229,7 @@ def test_a_round_says_why_this_one() -> None:
     found.when(offer(**always("o1")), offer(**always("o2", home="c2")), wish(**long()))
     found.passes(5)
     reasons = {one["code"]: one["value"] for one in found.decisions[-1].data["reasons"]}
-    assert {"score": 1928, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
+    assert {"score": 1878, "ahead_of_next": 400} == {code: reasons[code] for code in ("score", "ahead_of_next")}
 
 
 def test_another_worker_holds_the_next_round() -> None:
