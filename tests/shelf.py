@@ -85,7 +85,7 @@ class Shelves:
         if sql == store.EARLY_BY_ID:
             return [row for row in self.early.values() if row["subject"] in asked]
         assert sql == store.STANDING_MATCHES
-        standing = [row for row in self.matches.values() if row["wish_id"] in asked and row["state"] != "released"]
+        standing = [row for row in self.matches.values() if row["wish_id"] in asked and row["state"] not in ("released", "unhelped")]
         return sorted(standing, key=lambda row: (row["wish_id"], row["number"]))
 
 

@@ -23,9 +23,11 @@ class Pair:
     end: int
     group: str | None
     released: str | None = None
+    closed: str | None = None
+    in_vain: bool = False
 
     def live(self, now: int) -> bool:
-        return self.released is None and self.end > now
+        return self.released is None and self.closed is None and self.end > now
 
 
 class Promises:
@@ -42,6 +44,8 @@ class Promises:
         """Take in one event and what it brought about, and see that both promises hold."""
         if event is not None and event.type == "lastmetre.wish.submitted.v1":
             self.wishes.setdefault(event.data.wish_id, event.data)
+        if event is not None and event.type == "lastmetre.match.closed.v1":
+            self._close(event.data)
         # Decisions before the event itself (time passed) are about the offers as they were.
         later = event.data if event is not None and event.type == "lastmetre.offer.posted.v1" else None
         for decision in decisions:
@@ -62,11 +66,21 @@ class Promises:
         self._together(now)
         self._checked(now)
 
+    def _close(self, data: Any) -> None:
+        """The first word about a visit counts; of a group, all must have come in vain for others to take their places."""
+        pair = self.pairs.get(data.match_id)
+        if pair is None or pair.released is not None or pair.closed is not None:
+            return
+        pair.closed = data.outcome
+        mates = [one for one in self.pairs.values() if one is pair or (pair.group is not None and one.group == pair.group and one.released is None)]
+        for one in mates if all(one.closed in ("partly", "not_done") for one in mates) else ():
+            one.in_vain = True
+
     def _propose(self, now: int, data: dict[str, Any], offer: Any) -> None:
         start, end = (parse_rfc3339(data["slot"][side]) for side in ("start", "end"))
         wish = self.wishes[data["wish_id"]]
         assert data["wish_id"] not in self.over
-        standing = [pair for pair in self.pairs.values() if pair.released is None]
+        standing = [pair for pair in self.pairs.values() if pair.released is None and not pair.in_vain]
         helpers = [pair for pair in standing if pair.wish_id == wish.wish_id]
         assert len(helpers) < max(wish.helpers_needed, 2 if self._needs_two(wish) else 1)
         assert data["volunteer_ref"] not in {pair.volunteer for pair in helpers}
@@ -106,9 +120,9 @@ class Promises:
         starts = sorted([*(pair.start for pair in mine), start])
         most = offer.per_week_max or len(starts)
         weeks = zip(starts, starts[most:], strict=False)
-        return all(end + rest <= pair.start or pair.end + rest <= start for pair in mine if pair.live(now) or pair.start > now - 7 * DAY_US) and not any(
-            first <= start <= last < first + 7 * DAY_US for first, last in weeks
-        )
+        return all(
+            end + rest <= pair.start or pair.end + rest <= start for pair in mine if pair.live(now) or (pair.end <= now and pair.start > now - 7 * DAY_US)
+        ) and not any(first <= start <= last < first + 7 * DAY_US for first, last in weeks)
 
     @staticmethod
     def _minor(wish: Any) -> bool:
@@ -139,7 +153,8 @@ class Promises:
         """Nobody is ever alone with someone who needs two."""
         groups: dict[str, list[Pair]] = {}
         for pair in self.pairs.values():
-            if self._needs_two(self.wishes[pair.wish_id]) and pair.live(now):
+            # Closing one visit of a group takes nobody away from it.
+            if self._needs_two(self.wishes[pair.wish_id]) and pair.released is None and pair.end > now:
                 assert pair.group is not None
                 groups.setdefault(pair.group, []).append(pair)
         for group in groups.values():
