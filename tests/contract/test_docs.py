@@ -22,6 +22,7 @@ from services.matcher.metrics import Metrics as MatcherMetrics
 from services.notifier.metrics import Metrics as NotifierMetrics
 from services.notifier.settings import Settings as NotifierSettings
 from services.runtime import PREFIX
+from services.vault.settings import VaultSettings
 
 ROOT = Path(__file__).parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
@@ -37,6 +38,7 @@ OWNERS: dict[str, tuple[type[BaseSettings], ...]] = {
     "matcher": (MatcherSettings,),
     "notifier": (NotifierSettings,),
     "migrations": (MigrationsSettings,),
+    "vault": (VaultSettings,),
 }
 
 
