@@ -60,10 +60,12 @@ _DELETE_PERSON = (
     "DELETE FROM vault.visits WHERE resident_ref = $1 OR helper_ref = $1",
     "DELETE FROM vault.people WHERE person_ref = $1",
 )
+# Where rows came back with a backup, the tombstone is there already and is named again.
 _WRITE_TOMBSTONES = """
 INSERT INTO vault.tombstones (person_ref, key_id, leaf, erased_at)
-SELECT person_ref, key_id, leaf, $2 FROM vault.keys WHERE person_ref = $1
+SELECT person_ref, key_id, leaf, $2::timestamptz FROM vault.keys WHERE person_ref = $1
 UNION SELECT person_ref, key_id, leaf, $2 FROM vault.former WHERE person_ref = $1
+ON CONFLICT (person_ref, key_id, leaf) DO UPDATE SET erased_at = tombstones.erased_at
 RETURNING key_id, leaf
 """
 _READ_TOMBSTONES = "SELECT key_id, leaf FROM vault.tombstones WHERE $1::text IS NULL OR person_ref = $1"
