@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from services.vault.policy import Reader
     from services.vault.vault import Vault
 
-CONNECT_SECONDS = 10
+PLAIN_WIDTH = 200
 
 Lang = Annotated[str | None, typer.Option("--lang", help="zh、en 或 both（默认取 LASTMETRE_LANG）· zh, en or both (default: LASTMETRE_LANG)")]
 Who = Annotated[str, typer.Option("--as", help="以谁的名义：自己的工号或代号，记入审计 · who you are: your own reference, for the audit")]
@@ -38,9 +38,11 @@ def register(app: typer.Typer) -> None:
 
 def _dsn(named: str | None) -> str:
     """`LASTMETRE_VAULT_DATABASE`, else the servers that the tools work on."""
-    from deploy.tools import target
+    if named:
+        return named
+    from deploy.tools import target  # brings the matcher along, which is slow to import
 
-    return named or target.find().dsn("vault")
+    return target.find().dsn("vault")
 
 
 @asynccontextmanager
@@ -75,10 +77,13 @@ async def _opened() -> AsyncIterator[Vault]:
 
 
 def _run(main: Callable[[Vault, Console, Speech], Coroutine[Any, Any, None]], lang: str | None) -> None:
-    from deploy.tools import target
+    from rich.console import Console
+
     from deploy.tools.wording import language
 
-    speech, console = language(lang), target.console()
+    speech, console = language(lang), Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
 
     async def inside() -> None:
         async with _opened() as opened:
