@@ -209,6 +209,12 @@ def test_a_decision_says_what_else_was_possible_and_what_follows(decision: Path)
     assert [] == [wanted for wanted in ("What it is about", "Decision", "Alternatives", "What follows", "Held by") if wanted not in headings]
 
 
+def test_the_tests_that_hold_privacy_are_there() -> None:
+    text = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    assert [] == missing_tests(text)
+    assert 20 < text.count("::test_")
+
+
 def test_decisions_are_numbered_without_gaps_and_listed() -> None:
     listed = links((ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8"))
     assert [f"{number:04}" for number in range(1, len(DECISIONS) + 1)] == [path.name[:4] for path in DECISIONS]
