@@ -7,6 +7,7 @@ folder, and anything that is encrypted.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import urllib.parse
@@ -102,7 +103,9 @@ class Scanner:
             for path in [top] if top.is_file() else sorted(top.rglob("*")):
                 place = str(path.relative_to(top.parent))
                 hits.update(self.bytes(place.encode(), f"{place} (its name)"))
-                if path.is_file() and not path.is_symlink():
+                if not path.is_file() or path.is_symlink():
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # a server that runs takes temporary files away
                     hits.update(self.file(path, place))
                     files += 1
                     size += path.stat().st_size

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import os
+import secrets
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
+from deploy.stack import Stack
 from deploy.state import State
 from deploy.vault_keys import KEY_FILE, make_key_file
 from deploy.words import Trouble
@@ -24,9 +30,9 @@ NAME, PHONE, DOOR = "测试甲", "19900307123", "2单元1704"
 class Terminal:
     """Runs commands in an environment of their own; personal data goes in by standard input."""
 
-    def __init__(self, database: Database, state: Path) -> None:
+    def __init__(self, state: Path, **settings: str) -> None:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("LASTMETRE_")}
-        self.env = kept | {"LASTMETRE_VAULT_DATABASE": database.dsn("vault"), "LASTMETRE_STATE": str(state), "LASTMETRE_VENV": "off", "COLUMNS": "200"}
+        self.env = kept | {"LASTMETRE_STATE": str(state), "LASTMETRE_VENV": "off", "COLUMNS": "200"} | settings
 
     def __call__(self, *arguments: str, given: str = "", code: int = 0) -> str:
         argv = [sys.executable, "-m", "deploy", "vault", *arguments]
@@ -37,7 +43,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(database: Database, tmp_path: Path) -> Terminal:
-    return Terminal(database, tmp_path / "state")
+    return Terminal(tmp_path / "state", LASTMETRE_VAULT_DATABASE=database.dsn("vault"))
 
 
 def card(ref: str, **more: object) -> str:
@@ -89,6 +95,18 @@ def test_a_child_needs_a_guardian(terminal: Terminal, tmp_path: Path) -> None:
     assert "no consent" in terminal("show", "child", *AS, code=1)
     terminal("consents", "--from", "-", *AS, given=json.dumps({"withdraw": True, "minor_ref": "child", "guardian_ref": "guardian"}))
     assert "no consent" in terminal("put", "-", *AS, given=card("child"), code=1)
+
+
+async def test_a_stack_that_runs_has_a_vault_with_a_key_and_no_service_is_given_it(
+    start_stack: Callable[..., Awaitable[Stack]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LASTMETRE_VAULT_SECRET", base64.b64encode(secrets.token_bytes(32)).decode())
+    stack = await start_stack(services=("notifier",))
+    terminal = Terminal(stack.state.folder, LASTMETRE_VAULT_SECRET=os.environ["LASTMETRE_VAULT_SECRET"])
+    await asyncio.to_thread(terminal, "put", "-", *AS, given=card("r-1"))
+    assert DOOR in await asyncio.to_thread(terminal, "show", "r-1", *AS)
+    assert [] == [name for service in stack.services for name in psutil.Process(service.pid).environ() if "VAULT" in name]
+    assert "sealed" in json.loads((stack.state.folder / KEY_FILE).read_bytes())
 
 
 def test_up_makes_a_key_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
