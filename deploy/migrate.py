@@ -27,11 +27,15 @@ class Tenant:
     service: str
     role: str
     schema: str
+    add_only: tuple[str, ...] = ()
+    """Tables of the schema whose rows the role may neither change nor delete."""
 
 
 TENANTS: Final = (
     Tenant("matcher", "lastmetre_matcher", "matching"),
     Tenant("notifier", "lastmetre_notifier", "notifying"),
+    # No service of its own: a library for whoever is given this role and the key file.
+    Tenant("vault", "lastmetre_vault", "vault", add_only=("audit",)),
 )
 
 
@@ -89,6 +93,17 @@ async def _grant(server: Server, database: str) -> None:
         await connection.close()
 
 
+async def _narrow(server: Server, database: str) -> None:
+    """Take back what a role has on every table of its schema and must not have on some."""
+    connection = await asyncpg.connect(server.owner_dsn(database))
+    try:
+        for tenant in TENANTS:
+            for table in tenant.add_only:
+                await _execute(connection, "REVOKE UPDATE, DELETE ON %I.%I FROM %I", tenant.schema, table, tenant.role)
+    finally:
+        await connection.close()
+
+
 def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -113,6 +128,7 @@ async def prepare(server: Server, database: str, *, template: str | None = None)
     await _grant(server, database)
     if template is None:
         await _migrate(server, database)
+    await _narrow(server, database)
 
 
 async def drop(server: Server, database: str) -> None:

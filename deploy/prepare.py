@@ -64,6 +64,7 @@ class MigrationsSettings(_Settings):
     )
     matcher_password: Password
     notifier_password: Password
+    vault_password: Password
 
 
 class Given:

@@ -32,6 +32,7 @@ from deploy.process import end_left_over
 from deploy.servers import ExternalKafka, ExternalPostgres
 from deploy.state import ROOT, State, write_private
 from deploy.supervisor import Service
+from deploy.vault_keys import make_key_file
 from deploy.words import Trouble, both
 
 KEEP_SECONDS = 0.5
@@ -40,7 +41,9 @@ STATUS_FILE = "stack.json"
 SETTINGS_OF_DEPLOY = {
     *("LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV"),
     # What compose needs to make the roles; a service is given its own connection string and no more.
-    *("LASTMETRE_OWNER_PASSWORD", "LASTMETRE_MATCHER_PASSWORD", "LASTMETRE_NOTIFIER_PASSWORD"),
+    *("LASTMETRE_OWNER_PASSWORD", "LASTMETRE_MATCHER_PASSWORD", "LASTMETRE_NOTIFIER_PASSWORD", "LASTMETRE_VAULT_PASSWORD"),
+    # Whoever holds these can open the vault: no service does that yet.
+    *("LASTMETRE_VAULT_DATABASE", "LASTMETRE_VAULT_KEYS", "LASTMETRE_VAULT_SECRET"),
 }
 
 
@@ -229,6 +232,7 @@ class Stack:
             await migrate.prepare(self.postgres, self.database)
         except OSError as fault:
             raise Trouble(f"无法连接 PostgreSQL:{fault}", f"PostgreSQL does not answer: {fault}") from fault
+        await asyncio.to_thread(make_key_file, self.state)
         self._report(Step("postgres", f"PostgreSQL {_address(self.postgres.owner_dsn(self.database))}", finished=True))
 
     async def _start_service(self, service: Service) -> None:

@@ -22,6 +22,7 @@ from services.matcher.metrics import Metrics as MatcherMetrics
 from services.notifier.metrics import Metrics as NotifierMetrics
 from services.notifier.settings import Settings as NotifierSettings
 from services.runtime import PREFIX
+from services.vault.settings import VaultSettings
 
 ROOT = Path(__file__).parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
@@ -37,6 +38,7 @@ OWNERS: dict[str, tuple[type[BaseSettings], ...]] = {
     "matcher": (MatcherSettings,),
     "notifier": (NotifierSettings,),
     "migrations": (MigrationsSettings,),
+    "vault": (VaultSettings,),
 }
 
 
@@ -207,6 +209,12 @@ def test_a_decision_names_a_test_that_holds_it(decision: Path) -> None:
 def test_a_decision_says_what_else_was_possible_and_what_follows(decision: Path) -> None:
     headings = re.findall(r"^## (.+)$", decision.read_text(encoding="utf-8"), re.MULTILINE)
     assert [] == [wanted for wanted in ("What it is about", "Decision", "Alternatives", "What follows", "Held by") if wanted not in headings]
+
+
+def test_the_tests_that_hold_privacy_are_there() -> None:
+    text = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    assert [] == missing_tests(text)
+    assert 20 < text.count("::test_")
 
 
 def test_decisions_are_numbered_without_gaps_and_listed() -> None:

@@ -59,7 +59,7 @@ async def test_makes_a_database_in_which_each_role_sees_its_own_schema(unprepare
         connection = await asyncpg.connect(unprepared.dsn(tenant.role, DATABASE))
         try:
             visible = await connection.fetch(
-                "SELECT nspname FROM pg_namespace WHERE nspname IN ('matching', 'notifying') AND has_schema_privilege(oid, 'USAGE')"
+                "SELECT nspname FROM pg_namespace WHERE nspname IN ('matching', 'notifying', 'vault') AND has_schema_privilege(oid, 'USAGE')"
             )
         finally:
             await connection.close()
@@ -71,6 +71,7 @@ def test_says_which_setting_is_missing() -> None:
     assert 2 == done.returncode
     assert "LASTMETRE_MATCHER_PASSWORD" in done.stderr
     assert "LASTMETRE_NOTIFIER_PASSWORD" in done.stderr
+    assert "LASTMETRE_VAULT_PASSWORD" in done.stderr
 
 
 def test_refuses_a_short_password_without_repeating_it() -> None:

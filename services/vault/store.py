@@ -1,0 +1,271 @@
+"""All SQL of schema `vault`; each statement is a verb. Parameters are references, ciphertext and wrapped keys: no plaintext ever reaches PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self, TypeAlias
+
+import asyncpg
+
+from services.vault.consents import Consent, Purpose
+from services.vault.ladder import Slot, Stage
+from services.vault.policy import Visit
+from services.vault.sealing import Envelope
+
+# A master key's id, and a leaf of its tree.
+Leaf: TypeAlias = tuple[str, int]
+
+CONNECTIONS_MAX: Final = 4
+CONNECT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 30.0
+# A process that is frozen in the middle of a read must not hold back an erasure for longer.
+_IDLE_IN_TRANSACTION: Final = "5s"
+
+_LOCK_PERSON_SHARED = "SELECT area, minor FROM vault.people WHERE person_ref = $1 FOR SHARE"
+_LOCK_PERSON = "SELECT area, minor FROM vault.people WHERE person_ref = $1 FOR UPDATE"
+_IS_ERASED = "SELECT EXISTS (SELECT 1 FROM vault.tombstones WHERE person_ref = $1)"
+# Putting and erasing one reference for the first time have no row to lock yet.
+_LOCK_REF = "SELECT pg_advisory_xact_lock(hashtextextended('vault ' || $1, 0))"
+_READ_KEY = "SELECT key_id, leaf, wrapped FROM vault.keys WHERE person_ref = $1"
+_READ_SEALED = "SELECT field, version, value FROM vault.sealed WHERE person_ref = $1 AND ($2::text[] IS NULL OR field = ANY($2))"
+_WRITE_PERSON = """
+INSERT INTO vault.people (person_ref, area, minor, changed_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (person_ref) DO UPDATE SET area = excluded.area, minor = excluded.minor, changed_at = excluded.changed_at
+"""
+# Sealing and retiring master keys exclude each other: nobody is sealed under a key that is just being thrown away.
+_HOLD_KEYS = "SELECT pg_advisory_xact_lock_shared(hashtextextended('vault keys', 0))"
+_HOLD_KEYS_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('vault keys', 0))"
+# Under which leaf a person was sealed before; an older backup holds that, so an erasure must make it forgotten, too.
+_NOTE_FORMER = """
+INSERT INTO vault.former (person_ref, key_id, leaf)
+SELECT person_ref, key_id, leaf FROM vault.keys WHERE person_ref = $1 AND (key_id, leaf) <> ($2, $3)
+"""
+_WRITE_KEY = """
+INSERT INTO vault.keys (person_ref, key_id, leaf, wrapped) VALUES ($1, $2, $3, $4)
+ON CONFLICT (person_ref) DO UPDATE SET key_id = excluded.key_id, leaf = excluded.leaf, wrapped = excluded.wrapped
+"""
+_WRITE_SEALED = """
+INSERT INTO vault.sealed (person_ref, field, version, value) SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bytea[])
+ON CONFLICT (person_ref, field) DO UPDATE SET version = excluded.version, value = excluded.value
+"""
+_NEXT_LEAF = "SELECT nextval('vault.leaves')"
+_OVERWRITE_KEY = "UPDATE vault.keys SET wrapped = $2 WHERE person_ref = $1"
+_DELETE_PERSON = (
+    "DELETE FROM vault.former WHERE person_ref = $1",
+    "DELETE FROM vault.keys WHERE person_ref = $1",
+    "DELETE FROM vault.sealed WHERE person_ref = $1",
+    "DELETE FROM vault.visits WHERE resident_ref = $1 OR helper_ref = $1",
+    "DELETE FROM vault.people WHERE person_ref = $1",
+)
+# Where rows came back with a backup, the tombstone is there already and is named again.
+_WRITE_TOMBSTONES = """
+INSERT INTO vault.tombstones (person_ref, key_id, leaf, erased_at)
+SELECT person_ref, key_id, leaf, $2::timestamptz FROM vault.keys WHERE person_ref = $1
+UNION SELECT person_ref, key_id, leaf, $2 FROM vault.former WHERE person_ref = $1
+ON CONFLICT (person_ref, key_id, leaf) DO UPDATE SET erased_at = tombstones.erased_at
+RETURNING key_id, leaf
+"""
+_READ_TOMBSTONES = "SELECT key_id, leaf FROM vault.tombstones WHERE $1::text IS NULL OR person_ref = $1"
+_PEOPLE_UNDER_OTHERS = "SELECT person_ref FROM vault.keys WHERE key_id <> $1 ORDER BY person_ref"
+# A visit goes forward only, and what is over stays over: a late event cannot show a door again.
+_WRITE_VISIT = """
+INSERT INTO vault.visits AS known (match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (match_id) DO UPDATE SET stage = excluded.stage
+WHERE known.stage NOT IN ('closed', 'released')
+    AND array_position($8::text[], excluded.stage) > array_position($8::text[], known.stage)
+"""
+_READ_VISIT = "SELECT wish_id, resident_ref, helper_ref, stage, slot_start, slot_end FROM vault.visits WHERE match_id = $1"
+_CONSENT_COLUMNS = "minor_ref, guardian_ref, purpose, starts_at, ends_at, proof_sha256, given_at, withdrawn_at"
+_READ_CONSENTS = f"SELECT {_CONSENT_COLUMNS} FROM vault.consents WHERE $1::text IS NULL OR minor_ref = $1 ORDER BY minor_ref, given_at"  # noqa: S608 - constants
+_WRITE_CONSENT = f"INSERT INTO vault.consents ({_CONSENT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL) ON CONFLICT DO NOTHING"  # noqa: S608 - constants
+_WITHDRAW_CONSENTS = """
+UPDATE vault.consents SET withdrawn_at = $4
+WHERE minor_ref = $1 AND guardian_ref = $2 AND ($3::text IS NULL OR purpose = $3) AND withdrawn_at IS NULL
+"""
+_ADD_AUDIT = """
+INSERT INTO vault.audit (at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+_READ_AUDIT = """
+SELECT at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id FROM vault.audit
+WHERE $1::text IS NULL OR person_ref = $1 ORDER BY id DESC LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the audit. `fields` are names; `why` was searched for personal numbers."""
+
+    at: datetime
+    action: str
+    outcome: str
+    reason: str | None
+    role: str
+    reader_ref: str
+    person_ref: str | None
+    fields: tuple[str, ...]
+    why: str
+    match_id: str | None
+    wish_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A person's data key as it lies in the row, with what it is bound to."""
+
+    envelope: Envelope
+    wrapped: bytes
+
+
+class Unit:
+    """One transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def lock_person(self, person: str, *, shared: bool) -> tuple[str, bool] | None:
+        """(area, minor), locked until the transaction ends; None where the vault knows nobody of that reference."""
+        row = await self._connection.fetchrow(_LOCK_PERSON_SHARED if shared else _LOCK_PERSON, person)
+        return None if row is None else (row["area"], row["minor"])
+
+    async def lock_ref(self, person: str) -> None:
+        """Let nobody else put or erase this reference until the transaction ends."""
+        await self._connection.execute(_LOCK_REF, person)
+
+    async def hold_keys(self, *, alone: bool = False) -> None:
+        """Let nobody retire master keys until the transaction ends; `alone`: nor seal anything."""
+        await self._connection.execute(_HOLD_KEYS_ALONE if alone else _HOLD_KEYS)
+
+    async def is_erased(self, person: str) -> bool:
+        """Whether a tombstone has the reference."""
+        return bool(await self._connection.fetchval(_IS_ERASED, person))
+
+    async def read_key(self, person: str, area: str, minor: bool) -> Wrapped:  # noqa: FBT001 - the columns of `lock_person`
+        """The wrapped data key."""
+        row = await self._connection.fetchrow(_READ_KEY, person)
+        return Wrapped(Envelope(area, person, minor, row["key_id"], row["leaf"]), row["wrapped"])
+
+    async def read_sealed(self, person: str, fields: Iterable[str] | None) -> dict[str, tuple[int, bytes]]:
+        """(version, sealed value) by field; of all fields where none are named."""
+        rows = await self._connection.fetch(_READ_SEALED, person, None if fields is None else list(fields))
+        return {row["field"]: (row["version"], row["value"]) for row in rows}
+
+    async def next_leaf(self) -> int:
+        """A leaf that nobody had."""
+        return int(await self._connection.fetchval(_NEXT_LEAF))
+
+    async def write_person(self, key: Wrapped, sealed: Mapping[str, tuple[int, bytes]], now: datetime) -> None:
+        """Write a person whole: area, whether a minor, wrapped key, all sealed values."""
+        envelope = key.envelope
+        await self._connection.execute(_WRITE_PERSON, envelope.person, envelope.area, envelope.minor, now)
+        await self._connection.execute(_NOTE_FORMER, envelope.person, envelope.key_id, envelope.leaf)
+        await self._connection.execute(_WRITE_KEY, envelope.person, envelope.key_id, envelope.leaf, key.wrapped)
+        versions, values = zip(*sealed.values(), strict=True)
+        await self._connection.execute(_WRITE_SEALED, envelope.person, list(sealed), list(versions), list(values))
+
+    async def delete_person(self, person: str, noise: bytes, now: datetime) -> list[Leaf]:
+        """Leave a tombstone, overwrite the wrapped key, delete all rows; every leaf under which the person ever was sealed."""
+        leaves = await self._connection.fetch(_WRITE_TOMBSTONES, person, now)
+        await self._connection.execute(_OVERWRITE_KEY, person, noise)
+        for statement in _DELETE_PERSON:
+            await self._connection.execute(statement, person)
+        return [(row["key_id"], row["leaf"]) for row in leaves]
+
+    async def read_tombstones(self, person: str | None) -> list[Leaf]:
+        """The leaves that an erased person had, or that all erased people had."""
+        return [(row["key_id"], row["leaf"]) for row in await self._connection.fetch(_READ_TOMBSTONES, person)]
+
+    async def people_under_others(self, key_id: str) -> list[str]:
+        """Whoever is not sealed under this master key."""
+        return [row["person_ref"] for row in await self._connection.fetch(_PEOPLE_UNDER_OTHERS, key_id)]
+
+    async def write_visit(self, visit: Visit, stages: Iterable[Stage]) -> None:
+        """Note a visit, or move it forward. `stages` in the order in which they come."""
+        slot = visit.slot
+        await self._connection.execute(
+            _WRITE_VISIT, visit.match_id, visit.wish_id, visit.resident_ref, visit.helper_ref, visit.stage, slot.start, slot.end, list(stages)
+        )
+
+    async def read_visit(self, match_id: str) -> Visit | None:
+        """A visit by its match."""
+        row = await self._connection.fetchrow(_READ_VISIT, match_id)
+        if row is None:
+            return None
+        return Visit(match_id, row["wish_id"], row["resident_ref"], row["helper_ref"], row["stage"], Slot(row["slot_start"], row["slot_end"]))
+
+    async def read_consents(self, minor: str | None) -> list[Consent]:
+        """The consents about a minor, or all."""
+        return [Consent(*row.values()) for row in await self._connection.fetch(_READ_CONSENTS, minor)]
+
+    async def write_consent(self, consent: Consent) -> None:
+        """Add a consent; the same one again changes nothing."""
+        await self._connection.execute(
+            _WRITE_CONSENT,
+            consent.minor_ref,
+            consent.guardian_ref,
+            consent.purpose,
+            consent.starts_at,
+            consent.ends_at,
+            consent.proof,
+            consent.given_at,
+        )
+
+    async def withdraw_consents(self, minor: str, guardian: str, purpose: Purpose | None, now: datetime) -> int:
+        """Withdraw a guardian's consents, of one purpose or all; how many."""
+        done = await self._connection.execute(_WITHDRAW_CONSENTS, minor, guardian, purpose, now)
+        return int(done.split()[-1])
+
+    async def add_audit(self, entry: Entry) -> None:
+        """Add a row to the audit."""
+        await self._connection.execute(
+            _ADD_AUDIT,
+            entry.at,
+            entry.action,
+            entry.outcome,
+            entry.reason,
+            entry.role,
+            entry.reader_ref,
+            entry.person_ref,
+            list(entry.fields),
+            entry.why,
+            entry.match_id,
+            entry.wish_id,
+        )
+
+    async def read_audit(self, person: str | None, limit: int) -> list[Entry]:
+        """The audit, newest first."""
+        rows = await self._connection.fetch(_READ_AUDIT, person, limit)
+        return [Entry(**{**row, "fields": tuple(row["fields"])}) for row in rows]
+
+
+class Store:
+    """The schema, through a small pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, dsn: str) -> Self:
+        """Prepare the pool; connections are made when they are needed."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=CONNECTIONS_MAX,
+            timeout=CONNECT_SECONDS,
+            command_timeout=STATEMENT_SECONDS,
+            server_settings={"application_name": "vault", "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION},
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Unit]:
+        """One transaction, committed when the block ends well."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield Unit(connection)

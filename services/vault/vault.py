@@ -1,0 +1,338 @@
+"""The vault: the only way in. `put`, `read`, `erase`, `rotate`; beside them visits and consents, by which reads are decided.
+
+Whoever reads says who they are, whom and what they want, on which occasion and why. Every answer, also a refusal, is in the audit before it is given: the row
+is committed first. What no rule allows is denied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from schemas.personal import is_bare_number, mask
+from services.vault.consents import Consent, Purpose, any_holds
+from services.vault.contact import FIELDS, READABLE, VIEWS, Contact, view
+from services.vault.faults import BadContact, Denied, DoesNotOpen, KeyDestroyed, Unfinished, UnknownKey
+from services.vault.keyfile import KeyFile
+from services.vault.ladder import STAGES, Ladder
+from services.vault.policy import PURPOSE_OF, Occasion, Question, Reader, Visit, readable
+from services.vault.sealing import Envelope, Identity, new_key, seal, unseal, unwrap, wrap
+from services.vault.store import Entry, Leaf, Store, Unit, Wrapped
+
+WHY_MAX: Final = 200
+REF_MAX: Final = 128
+
+
+def utc_now() -> datetime:
+    """The wall's time."""
+    return datetime.now(UTC)
+
+
+class Opened(Mapping[str, Any]):
+    """Opened fields, by name. Its `repr` shows the names alone, so that a log line cannot spill them."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Opened({', '.join(sorted(self._values))})"
+
+
+class Vault:
+    """One process's way to schema `vault` and the key file."""
+
+    def __init__(self, store: Store, keys: KeyFile, ladder: Ladder, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._keys = keys
+        self._ladder = ladder
+        self._clock = clock
+
+    @classmethod
+    async def connect(cls, dsn: str, keys: KeyFile, ladder: Ladder | None = None, clock: Callable[[], datetime] = utc_now) -> Self:
+        """Open the vault.
+
+        Raises:
+            BadKeys: the key file cannot be used; said at once, not at the first read.
+        """
+        keys.ring()
+        return cls(await Store.connect(dsn), keys, ladder or Ladder(), clock)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._store.close()
+
+    # --- in
+
+    async def put(self, person: str, area: str, contact: Contact, who: Reader, why: str, *, minor: bool | None = None) -> None:
+        """Keep what is given of a person; what is not given stays as it was, and what is given as null is forgotten.
+
+        Everything of the person is sealed anew, with a new data key: the rows do not tell what changed. `minor` that is not given stays as it was, too.
+
+        Raises:
+            BadContact: a reference is a phone or identity-card number.
+            Denied: a minor, and no consent to keep their data holds; or the person was erased.
+            KeyDestroyed, UnknownKey, DoesNotOpen: what is there already does not open.
+        """
+        _check_refs(person, who.ref)
+        given = contact.model_dump(mode="json", exclude_unset=True)
+        now = self._clock()
+        denied: Denied | None = None
+        async with self._store.unit() as unit:
+            await unit.hold_keys()
+            await unit.lock_ref(person)
+            known = await unit.lock_person(person, shared=False)
+            is_minor = minor if minor is not None else known is not None and known[1]
+            if await unit.is_erased(person):
+                denied = Denied("erased")
+            elif is_minor and not any_holds(await unit.read_consents(person), person, "keep", now):
+                denied = Denied("no_consent")
+            else:
+                await self._put(unit, Envelope(area, person, is_minor, "", 0), known, given, now)
+            await unit.add_audit(_entry("put", now, who, person, sorted(given), why, Occasion(), denied.reason if denied else None))
+        if denied is not None:
+            raise denied
+
+    async def _put(self, unit: Unit, new: Envelope, known: tuple[str, bool] | None, given: dict[str, Any], now: datetime) -> None:
+        values, versions = dict.fromkeys(FIELDS), dict.fromkeys(FIELDS, 0)
+        current = self._keys.ring().current
+        leaf: int | None = None
+        if known is not None:
+            key, values, versions = await self._open_all(unit, new.person, known)
+            if key.envelope.key_id == current:
+                leaf = key.envelope.leaf
+        if leaf is None:
+            leaf = await self._new_leaf(unit)
+        await self._seal_all(unit, replace(new, key_id=current, leaf=leaf), values | given, versions, now)
+
+    async def note_visit(self, visit: Visit) -> None:
+        """Take in how far a match is; it goes forward only, and one that is closed or released stays so."""
+        async with self._store.unit() as unit:
+            await unit.write_visit(visit, STAGES)
+
+    # --- out
+
+    async def read(self, person: str, fields: Sequence[str], who: Reader, what: Occasion, why: str) -> Opened:
+        """The named fields (or views: `phone_masked`, `name_masked`, `relay`) of a person, all or none of them; null where not given.
+
+        Raises:
+            ValueError: a field has no such name, or none is named.
+            BadContact: a reference is a phone or identity-card number.
+            Denied: no rule allows it, or it does not open; `reason` says why. The audit has it then already.
+        """
+        _check_refs(person, who.ref, *(one for one in (what.match_id, what.wish_id) if one))
+        wanted = tuple(dict.fromkeys(fields))
+        if not wanted or not READABLE.issuperset(wanted):
+            raise ValueError(f"fields are some of {', '.join(sorted(READABLE))}")
+        denied: Denied | None = None
+        opened: dict[str, Any] = {}
+        now = self._clock()
+        async with self._store.unit() as unit:
+            try:
+                opened = await self._read(unit, person, wanted, who, what, why, now)
+            except Denied as fault:
+                denied = fault
+            await unit.add_audit(_entry("read", now, who, person, wanted, why, what, denied.reason if denied else None))
+        if denied is not None:
+            raise denied
+        return Opened(opened)
+
+    async def _read(self, unit: Unit, person: str, wanted: tuple[str, ...], who: Reader, what: Occasion, why: str, now: datetime) -> dict[str, Any]:
+        known = await unit.lock_person(person, shared=True)
+        if known is None:
+            raise Denied("erased" if await unit.is_erased(person) else "no_such_person")
+        area, minor = known
+        if not why.strip():
+            raise Denied("no_purpose")
+        visit = None if what.match_id is None else await unit.read_visit(what.match_id)
+        refused = set(wanted) - readable(Question(person, who, what, visit, now, self._ladder))
+        if refused:
+            raise Denied("not_visible", refused)
+        if minor and not any_holds(await unit.read_consents(person), person, PURPOSE_OF[who.role], now):
+            raise Denied("no_consent")
+        sources = {source for name in wanted if (source := VIEWS.get(name, name)) is not None}
+        try:
+            key = await unit.read_key(person, area, minor)
+            values, _ = self._open(key, await unit.read_sealed(person, sources))
+        except KeyDestroyed:
+            raise Denied("key_destroyed") from None
+        except UnknownKey:
+            raise Denied("unknown_key") from None
+        except DoesNotOpen:
+            raise Denied("does_not_open") from None
+        return {name: view(name, values, what.match_id) for name in wanted}
+
+    # --- away
+
+    async def erase(self, person: str, who: Reader, why: str) -> bool:
+        """Destroy a person's key and rows; tell whether there was anybody. A second time makes sure of the key file once more.
+
+        The key file forgets first and is on the disk before the transaction commits: there is no moment at which the rows are gone and a backup still opens.
+
+        Raises:
+            BadKeys: the key file cannot be rewritten; nothing was erased then.
+        """
+        _check_refs(person, who.ref)
+        now = self._clock()
+        async with self._store.unit() as unit:
+            await unit.lock_ref(person)
+            known = await unit.lock_person(person, shared=False)
+            if known is not None:
+                key = await unit.read_key(person, *known)
+                leaves = await unit.delete_person(person, secrets.token_bytes(len(key.wrapped)), now)
+            else:
+                leaves = await unit.read_tombstones(person)
+                if not leaves:
+                    return False
+            await unit.add_audit(_entry("erase", now, who, person, (), why, Occasion(), None))
+            await asyncio.to_thread(self._keys.change, lambda ring: ring.forget(leaves))
+        return known is not None
+
+    async def rotate(self, who: Reader, why: str, *, retire: bool = False) -> int:
+        """Make a new master key and seal everyone anew under it, with new data keys; how many people.
+
+        May be run while others read, and again where it was interrupted. With `retire` the older master keys are thrown away afterwards: no backup from
+        before opens any more, for anybody.
+
+        Raises:
+            BadKeys: the key file cannot be rewritten.
+            UnknownKey, DoesNotOpen: someone cannot be opened; nothing is retired then. Whose key was destroyed is passed over.
+            Unfinished: somebody was put in, or another rotation began, in the meantime; nothing was retired, run it again.
+        """
+        _check_refs(who.ref)
+        async with self._store.unit() as unit:
+            dead: list[Leaf] = await unit.read_tombstones(None)
+        # A key file that came from a backup learns again what was erased since.
+        ring = await asyncio.to_thread(self._keys.change, lambda old: old.forget(dead).renew(self._clock()))
+        async with self._store.unit() as unit:
+            people = await unit.people_under_others(ring.current)
+        moved = 0
+        for person in people:
+            moved += await self._move(person, ring.current)
+        async with self._store.unit() as unit:
+            if retire:
+                await self._retire(unit, ring.current)
+            await unit.add_audit(_entry("rotate", self._clock(), who, None, (), why, Occasion(), None))
+        return moved
+
+    async def _move(self, person: str, key_id: str) -> int:
+        async with self._store.unit() as unit:
+            await unit.hold_keys()
+            await unit.lock_ref(person)
+            known = await unit.lock_person(person, shared=False)
+            if known is None:
+                return 0
+            try:
+                key, values, versions = await self._open_all(unit, person, known)
+            except KeyDestroyed:  # erased, and come back with a backup: nothing to save
+                return 0
+            if key.envelope.key_id == key_id:
+                return 0
+            await self._seal_all(unit, replace(key.envelope, key_id=key_id, leaf=await self._new_leaf(unit, key_id)), values, versions, self._clock())
+            return 1
+
+    async def _retire(self, unit: Unit, key_id: str) -> None:
+        """Throw away all master keys but one, if nobody who can still be opened is sealed under another: nobody seals anything meanwhile."""
+        await unit.hold_keys(alone=True)
+        ring = self._keys.ring()
+        for person in await unit.people_under_others(key_id):
+            known = await unit.lock_person(person, shared=True)
+            if known is None:
+                continue
+            envelope = (await unit.read_key(person, *known)).envelope
+            if not ring.is_forgotten(envelope.key_id, envelope.leaf):
+                raise Unfinished
+        if ring.current != key_id:
+            raise Unfinished
+        await asyncio.to_thread(self._keys.change, lambda old: old.retire())
+
+    # --- guardians
+
+    async def give_consent(self, consent: Consent, who: Reader, why: str) -> None:
+        """Note a guardian's consent.
+
+        Raises:
+            BadContact: a reference is a phone or identity-card number.
+        """
+        _check_refs(consent.minor_ref, consent.guardian_ref, who.ref)
+        async with self._store.unit() as unit:
+            await unit.write_consent(consent)
+            await unit.add_audit(_entry("consent", self._clock(), who, consent.minor_ref, (), f"{consent.purpose}: {why}", Occasion(), None))
+
+    async def withdraw_consent(self, minor: str, guardian: str, purpose: Purpose | None, who: Reader, why: str) -> int:
+        """End a guardian's consents now, for one purpose or all of them; how many."""
+        _check_refs(minor, guardian, who.ref)
+        now = self._clock()
+        async with self._store.unit() as unit:
+            count = await unit.withdraw_consents(minor, guardian, purpose, now)
+            await unit.add_audit(_entry("withdraw", now, who, minor, (), f"{purpose or 'all'}: {why}", Occasion(), None))
+        return count
+
+    async def consent_holds(self, minor: str, purpose: Purpose, at: datetime) -> bool:
+        """Whether a guardian's consent covers this minor, this purpose and this instant."""
+        async with self._store.unit() as unit:
+            return any_holds(await unit.read_consents(minor), minor, purpose, at)
+
+    async def consents(self, minor: str | None = None) -> list[Consent]:
+        """The consents about a minor, or all."""
+        async with self._store.unit() as unit:
+            return await unit.read_consents(minor)
+
+    async def audit(self, person: str | None = None, limit: int = 100) -> list[Entry]:
+        """The newest rows of the audit, about one person or all."""
+        async with self._store.unit() as unit:
+            return await unit.read_audit(person, limit)
+
+    # --- opening and sealing
+
+    def _open(self, key: Wrapped, sealed: Mapping[str, tuple[int, bytes]]) -> tuple[dict[str, Any], dict[str, int]]:
+        envelope = key.envelope
+        data_key = unwrap(self._keys.ring().wrapping_key(envelope.key_id, envelope.leaf), key.wrapped, envelope)
+        values = {name: unseal(data_key, value, Identity("sealed", envelope.area, envelope.person, name, version)) for name, (version, value) in sealed.items()}
+        return values, {name: version for name, (version, _) in sealed.items()}
+
+    async def _open_all(self, unit: Unit, person: str, known: tuple[str, bool]) -> tuple[Wrapped, dict[str, Any], dict[str, int]]:
+        key = await unit.read_key(person, *known)
+        values, versions = self._open(key, await unit.read_sealed(person, None))
+        # What a newer version of us added is not in the rows yet.
+        return key, dict.fromkeys(FIELDS) | values, dict.fromkeys(FIELDS, 0) | versions
+
+    async def _seal_all(self, unit: Unit, envelope: Envelope, values: Mapping[str, Any], versions: Mapping[str, int], now: datetime) -> None:
+        data_key = new_key()
+        wrapping = self._keys.ring().wrapping_key(envelope.key_id, envelope.leaf)
+        sealed = {}
+        for name in values:
+            identity = Identity("sealed", envelope.area, envelope.person, name, versions[name] + 1)
+            sealed[name] = (identity.version, seal(data_key, values[name], identity))
+        await unit.write_person(Wrapped(envelope, wrap(wrapping, data_key, envelope)), sealed, now)
+
+    async def _new_leaf(self, unit: Unit, key_id: str | None = None) -> int:
+        ring = self._keys.ring()
+        leaf = await unit.next_leaf()
+        while ring.is_forgotten(key_id or ring.current, leaf):  # after a backup was restored, its sequence runs once more
+            leaf = await unit.next_leaf()
+        return leaf
+
+
+def _check_refs(*refs: str) -> None:
+    """References are opaque: one that is a number of a person would stand in the audit."""
+    if any(not 0 < len(ref) <= REF_MAX or is_bare_number(ref) for ref in refs):
+        raise BadContact("编号须为 1 至 128 个字符，且不能是电话或身份证号", "a reference has 1 to 128 characters and is no phone or identity-card number")
+
+
+def _entry(action: str, now: datetime, who: Reader, person: str | None, fields: Sequence[str], why: str, what: Occasion, reason: str | None) -> Entry:
+    # Whoever asks may have typed a number into the purpose: it is masked, as the audit holds no personal data.
+    outcome = "allowed" if reason is None else "failed" if reason in {"key_destroyed", "unknown_key", "does_not_open"} else "denied"
+    return Entry(now, action, outcome, reason, who.role, who.ref, person, tuple(fields), mask(why)[:WHY_MAX], what.match_id, what.wish_id)

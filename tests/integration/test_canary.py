@@ -1,0 +1,46 @@
+"""Every byte that PostgreSQL, logs and dumps leave on the disk, searched for people who were put into the vault; and the search itself on plain rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+
+from deploy import migrate
+from deploy.postgres import Postgres
+from tests.canary.scan import Scanner
+from tests.canary.scene import Scene
+
+PHONE = "19900307123"
+NAME = "测猗窈湉瑾珩翀"
+
+
+async def test_nobody_who_was_put_in_is_anywhere_on_the_disk_and_who_was_erased_is_in_no_backup(tmp_path: Path) -> None:
+    verdict = await Scene(tmp_path, seed=20261125, short=True).run()
+    assert [] == verdict.hits
+    assert verdict.files > 1000
+    assert verdict.is_clean, verdict.opened
+
+
+async def test_a_plain_row_would_be_found_in_the_data_folder(own_postgres: Postgres) -> None:
+    await own_postgres.start()
+    await migrate.prepare(own_postgres, "lastmetre")
+    connection = await asyncpg.connect(own_postgres.owner_dsn())
+    await connection.execute("CREATE TABLE leak (name text, phone bytea)")
+    await connection.execute("INSERT INTO leak VALUES ($1, $2)", NAME, PHONE.encode())
+    await connection.execute("CHECKPOINT")
+    await connection.execute("DELETE FROM leak")  # deleted is not gone
+    await connection.close()
+    hits, _, _ = Scanner({"name": NAME, "phone": PHONE}).tree([own_postgres.folder])
+    places = {("WAL" if "pg_wal" in hit.file else "table", hit.canary) for hit in hits}
+    assert {(place, canary) for place in ("WAL", "table") for canary in ("name", "phone")} == places
+
+
+async def test_a_statement_with_a_name_in_it_would_be_found_in_the_log(own_postgres: Postgres) -> None:
+    await own_postgres.start()
+    connection = await asyncpg.connect(own_postgres.owner_dsn("postgres"))
+    await connection.execute("SET log_statement = 'all'")
+    await connection.execute(f"SELECT '{NAME}'")
+    await connection.close()
+    hits, _, _ = Scanner({"name": NAME}).tree([own_postgres.log])
+    assert ["name"] == [hit.canary for hit in hits]

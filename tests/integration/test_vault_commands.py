@@ -1,0 +1,135 @@
+"""`python3 -m deploy vault ...`, as processes, on the real PostgreSQL; and the key file that `up` makes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.stack import Stack
+from deploy.state import State
+from deploy.vault_keys import KEY_FILE, make_key_file
+from deploy.words import Trouble
+from tests.conftest import Database
+
+ROOT = Path(__file__).parents[2]
+AS = ("--as", "op-7", "--why", "registration")
+NAME, PHONE, DOOR = "测试甲", "19900307123", "2单元1704"
+
+
+class Terminal:
+    """Runs commands in an environment of their own; personal data goes in by standard input."""
+
+    def __init__(self, state: Path, **settings: str) -> None:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("LASTMETRE_")}
+        self.env = kept | {"LASTMETRE_STATE": str(state), "LASTMETRE_VENV": "off", "COLUMNS": "200"} | settings
+
+    def __call__(self, *arguments: str, given: str = "", code: int = 0) -> str:
+        argv = [sys.executable, "-m", "deploy", "vault", *arguments]
+        done = subprocess.run(argv, cwd=ROOT, env=self.env, input=given, capture_output=True, text=True, timeout=60, check=False)
+        assert (code, "") == (done.returncode, "" if "Traceback" not in done.stderr else done.stderr), done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path / "state", LASTMETRE_VAULT_DATABASE=database.dsn("vault"))
+
+
+def card(ref: str, **more: object) -> str:
+    return json.dumps({"person_ref": ref, "area": "gaoxin", "contact": {"name": NAME, "phone": PHONE, "door": DOOR}, **more}) + "\n"
+
+
+def test_from_the_first_key_to_the_erasure(terminal: Terminal, tmp_path: Path) -> None:
+    assert "new-keys" in terminal("audit", code=1)
+    terminal("new-keys")
+    assert 0o600 == (tmp_path / "state" / KEY_FILE).stat().st_mode & 0o777
+    assert "已存在" in terminal("new-keys", code=1)
+    assert "2" in terminal("put", "-", *AS, given=card("r-1") + "\n" + card("r-2"))
+    shown = terminal("show", "r-1", *AS)
+    assert [NAME, PHONE, DOOR] == [value for value in (NAME, PHONE, DOOR) if value in shown]
+    masked = terminal("show", "r-1", *AS, "--fields", "phone_masked,name_masked")
+    assert "199****7123" in masked
+    assert PHONE not in masked
+    assert "2" in terminal("rotate", *AS, "--retire")
+    terminal("erase", "r-1", *AS)
+    assert "已被删除" in terminal("show", "r-1", *AS, code=1)
+    assert DOOR in terminal("show", "r-2", *AS)
+    told = terminal("audit", "r-1", "--lang", "en")
+    assert [] == [value for value in (NAME, PHONE, DOOR) if value in told]
+    assert 5 == told.count("op-7")
+    assert "denied: this person was erased" in " ".join(told.split())
+
+
+def test_a_line_that_is_wrong_is_named_without_its_values_and_nothing_goes_in(terminal: Terminal) -> None:
+    terminal("new-keys")
+    told = terminal("put", "-", *AS, given=card("r-1") + card("r-2", contact={"phone": NAME, DOOR: PHONE}), code=1)
+    assert "line 2" in told
+    assert "contact.phone" in told
+    assert [] == [value for value in (NAME, PHONE, DOOR) if value in told]
+    assert "no such person" in terminal("show", "r-1", *AS, code=1)
+
+
+def test_a_child_needs_a_guardian(terminal: Terminal, tmp_path: Path) -> None:
+    terminal("new-keys")
+    assert "no consent" in terminal("put", "-", *AS, given=card("child", minor=True), code=1)
+    paper = tmp_path / "signed.pdf"
+    paper.write_bytes(b"signed")
+    now = datetime.now(UTC)
+    period = {"starts_at": (now - timedelta(hours=1)).isoformat(), "ends_at": (now + timedelta(days=90)).isoformat()}
+    order = {"minor_ref": "child", "guardian_ref": "guardian", "purpose": "keep", "proof_file": str(paper), **period}
+    assert "--as" in terminal("consents", "--from", "-", given=json.dumps(order), code=1)
+    assert "line 1" in terminal("consents", "--from", "-", *AS, given=json.dumps({**order, "purpose": "fun"}), code=1)
+    assert "guardian" in terminal("consents", "child", "--from", "-", *AS, given=json.dumps(order))
+    terminal("put", "-", *AS, given=card("child", minor=True))
+    assert "no consent" in terminal("show", "child", *AS, code=1)
+    terminal("consents", "--from", "-", *AS, given=json.dumps({"withdraw": True, "minor_ref": "child", "guardian_ref": "guardian"}))
+    assert "no consent" in terminal("put", "-", *AS, given=card("child"), code=1)
+
+
+async def test_a_stack_that_runs_has_a_vault_with_a_key_and_no_service_is_given_it(
+    start_stack: Callable[..., Awaitable[Stack]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LASTMETRE_VAULT_SECRET", base64.b64encode(secrets.token_bytes(32)).decode())
+    stack = await start_stack(services=("notifier",))
+    terminal = Terminal(stack.state.folder, LASTMETRE_VAULT_SECRET=os.environ["LASTMETRE_VAULT_SECRET"])
+    await asyncio.to_thread(terminal, "put", "-", *AS, given=card("r-1"))
+    assert DOOR in await asyncio.to_thread(terminal, "show", "r-1", *AS)
+    assert [] == [name for service in stack.services for name in psutil.Process(service.pid).environ() if "VAULT" in name]
+    assert "sealed" in json.loads((stack.state.folder / KEY_FILE).read_bytes())
+
+
+def test_up_makes_a_key_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LASTMETRE_VAULT_KEYS", raising=False)
+    state = State(tmp_path)
+    make_key_file(state)
+    first = (tmp_path / KEY_FILE).read_bytes()
+    make_key_file(state)
+    assert first == (tmp_path / KEY_FILE).read_bytes()
+    assert 0o600 == (tmp_path / KEY_FILE).stat().st_mode & 0o777
+
+
+def test_a_key_file_that_is_named_is_not_made_but_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LASTMETRE_VAULT_KEYS", str(tmp_path / "elsewhere.json"))
+    with pytest.raises(Trouble, match="elsewhere"):
+        make_key_file(State(tmp_path / "state"))
+    assert not (tmp_path / "state" / KEY_FILE).exists()
+
+
+def test_a_setting_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LASTMETRE_VAULT_SECRET", "guess")
+    with pytest.raises(Trouble, match="LASTMETRE_VAULT_SECRET"):
+        make_key_file(State(tmp_path))
+    monkeypatch.setenv("LASTMETRE_VAULT_DOOR_BEFORE_SECONDS", "-1")
+    with pytest.raises(Trouble, match="LASTMETRE_VAULT_DOOR_BEFORE_SECONDS"):
+        make_key_file(State(tmp_path))
