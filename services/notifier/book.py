@@ -11,6 +11,7 @@ notice: pending → leased → sent · retryable → leased · pending|leased|re
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final, Literal
 from uuid import UUID, uuid5
 
@@ -50,6 +51,11 @@ class Notice:
     sent_at: str | None = None
     fault: str | None = None
     retry_seconds: float = 0.0
+    tried: str = ""  # what each channel did, as `routes` writes it
+    category: str | None = None
+    rung: str | None = None
+    urgency: str | None = None
+    reason: str | None = None  # why its match was released
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +76,7 @@ class Match:
     group_size: int | None
     state: MatchState = "proposed"
     released_for: str | None = None
+    urgency: str | None = None
     notices: dict[tuple[Party, Kind], Notice] = field(default_factory=dict)
 
     def ref_of(self, party: Party) -> str:
@@ -87,6 +94,7 @@ class Delivered:
     channel: str
     fault: str | None = None
     retry_seconds: float = 0.0
+    day: date | None = None  # the local day on which it counts against its person's number a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +174,7 @@ class Book:
             slot=(slot["start"], slot["end"]),
             group_id=data.group_id,
             group_size=data.group_size,
+            urgency=data.urgency,
         )
         self._file(match)
         self.changed[match.match_id] = match
@@ -255,6 +264,7 @@ class Book:
         notice.state = fate
         notice.channel = result.channel
         notice.attempts = result.notice.attempts
+        notice.tried = result.notice.tried
         notice.fault = result.fault
         notice.retry_seconds = result.retry_seconds if fate == "retryable" else 0.0
         notice.sent_at = result.at if fate == "sent" else None
@@ -297,6 +307,10 @@ class Book:
             self._language,
             text,
             match.slot,
+            category=match.category,
+            rung=match.rung,
+            urgency=match.urgency,
+            reason=match.released_for,
         )
         match.notices[party, kind] = notice
         self.new_notices[key] = notice

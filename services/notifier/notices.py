@@ -106,3 +106,12 @@ def text_of(kind: Kind, party: Party, language: Language, *, category: str | Non
         near=_RUNGS[language].get(rung, _RUNGS[language]["area"]),
         when="" if slot is None else visit_time(*slot, language),
     )
+
+
+def words_of(language: Language, *, category: str | None, rung: str | None, slot: tuple[str, str] | None) -> dict[str, str]:
+    """What a gateway's own template may fill in: the kind of help, how near, and when; empty where the notice says nothing of it."""
+    return {
+        "category": "" if category is None else _CATEGORIES[language].get(category, _CATEGORIES[language]["other"]),
+        "near": "" if rung is None else _RUNGS[language].get(rung, _RUNGS[language]["area"]),
+        "when": "" if slot is None else visit_time(*slot, language),
+    }
