@@ -8,7 +8,9 @@ apprise logs URLs and numbers, so it is kept silent.
 import asyncio
 import logging
 import threading
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,7 +18,7 @@ from services.notifier.book import Notice
 from services.notifier.channel_settings import AppriseChannel, Named
 from services.notifier.channels import SENT, Answer
 from services.notifier.routes import Way
-from services.notifier.sms import signed_text
+from services.notifier.short import sms_text
 
 ADDRESS_PLACE: Final = "{to}"
 
@@ -25,18 +27,23 @@ class Unusable(Exception):
     """An apprise URL that no plugin takes; the message names the channel and its variable, and no value."""
 
 
-def silence() -> None:
-    """Let neither apprise nor the HTTP client below it write a line: theirs may hold URLs and numbers."""
-    for name in ("apprise", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+@cache
+def _loaded() -> Any:
+    """Apprise with all its plugins, once, and silent from then on: its lines, and those of the HTTP client below it, may hold URLs and numbers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what its plugins import
+        import apprise
+
+        for name in ("apprise", "urllib3"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        apprise.Apprise.instantiate("json://localhost")
+    return apprise
 
 
 def plugin_of(url: str) -> Any:
     """The plugin that apprise makes of a URL, or None."""
-    from apprise import Apprise, AppriseAsset
-
-    silence()
-    return Apprise.instantiate(url, asset=AppriseAsset(async_mode=False, secure_logging=True))
+    apprise = _loaded()
+    return apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(async_mode=False, secure_logging=True))
 
 
 class Apprised:
@@ -63,7 +70,7 @@ class Apprised:
         if self._alive >= self.concurrency:
             return Answer("later", "busy")
         url = self._url.replace(ADDRESS_PLACE, quote(address, safe="+"))
-        text = signed_text(notice.text, self._sign)
+        text = notice.text if self._sign is None else sms_text(notice, self._sign)
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 return await self._in_thread(lambda: self._notify(url, text))

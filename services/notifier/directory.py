@@ -135,4 +135,4 @@ def _person(entry: _Entry, default: _Entry, usual: str) -> Person:
         (time.fromisoformat(begin), time.fromisoformat(end)) if quiet else None,
         entry.budget if entry.budget is not None else default.budget,
     )
-    return Person(wants, entry.addresses)
+    return Person(wants, {**default.addresses, **entry.addresses})

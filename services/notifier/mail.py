@@ -5,6 +5,7 @@ language, and nothing about anybody. SMTP knows no idempotency key: an attempt t
 """
 
 import asyncio
+import contextlib
 import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -55,14 +56,14 @@ def message_of(notice: Notice, address: str, sender: str, suffix: str = "") -> E
     message["To"] = address
     message["Subject"] = subject_of(notice.kind, notice.language)
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = notice.language
     message.set_content(notice.text)
+    message["Content-Language"] = notice.language
     return message
 
 
-def _judged(code: int, refused: str) -> Answer:
+def _judged(code: int) -> Answer:
     """What a code means: 4xx may pass, as greylisting does; 5xx does not."""
-    return Answer("later", "smtp_later") if code < 500 else Answer("never", refused)
+    return Answer("later", "smtp_later") if code < 500 else Answer("never", "refused")
 
 
 class Mail:
@@ -93,35 +94,50 @@ class Mail:
 
     async def _deliver(self, message: EmailMessage) -> Answer:
         config = self._config
+        client = aiosmtplib.SMTP(
+            hostname=config.host,
+            port=self._port,
+            timeout=config.timeout_seconds,
+            use_tls=config.security == "tls",
+            start_tls=config.security == "starttls",
+            tls_context=self._tls,
+            username=self._user,
+            password=self._password,
+            local_hostname="localhost",
+        )
         try:
-            async with aiosmtplib.SMTP(
-                hostname=config.host,
-                port=self._port,
-                timeout=config.timeout_seconds,
-                use_tls=config.security == "tls",
-                start_tls=config.security == "starttls",
-                tls_context=self._tls,
-                username=self._user,
-                password=self._password,
-                local_hostname="localhost",
-            ) as client:
-                await client.send_message(message)
-        except aiosmtplib.SMTPRecipientsRefused as refused:
-            return _judged(refused.recipients[0].code, "refused")
+            fault = await self._connect(client)
+            return await self._hand_over(client, message) if fault is None else Answer("later", fault)
+        finally:
+            client.close()
+
+    @staticmethod
+    async def _connect(client: aiosmtplib.SMTP) -> str | None:
+        """Connect, take up TLS, log in; what went wrong. Nothing of the mail is out yet, so none of it is unclear or the notice's fault."""
+        try:
+            await client.connect()
         except aiosmtplib.SMTPAuthenticationError:
-            return Answer("later", "smtp_login")  # a password is mended by people; this notice is not to blame
-        except aiosmtplib.SMTPNotSupported:
-            return Answer("later", "no_tls")
+            return "smtp_login"
+        except (aiosmtplib.SMTPException, OSError, ValueError):
+            return "no_connection"
+        return None
+
+    @staticmethod
+    async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage) -> Answer:
+        try:
+            await client.send_message(message)
+        except aiosmtplib.SMTPRecipientsRefused as refused:
+            return _judged(refused.recipients[0].code)
         except aiosmtplib.SMTPResponseException as refused:
-            return _judged(refused.code, "refused")
-        except (aiosmtplib.SMTPConnectError, ssl.SSLError):
-            return Answer("later", "no_connection")
+            return _judged(refused.code)
+        except (aiosmtplib.SMTPNotSupported, ValueError):  # an address that this server's commands can't carry
+            return Answer("never", "bad_address")
         except (aiosmtplib.SMTPTimeoutError, TimeoutError):
             return Answer("later", "timeout")
         except (aiosmtplib.SMTPException, OSError):
             return Answer("later", "cut_off")
-        except ValueError:  # an address that the server's commands can't carry
-            return Answer("never", "bad_address")
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            await client.quit()
         return SENT
 
     async def close(self) -> None:

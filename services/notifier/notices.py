@@ -4,6 +4,7 @@ A text says what kind of help, when (local time) and how near; never who, never 
 in the vault.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, Literal
@@ -106,6 +107,11 @@ def text_of(kind: Kind, party: Party, language: Language, *, category: str | Non
         near=_RUNGS[language].get(rung, _RUNGS[language]["area"]),
         when="" if slot is None else visit_time(*slot, language),
     )
+
+
+def templates(language: Language) -> Mapping[tuple[str, ...], str]:
+    """Every text with its places still open, by (kind, party) or (kind, party, reason)."""
+    return _TEXTS[language]
 
 
 def words_of(language: Language, *, category: str | None, rung: str | None, slot: tuple[str, str] | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Text messages through a gateway that takes signed JSON over HTTP, as the larger providers' own adapters do.
 
 The body names the number, the template with its parameters, and the whole text for a gateway that takes texts. A verdict hangs on the status and on the code in
-the answer's body. What several plugins need, the signature in front of a text and its length in segments, is here too.
+the answer's body. Robots of groups judge their answers here too.
 """
 
 from datetime import UTC, datetime
@@ -17,16 +17,11 @@ from services.notifier.channel_settings import Named, SmsChannel
 from services.notifier.channels import SENT, Answer, judge, session_of, signed_headers, system_of
 from services.notifier.notices import words_of
 from services.notifier.routes import Way
+from services.notifier.short import sms_text
 
 # Beyond 70 characters a message of Chinese goes out in parts.
 SEGMENT_CHARACTERS: Final = 70
-SMS_CHARACTERS_MAX: Final = 140
 _ANSWER_BYTES_MAX: Final = 65536
-
-
-def signed_text(text: str, sign: str | None) -> str:
-    """A text message as it arrives: the sender's signature stands in front."""
-    return f"【{sign}】{text}" if sign else text
 
 
 def segments_of(text: str) -> int:
@@ -44,7 +39,7 @@ def sms_body(notice: Notice, number: str, config: SmsChannel) -> bytes:
             "sign": config.sign,
             "template": template,
             "parameters": words_of(notice.language, category=notice.category, rung=notice.rung, slot=notice.slot),
-            "text": signed_text(notice.text, config.sign),
+            "text": sms_text(notice, config.sign),
             "language": notice.language,
         }
     )
