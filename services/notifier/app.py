@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import structlog
 
 from schemas.topics import MATCHES
+from services.notifier.apprised import Unusable
 from services.notifier.delivery import Delivery
+from services.notifier.directory import BadDirectory
 from services.notifier.exchange import Exchange, exchange_of
 from services.notifier.faults import PASSING
 from services.notifier.inbox import Inbox
@@ -17,7 +20,7 @@ from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher
 from services.notifier.settings import Settings
 from services.notifier.store import Store
-from services.runtime import Ops, Readiness, Stop
+from services.runtime import EXIT_SETTINGS, Ops, Readiness, Stop
 
 _PING_SECONDS: Final = 2.0
 
@@ -87,7 +90,11 @@ async def main(settings: Settings, stop: Stop) -> None:
     async with contextlib.AsyncExitStack() as cleanup:
         store = await Store.connect(settings.database.get_secret_value())
         cleanup.push_async_callback(store.close)
-        exchange = exchange_of(settings, store)
+        try:
+            exchange = exchange_of(settings, store)
+        except (Unusable, BadDirectory) as fault:  # what only trying shows: a file's content, a URL that no plugin takes
+            print(fault, file=sys.stderr)
+            sys.exit(EXIT_SETTINGS)
         cleanup.push_async_callback(exchange.close)
         log.info("started", channels=list(exchange.channels), clock=settings.clock, language=settings.language)
         await Notifier(settings, store, exchange).run(stop)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 from aiohttp import web
@@ -44,10 +45,10 @@ class Gateways:
     _closed: dict[tuple[str, str], bool] = field(default_factory=dict)
     _away_until: float = 0.0
 
-    async def receive(self, request: web.Request) -> web.Response:
+    async def receive(self, system: str, request: web.Request) -> web.Response:
         """One attempt."""
         body = orjson.loads(await request.read())
-        system, channel, key = request.app["system"], request.path.strip("/"), request.headers["Idempotency-Key"]
+        channel, key = request.path.strip("/"), request.headers["Idempotency-Key"]
         self.attempts += 1
         now = asyncio.get_running_loop().time()
         if self.rng.randrange(OUTAGE_ONE_IN) == 0:
@@ -106,8 +107,7 @@ async def gateways(rng: random.Random) -> AsyncIterator[Gateways]:
     async with AsyncExitStack() as cleanup:
         for system in ("first", "second"):
             app = web.Application()
-            app["system"] = system
-            app.router.add_post("/{channel}", found.receive)
+            app.router.add_post("/{channel}", partial(found.receive, system))
             runner = web.AppRunner(app, shutdown_timeout=0.1)
             await runner.setup()
             cleanup.push_async_callback(runner.cleanup)

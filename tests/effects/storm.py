@@ -16,11 +16,12 @@ from pydantic import SecretStr
 
 from services.notifier.book import PARTIES, notice_key
 from services.notifier.settings import Settings
+from tests.chaos.rig import allowed
 from tests.effects.gateways import Gateways, gateways
 from tests.integration.notifier_rig import SECRET, Matcher, ask, header, matcher, process, records, settings_of
 
 VARIABLE = "EFFECTS_SECRET"
-PROGRESS_SECONDS = 20.0
+PROGRESS_SECONDS = 30.0
 SETTLED_SECONDS = 180.0
 LOOK_SECONDS = 0.05
 UNDER_WAY = """
@@ -74,14 +75,14 @@ class Storm:
                 self.told(f"{number} kills, {len(self.proposed)} matches, {sum(self.gateways.effects.values())} effects, {self.gateways.attempts} attempts")
 
     async def _progress(self, before: int) -> None:
-        deadline = time.monotonic() + PROGRESS_SECONDS
+        deadline = time.monotonic() + allowed(PROGRESS_SECONDS)
         while self.gateways.attempts <= before + 3:
             assert time.monotonic() < deadline, "the notifier did not come to work"
             await asyncio.sleep(LOOK_SECONDS)
 
     async def settle(self) -> None:
         """Let one more process bring everything to its end."""
-        deadline = time.monotonic() + SETTLED_SECONDS
+        deadline = time.monotonic() + allowed(SETTLED_SECONDS)
         async with process(self.settings) as child:
             while True:
                 taken = (await ask(self.owner_dsn, "SELECT coalesce(sum(next_offset), 0)::int FROM notifying.partitions"))[0][0]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from deploy.state import ROOT
 from services.notifier.apprised import Unusable
 from services.notifier.channel_settings import channels_of
 from services.notifier.directory import BadDirectory, FileDirectory
@@ -18,6 +22,7 @@ from services.runtime import BadSettings, load_settings
 HIDDEN = "hidden-word-of-length"
 SECRETS = {"A_SECRET": HIDDEN, "A_URL": f"https://example.org/{HIDDEN}", "A_USER": "u", "A_PASSWORD": HIDDEN}
 SMS = {"type": "sms", "url": "https://example.org/send", "secret_env": "A_SECRET"}
+APPRISED = '{"any": {"type": "apprise", "url_env": "A_URL"}}'
 EMAIL = {"type": "email", "host": "mail.example.org", "sender": "a@example.org"}
 
 
@@ -124,6 +129,26 @@ def test_a_setting_never_shows_what_the_channels_hold(environment: pytest.Monkey
     environment.setenv("LASTMETRE_CHANNELS", json.dumps({"one": {"type": "webhook", "url": f"https://example.org/{HIDDEN}", "secret_env": "A_SECRET"}}))
     environment.setenv("A_SECRET", HIDDEN)
     assert HIDDEN not in repr(load_settings(Settings))
+
+
+@pytest.mark.parametrize(
+    ("more", "english"),
+    [
+        ({"LASTMETRE_DIRECTORY": "/no/such/file"}, "the directory is not a TOML file that can be read"),
+        (
+            {"LASTMETRE_CHANNEL": "any", "LASTMETRE_CHANNELS": '{"any": {"type": "apprise", "url_env": "A_URL"}}', "A_URL": f"no://{HIDDEN}"},
+            "channel any needs a URL",
+        ),
+        ({"LASTMETRE_CHANNELS": '{"any": {"type": "mail"}}'}, "channel any: type is not valid"),
+    ],
+)
+def test_the_service_says_what_is_wrong_and_exits_2(environment: pytest.MonkeyPatch, more: dict[str, str], english: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "services.notifier"], cwd=ROOT, env={**os.environ, **more}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert 2 == done.returncode
+    assert english in done.stderr
+    assert HIDDEN not in done.stderr + done.stdout
 
 
 async def test_a_robots_url_of_another_kind_is_refused_without_being_shown() -> None:
