@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import structlog
 
 from schemas.topics import MATCHES
-from services.notifier.channels import Channel, channel_of
+from services.notifier.apprised import Unusable
 from services.notifier.delivery import Delivery
+from services.notifier.directory import BadDirectory
+from services.notifier.exchange import Exchange, exchange_of
 from services.notifier.faults import PASSING
 from services.notifier.inbox import Inbox
 from services.notifier.lanes import Lanes
@@ -19,7 +22,7 @@ from services.notifier.settings import Settings
 from services.notifier.store import Store
 from services.notifier.visiting import Visiting
 from services.notifier.visits_store import VisitsStore
-from services.runtime import Ops, Readiness, Stop
+from services.runtime import EXIT_SETTINGS, Ops, Readiness, Stop
 
 _PING_SECONDS: Final = 2.0
 
@@ -27,13 +30,13 @@ _PING_SECONDS: Final = 2.0
 class Notifier:
     """One process of the service."""
 
-    def __init__(self, settings: Settings, store: Store, channel: Channel) -> None:
+    def __init__(self, settings: Settings, store: Store, exchange: Exchange) -> None:
         self._settings = settings
         self._store = store
         self.metrics = Metrics()
         self.lanes = Lanes(settings.clock)
         self.publisher = Publisher(settings.kafka, store, self.lanes, self.metrics)
-        self.delivery = Delivery(settings, store, self.lanes, channel, self.publisher, self.metrics)
+        self.delivery = Delivery(settings, store, self.lanes, exchange, self.publisher, self.metrics)
         self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
         self.visiting = Visiting(settings, VisitsStore(store.durable), self.metrics)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
@@ -91,11 +94,15 @@ class Notifier:
 async def main(settings: Settings, stop: Stop) -> None:
     """Make everything, run, and close it again."""
     log = structlog.get_logger()
-    channel = channel_of(settings)
     async with contextlib.AsyncExitStack() as cleanup:
-        cleanup.push_async_callback(channel.close)
         store = await Store.connect(settings.database.get_secret_value())
         cleanup.push_async_callback(store.close)
-        log.info("started", channel=channel.name, clock=settings.clock, language=settings.language)
-        await Notifier(settings, store, channel).run(stop)
+        try:
+            exchange = exchange_of(settings, store)
+        except (Unusable, BadDirectory) as fault:  # what only trying shows: a file's content, a URL that no plugin takes
+            print(fault, file=sys.stderr)
+            sys.exit(EXIT_SETTINGS)
+        cleanup.push_async_callback(exchange.close)
+        log.info("started", channels=list(exchange.channels), clock=settings.clock, language=settings.language)
+        await Notifier(settings, store, exchange).run(stop)
     log.info("stopped")

@@ -11,6 +11,7 @@ notice: pending → leased → sent · retryable → leased · pending|leased|re
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final, Literal
 from uuid import UUID, uuid5
 
@@ -52,6 +53,11 @@ class Notice:
     sent_at: str | None = None
     fault: str | None = None
     retry_seconds: float = 0.0
+    tried: str = ""  # what each channel did, as `routes` writes it
+    category: str | None = None
+    rung: str | None = None
+    urgency: str | None = None
+    reason: str | None = None  # why its match was released
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +79,7 @@ class Match:
     state: MatchState = "proposed"
     released_for: str | None = None
     organisation: str | None = None
+    urgency: str | None = None
     notices: dict[tuple[Party, Kind], Notice] = field(default_factory=dict)
 
     def ref_of(self, party: Party) -> str:
@@ -90,6 +97,7 @@ class Delivered:
     channel: str
     fault: str | None = None
     retry_seconds: float = 0.0
+    day: date | None = None  # the local day on which it counts against its person's number a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,7 @@ class Book:
             group_id=data.group_id,
             group_size=data.group_size,
             organisation=data.organisation,
+            urgency=data.urgency,
         )
         self._file(match)
         self.changed[match.match_id] = match
@@ -313,6 +322,7 @@ class Book:
         notice.state = fate
         notice.channel = result.channel
         notice.attempts = result.notice.attempts
+        notice.tried = result.notice.tried
         notice.fault = result.fault
         notice.retry_seconds = result.retry_seconds if fate == "retryable" else 0.0
         notice.sent_at = result.at if fate == "sent" else None
@@ -355,6 +365,10 @@ class Book:
             self._language,
             text,
             match.slot,
+            category=match.category,
+            rung=match.rung,
+            urgency=match.urgency,
+            reason=match.released_for,
         )
         match.notices[party, kind] = notice
         self.new_notices[key] = notice

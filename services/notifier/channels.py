@@ -1,7 +1,8 @@
-"""The ways to a person: the console, or a webhook that somebody else's messaging system answers.
+"""The ways to a person: what every channel promises, the console, and a webhook that somebody else's messaging system answers.
 
 `delivery` comes in with one notice at a time and learns what became of the attempt. A webhook is signed over time and body, and
 every attempt of a notice carries the same Idempotency-Key, so that a receiver can act on it once.
+More channels: `sms`, `bots`, `apprised`, `mail`, `app_inbox`.
 """
 
 import hashlib
@@ -11,13 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 import structlog
 
 from services.notifier.book import Notice
-from services.notifier.settings import Settings
+from services.notifier.routes import Way
+from services.notifier.settings import CONSOLE, Settings
 
 TIMESTAMP_HEADER: Final = "X-LastMetre-Timestamp"
 SIGNATURE_HEADER: Final = "X-LastMetre-Signature"
@@ -27,29 +30,41 @@ _LATER: Final = frozenset((408, 425, 429))
 # A receiver that asks for more than this is asked again after it.
 _RETRY_AFTER_MAX_SECONDS: Final = 3600.0
 
-Verdict = Literal["sent", "later", "never"]
+# After these the attempt may have had its effect all the same: the answer is missing, or says nothing about it.
+_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent"))
+
+# `placed`: it lies there, and nobody has read it.
+Verdict = Literal["sent", "later", "never", "placed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one attempt; `fault` is a code, `after_seconds` the receiver's own wish."""
+    """What came of one attempt; `fault` is a code, `after_seconds` the receiver's own wish, `placed_seconds` how long it lies there unread."""
 
     verdict: Verdict
     fault: str | None = None
     after_seconds: float = 0.0
+    placed_seconds: float = 0.0
+
+    @property
+    def unclear(self) -> bool:
+        """Whether it may have had its effect although it seems to have failed."""
+        return self.verdict == "later" and self.fault in _UNCLEAR
 
 
 SENT: Final = Answer("sent")
 
 
 class Channel(Protocol):
-    """One way to a person. `send` answers and does not raise."""
+    """One way to a person. `send` answers within its time limit and does not raise; `way` is what routes need to know of it."""
 
     name: str
     concurrency: int
+    timeout_seconds: float
+    way: Way
 
-    async def send(self, notice: Notice) -> Answer:
-        """Try once."""
+    async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:
+        """Try once. `address`: the person's, where the channel needs one; `suffix`: what stands behind the notice's key."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -108,16 +123,37 @@ def backoff_seconds(key: bytes, attempt: int, first: float, most: float) -> floa
     return full * (1.0 - part / 2)
 
 
+def signed_headers(secret: bytes, body: bytes, key_header: str, key: str) -> dict[str, str]:
+    """The headers of a signed POST request."""
+    timestamp = str(int(time.time()))
+    return {"Content-Type": "application/json", TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature(secret, timestamp, body), key_header: key}
+
+
+def system_of(url: str) -> str:
+    """Who answers behind an address: its host and port."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or parts.scheme}"
+
+
+def session_of(timeout_seconds: float, concurrency: int) -> aiohttp.ClientSession:
+    """Connections of one channel, which keep no cookies; call inside the loop."""
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=timeout_seconds), connector=aiohttp.TCPConnector(limit=concurrency), cookie_jar=aiohttp.DummyCookieJar()
+    )
+
+
 class Console:
     """Notices as log lines. There is nothing personal in them: refs are left out too."""
 
-    name = "console"
     concurrency = 1
+    timeout_seconds = 1.0
+    way = Way("console", honours_key=False, silent=True)
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = CONSOLE) -> None:
+        self.name = name
         self._log: Any = structlog.get_logger().bind()
 
-    async def send(self, notice: Notice) -> Answer:
+    async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:  # noqa: ARG002 - nobody is addressed
         """Write it down."""
         self._log.info("notice", to=notice.party, kind=notice.kind, match_id=notice.match_id, key=str(notice.key), text=notice.text)
         return SENT
@@ -129,28 +165,19 @@ class Console:
 class Webhook:
     """Notices as signed POST requests."""
 
-    name = "webhook"
-
-    def __init__(self, url: str, secret: bytes, timeout_seconds: float, concurrency: int) -> None:
+    def __init__(self, url: str, secret: bytes, timeout_seconds: float, concurrency: int, name: str = "webhook", way: Way | None = None) -> None:
+        self.name = name
         self.concurrency = concurrency
+        self.timeout_seconds = timeout_seconds
+        self.way = way or Way(system_of(url), honours_key=True)
         self._url = url
         self._secret = secret
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=timeout_seconds),
-            connector=aiohttp.TCPConnector(limit=concurrency),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = session_of(timeout_seconds, concurrency)
 
-    async def send(self, notice: Notice) -> Answer:
+    async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:  # noqa: ARG002 - the receiver knows who it is
         """POST it; the URL is never logged, as it may carry a token."""
         body = body_of(notice)
-        timestamp = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            TIMESTAMP_HEADER: timestamp,
-            SIGNATURE_HEADER: signature(self._secret, timestamp, body),
-            KEY_HEADER: str(notice.key),
-        }
+        headers = signed_headers(self._secret, body, KEY_HEADER, f"{notice.key}{suffix}")
         try:
             async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
                 return judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
@@ -165,7 +192,7 @@ class Webhook:
 
 
 def channel_of(settings: Settings) -> Channel:
-    """The channel that the settings name; call inside the loop."""
+    """The one channel of who has no list of them; call inside the loop."""
     if settings.webhook is None:
         return Console()
     assert settings.webhook_secret is not None  # the settings' own rule

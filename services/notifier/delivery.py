@@ -7,15 +7,17 @@ while the partition is ours.
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
 from services.notifier.book import FLEETING, Book, Delivered, Match, Notice
-from services.notifier.channels import Channel, backoff_seconds
+from services.notifier.channels import Channel
+from services.notifier.exchange import BUSY_SECONDS, QUEUE_PER_HAND, Exchange, Passage
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
@@ -24,6 +26,8 @@ from services.notifier.settings import Settings
 from services.notifier.store import Outgoing, Store
 from services.runtime import Pulse, Stop, within
 
+# Looking people up and choosing their channels, where that is done at all.
+_ROUTERS: Final = 16
 _RECORD_MAX: Final = 2000
 _TURN_MAX: Final = 100
 _IDLE_SECONDS: Final = 1.0
@@ -34,13 +38,15 @@ _LEASE_MARGIN_SECONDS: Final = 25.0
 class Delivery:
     """The notices in hand, and the loops that move them."""
 
-    def __init__(self, settings: Settings, store: Store, lanes: Lanes, channel: Channel, publisher: Publisher, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, store: Store, lanes: Lanes, exchange: Exchange, publisher: Publisher, metrics: Metrics) -> None:
         self.pulse = Pulse()
-        self.lease_seconds = settings.webhook_timeout_seconds + _LEASE_MARGIN_SECONDS
+        self.lease_seconds = exchange.timeout_seconds + _LEASE_MARGIN_SECONDS
         self._settings = settings
         self._store = store
         self._lanes = lanes
-        self._channel = channel
+        self._exchange = exchange
+        self._routed: dict[str, deque[Passage]] = {name: deque() for name in exchange.channels}
+        self._called = {name: asyncio.Event() for name in exchange.channels}
         self._publisher = publisher
         self._metrics = metrics
         self._in_hand: dict[UUID, float] = {}
@@ -97,18 +103,26 @@ class Delivery:
 
     def wake(self) -> None:
         """Let every loop look again whether it is to stop."""
-        for event in (self._work, self._news, self._due):
+        for event in (self._work, self._news, self._due, *self._called.values()):
             event.set()
 
     # --- sending
 
     async def send(self, stop: Stop) -> None:
-        """All hands: as many attempts at once as the channel takes."""
+        """All hands: as many attempts at once as each channel takes."""
+        only = self._exchange.only
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._channel.concurrency):
-                group.create_task(self._hand(stop))
+            if only is not None:
+                for _ in range(only.concurrency):
+                    group.create_task(self._hand(stop, only))
+                return
+            for _ in range(_ROUTERS):
+                group.create_task(self._router(stop))
+            for channel in self._exchange.channels.values():
+                for _ in range(channel.concurrency):
+                    group.create_task(self._routed_hand(stop, channel))
 
-    async def _hand(self, stop: Stop) -> None:
+    async def _hand(self, stop: Stop, only: Channel) -> None:
         done = 0
         while not stop:
             if not self._waiting:
@@ -116,26 +130,69 @@ class Delivery:
                 await within(_IDLE_SECONDS, self._work)
                 continue
             notice = self._waiting.popleft()
-            self._results.append(await self._attempt(notice))
+            self._results.append(await self._attempt(notice, only))
             self._news.set()
             done += 1
             if done % _TURN_MAX == 0:  # a channel that never waits must not keep the loop
                 await asyncio.sleep(0)
 
-    async def _attempt(self, notice: Notice) -> Delivered:
-        name = self._channel.name
-        if notice.key in self._cancelled or notice.partition not in self._lanes:
-            return Delivered(notice, "discarded", "", name)
+    def _dropped(self, notice: Notice) -> bool:
+        """Whether it must not be sent: it is no longer true, or no longer ours."""
+        return notice.key in self._cancelled or notice.partition not in self._lanes
+
+    async def _attempt(self, notice: Notice, only: Channel) -> Delivered:
+        if self._dropped(notice):
+            return Delivered(notice, "discarded", "", only.name)
         begun = time.perf_counter()
-        answer = await self._channel.send(notice)
-        self._metrics.delivery_seconds.labels(name).observe(time.perf_counter() - begun)
-        notice.attempts += 1
-        if answer.verdict == "sent":
-            return Delivered(notice, "sent", self._lanes.now(notice.area), name)
-        if answer.verdict == "never" or notice.attempts >= self._settings.webhook_attempts_max:
-            return Delivered(notice, "dead", "", name, answer.fault)
-        pause = backoff_seconds(notice.key.bytes, notice.attempts, self._settings.webhook_backoff_seconds, self._settings.webhook_backoff_max_seconds)
-        return Delivered(notice, "retryable", "", name, answer.fault, max(pause, answer.after_seconds))
+        result = await self._exchange.attempt_only(only, notice, self._lanes.now)
+        self._metrics.delivery_seconds.labels(only.name).observe(time.perf_counter() - begun)
+        return result
+
+    async def _router(self, stop: Stop) -> None:
+        """Find each notice's channel, and put it into that channel's queue."""
+        while not stop:
+            if not self._waiting:
+                self._work.clear()
+                await within(_IDLE_SECONDS, self._work)
+                continue
+            notice = self._waiting.popleft()
+            if self._dropped(notice):
+                self._done(Delivered(notice, "discarded", "", notice.channel or ""))
+                continue
+            found = await self._exchange.route(notice, self._lanes.now)
+            if isinstance(found, Delivered):
+                self._done(found)
+                continue
+            name = found.use.channel
+            if len(self._routed[name]) >= QUEUE_PER_HAND * self._exchange.channels[name].concurrency:
+                self._done(Delivered(notice, "retryable", "", name, "busy", BUSY_SECONDS, found.day))
+                continue
+            self._routed[name].append(found)
+            self._called[name].set()
+
+    async def _routed_hand(self, stop: Stop, channel: Channel) -> None:
+        """Attempts through one channel: one that hangs keeps nobody's hands but its own."""
+        queue, called, done = self._routed[channel.name], self._called[channel.name], 0
+        while not stop:
+            if not queue:
+                called.clear()
+                await within(_IDLE_SECONDS, called)
+                continue
+            passage = queue.popleft()
+            if self._dropped(passage.original):
+                self._done(Delivered(passage.original, "discarded", "", channel.name, day=passage.day))
+                continue
+            begun = time.perf_counter()
+            result = await self._exchange.attempt(passage, self._lanes.now)
+            self._metrics.delivery_seconds.labels(channel.name).observe(time.perf_counter() - begun)
+            self._done(result)
+            done += 1
+            if done % _TURN_MAX == 0:
+                await asyncio.sleep(0)
+
+    def _done(self, result: Delivered) -> None:
+        self._results.append(result)
+        self._news.set()
 
     # --- recording
 
@@ -161,6 +218,7 @@ class Delivery:
                 continue
             failures = 0
             del self._results[: len(results)]
+            self._exchange.recorded(results)
             self.pulse.commit()
             for result in results:
                 begun = self._in_hand.pop(result.notice.key, None)
@@ -185,6 +243,7 @@ class Delivery:
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self.lease(book.new_notices.values())
             await unit.change_notices(book.changed_notices.values())
+            await unit.count_told(_told(counted, book))
             await unit.change_matches(book.changed.values())
             await unit.write_notices(book.new_notices.values(), self.lease_seconds)
             await unit.write_outbox(records)
@@ -229,3 +288,13 @@ class Delivery:
                 pause = retry_seconds(failures)
                 continue
             pause = self._settings.poll_seconds if due is None else min(max(due, 0.01), self._settings.poll_seconds)
+
+
+def _told(results: Sequence[Delivered], book: Book) -> Counter[tuple[str, date]]:
+    """What counts against people's number of notices a day, of what this record brings to its end."""
+    told: Counter[tuple[str, date]] = Counter()
+    for result in results:
+        changed = book.changed_notices.get(result.notice.key)
+        if result.day is not None and result.fate == "sent" and changed is not None and changed.state == "sent":
+            told[result.notice.ref, result.day] += 1
+    return told

@@ -4,7 +4,7 @@ A text says what kind of help, when (local time) and how near; never who, never 
 in the vault. A community worker is told the wish's id, by which `explain` tells its story.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, Literal
@@ -157,3 +157,17 @@ def text_of(
         when="" if slot is None else visit_time(*slot, language),
         by="" if by is None else moment(by, language),
     )
+
+
+def templates(language: Language) -> Mapping[tuple[str, ...], str]:
+    """Every text with its places still open, by (kind, party) or (kind, party, reason)."""
+    return _TEXTS[language]
+
+
+def words_of(language: Language, *, category: str | None, rung: str | None, slot: tuple[str, str] | None) -> dict[str, str]:
+    """What a gateway's own template may fill in: the kind of help, how near, and when; empty where the notice says nothing of it."""
+    return {
+        "category": "" if category is None else _CATEGORIES[language].get(category, _CATEGORIES[language]["other"]),
+        "near": "" if rung is None else _RUNGS[language].get(rung, _RUNGS[language]["area"]),
+        "when": "" if slot is None else visit_time(*slot, language),
+    }

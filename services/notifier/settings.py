@@ -1,11 +1,13 @@
 """What the notifier can be told from outside."""
 
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
 from schemas.instants import MINUTE_US
+from services.notifier.channel_settings import Named, channels_of
 from services.notifier.ledger import POINT, Tariff
 from services.notifier.notices import Language
 from services.notifier.visits import Limits
@@ -18,8 +20,12 @@ class Settings(ServiceSettings):
     """`LASTMETRE_CHANNEL` and the rest; limits are settings so that tests can shorten them."""
 
     channel: SecretStr = Field(
-        SecretStr(CONSOLE), description="填 console 或 http(s) 地址 | use console or an http(s) URL"
+        SecretStr(CONSOLE), description="填 console、http(s) 地址或通道名称 | use console, an http(s) URL or a channel's name"
     )  # a URL may carry a token, so it is never shown
+    channels: SecretStr | None = Field(None, description="填描述各通道的 TOML 或 JSON 文件路径 | use the path of a TOML or JSON file that describes channels")
+    directory: Path | None = Field(None, description="填通讯录 TOML 文件路径 | use the path of the directory, a TOML file")
+    urgent_hours: float = Field(12.0, ge=0, le=168, description="填 0 至 168 小时 | use 0 to 168 hours")
+    read_minutes: float = Field(30.0, gt=0, le=10080, description="填 0 至 10080 分钟 | use 0 to 10080 minutes")
     webhook_secret: SecretStr | None = Field(None, min_length=16, description="填写至少 16 个字符的密钥 | give a secret of at least 16 characters")
     webhook_timeout_seconds: float = Field(5.0, gt=0, le=60, description="填 0 至 60 秒 | use 0 to 60 seconds")
     webhook_attempts_max: int = Field(8, ge=1, le=100, description="填 1 至 100 次 | use 1 to 100 attempts")
@@ -52,7 +58,19 @@ class Settings(ServiceSettings):
     def webhook(self) -> str | None:
         """The webhook's URL, or None where notices go to the console."""
         value = self.channel.get_secret_value()
-        return None if value == CONSOLE else value
+        return None if value == CONSOLE or value in self.named_channels else value
+
+    @property
+    def named_channels(self) -> dict[str, Named]:
+        """The channels of `LASTMETRE_CHANNELS`, by name."""
+        return {} if self.channels is None else channels_of(self.channels.get_secret_value())
+
+    @model_validator(mode="after")
+    def _channels_hold(self) -> Self:
+        names = self.named_channels  # their own complaints come first
+        if CONSOLE in names and names[CONSOLE].config.type != CONSOLE:
+            raise ValueError("通道名称 console 只能用于 console 类型 | a channel named console must be of type console")
+        return self
 
     @model_validator(mode="after")
     def _webhook_is_signed(self) -> Self:
@@ -61,8 +79,8 @@ class Settings(ServiceSettings):
             return self
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
             raise ValueError(
-                "环境变量 LASTMETRE_CHANNEL 不合规：填 console 或 http(s) 地址"
-                " | environment variable LASTMETRE_CHANNEL is not valid: use console or an http(s) URL"
+                "环境变量 LASTMETRE_CHANNEL 不合规：填 console、http(s) 地址或 LASTMETRE_CHANNELS 中的通道名称"
+                " | environment variable LASTMETRE_CHANNEL is not valid: use console, an http(s) URL or the name of a channel of LASTMETRE_CHANNELS"
             )
         if self.webhook_secret is None:
             raise ValueError(

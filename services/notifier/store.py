@@ -5,9 +5,11 @@ would be a zombie's work, so callers leave those out.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from operator import attrgetter
 from typing import Any, Final, Self
 from uuid import UUID
@@ -47,12 +49,15 @@ ON CONFLICT DO NOTHING RETURNING source, event_id
 """
 _MATCH_COLUMNS = """
 m.match_id, m.wish_id, m.offer_id, m.area, m.partition, m.resident_ref, m.volunteer_ref, m.category, m.rung, m.slot_start, m.slot_end,
-m.group_id, m.group_size, m.state, m.released_for
+m.group_id, m.group_size, m.state, m.released_for, m.urgency
 """
-_MATCH_WIDTH: Final = 15
-_MATCH_FIELDS: Final = "match_id wish_id offer_id area partition resident_ref volunteer_ref category rung slot group_id group_size state released_for".split()  # noqa: SIM905 - one line
+_MATCH_WIDTH: Final = 16
+_MATCH_FIELDS: Final = (
+    *("match_id", "wish_id", "offer_id", "area", "partition", "resident_ref", "volunteer_ref", "category", "rung"),
+    *("slot", "group_id", "group_size", "state", "released_for", "urgency"),
+)
 _plain_fields: Final = attrgetter(*_MATCH_FIELDS[:9])
-_NOTICE_COLUMNS = "n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault"
+_NOTICE_COLUMNS = "n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried"
 _READ_MATCHES = f"""
 WITH named AS (
     SELECT match_id, group_id FROM notifying.confirmations WHERE match_id = ANY($1::text[])
@@ -68,9 +73,9 @@ ORDER BY m.match_id
 """  # noqa: S608 - columns are constants of this module
 _WRITE_MATCHES = """
 INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
-    slot_start, slot_end, group_id, group_size, state, released_for, organisation)
+    slot_start, slot_end, group_id, group_size, state, released_for, organisation, urgency)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[])
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[])
 ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
 """
 _CHANGE_MATCHES = """
@@ -88,9 +93,9 @@ ON CONFLICT (key) DO NOTHING
 _READ_KNOWN = "SELECT key FROM notifying.notices WHERE key = ANY($1::uuid[])"
 _CHANGE_NOTICES = """
 UPDATE notifying.notices n SET state = c.state, attempts = c.attempts, channel = c.channel, sent_at = c.sent_at, fault = c.fault,
-    due_at = clock_timestamp() + make_interval(secs => c.seconds)
-FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::float8[])
-    c(key, state, attempts, channel, sent_at, fault, seconds)
+    due_at = clock_timestamp() + make_interval(secs => c.seconds), tried = c.tried
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::text[])
+    c(key, state, attempts, channel, sent_at, fault, seconds, tried)
 WHERE n.key = c.key AND n.state NOT IN ('sent', 'discarded', 'dead')
 """  # "not in": said the other way, the planner takes the index of what is under way, which is full of dead entries
 _LEASE_DUE = f"""
@@ -104,7 +109,7 @@ WITH due AS (
     UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4)
     FROM due WHERE n.key = due.key RETURNING n.*
 )
-SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end
+SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for
 FROM taken n LEFT JOIN notifying.confirmations m USING (match_id)
 """  # noqa: S608 - columns are constants of this module
 _NEXT_DUE = """
@@ -127,6 +132,16 @@ _WRITE_CLOCKS = """
 INSERT INTO notifying.areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
 ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
 """
+_PUT_IN_APP = """
+INSERT INTO notifying.app_inbox AS known (key, ref, kind, text) VALUES ($1, $2, $3, $4)
+ON CONFLICT (key) DO UPDATE SET key = excluded.key
+RETURNING read_at IS NOT NULL AS read, extract(epoch FROM clock_timestamp() - at)::float8 AS seconds
+"""
+_COUNT_TOLD = """
+INSERT INTO notifying.told AS known (ref, day, notices) SELECT * FROM unnest($1::text[], $2::date[], $3::int[])
+ON CONFLICT (ref, day) DO UPDATE SET notices = known.notices + excluded.notices
+"""
+_READ_TOLD = "SELECT notices FROM notifying.told WHERE ref = $1 AND day = $2"
 _COUNT_BACKLOG = """
 SELECT (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) AS outbox,
     (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable')) AS notices
@@ -188,6 +203,11 @@ def _notice(row: Any) -> Notice:
         row["channel"],
         row["sent_at"],
         row["fault"],
+        tried=row["tried"],
+        category=row["category"],
+        rung=row["rung"],
+        urgency=row["urgency"],
+        reason=row["released_for"],
     )
 
 
@@ -226,7 +246,7 @@ class Unit:
 
     async def write_matches(self, matches: Iterable[Match]) -> None:
         """Insert matches, or change their state."""
-        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation) for m in matches]
+        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation, m.urgency) for m in matches]
         if rows:
             await self._connection.execute(_WRITE_MATCHES, *map(list, zip(*rows, strict=True)))
 
@@ -248,9 +268,15 @@ class Unit:
 
     async def change_notices(self, notices: Iterable[Notice]) -> None:
         """Write what became of notices; one that has its end keeps it."""
-        rows = [(n.key, n.state, n.attempts, n.channel, n.sent_at, n.fault, n.retry_seconds) for n in notices]
+        rows = [(n.key, n.state, n.attempts, n.channel, n.sent_at, n.fault, n.retry_seconds, n.tried) for n in notices]
         if rows:
             await self._connection.execute(_CHANGE_NOTICES, *map(list, zip(*rows, strict=True)))
+
+    async def count_told(self, told: Counter[tuple[str, date]]) -> None:
+        """Add to the number of notices that people got on a day."""
+        if told:
+            rows = [(ref, day, count) for (ref, day), count in sorted(told.items())]
+            await self._connection.execute(_COUNT_TOLD, *map(list, zip(*rows, strict=True)))
 
     async def write_outbox(self, records: Iterable[Outgoing]) -> None:
         """Insert records to publish, in this order."""
@@ -335,6 +361,16 @@ class Store:
         """Until the next notice is due, negative where one is already; None where none is under way."""
         found: float | None = await self._relaxed.fetchval(_NEXT_DUE, list(partitions))
         return found
+
+    async def put_in_app(self, notice: Notice) -> tuple[bool, float]:
+        """Put a notice into its person's inbox in the app, once; whether they have read it, and for how many seconds it lies there."""
+        row = await self._durable.fetchrow(_PUT_IN_APP, notice.key, notice.ref, notice.kind, notice.text)
+        assert row is not None
+        return row["read"], row["seconds"]
+
+    async def read_told(self, ref: str, day: date) -> int:
+        """How many notices that count a person got on a day."""
+        return await self._relaxed.fetchval(_READ_TOLD, ref, day) or 0
 
     async def count_backlog(self) -> tuple[int, int]:
         """How many records are to be published, and how many notices are under way."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -24,7 +25,8 @@ from deploy.state import ROOT
 from schemas.codec import headers_of
 from schemas.topics import PARTITIONS
 from services.notifier.app import Notifier
-from services.notifier.channels import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, channel_of
+from services.notifier.channels import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
+from services.notifier.exchange import exchange_of
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from services.runtime import Stop
@@ -105,19 +107,19 @@ def settings_of(bootstrap: str, dsn: str, channel: str, **more: Any) -> Settings
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Notifier]:
-    """A notifier in this process, stopped in good order at the end."""
+async def running(settings: Settings, now: Callable[[], datetime] | None = None) -> AsyncIterator[Notifier]:
+    """A notifier in this process, stopped in good order at the end; `now`: the clock of quiet hours and numbers a day."""
     stop = Stop()
-    channel = channel_of(settings)
     store = await Store.connect(settings.database.get_secret_value())
-    notifier = Notifier(settings, store, channel)
+    exchange = exchange_of(settings, store, now)
+    notifier = Notifier(settings, store, exchange)
     task = asyncio.create_task(notifier.run(stop))
     try:
         yield notifier
     finally:
         stop.set()
         await task
-        await channel.close()
+        await exchange.close()
         await store.close()
 
 

@@ -1,0 +1,118 @@
+"""`notices preview`: every text that people may get, as each channel carries it, with what a text message costs.
+
+It shows samples of our own making, needs no running system, and is how a text is read before somebody gets it.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, get_args
+from uuid import UUID
+
+import typer
+
+from deploy.words import Trouble
+
+SIGN: Final = "最后一米"
+# The longest of what may come: past midnight, in September, the longest words.
+SLOT: Final = ("2026-09-23T15:45:00Z", "2026-09-23T17:15:00Z")
+CHANNELS: Final = ("console", "app", "sms", "wecom", "dingtalk", "feishu", "email", "webhook")
+CATEGORY, RUNG = "disability_help", "community"
+Lang = Literal["zh-CN", "en"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One text through one channel."""
+
+    kind: str
+    party: str
+    reason: str | None
+    language: Lang
+    channel: str
+    subject: str | None
+    text: str
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        about = f"{self.kind} · {self.party}" + (f" · {self.reason}" if self.reason else "")
+        return f"{about} · {self.language} · {self.channel}"
+
+    @property
+    def length(self) -> str:
+        """How long it is: a text message also in segments of 70."""
+        from services.notifier.sms import segments_of
+
+        count = f"{len(self.text)} 字符 · characters"
+        return f"{count}, {segments_of(self.text)} 段 · segments" if self.channel == "sms" else count
+
+
+def samples(*, kind: str | None = None, party: str | None = None, language: str | None = None, channel: str | None = None) -> Iterator[Shown]:
+    """Every text through every channel, those that are asked for."""
+    from services.notifier.book import Notice
+    from services.notifier.mail import subject_of
+    from services.notifier.notices import templates, visit_time, words_of
+    from services.notifier.short import sms_text
+
+    for lang in get_args(Lang):
+        if language not in {None, lang}:
+            continue
+        words = words_of(lang, category=CATEGORY, rung=RUNG, slot=SLOT)
+        usual = {"by": visit_time(*SLOT, lang).split("至" if lang == "zh-CN" else ", from ")[0], "wish_id": "w-20260923-001"}
+        for place, template in templates(lang).items():
+            if kind not in {None, place[0]} or party not in {None, place[1]}:
+                continue
+            reason = place[2] if len(place) > 2 else None
+            text = template.format_map(_Filled(words | usual))
+            people: Any = place[:2]
+            notice = Notice(UUID(int=0), "m", "w", 0, "a", people[1], people[0], "r", lang, text, SLOT, category=CATEGORY, rung=RUNG, reason=reason)
+            for name in CHANNELS:
+                if channel in {None, name}:
+                    subject = subject_of(place[0], lang) if name == "email" else None
+                    yield Shown(place[0], place[1], reason, lang, name, subject, sms_text(notice, SIGN) if name == "sms" else text)
+
+
+class _Filled(dict[str, str]):
+    """Places that have no sample stand as they are named."""
+
+    def __missing__(self, name: str) -> str:
+        return f"<{name}>"
+
+
+def places(template: str) -> set[str]:
+    """The names of a template's places."""
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
+notices = typer.Typer(help="通知文本 · the texts of notices", no_args_is_help=True)
+
+
+@notices.callback()
+def _group() -> None:
+    """通知文本 · The texts of notices."""
+
+
+@notices.command()
+def preview(
+    *,
+    kind: Annotated[str | None, typer.Option(help="只看这一种 · this kind only")] = None,
+    party: Annotated[str | None, typer.Option(help="只看发给这一方的 · to this side only")] = None,
+    lang: Annotated[str | None, typer.Option(help="zh-CN 或 en · or")] = None,
+    channel: Annotated[str | None, typer.Option(help=f"通道 · one of {', '.join(CHANNELS)}")] = None,
+) -> None:
+    """逐条查看各通道的通知文本 · Show every text in both languages as each channel carries it."""
+    found = list(samples(kind=kind, party=party, language=lang, channel=channel))
+    if not found:
+        raise Trouble("没有这样的通知。", "There is no such notice.")
+    for shown in found:
+        subject = "" if shown.subject is None else f"  主题 · subject: {shown.subject}\n"
+        typer.echo(f"{shown.title}\n{subject}  {shown.text}\n  {shown.length}\n")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    if not any(group.name == "notices" for group in app.registered_groups):
+        app.add_typer(notices, name="notices")

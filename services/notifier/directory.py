@@ -1,0 +1,138 @@
+"""Whom a reference means to the channels: a person's wishes and their addresses at each channel.
+
+`exchange` asks once an attempt. Two answer here: one that knows nobody and gives everybody the configured channel, and a file, for demonstrations and tests.
+Nothing of an address is ever logged, nor in an error.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Final, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.notifier.notices import Language, Party
+from services.notifier.routes import Preferences
+
+_QUIET: Final = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What is known of one person; `addresses` by channel, kept out of every `repr`."""
+
+    wants: Preferences
+    addresses: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class DirectoryAway(Exception):
+    """The directory does not answer just now; asked again later, it may."""
+
+
+class Directory(Protocol):
+    """From a reference to a person."""
+
+    async def find(self, ref: str, party: Party) -> Person:
+        """What is known of them; somebody unknown gets what is usual.
+
+        Raises:
+            DirectoryAway: it can't be told now.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Everyone:
+    """Nobody is known: the same channels for all."""
+
+    def __init__(self, *channels: str) -> None:
+        self._person = Person(Preferences(channels))
+
+    async def find(self, ref: str, party: Party) -> Person:  # noqa: ARG002 - whoever it is
+        """The usual."""
+        return self._person
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class _Entry(BaseModel):
+    """What the file says of one person."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    channels: list[str] | None = Field(None, min_length=1, description="填通道名称的列表，先用的在前 | use a list of channels' names, the first to try first")
+    language: Language | None = Field(None, description="填 zh-CN 或 en | use zh-CN or en")
+    quiet: Annotated[str, Field(pattern=_QUIET)] | None = Field(None, description="填 22:00-07:00 这样的当地时间 | use local times such as 22:00-07:00")
+    budget: int | None = Field(None, ge=0, description="填每天的通知数 | use a number of notices a day")
+    addresses: dict[str, str] = Field(default_factory=dict, description="按通道名称填地址 | give addresses by channel")
+
+
+class BadDirectory(Exception):
+    """The file does not hold; `str()` has one line in both languages a fault, naming who and which field, and no address."""
+
+
+def _entry(who: str, found: object) -> _Entry:
+    try:
+        return _Entry.model_validate(found)
+    except ValidationError as fault:
+        errors = fault.errors(include_url=False, include_input=False, include_context=False)
+    raise BadDirectory("\n".join(_complaint(who, str(error["loc"][0]) if error["loc"] else "") for error in errors))
+
+
+def _complaint(who: str, name: str) -> str:
+    described = _Entry.model_fields[name].description if name in _Entry.model_fields else None
+    known = ", ".join(_Entry.model_fields)
+    chinese, _, english = (described or f"只可用 {known} | use only {known}").partition(" | ")
+    return f"通讯录 {who} 的 {name} 不合规：{chinese} | directory, {who}: {name} is not valid: {english}"
+
+
+class FileDirectory:
+    """People from a TOML file: `[default]` for all, `[people."ref"]` for one, whose entries count before."""
+
+    def __init__(self, people: Mapping[str, Person], default: Person) -> None:
+        self._people = people
+        self._default = default
+
+    @classmethod
+    def read(cls, path: Path, channels: tuple[str, ...], usual: str) -> "FileDirectory":
+        """The directory in a file. `channels`: all names there are; `usual`: the one where the file names none.
+
+        Raises:
+            BadDirectory: the file can't be read, or an entry is not valid.
+        """
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            raise BadDirectory("通讯录不是可读的 TOML 文件 | the directory is not a TOML file that can be read") from None
+        if set(found) - {"default", "people"} or not isinstance(found.get("people", {}), dict):
+            raise BadDirectory("通讯录只可有 [default] 和 [people.编号] 两类 | the directory has sections other than [default] and [people.REF]: take them out")
+        default = _entry("default", found.get("default", {}))
+        people = {ref: _entry(ref, entry) for ref, entry in found.get("people", {}).items()}
+        for who, entry in (("default", default), *people.items()):
+            if strange := sorted({*(entry.channels or ()), *entry.addresses} - set(channels)):
+                known, names = ", ".join(channels), ", ".join(strange)
+                raise BadDirectory(f"通讯录 {who} 的通道 {names} 不存在：现有 {known} | directory, {who}: no such channel as {names}: there are {known}")
+        return cls({ref: _person(entry, default, usual) for ref, entry in people.items()}, _person(default, default, usual))
+
+    async def find(self, ref: str, party: Party) -> Person:  # noqa: ARG002 - a reference says all
+        """Their entry, or the default."""
+        return self._people.get(ref, self._default)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _person(entry: _Entry, default: _Entry, usual: str) -> Person:
+    quiet = entry.quiet if entry.quiet is not None else default.quiet
+    begin, _, end = (quiet or "").partition("-")
+    wants = Preferences(
+        tuple(entry.channels or default.channels or [usual]),
+        entry.language or default.language,
+        (time.fromisoformat(begin), time.fromisoformat(end)) if quiet else None,
+        entry.budget if entry.budget is not None else default.budget,
+    )
+    return Person(wants, {**default.addresses, **entry.addresses})

@@ -1,0 +1,243 @@
+"""Between `delivery` and the channels: which one a notice goes through now, and what an attempt comes to.
+
+Where one channel serves all and there is no directory, `only` is set, nothing is looked up, and a notice costs what it cost before there were routes. Else
+each attempt asks the directory for the person, `routes` for the next step, and the channel; what came of it goes into the notice's `tried`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from services.notifier.app_inbox import AppInbox
+from services.notifier.apprised import Apprised
+from services.notifier.book import Delivered, Notice
+from services.notifier.bots import Bot
+from services.notifier.channel_settings import AppChannel, AppriseChannel, BotChannel, ConsoleChannel, EmailChannel, Named, SmsChannel
+from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
+from services.notifier.directory import Directory, DirectoryAway, Everyone, FileDirectory, Person
+from services.notifier.faults import PASSING
+from services.notifier.mail import Mail
+from services.notifier.notices import Language, text_of
+from services.notifier.routes import (
+    Errand,
+    GiveUp,
+    Rules,
+    Settle,
+    Tried,
+    Use,
+    Wait,
+    Way,
+    attempted,
+    begins_at,
+    local_day,
+    next_step,
+    noted,
+    packed,
+    tried_of,
+    unpacked,
+)
+from services.notifier.settings import CONSOLE, Settings
+from services.notifier.sms import SmsGateway
+from services.notifier.store import Store
+
+# How often to look whether somebody has read what lies in the app.
+_LOOK_SECONDS: Final = 10.0
+# The directory, or the count of a day, does not answer: the notice is not to blame.
+_AWAY_SECONDS: Final = 5.0
+# A wait is looked at again after this, however long it is: clocks are set, and people change their minds.
+_WAIT_SECONDS_MAX: Final = 3600.0
+_AWAY: Final[tuple[type[BaseException], ...]] = (DirectoryAway, *PASSING)
+# So many notices may wait for one channel's hands; beyond, they are put back, so that a channel that hangs does not fill this process.
+QUEUE_PER_HAND: Final = 20
+BUSY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One notice on its way to one channel; `notice` is as its person is to read it."""
+
+    original: Notice
+    notice: Notice
+    use: Use
+    address: str
+    day: date | None
+
+
+class Exchange:
+    """All channels, and the way to each person."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        channels: Mapping[str, Channel],
+        directory: Directory,
+        attempts: Mapping[str, int],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`attempts`: how often each channel is tried; `now` is the wall's clock, whatever the service's own is."""
+        self.channels = channels
+        self._settings = settings
+        self._store = store
+        self._directory = directory
+        self._attempts = attempts
+        self._now = now
+        self._timed = settings.clock == "wall"
+        self._ways: dict[str, Way] = {name: channel.way for name, channel in channels.items()}
+        self._rules = Rules(timedelta(hours=settings.urgent_hours), timedelta(minutes=settings.read_minutes))
+        self._spending: Counter[tuple[str, date]] = Counter()
+
+    @property
+    def only(self) -> Channel | None:
+        """The one channel for everybody, where nobody is looked up."""
+        return next(iter(self.channels.values())) if isinstance(self._directory, Everyone) and len(self.channels) == 1 else None
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long an attempt takes at most."""
+        return max(channel.timeout_seconds for channel in self.channels.values())
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        for channel in self.channels.values():
+            await channel.close()
+        await self._directory.close()
+
+    # --- one channel for everybody
+
+    async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
+        """One attempt through the one channel; `at` tells an area's clock."""
+        answer = await channel.send(notice)
+        notice.attempts += 1
+        if answer.verdict in {"sent", "placed"}:
+            return Delivered(notice, "sent", at(notice.area), channel.name)
+        if answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]:
+            return Delivered(notice, "dead", "", channel.name, answer.fault)
+        return Delivered(notice, "retryable", "", channel.name, answer.fault, self._pause(notice, channel.name, notice.attempts, answer))
+
+    def _pause(self, notice: Notice, name: str, attempt: int, answer: Answer) -> float:
+        first, most = self._settings.webhook_backoff_seconds, self._settings.webhook_backoff_max_seconds
+        key = notice.key.bytes if self.only is not None else notice.key.bytes + name.encode()
+        return max(backoff_seconds(key, attempt, first, most), answer.after_seconds)
+
+    # --- routes
+
+    async def route(self, notice: Notice, at: Callable[[str], str]) -> Passage | Delivered:
+        """Which channel a notice goes to now, or what becomes of it without an attempt."""
+        now = self._now() if self._timed else None
+        day = None if now is None else local_day(now).date()
+        try:
+            person = await self._directory.find(notice.ref, notice.party)
+            told = 0
+            if person.wants.budget is not None and day is not None:
+                told = await self._store.read_told(notice.ref, day) + self._spending[notice.ref, day]
+        except _AWAY:
+            return Delivered(notice, "retryable", "", notice.channel or "", "directory_away", _AWAY_SECONDS)
+        tried = unpacked(notice.tried)
+        errand = Errand(notice.kind, notice.urgency, begins_at(notice.slot))
+        step = next_step(person.wants, person.addresses, self._ways, errand, tried, told, now, self._rules)
+        if isinstance(step, Wait):
+            assert now is not None  # without a clock nothing waits
+            seconds = min(max((step.until - now).total_seconds(), 0.0), _WAIT_SECONDS_MAX)
+            return Delivered(notice, "retryable", "", notice.channel or "", step.why, seconds)
+        if isinstance(step, Settle):
+            return Delivered(notice, "sent", at(notice.area), step.channel)
+        if isinstance(step, GiveUp):
+            return Delivered(notice, "dead", "", notice.channel or "", step.reason)
+        if step.counts and day is not None:
+            self._spending[notice.ref, day] += 1
+        return Passage(notice, _as_read(notice, person), step, person.addresses.get(step.channel, ""), day if step.counts else None)
+
+    async def attempt(self, passage: Passage, at: Callable[[str], str]) -> Delivered:
+        """One attempt through the channel that was chosen, and what it comes to."""
+        name, notice = passage.use.channel, passage.original
+        channel = self.channels[name]
+        answer = await channel.send(passage.notice, passage.address, passage.use.suffix)
+        tried = unpacked(notice.tried)
+        before = tried_of(tried, name)
+        if answer.verdict == "placed" and passage.use.has_next:
+            return self._placed(passage, tried, before, answer)
+        notice.attempts += 1
+        if answer.verdict in {"sent", "placed"}:
+            return Delivered(notice, "sent", at(notice.area), name, day=passage.day)
+        final = answer.verdict == "never" or before.attempts + 1 >= self._attempts[name]
+        after = attempted(before, state="failed" if final else "open", fault=answer.fault, unclear=answer.unclear, honours_key=channel.way.honours_key)
+        notice.tried = packed(noted(tried, after))
+        pause = 0.0 if final else self._pause(notice, name, after.attempts, answer)
+        # After the last channel `route` is asked once more, and says that nothing is left.
+        return Delivered(notice, "retryable", "", name, answer.fault, pause, passage.day)
+
+    def _placed(self, passage: Passage, tried: Sequence[Tried], before: Tried, answer: Answer) -> Delivered:
+        """It lies there unread, and others could follow: look again, or leave it to them."""
+        notice, left = passage.original, self._rules.read_limit.total_seconds() - answer.placed_seconds
+        after = replace(before, attempts=max(before.attempts, 1), state="placed" if left > 0 else "unread")
+        notice.tried = packed(noted(tried, after))
+        return Delivered(notice, "retryable", "", passage.use.channel, "unread", min(max(left, 0.0), _LOOK_SECONDS), passage.day)
+
+    def recorded(self, results: Iterable[Delivered]) -> None:
+        """These are committed: what counts against a number a day is in the table now."""
+        for result in results:
+            if result.day is not None:
+                place = (result.notice.ref, result.day)
+                self._spending[place] -= 1
+                if self._spending[place] <= 0:
+                    del self._spending[place]
+
+
+def _as_read(notice: Notice, person: Person) -> Notice:
+    """The notice in its person's language, where what it says can be said again word by word; else as it is."""
+    wanted = person.wants.language
+    if wanted is None or wanted == notice.language or notice.match_id is None:
+        return notice
+
+    def said(language: Language) -> str | None:
+        try:
+            return text_of(notice.kind, notice.party, language, category=notice.category, rung=notice.rung or "area", slot=notice.slot, reason=notice.reason)
+        except KeyError:
+            return None
+
+    other = said(wanted)
+    if other is None or said(notice.language) != notice.text:
+        return notice
+    return replace(notice, language=wanted, text=other)
+
+
+def exchange_of(settings: Settings, store: Store, now: Callable[[], datetime] | None = None) -> Exchange:
+    """The channels and the directory that the settings name; call inside the loop.
+
+    Raises:
+        Unusable, BadDirectory: what they name can't be used; the message is in both languages.
+    """
+    named = settings.named_channels
+    usual = settings.channel.get_secret_value()
+    usual = usual if usual in named or usual == CONSOLE else "webhook"
+    wanted = list(named) if settings.directory is not None else [usual]
+    if settings.directory is not None and usual not in named:
+        wanted.append(usual)
+    directory: Directory = Everyone(usual) if settings.directory is None else FileDirectory.read(settings.directory, tuple(wanted), usual)
+    channels = {name: _made(named[name], store) if name in named else channel_of(settings) for name in wanted}
+    attempts = {name: (named[name].config.attempts_max if name in named else None) or settings.webhook_attempts_max for name in wanted}
+    if now is None:
+        return Exchange(settings, store, channels, directory, attempts)
+    return Exchange(settings, store, channels, directory, attempts, now)
+
+
+def _made(named: Named, store: Store) -> Channel:
+    config = named.config
+    if isinstance(config, ConsoleChannel):
+        return Console(named.name)
+    if isinstance(config, AppChannel):
+        return AppInbox(named, config, store)
+    if isinstance(config, SmsChannel):
+        return SmsGateway(named, config)
+    if isinstance(config, AppriseChannel):
+        return Apprised(named, config)
+    if isinstance(config, BotChannel):
+        return Bot(named, config)
+    if isinstance(config, EmailChannel):
+        return Mail(named, config)
+    way = Way(config.system or system_of(named.url), honours_key=config.honours_key)
+    secret = (named.secret("secret") or "").encode()
+    return Webhook(named.url, secret, config.timeout_seconds, config.concurrency, named.name, way)

@@ -1,0 +1,144 @@
+"""E-mail. The Message-ID comes from the notice's key, so that a second attempt is the same message and a mailbox may fold the two.
+
+Never in plain text but on this machine; where STARTTLS is asked for and not offered, nothing is sent. A subject says what a mail is about in the reader's
+language, and nothing about anybody. SMTP knows no idempotency key: an attempt that broke off after its text is unclear.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate
+from typing import Final
+
+import aiosmtplib
+
+from services.notifier.book import Notice
+from services.notifier.channel_settings import EmailChannel, Named
+from services.notifier.channels import SENT, Answer
+from services.notifier.notices import Language
+from services.notifier.routes import Way
+
+_SUBJECTS: Final[dict[Language, dict[str, str]]] = {
+    "zh-CN": {
+        "asked": "邻里互助：请您答复",
+        "invited": "邻里互助：急需帮手，请您答复",
+        "confirmed": "邻里互助：已约好",
+        "released": "邻里互助：安排有变",
+        "reminder": "邻里互助：今天有约",
+        "expired": "邻里互助：心愿到期",
+    },
+    "en": {
+        "asked": "Help among neighbours: please answer",
+        "invited": "Help among neighbours: needed soon, please answer",
+        "confirmed": "Help among neighbours: it is settled",
+        "released": "Help among neighbours: a change",
+        "reminder": "Help among neighbours: today",
+        "expired": "Help among neighbours: a wish has ended",
+    },
+}
+_USUAL: Final[dict[Language, str]] = {"zh-CN": "邻里互助：给您的消息", "en": "Help among neighbours: a message for you"}
+_PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
+_SENDERS: Final[dict[Language, str]] = {"zh-CN": "最后一米", "en": "Last Metre"}
+
+
+def subject_of(kind: str, language: Language) -> str:
+    """What a mail is about, without a word about anybody."""
+    return _SUBJECTS[language].get(kind, _USUAL[language])
+
+
+def message_of(notice: Notice, address: str, sender: str, suffix: str = "") -> EmailMessage:
+    """The mail. Raises `ValueError` where the address can't stand in a header."""
+    message = EmailMessage()
+    message["Message-ID"] = f"<{notice.key}{suffix.replace(':', '.')}@{sender.rpartition('@')[2]}>"
+    message["Date"] = formatdate(usegmt=True)
+    message["From"] = f"{_SENDERS[notice.language]} <{sender}>"
+    message["To"] = address
+    message["Subject"] = subject_of(notice.kind, notice.language)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(notice.text)
+    message["Content-Language"] = notice.language
+    return message
+
+
+def _judged(code: int) -> Answer:
+    """What a code means: 4xx may pass, as greylisting does; 5xx does not."""
+    return Answer("later", "smtp_later") if code < 500 else Answer("never", "refused")
+
+
+class Mail:
+    """One mail server."""
+
+    def __init__(self, named: Named, config: EmailChannel) -> None:
+        self.name = named.name
+        self.concurrency = config.concurrency
+        self.timeout_seconds = config.timeout_seconds
+        port = config.port or _PORTS[config.security]
+        self.way = Way(config.system or f"{config.host}:{port}", honours_key=False, needs_address=True)
+        self._config = config
+        self._port = port
+        self._user, self._password = named.secret("user"), named.secret("password")
+        self._tls = None if config.security == "none" else ssl.create_default_context(cafile=config.ca_file)
+
+    async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:
+        """Hand it to the server."""
+        try:
+            message = message_of(notice, address, self._config.sender, suffix)
+        except ValueError:
+            return Answer("never", "bad_address")
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                return await self._deliver(message)
+        except TimeoutError:
+            return Answer("later", "timeout")
+
+    async def _deliver(self, message: EmailMessage) -> Answer:
+        config = self._config
+        client = aiosmtplib.SMTP(
+            hostname=config.host,
+            port=self._port,
+            timeout=config.timeout_seconds,
+            use_tls=config.security == "tls",
+            start_tls=config.security == "starttls",
+            tls_context=self._tls,
+            username=self._user,
+            password=self._password,
+            local_hostname="localhost",
+        )
+        try:
+            fault = await self._connect(client)
+            return await self._hand_over(client, message) if fault is None else Answer("later", fault)
+        finally:
+            client.close()
+
+    @staticmethod
+    async def _connect(client: aiosmtplib.SMTP) -> str | None:
+        """Connect, take up TLS, log in; what went wrong. Nothing of the mail is out yet, so none of it is unclear or the notice's fault."""
+        try:
+            await client.connect()
+        except aiosmtplib.SMTPAuthenticationError:
+            return "smtp_login"
+        except (aiosmtplib.SMTPException, OSError, ValueError):
+            return "no_connection"
+        return None
+
+    @staticmethod
+    async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage) -> Answer:
+        try:
+            await client.send_message(message)
+        except aiosmtplib.SMTPRecipientsRefused as refused:
+            return _judged(refused.recipients[0].code)
+        except aiosmtplib.SMTPResponseException as refused:
+            return _judged(refused.code)
+        except (aiosmtplib.SMTPNotSupported, ValueError):  # an address that this server's commands can't carry
+            return Answer("never", "bad_address")
+        except (aiosmtplib.SMTPTimeoutError, TimeoutError):
+            return Answer("later", "timeout")
+        except (aiosmtplib.SMTPException, OSError):
+            return Answer("later", "cut_off")
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            await client.quit()
+        return SENT
+
+    async def close(self) -> None:
+        """Nothing to let go of: a connection lives for one mail."""

@@ -1,0 +1,246 @@
+"""Which way to a person comes next: pure, no I/O and no clock.
+
+`exchange` comes in before each attempt with what it knows: the person's own wishes, the errand (what the notice is about), what was tried already, how many
+notices they got today, and the time. The answer is a channel, a moment to wait for, or that nothing is left to try.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta, timezone
+from typing import Final, Literal
+
+import orjson
+
+from services.notifier.notices import Language
+
+# China has had one time zone and no summer time since 1992: no time-zone data is needed.
+LOCAL: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
+# What a person must hear even when they have heard enough for a day: somebody comes, or does not come.
+_MUST_KINDS: Final = frozenset(("confirmed", "released"))
+_REMINDERS: Final = frozenset(("reminder",))
+# What is no longer true tomorrow: not sent late, but left out.
+_FLEETING_KINDS: Final = frozenset(("asked", "invited"))
+# Only a `red` wish invites, and an invitation's own event says no more about the wish.
+_RED_KINDS: Final = frozenset(("invited",))
+
+State = Literal["open", "placed", "unread", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What one person wants. `quiet`: from and to in local time, may go past midnight; `budget`: notices a day; None: no such wish."""
+
+    channels: tuple[str, ...]
+    language: Language | None = None
+    quiet: tuple[time, time] | None = None
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What routes need to know of a channel.
+
+    `system`: who answers behind it; channels of one system know each other's idempotency keys. `honours_key`: an effect that is asked for twice under one key
+    happens once. `silent`: it rings nowhere, so it may come at night. `receipts`: it can tell whether somebody has read.
+    """
+
+    system: str
+    honours_key: bool
+    needs_address: bool = False
+    silent: bool = False
+    receipts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant."""
+
+    kind: str
+    urgency: str | None = None
+    begins: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of one channel so far.
+
+    `failed`: for good. `placed`: it lies there, unread. `unread`: nobody has read it in time. `unclear`: an attempt may have had its effect all the same.
+    """
+
+    channel: str
+    attempts: int = 0
+    state: State = "open"
+    fault: str | None = None
+    unclear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say. `urgent`: a confirmation of a visit that begins this soon passes quiet hours. `read_limit`: how long it may lie unread."""
+
+    urgent: timedelta = timedelta(hours=12)
+    read_limit: timedelta = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Try this channel now, under the notice's key with `suffix` behind it; `has_next`: others are left; `counts`: against a number of notices a day."""
+
+    channel: str
+    suffix: str = ""
+    has_next: bool = False
+    counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not before `until`; `why` is a code."""
+
+    until: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Every other channel failed, but in this one the notice lies: that counts."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Nothing is left to try; `reason` is a code."""
+
+    reason: str
+
+
+Step = Use | Wait | Settle | GiveUp
+
+
+def next_step(
+    wants: Preferences,
+    addresses: Collection[str],
+    ways: Mapping[str, Way],
+    errand: Errand,
+    tried: Sequence[Tried],
+    told_today: int,
+    now: datetime | None,
+    rules: Rules,
+) -> Step:
+    """Decide. `addresses`: the channels for which this person has given one; `now` is None where time does not count (`play`)."""
+    known = {one.channel: one for one in tried}
+    usable = [name for name in wants.channels if name in ways and (not ways[name].needs_address or name in addresses)]
+    left = [name for name in usable if name not in known or known[name].state in {"open", "placed"}]
+    if not left:
+        lying = next((one.channel for one in tried if one.state == "unread"), None)
+        if lying is not None:
+            return Settle(lying)
+        return GiveUp(next((one.fault for one in reversed(tried) if one.fault), "undeliverable") if usable else "no_channel")
+    name = left[0]
+    suffix = suffix_of(ways, name, tried)
+    if name in known and known[name].state == "placed":
+        return Use(name, suffix, has_next=len(left) > 1)
+    if now is not None:
+        held = _held(wants, ways[name], errand, told_today, now, rules)
+        begun = any(one.attempts for one in tried)
+        if held is not None and not (begun and isinstance(held, GiveUp)):
+            return held
+    return Use(name, suffix, has_next=len(left) > 1, counts=wants.budget is not None and now is not None)
+
+
+def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: datetime, rules: Rules) -> Wait | GiveUp | None:
+    """Why it may not go now: what one person had enough of, or their night."""
+    local = now.astimezone(LOCAL)
+    if wants.budget is not None and told_today >= wants.budget and not must_be_told(errand, local):
+        if errand.kind in _FLEETING_KINDS:
+            return GiveUp("over_budget")
+        tomorrow = datetime.combine(local.date() + timedelta(days=1), time(), LOCAL)
+        return Wait(_after_quiet(wants.quiet, tomorrow), "over_budget")
+    if wants.quiet is None or way.silent:
+        return None
+    end = _after_quiet(wants.quiet, local)
+    if end == local or passes_quiet(errand, now, end, rules):
+        return None
+    return Wait(end, "quiet_hours")
+
+
+def must_be_told(errand: Errand, local: datetime) -> bool:
+    """Whether it comes however much came today: a confirmation, a release, the reminder of a visit of the same day."""
+    if errand.kind in _REMINDERS:
+        return errand.begins is not None and errand.begins.astimezone(LOCAL).date() == local.date()
+    return errand.kind in _MUST_KINDS
+
+
+def passes_quiet(errand: Errand, now: datetime, quiet_end: datetime, rules: Rules) -> bool:
+    """Whether it comes at night: of a red wish, or about a visit that begins soon, or before the night is over."""
+    if errand.urgency == "red" or errand.kind in _RED_KINDS:
+        return True
+    if errand.begins is None or errand.kind not in _MUST_KINDS | _REMINDERS:
+        return False
+    return errand.begins <= max(now + rules.urgent, quiet_end)
+
+
+def _after_quiet(quiet: tuple[time, time] | None, moment: datetime) -> datetime:
+    """The first moment, from this one on, that is outside quiet hours; all local."""
+    if quiet is None or quiet[0] == quiet[1]:
+        return moment
+    begin, end = quiet
+    clock = moment.timetz().replace(tzinfo=None)
+    inside = begin <= clock < end if begin < end else clock >= begin or clock < end
+    if not inside:
+        return moment
+    last_day = moment.date() if clock < end else moment.date() + timedelta(days=1)
+    return datetime.combine(last_day, end, LOCAL)
+
+
+def suffix_of(ways: Mapping[str, Way], name: str, tried: Sequence[Tried]) -> str:
+    """What stands behind the notice's key at this channel: its name where the system has closed the key with a refusal, and would answer with it again.
+
+    Where an earlier attempt at the same system is unclear its key stays: if it had its effect after all, the system drops the second, and should.
+    """
+    suffix, closed = "", False
+    for one in tried:
+        if one.channel == name:
+            break
+        if one.channel not in ways or ways[one.channel].system != ways[name].system or not one.attempts:
+            continue
+        suffix = f":{one.channel}" if closed else suffix
+        closed = one.state == "failed" and not one.unclear
+    return f":{name}" if closed else suffix
+
+
+def noted(tried: Sequence[Tried], one: Tried) -> tuple[Tried, ...]:
+    """What was tried, with this channel's new state in its place."""
+    if any(known.channel == one.channel for known in tried):
+        return tuple(one if known.channel == one.channel else known for known in tried)
+    return (*tried, one)
+
+
+def tried_of(tried: Sequence[Tried], channel: str) -> Tried:
+    """What came of a channel so far."""
+    return next((one for one in tried if one.channel == channel), Tried(channel))
+
+
+def attempted(before: Tried, *, state: State, fault: str | None, unclear: bool, honours_key: bool) -> Tried:
+    """One attempt later. Where the key is honoured, the last answer tells of all attempts; elsewhere an unclear one stays unclear."""
+    return replace(before, attempts=before.attempts + 1, state=state, fault=fault, unclear=unclear or (before.unclear and not honours_key))
+
+
+def packed(tried: Sequence[Tried]) -> str:
+    """As a row keeps it; nothing where nothing was tried."""
+    return orjson.dumps([[one.channel, one.attempts, one.state, one.fault, one.unclear] for one in tried]).decode() if tried else ""
+
+
+def unpacked(text: str) -> tuple[Tried, ...]:
+    """What `packed` wrote."""
+    return tuple(Tried(*one) for one in orjson.loads(text)) if text else ()
+
+
+def local_day(now: datetime) -> datetime:
+    """The moment in local time, whose date is the day that a budget counts."""
+    return now.astimezone(LOCAL)
+
+
+def begins_at(slot: tuple[str, str] | None) -> datetime | None:
+    """When a visit begins; `slot` is (start, end) in RFC 3339."""
+    return None if slot is None else datetime.fromisoformat(slot[0].upper()).astimezone(UTC)

@@ -1,0 +1,181 @@
+"""The storm itself: matches at a steady pace, a notifier that is killed at random moments, and the count at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from services.notifier.book import PARTIES, notice_key
+from services.notifier.settings import Settings
+from tests.chaos.rig import allowed
+from tests.effects.gateways import Gateways, gateways
+from tests.integration.notifier_rig import SECRET, Matcher, ask, header, matcher, process, records, settings_of
+
+VARIABLE = "EFFECTS_SECRET"
+PROGRESS_SECONDS = 30.0
+SETTLED_SECONDS = 180.0
+LOOK_SECONDS = 0.05
+UNDER_WAY = """
+SELECT (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
+    + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL)
+"""
+
+
+@dataclass
+class Storm:
+    """One storm. `told` gets a line for each thing that happens."""
+
+    settings: Settings
+    owner_dsn: str
+    gateways: Gateways
+    rng: random.Random
+    per_second: float
+    told: Callable[[str], None]
+    proposed: list[str] = field(default_factory=list)
+    released: set[str] = field(default_factory=set)
+    events: int = 0
+
+    async def load(self, source: Matcher, done: asyncio.Event) -> None:
+        """Propose matches of every lane, release some of them, until it is enough."""
+        while not done.is_set():
+            match_id = f"m-{len(self.proposed):06}"
+            source.partition = self.rng.randrange(6)
+            source.area = f"area-{source.partition}"
+            await source.propose(match_id, urgency=self.rng.choice(("red", "yellow", "blue")))
+            self.proposed.append(match_id)
+            self.events += 1
+            if self.rng.random() < 0.05:
+                await source.release(match_id, "withdrawn")
+                self.released.add(match_id)
+                self.events += 1
+            await asyncio.sleep(self.rng.expovariate(self.per_second))
+
+    async def kills(self, kills: int) -> None:
+        """Start the notifier and kill it, so many times: mostly while it tells people, else at whichever moment it is in."""
+        for number in range(1, kills + 1):
+            async with process(self.settings) as child:
+                if self.rng.random() < 0.7:
+                    await self._progress(self.gateways.attempts)
+                    await asyncio.sleep(self.rng.random() * 0.7)
+                else:
+                    await asyncio.sleep(self.rng.random() * 4.0)
+                assert child.returncode is None, "the notifier ended by itself"
+                child.kill()
+                await child.wait()
+            if number % 10 == 0 or number == kills:
+                self.told(f"{number} kills, {len(self.proposed)} matches, {sum(self.gateways.effects.values())} effects, {self.gateways.attempts} attempts")
+
+    async def _progress(self, before: int) -> None:
+        deadline = time.monotonic() + allowed(PROGRESS_SECONDS)
+        while self.gateways.attempts <= before + 3:
+            assert time.monotonic() < deadline, "the notifier did not come to work"
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def settle(self) -> None:
+        """Let one more process bring everything to its end."""
+        deadline = time.monotonic() + allowed(SETTLED_SECONDS)
+        async with process(self.settings) as child:
+            while True:
+                taken = (await ask(self.owner_dsn, "SELECT coalesce(sum(next_offset), 0)::int FROM notifying.partitions"))[0][0]
+                left = (await ask(self.owner_dsn, UNDER_WAY))[0][0]
+                if taken >= self.events and left == 0:
+                    break
+                assert time.monotonic() < deadline, f"not settled: {taken} of {self.events} events, {left} under way"
+                await asyncio.sleep(0.2)
+            child.terminate()
+            assert await child.wait() == 0
+
+    async def judge(self) -> str:
+        """Exactly one effect a notice, none lost, and every match confirmed; the figures as a line.
+
+        Raises:
+            AssertionError: not so; the message says which.
+        """
+        wanted = {str(notice_key(match_id, party, "confirmed")): match_id for match_id in self.proposed for party in PARTIES}
+        known = {str(key): state for key, state in await ask(self.owner_dsn, "SELECT key, state FROM notifying.notices")}
+        effects = self.gateways.effects
+        twice = [key for key, count in effects.items() if count > 1]
+        assert not twice, f"{len(twice)} notices had more than one effect: {twice[:5]}"
+        lost = [key for key, match_id in wanted.items() if match_id not in self.released and not effects[key]]
+        assert not lost, f"{len(lost)} notices had no effect: {lost[:5]}"
+        unsent = [key for key, state in known.items() if state == "sent" and not effects[key]]
+        assert not unsent, f"{len(unsent)} notices count as sent and had no effect: {unsent[:5]}"
+        assert not effects.keys() - known.keys(), "an effect of a notice that nobody knows"
+        assert "dead" not in known.values(), "a notice was given up"
+        confirmed: dict[str, set[bytes]] = {}
+        for one in await records(self.settings.kafka, "confirmations"):
+            assert header(one, "ce_type") == "lastmetre.match.confirmed.v1", header(one, "ce_type")
+            confirmed.setdefault(header(one, "ce_subject"), set()).add(one.value)
+        assert {len(values) for values in confirmed.values()} <= {1}, "two different confirmations of one match"
+        unconfirmed = set(self.proposed) - self.released - confirmed.keys()
+        assert not unconfirmed, f"{len(unconfirmed)} matches were not confirmed"
+        gone = self.gateways
+        return (
+            f"{len(self.proposed)} matches, {sum(effects.values())} effects, each once; {gone.attempts} attempts, "
+            f"{gone.repeats} of them repeats that the keys caught, {gone.suffixed} by a second channel of the same system; troubles: {dict(gone.troubles)}"
+        )
+
+
+def _people(file: Path) -> Path:
+    """Most have text messages first; some a pager. Each has a number of their own, made up."""
+    lines = ["[default]", 'channels = ["sms", "voice", "pager"]']
+    for number in range(20_000):
+        for side in "rv":
+            address = f"{number:06}{side}"
+            order = '["pager", "sms"]' if number % 3 == 0 else '["sms", "voice", "pager"]'
+            lines += [f'[people."{side}-m-{number:06}"]', f"channels = {order}", f'addresses = {{ sms = "{address}", voice = "{address}" }}']
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+@asynccontextmanager
+async def storm(
+    bootstrap: str, notifier_dsn: str, owner_dsn: str, folder: Path, seed: int, per_second: float, told: Callable[[str], None]
+) -> AsyncIterator[Storm]:
+    """Everything but the kills: gateways, people, and settings of a notifier that is told to be patient."""
+    rng = random.Random(seed)
+    os.environ[VARIABLE] = SECRET
+    try:
+        async with gateways(random.Random(seed + 1)) as found:
+            usual = {"type": "sms", "secret_env": VARIABLE, "timeout_seconds": 1.0, "concurrency": 16, "codes_later": ["BUSY"]}
+            channels = {
+                "sms": usual | {"url": f"{found.urls['first']}/sms"},
+                "voice": usual | {"url": f"{found.urls['first']}/voice"},
+                "pager": {"type": "webhook", "url": f"{found.urls['second']}/pager", "secret_env": VARIABLE, "timeout_seconds": 1.0, "concurrency": 16},
+            }
+            settings = settings_of(
+                bootstrap,
+                notifier_dsn,
+                "sms",
+                channels=SecretStr(json.dumps(channels)),
+                directory=_people(folder / "people.toml"),
+                webhook_attempts_max=100,
+                webhook_backoff_seconds=0.05,
+                webhook_backoff_max_seconds=0.5,
+            )
+            yield Storm(settings, owner_dsn, found, rng, per_second, told)
+    finally:
+        del os.environ[VARIABLE]
+
+
+async def blow(one: Storm, kills: int) -> str:
+    """Load, kill, settle and judge."""
+    done = asyncio.Event()
+    async with matcher(one.settings.kafka) as source:
+        loading = asyncio.create_task(one.load(source, done))
+        try:
+            await one.kills(kills)
+        finally:
+            done.set()
+            await loading
+    await one.settle()
+    return await one.judge()

@@ -1,0 +1,205 @@
+"""Which way to a person comes next: channels in turn, nights, numbers a day, what lies unread, and the key at each system."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from services.notifier.routes import (
+    Errand,
+    GiveUp,
+    Preferences,
+    Rules,
+    Settle,
+    Step,
+    Tried,
+    Use,
+    Wait,
+    Way,
+    attempted,
+    next_step,
+    noted,
+    packed,
+    suffix_of,
+    unpacked,
+)
+
+WAYS = {
+    "app": Way("app", honours_key=True, silent=True, receipts=True),
+    "sms": Way("gateway", honours_key=True, needs_address=True),
+    "voice": Way("gateway", honours_key=True, needs_address=True),
+    "email": Way("mail", honours_key=False, needs_address=True),
+}
+NIGHT = (time(22), time(7))
+DAY = datetime(2026, 11, 24, 4, tzinfo=UTC)  # noon in China
+LATE = datetime(2026, 11, 24, 15, tzinfo=UTC)  # 23:00 there
+SOON, FAR = timedelta(hours=5), timedelta(days=3)
+RULES = Rules(timedelta(hours=12), timedelta(minutes=30))
+
+
+def step(
+    *channels: str,
+    kind: str = "confirmed",
+    urgency: str | None = "blue",
+    begins: timedelta | None = FAR,
+    tried: tuple[Tried, ...] = (),
+    told: int = 0,
+    quiet: tuple[time, time] | None = None,
+    budget: int | None = None,
+    now: datetime | None = DAY,
+    addresses: tuple[str, ...] = ("sms", "voice", "email"),
+) -> Step:
+    errand = Errand(kind, urgency, None if begins is None else (now or DAY) + begins)
+    return next_step(Preferences(channels, None, quiet, budget), addresses, WAYS, errand, tried, told, now, RULES)
+
+
+def used(found: Step) -> str:
+    assert isinstance(found, Use)
+    return found.channel
+
+
+def test_takes_the_channels_in_the_persons_order() -> None:
+    assert ["sms", "email"] == [used(step("sms", "email")), used(step("email", "sms"))]
+
+
+def test_leaves_out_a_channel_without_an_address() -> None:
+    assert "email" == used(step("sms", "email", addresses=("email",)))
+
+
+def test_leaves_out_a_channel_that_is_not_there() -> None:
+    assert "email" == used(step("pigeon", "email"))
+
+
+def test_nobody_is_reached_without_a_channel() -> None:
+    assert GiveUp("no_channel") == step("sms", addresses=())
+
+
+def test_stays_with_a_channel_until_it_has_failed_for_good() -> None:
+    assert "sms" == used(step("sms", "email", tried=(Tried("sms", 3, "open", "timeout", True),)))
+    assert "email" == used(step("sms", "email", tried=(Tried("sms", 3, "failed", "refused"),)))
+
+
+def test_gives_up_with_the_last_fault_once_all_are_exhausted() -> None:
+    tried = (Tried("sms", 8, "failed", "http_5xx", True), Tried("email", 1, "failed", "refused"))
+    assert GiveUp("refused") == step("sms", "email", tried=tried)
+
+
+def test_looks_again_at_what_lies_in_the_app_and_goes_on_when_nobody_has_read_it() -> None:
+    assert "app" == used(step("app", "sms", tried=(Tried("app", 1, "placed"),)))
+    assert "sms" == used(step("app", "sms", tried=(Tried("app", 1, "unread"),)))
+
+
+def test_what_lies_in_the_app_counts_where_all_else_failed() -> None:
+    assert Settle("app") == step("app", "sms", tried=(Tried("app", 1, "unread"), Tried("sms", 1, "failed", "refused")))
+
+
+# --- nights
+
+
+def test_waits_until_the_night_is_over() -> None:
+    assert Wait(datetime(2026, 11, 24, 23, tzinfo=UTC), "quiet_hours") == step("sms", quiet=NIGHT, now=LATE)  # 07:00 there
+
+
+@pytest.mark.parametrize(("hour", "minute", "waits"), [(13, 59, False), (14, 0, True), (22, 59, True), (23, 0, False)])
+def test_a_night_has_a_first_and_a_last_minute(hour: int, minute: int, waits: bool) -> None:
+    assert waits == isinstance(step("sms", quiet=NIGHT, now=datetime(2026, 11, 24, hour, minute, tzinfo=UTC)), Wait)
+
+
+def test_quiet_hours_may_lie_within_a_day() -> None:
+    noon = (time(11, 30), time(14))
+    assert Wait(datetime(2026, 11, 24, 6, tzinfo=UTC), "quiet_hours") == step("sms", quiet=noon)
+    assert "sms" == used(step("sms", quiet=noon, now=LATE))
+
+
+def test_a_red_wish_passes_quiet_hours() -> None:
+    assert "sms" == used(step("sms", quiet=NIGHT, now=LATE, urgency="red"))
+    assert "sms" == used(step("sms", kind="invited", quiet=NIGHT, now=LATE, urgency=None, begins=None))
+
+
+def test_a_visit_that_is_near_passes_quiet_hours() -> None:
+    assert "sms" == used(step("sms", quiet=NIGHT, now=LATE, begins=SOON))
+    assert "sms" == used(step("sms", kind="released", quiet=NIGHT, now=LATE, begins=SOON))
+
+
+def test_a_visit_before_the_night_is_over_passes_whatever_the_limit() -> None:
+    errand = Errand("confirmed", "blue", LATE + timedelta(hours=7))
+    assert "sms" == used(next_step(Preferences(("sms",), None, NIGHT), ("sms",), WAYS, errand, (), 0, LATE, Rules(urgent=timedelta())))
+
+
+def test_an_expired_wish_can_wait_for_the_morning() -> None:
+    assert isinstance(step("sms", kind="expired", quiet=NIGHT, now=LATE, begins=None), Wait)
+
+
+def test_the_app_rings_nowhere_so_it_may_come_at_night() -> None:
+    assert "app" == used(step("app", "sms", quiet=NIGHT, now=LATE))
+    assert isinstance(step("app", "sms", quiet=NIGHT, now=LATE, tried=(Tried("app", 1, "unread"),)), Wait)
+
+
+# --- numbers a day
+
+
+@pytest.mark.parametrize("kind", ["confirmed", "released"])
+def test_what_must_be_told_is_told_however_much_came_today(kind: str) -> None:
+    assert "sms" == used(step("sms", kind=kind, budget=2, told=9))
+
+
+def test_a_reminder_passes_only_on_the_day_of_the_visit() -> None:
+    assert "sms" == used(step("sms", kind="reminder", budget=2, told=2, begins=SOON))
+    assert isinstance(step("sms", kind="reminder", budget=2, told=2, begins=FAR), Wait)
+
+
+def test_the_rest_waits_for_tomorrow_and_for_the_end_of_the_night() -> None:
+    assert Wait(datetime(2026, 11, 24, 16, tzinfo=UTC), "over_budget") == step("sms", kind="expired", begins=None, budget=2, told=2)
+    assert Wait(datetime(2026, 11, 24, 23, tzinfo=UTC), "over_budget") == step("sms", kind="expired", begins=None, budget=2, told=2, quiet=NIGHT)
+
+
+def test_what_is_no_longer_true_tomorrow_is_left_out() -> None:
+    assert GiveUp("over_budget") == step("sms", kind="asked", budget=0)
+
+
+def test_below_the_number_a_notice_goes_and_counts() -> None:
+    found = step("sms", kind="expired", begins=None, budget=2, told=1)
+    assert isinstance(found, Use)
+    assert found.counts
+
+
+def test_where_time_does_not_count_nothing_waits() -> None:
+    assert "sms" == used(step("sms", kind="expired", begins=None, quiet=NIGHT, budget=0, now=None))
+
+
+# --- keys
+
+
+@pytest.mark.parametrize(
+    ("tried", "expected"),
+    [
+        ((), ""),
+        ((Tried("sms", 1, "failed", "refused"),), ":voice"),  # the system closed the key with a refusal
+        ((Tried("sms", 8, "failed", "timeout", True),), ""),  # it may have had its effect: then the second is to be dropped
+        ((Tried("email", 1, "failed", "refused"),), ""),  # another system knows nothing of it
+        ((Tried("sms", 0, "failed", "busy"),), ""),  # the system never heard of it
+    ],
+)
+def test_the_key_gets_a_suffix_only_where_its_effect_would_be_dropped(tried: tuple[Tried, ...], expected: str) -> None:
+    assert expected == suffix_of(WAYS, "voice", tried)
+
+
+def test_a_third_channel_keeps_the_key_under_which_the_second_is_unclear() -> None:
+    ways = WAYS | {"call": WAYS["voice"]}
+    tried = (Tried("sms", 1, "failed", "refused"), Tried("voice", 8, "failed", "timeout", True))
+    assert ":voice" == suffix_of(ways, "call", tried)
+    assert ":voice" == suffix_of(ways, "voice", tried)
+
+
+def test_where_the_key_is_honoured_the_last_answer_tells_of_all_attempts() -> None:
+    before = Tried("sms", 1, "open", "timeout", True)
+    assert Tried("sms", 2, "failed", "refused", False) == attempted(before, state="failed", fault="refused", unclear=False, honours_key=True)
+    assert Tried("sms", 2, "failed", "refused", True) == attempted(before, state="failed", fault="refused", unclear=False, honours_key=False)
+
+
+def test_what_was_tried_survives_its_row() -> None:
+    tried = (Tried("app", 1, "unread"), Tried("sms", 3, "failed", "http_5xx", True))
+    assert tried == unpacked(packed(tried))
+    assert ("", ()) == (packed(()), unpacked(""))
+    assert (tried[0], Tried("sms", 4)) == noted(tried, Tried("sms", 4))
