@@ -27,7 +27,7 @@ TROUBLES = {
 # One in so many people is refused for good by the channel for text messages.
 REFUSED_ONE_IN = 12
 HANG_SECONDS = 3.0
-OUTAGE_ONE_IN = 400
+OUTAGE_ONE_IN = 2000
 OUTAGE_SECONDS = 1.5
 
 
