@@ -189,6 +189,19 @@ async def test_visits_that_are_over_are_found_by_an_index(connection: asyncpg.Co
     assert "matches_past" in "".join(row[0] for row in plan)
 
 
+async def test_what_is_known_of_somebody_outlives_the_worker_and_all_they_posted(connection: asyncpg.Connection) -> None:
+    stored, day = Stored(connection), build.DAY
+    await stored.take_in([offer(accepts="ask", capacity=2), wish("w1", resident="anna"), build.accepted(at=1)])
+    await stored.take_in([wish("w2", at=2, resident="anna"), build.declined("w2", at=3), wish("w3", at=9 * day, skills=["other"], wanted=(9 * day, 10 * day))])
+    assert {} == stored.scene.area.volunteers
+    for load_again in (False, True):
+        if load_again:
+            await stored.load()
+        await stored.take_in([offer("o2", volunteer="volunteer-of-o1", at=9 * day, windows=[(9 * day, 12 * day)])])
+        known = stored.scene.area.volunteers["volunteer-of-o1"]
+        assert (2, 1, 1, instant(60), {"anna": 1}) == (known.asked, known.agreed, known.visits, known.last_at, known.met)
+
+
 async def test_an_early_withdrawal_outlives_the_worker(connection: asyncpg.Connection) -> None:
     stored = Stored(connection)
     await stored.take_in([build.wish_withdrawn("w1", at=5), build.offer_suspended("o1", at=5)])

@@ -53,7 +53,7 @@ class Policy:
     - `lead_us`: from this long before the last moment on, the next helper who can is taken.
     - `sure`: a pair with at least this weight is taken in the first round; see :mod:`services.matcher.core.score`.
     - `widen_us`: how long a wish is for its own building first, then for one rung more, and so on; 0: everyone is asked at once.
-    - `edges_max`: how many helpers a round weighs for each wish; fewer, but never fewer than eight, where very many wishes wait.
+    - `edges_max`: how many helpers a round weighs for each wish; fewer, but never fewer than six, where very many wishes wait.
     - `proof_needed`: the skills that an offer has only with a proof that is valid at the visit, such as care and medicine.
     - `centre_households`: how the `organisation` of a centre household begins.
     - `points`: what counts in a round beside the weight.

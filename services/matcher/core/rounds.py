@@ -21,8 +21,8 @@ from services.matcher.core.turn import Turn
 # A helper can take that many visits in one round at most; more come with the next.
 _PLACES_MAX: Final = 3
 # So many pairs are weighed in one round; where more wishes wait than this allows, each has fewer helpers to choose from, but never fewer than this.
-_EDGES_TOTAL: Final = 40_000
-_EDGES_MIN: Final = 8
+_EDGES_TOTAL: Final = 30_000
+_EDGES_MIN: Final = 6
 
 
 @dataclass(slots=True)
@@ -69,6 +69,7 @@ class Pool:
         self.late: list[bool] = []
         self.edges = Edges()
         self._ranking = Ranking(self.area.index)
+        self._rares = score.rare_points(self.policy.points)
         waiting = sorted(self.area.pooled.all(), key=_age_of)
         self._limit = min(self.policy.edges_max, max(_EDGES_MIN, _EDGES_TOTAL // max(1, len(waiting))))
         for wish in waiting:
@@ -85,7 +86,7 @@ class Pool:
         age = score.age_points(points, self.beat - wish.submitted_at, patience)
         weighs = self.area.index.weigh(wish.skills)
         centre = score.centre_points(points) if wish.welfare else 0
-        before = len(edges.helpers)
+        worths, before = score.WEIGHTS, len(edges.helpers)
         full = before + self._limit
         for rung, offer in self._ranking.of(wish):
             if rung > reach:
@@ -94,8 +95,8 @@ class Pool:
             if last is None:
                 continue
             helper = known.get(offer.id) or self._helper(offer)
-            worth = score.weight(rung, len(offer.skills) - wished)
-            counts = worth + age + helper.points + score.rare_points(points, helper.heaviness - weighs)
+            worth = worths[rung][len(offer.skills) - wished]
+            counts = worth + age + helper.points + self._rares[(helper.heaviness - weighs).bit_length()]
             if centre and rung == 0 and offer.centre:
                 counts += centre
             if offer.volunteer.met:
@@ -204,16 +205,16 @@ def _last_start(wish: Wish, offer: Offer, now: int) -> int | None:
         return None
     if (wish.barred or wish.matches) and not may_meet(wish, offer):
         return None
-    earliest, length, last = max(now, wish.start), wish.length, -1
-    for opens, closes in offer.windows:
-        end = min(wish.end, closes)
-        if end > last and end - length >= earliest and end - length >= opens:
-            last = end
-    if last < 0:
+    earliest, latest, length = max(now, wish.start), wish.end, wish.length
+    for opens, closes in offer.latest_first:
+        last = (latest if latest < closes else closes) - length  # noqa: FURB136 - a call to min would cost more than all the rest here
+        if last >= opens and last >= earliest:
+            break
+    else:
         return None
     # Only who has visits already, must have been checked or must prove a skill, needs a closer look.
     if offer.volunteer.starts or wish.vetting >= VETTING_MAX or wish.proof_for:
         start = earliest_start(wish, offer, now)
         if start is None or not check_is_fresh(wish, offer, start) or not has_proofs(wish, offer, start):
             return None
-    return last - length
+    return last

@@ -20,6 +20,7 @@ WEIGHT_MAX: Final = _BASE + _RUNG[0] + _FIT
 # Meetings beyond so many make nobody better known.
 _KNOWN_MAX: Final = 3
 _RAREST: Final[int] = HEAVIEST.bit_length()
+_BITS: Final = 32
 # The points for those who never had a task count in full where so many helpers' places are free for each that is wanted, and not at all where so few are.
 _PLENTY: Final = 12
 _SHORT: Final = 6
@@ -28,6 +29,10 @@ _SHORT: Final = 6
 def weight(rung: int, spare_skills: int) -> int:
     """The lasting worth of a pair. `spare_skills`: how many skills the helper has beyond those wished."""
     return _BASE + _RUNG[rung] + _FIT // (1 + spare_skills)
+
+
+# By rung and number of spare skills, of which there are 19 at most.
+WEIGHTS: Final = tuple(tuple(weight(rung, spare) for spare in range(20)) for rung in range(len(_RUNG)))
 
 
 def step_of(points: Points) -> int:
@@ -56,9 +61,9 @@ def chance_points(points: Points, person: Volunteer, *, asks: bool) -> int:
     return points.chance * (person.chance if asks else SURELY) // SURELY
 
 
-def rare_points(points: Points, spare_weight: int) -> int:
-    """The rarer the skills that are sent along in vain, the fewer: a part less for each doubling of their weight, none left at the heaviest that one can be."""
-    return points.rare - points.rare * min(spare_weight.bit_length(), _RAREST) // _RAREST
+def rare_points(points: Points) -> list[int]:
+    """By the number of bits in the weight of the skills that are sent along in vain: the rarer they are, the fewer, and none at the heaviest."""
+    return [points.rare - points.rare * min(bits, _RAREST) // _RAREST for bits in range(_BITS)]
 
 
 def idle_points(points: Points, person: Volunteer) -> int:

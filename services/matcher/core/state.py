@@ -128,8 +128,8 @@ class Offer:
     """One offer. `live` counts its live matches; `entry` belongs to the index; `capacity_max` is the largest capacity since it was stored."""
 
     __slots__ = (
-        "asks", "capacity", "capacity_max", "capped", "centre", "checked_at", "entry", "home", "id", "languages", "last_end", "level", "live", "matches",
-        "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
+        "asks", "capacity", "capacity_max", "capped", "centre", "checked_at", "entry", "home", "id", "languages", "last_end", "latest_first", "level",
+        "live", "matches", "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
     )  # fmt: skip
 
     def __init__(self, offer_id: str) -> None:
@@ -152,7 +152,8 @@ class Offer:
         self.level: int = data.vetting.level
         self.checked_at = micros(data.vetting.checked_at)
         self.windows = sorted((micros(window.start), micros(window.end)) for window in data.windows)
-        self.last_end = max(end for _, end in self.windows)
+        self.latest_first = sorted(self.windows, key=lambda window: -window[1])
+        self.last_end = self.latest_first[0][1]
         self.capacity = data.capacity
         self.capacity_max = max(self.capacity_max, data.capacity)
         self.asks = data.accepts == "ask"

@@ -343,7 +343,7 @@ def test_who_surely_comes_counts_more_than_who_may_say_no() -> None:
 
 
 def test_rare_skills_that_nobody_wished_are_kept_free() -> None:
-    assert [110, 100, 60, 0, 0] == [score.rare_points(Points(rare=110), spare) for spare in (0, 1, 16, 1024, 9999)]
+    assert [110, 100, 60, 0, 0] == [score.rare_points(Points(rare=110))[spare.bit_length()] for spare in (0, 1, 16, 1024, 9999)]
 
 
 def test_who_has_fewer_visits_before_them_comes_up() -> None:
