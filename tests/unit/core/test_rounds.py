@@ -127,6 +127,13 @@ def test_who_has_no_time_left_between_visits_is_not_weighed() -> None:
     assert 0 == len(Pool(Turn(found.area, instant(5), "looks")).wishes)
 
 
+def test_who_fails_a_rule_is_not_weighed() -> None:
+    found = scene()
+    found.when(offer(**always("o1", level=1)), offer(**always("o2", languages=["sichuan"])), offer(**always("o3", level=2, languages=["zh-CN"])))
+    found.when(wish(**long("w1", vetting_min=2, languages=["zh-CN"])))
+    assert ["proposed w1 o3 @5 unit"] == found.passes(5)
+
+
 def test_nobody_counts_on_a_place_that_another_wish_is_given() -> None:
     found = scene()
     found.when(offer(**always("near", home="c1/p1/b1")), offer(**always("far", home="c2")), wish(**long("w1")), wish(**long("w2")))
