@@ -20,9 +20,23 @@ from deploy import migrate, topics
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.stack import Stack
+from tests import ahead
 
 TEMPLATE = "lastmetre_template"
+_SIMULATED = "test_simulator.py::test_no_promise_is_broken"
 _numbers = itertools.count(1)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ten thousand towns take minutes of processor time; most tests before theirs only wait for servers."""
+    if any(_SIMULATED in item.nodeid for item in session.items) and not session.config.option.collectonly:
+        for command in (ahead.SIMULATOR, ahead.CHILDREN):
+            ahead.begin(command)
+
+
+def pytest_sessionfinish() -> None:
+    """Nothing outlives the session."""
+    ahead.end_all()
 
 
 @dataclass(frozen=True, slots=True)
