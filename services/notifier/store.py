@@ -180,7 +180,8 @@ def unpacked(text: bytes) -> list[tuple[str, bytes | None]]:
     return [(name, None if content is None else content.encode("latin-1")) for name, content in orjson.loads(text)]
 
 
-def _outgoing(row: asyncpg.Record) -> Outgoing:
+def outgoing(row: asyncpg.Record) -> Outgoing:
+    """A row of an outbox as the record that is to be published."""
     return Outgoing(row["id"], row["partition"], row["topic"], row["key"], unpacked(row["headers"]), row["value"])
 
 
@@ -339,11 +340,11 @@ class Store:
             await connection.execute(_FREE_LEASES, partition)
             clocks = await connection.fetch(_READ_CLOCKS, partition)
             unpublished = await connection.fetch(_READ_UNPUBLISHED, partition)
-        return Taken(row["epoch"], row["next_offset"], {one["area"]: one["clock_us"] for one in clocks}, [_outgoing(one) for one in unpublished])
+        return Taken(row["epoch"], row["next_offset"], {one["area"]: one["clock_us"] for one in clocks}, [outgoing(one) for one in unpublished])
 
     async def read_unpublished(self, partition: int) -> list[Outgoing]:
         """What was committed for a partition and may not be on Kafka yet, in order."""
-        return [_outgoing(row) for row in await self._durable.fetch(_READ_UNPUBLISHED, partition)]
+        return [outgoing(row) for row in await self._durable.fetch(_READ_UNPUBLISHED, partition)]
 
     async def forget_published(self, ids: Sequence[UUID]) -> None:
         """Delete records that are on Kafka."""

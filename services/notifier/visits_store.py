@@ -9,7 +9,7 @@ import asyncpg
 
 from schemas.instants import MINUTE_US
 from services.notifier.ledger import Booked, Tariff, Transaction
-from services.notifier.store import Outgoing, packed, unpacked
+from services.notifier.store import Outgoing, outgoing, packed
 from services.notifier.visits import End, Report, Visit
 
 TOPICS: Final = ("responses", "confirmations")
@@ -251,7 +251,7 @@ class VisitsStore:
     @staticmethod
     async def _unpublished(connection: Any, partition: int) -> list[Outgoing]:
         rows = await connection.fetch(_READ_UNPUBLISHED, partition)
-        return [Outgoing(row["id"], row["partition"], row["topic"], row["key"], unpacked(row["headers"]), row["value"]) for row in rows]
+        return [outgoing(row) for row in rows]
 
     async def read_unpublished(self, partition: int) -> list[Outgoing]:
         """What was committed for a lane and may not be on Kafka yet, in order."""
