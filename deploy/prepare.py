@@ -65,6 +65,8 @@ class MigrationsSettings(_Settings):
     matcher_password: Password
     notifier_password: Password
     vault_password: Password
+    gateway_password: Password
+    board_password: Password
 
 
 class Given:

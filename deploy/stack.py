@@ -42,6 +42,7 @@ SETTINGS_OF_DEPLOY = {
     *("LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV"),
     # What compose needs to make the roles; a service is given its own connection string and no more.
     *("LASTMETRE_OWNER_PASSWORD", "LASTMETRE_MATCHER_PASSWORD", "LASTMETRE_NOTIFIER_PASSWORD", "LASTMETRE_VAULT_PASSWORD"),
+    *("LASTMETRE_GATEWAY_PASSWORD", "LASTMETRE_BOARD_PASSWORD"),
     # Whoever holds these can open the vault: no service does that yet.
     *("LASTMETRE_VAULT_DATABASE", "LASTMETRE_VAULT_KEYS", "LASTMETRE_VAULT_SECRET"),
 }
@@ -255,6 +256,9 @@ class Stack:
         env |= {"LASTMETRE_KAFKA": self.kafka.bootstrap, "LASTMETRE_OPS_PORT": str(port)}
         if role is not None:
             env["LASTMETRE_DATABASE"] = self.postgres.dsn(role, self.database)
+        if kind == "gateway":
+            env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
+            env.setdefault("LASTMETRE_WEB_PORT", str(self.state.port("gateway-web")))
         return Service(
             name,
             self._commands.get(kind, (sys.executable, "-m", f"services.{kind}")),

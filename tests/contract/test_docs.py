@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings
 
 from deploy import cli
 from deploy.prepare import MigrationsSettings, TopicsSettings
+from services.gateway.settings import Settings as GatewaySettings
 from services.matcher.app import MatcherSettings
 from services.matcher.metrics import Metrics as MatcherMetrics
 from services.notifier.metrics import Metrics as NotifierMetrics
@@ -33,10 +34,11 @@ README_LINES_MAX = 150
 MADE = (".venv", ".lastmetre")
 ENDINGS = ("py", "md", "yml", "yaml", "toml", "in", "lock", "jsonl", "json", "sha256", "example")
 OWNERS: dict[str, tuple[type[BaseSettings], ...]] = {
-    "all": (MatcherSettings, NotifierSettings, TopicsSettings),
-    "matcher, notifier": (MatcherSettings, NotifierSettings),
+    "all": (MatcherSettings, NotifierSettings, GatewaySettings, TopicsSettings),
+    "matcher, notifier, gateway": (MatcherSettings, NotifierSettings, GatewaySettings),
     "matcher": (MatcherSettings,),
     "notifier": (NotifierSettings,),
+    "gateway": (GatewaySettings,),
     "migrations": (MigrationsSettings,),
     "vault": (VaultSettings,),
 }

@@ -59,7 +59,7 @@ async def test_makes_a_database_in_which_each_role_sees_its_own_schema(unprepare
         connection = await asyncpg.connect(unprepared.dsn(tenant.role, DATABASE))
         try:
             visible = await connection.fetch(
-                "SELECT nspname FROM pg_namespace WHERE nspname IN ('matching', 'notifying', 'vault') AND has_schema_privilege(oid, 'USAGE')"
+                "SELECT nspname FROM pg_namespace WHERE nspname IN ('matching', 'notifying', 'vault', 'gateway') AND has_schema_privilege(oid, 'USAGE')"
             )
         finally:
             await connection.close()

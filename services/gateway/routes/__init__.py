@@ -1,0 +1,9 @@
+"""All routes, by who uses them. A router is announced here and nowhere else."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from services.gateway.routes import home
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (home.router,)
