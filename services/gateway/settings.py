@@ -22,3 +22,4 @@ class Settings(ServiceSettings):
     )
     pool_max: int = Field(16, ge=1, le=200, description="填 1 至 200 个数据库连接 | use 1 to 200 database connections")
     answer_seconds: float = Field(5.0, gt=0, le=60, description="填等待匹配结果的秒数 | use the seconds for which a decision is awaited")
+    demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
