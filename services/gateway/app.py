@@ -8,6 +8,8 @@ import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from services.gateway.board.hub import Answers, Hub, Tail
+from services.gateway.board.reader import Reader
 from services.gateway.context import Gateway
 from services.gateway.database import Database
 from services.gateway.publisher import Publisher
@@ -47,7 +49,10 @@ async def main(settings: Settings, stop: Stop) -> None:
         publisher = Publisher(settings.kafka)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
-        gateway = Gateway(settings, database, publisher, Renderer(), stop)
+        hub = Hub()
+        board_dsn = settings.board_database.get_secret_value()
+        reader, tail, answers = Reader(settings.kafka, board_dsn), Tail(board_dsn, hub), Answers(settings.kafka, hub)
+        gateway = Gateway(settings, database, publisher, Renderer(), stop, hub)
         config = uvicorn.Config(
             create_app(gateway),
             host=settings.web_host,
@@ -63,9 +68,12 @@ async def main(settings: Settings, stop: Stop) -> None:
 
         async def ready() -> Readiness:
             pulse.beat()
-            return Readiness(server.started, pulse.commit_age_seconds, reasons=() if server.started else ("starting",))
+            ready = server.started and answers.ready.is_set()
+            return Readiness(ready, pulse.commit_age_seconds, {} if reader.lag is None else {"board": reader.lag}, () if ready else ("starting",))
 
-        async with Ops(settings.ops_port, {"web": pulse}, ready, CollectorRegistry(), stuck_seconds=3600):
+        async with Ops(settings.ops_port, {"web": pulse}, ready, CollectorRegistry(), stuck_seconds=3600), asyncio.TaskGroup() as beside:
+            for loop in (reader, tail, answers):
+                beside.create_task(loop.run(stop), name=type(loop).__name__)
             log.info("started", port=settings.web_port)
             await _serve(server, stop)
     log.info("stopped")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
+from services.gateway.board.hub import Hub
 from services.gateway.database import Database
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
@@ -21,6 +22,7 @@ class Gateway:
     publisher: Publisher
     renderer: Renderer
     stop: Stop
+    hub: Hub
 
 
 def _of(request: Request) -> Gateway:

@@ -1,0 +1,268 @@
+"""The topics come in here: all five and their dead letters, read by one process from the offsets that lie beside the rows.
+
+Whoever has the lock reads; another gateway waits to take over. A record below its cursor is a repeat and skipped; the board can be rebuilt from the
+topics' start. Faults of the infrastructure are waited out in place. A record that is no valid event changes nothing here: the matcher makes a dead
+letter of it.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+import asyncpg
+import orjson
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas import shapes
+from schemas.codec import Event, decode
+from schemas.errors import InvalidEvent
+from schemas.lanes import is_misplaced
+from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, TOPICS
+from services.gateway.board.projection import Book, event_key, keys_of
+from services.gateway.board.rows import DeadLetter, News
+from services.gateway.board.store import Stale, Writer, set_codecs
+from services.runtime import Pulse, Stop
+
+# Faults of the infrastructure, which pass; all others are a record's own.
+PASSING: Final[tuple[type[BaseException], ...]] = (
+    OSError,  # TimeoutError is one
+    KafkaError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidPasswordError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InternalServerError,
+)
+_NOT_ITS_OWN: Final[tuple[type[BaseException], ...]] = (*PASSING, Stale)
+_STANDBY_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 0.5
+_WAIT_MS: Final = 500
+_BATCH_MAX: Final = 2000
+_PRUNE_SECONDS: Final = 600.0
+_DEAD: Final = "-dlq"
+_LETTER_MAX_CHARACTERS: Final = 20_000
+_CIRCLE: Final = re.compile(shapes.CIRCLE)
+# In this order within a batch, so that what follows is mostly read after what it follows from; the rows come out the same in any.
+_ORDER: Final = {topic.name: number for number, topic in enumerate(TOPICS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record: its event, or the dead letter that it is, or neither."""
+
+    record: Any
+    event: Event | None = None
+    letter: DeadLetter | None = None
+
+
+def read(record: Any) -> Item:
+    """One record of any of the topics. An event under a wrong key comes again under the right one, and counts there."""
+    if record.topic.endswith(_DEAD):
+        return Item(record, letter=letter_of(record))
+    try:
+        event = decode(record.topic, record.value, record.headers)
+    except InvalidEvent:
+        return Item(record)
+    if is_misplaced(event.data.area, event.partitionkey, record.partition, record.key):
+        return Item(record)
+    return Item(record, event)
+
+
+def letter_of(record: Any) -> DeadLetter:
+    """A dead letter as a row. Whose it is, is read from whatever of it can be read."""
+    headers = {name: _text(raw or b"") for name, raw in record.headers}
+    value = None if record.value is None else _text(record.value)
+    try:
+        document = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        document = None
+    outer = _object(document)
+    data = _object(outer.get("data")) or outer
+    place = _object(data.get("place"))
+    key = None if record.key is None else _text(record.key)
+    kind = headers.get("ce_type") or outer.get("type")
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        position=record.offset,
+        at=_time_of(record),
+        reason=headers.get("dlq-reason", "?"),
+        message=headers.get("dlq-message", ""),
+        origin=":".join(headers.get(f"dlq-{part}", "?") for part in ("topic", "partition", "offset")),
+        area=_circle(data.get("area")) or _circle(key),
+        community=_circle(place.get("community")),
+        kind=_text(kind.encode(errors="replace"))[:120] if isinstance(kind, str) else None,
+        key=None if key is None else key[:200],
+        headers=[[_text(name.encode(errors="replace")), None if raw is None else _text(raw)] for name, raw in record.headers],
+        value=None if value is None else value[:_LETTER_MAX_CHARACTERS],
+    )
+
+
+def _text(raw: bytes) -> str:
+    """As PostgreSQL can keep it: UTF-8, without NUL."""
+    return raw.decode(errors="replace").replace("\x00", "\ufffd")
+
+
+def _object(said: Any) -> dict[str, Any]:
+    return said if isinstance(said, dict) else {}
+
+
+def _circle(said: Any) -> str | None:
+    return said if isinstance(said, str) and _CIRCLE.match(said) is not None else None
+
+
+def _time_of(record: Any) -> datetime:
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+
+
+class Reader:
+    """The loop. `lag` is in records, None while this process is not the one that reads."""
+
+    def __init__(self, kafka: str, dsn: str, *, stream_days: int = 7) -> None:
+        self.pulse = Pulse()
+        self.reading = False
+        self._kafka = kafka
+        self._dsn = dsn
+        self._stream_days = stream_days
+        self._pruned = 0.0
+        self._lag: int | None = None
+        self._log: Any = structlog.get_logger().bind()
+
+    @property
+    def lag(self) -> int | None:
+        """Records that are on the topics and not on the board."""
+        return self._lag
+
+    async def run(self, stop: Stop) -> None:
+        """Read until stopped."""
+        failures = 0
+        while not stop:
+            self.pulse.beat()
+            try:
+                connection = await asyncpg.connect(self._dsn, timeout=10, command_timeout=60, server_settings={"application_name": "lastmetre-board"})
+                try:
+                    await set_codecs(connection)
+                    await self._as_writer(connection, stop)
+                    failures = 0
+                finally:
+                    self.reading = False
+                    self._lag = None
+                    await connection.close(timeout=2)
+            except Stale:
+                self._log.info("board_begins_anew")
+            except PASSING as fault:
+                failures += 1
+                self._log.warning("board_failed", fault=type(fault).__name__, failures=failures)
+                await stop.pause(min(_RETRY_SECONDS * failures, 5.0))
+
+    async def _as_writer(self, connection: asyncpg.Connection, stop: Stop) -> None:
+        writer = await Writer.take(connection)
+        if writer is None:
+            await stop.pause(_STANDBY_SECONDS)
+            return
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            client_id="lastmetre-board",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
+            fetch_max_bytes=16 * MIB,
+            max_poll_records=_BATCH_MAX,
+            retry_backoff_ms=50,
+        )
+        partitions = [TopicPartition(topic.name, number) for topic in TOPICS for number in range(topic.partitions)]
+        consumer.assign(partitions)
+        await consumer.start()
+        try:
+            for tp in partitions:
+                known = writer.cursors.get((tp.topic, tp.partition))
+                if known is not None:
+                    consumer.seek(tp, known)
+            unknown = [tp for tp in partitions if (tp.topic, tp.partition) not in writer.cursors]
+            if unknown:
+                await consumer.seek_to_beginning(*unknown)
+            self.reading = True
+            self._log.info("board_reads", generation_cursors=len(writer.cursors))
+            while not stop:
+                self.pulse.beat()
+                await self._round(consumer, writer)
+        finally:
+            await consumer.stop()
+
+    async def _round(self, consumer: AIOKafkaConsumer, writer: Writer) -> None:
+        found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=_BATCH_MAX)
+        records = [one for tp in sorted(found, key=lambda tp: (_ORDER[tp.topic], tp.partition)) for one in found[tp]]
+        fresh = [one for one in records if one.offset >= writer.cursors.get((one.topic, one.partition), 0)]
+        if fresh:
+            await self._take_in(writer, fresh)
+        self._lag = self._behind(consumer, writer)
+        self.pulse.commit()
+        now = asyncio.get_running_loop().time()
+        if not found and now - self._pruned > _PRUNE_SECONDS:
+            self._pruned = now
+            await writer.prune(self._stream_days, max(self._stream_days, 31))
+
+    @staticmethod
+    def _behind(consumer: AIOKafkaConsumer, writer: Writer) -> int:
+        total = 0
+        for (topic, partition), next_offset in writer.cursors.items():
+            total += max(0, (consumer.highwater(TopicPartition(topic, partition)) or 0) - next_offset)
+        return total
+
+    async def _take_in(self, writer: Writer, records: Sequence[Any]) -> None:
+        """A record on which the work itself fails is found by halving the batch, told, and left out: the topics have it, and a rebuild tries it again."""
+        try:
+            await self._write(writer, [read(record) for record in records])
+        except _NOT_ITS_OWN:
+            raise
+        except Exception as fault:
+            if not records:
+                raise
+            if len(records) > 1:
+                half = len(records) // 2
+                await self._take_in(writer, records[:half])
+                await self._take_in(writer, records[half:])
+                return
+            self._log.error("board_skips", topic=records[0].topic, partition=records[0].partition, offset=records[0].offset, exc_info=fault)
+            await self._write(writer, [Item(records[0])])
+
+    @staticmethod
+    async def _write(writer: Writer, items: Sequence[Item]) -> None:
+        records = [item.record for item in items]
+        cursors = {(record.topic, record.partition): record.offset + 1 for record in records}
+        events = [item.event for item in items if item.event is not None]
+        keys = [keys_of(event) for event in events]
+        async with writer.batch():
+            wish_keys = {wish for wish, _ in keys if wish is not None}
+            offer_keys = {offer for _, offer in keys if offer is not None}
+            offer_keys |= {(event.data.area, event.data.offer_id) for event in events if getattr(event.data, "offer_id", None) is not None}
+            book = await writer.read(wish_keys, offer_keys, [event_key(event) for event in events])
+            for item in items:
+                if item.event is not None:
+                    book.take(item.event, _time_of(item.record))
+                elif item.letter is not None:
+                    bury(book, item.letter)
+            book.settle()
+            await writer.write(book, cursors)
+        writer.cursors.update(cursors)
+
+
+def bury(book: Book, letter: DeadLetter) -> None:
+    """A dead letter is a row of its own, and a line of the stream for whoever looks after that place."""
+    book.dead.append(letter)
+    where = f"{letter.topic}:{letter.partition}:{letter.position}"
+    line = News(uuid5(NAMESPACE_URL, where), letter.at, letter.at, letter.area or "", "dead.letter", where, community=letter.community)
+    line.brief = {"reason": letter.reason}
+    book.news.append(line)
