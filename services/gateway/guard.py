@@ -33,7 +33,7 @@ def needs(act: Act) -> Any:
     """
 
     async def check(request: Request) -> Principal | None:
-        principal = _principal(request)
+        request.state.principal = principal = _principal(request)
         if not may(principal, act):
             raise HTTPException(401 if principal is None else 403)
         return principal

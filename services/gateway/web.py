@@ -1,18 +1,38 @@
 """The HTTP application: routes, static files and what every answer carries. Nothing connects here."""
 
+from typing import Final
+
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+from starlette.types import Scope
 
+from services.gateway import faults
 from services.gateway.context import Gateway
 from services.gateway.rendering import STATIC
 from services.gateway.routes import ROUTERS
+
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+class _Files(StaticFiles):
+    """Files whose address names what they hold (`?v=`) are kept by browsers for ever."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file; asked for without its version, it is checked each time."""
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = _FOR_EVER if scope.get("query_string", b"").startswith(b"v=") else "no-cache"
+        return response
 
 
 def create_app(gateway: Gateway) -> FastAPI:
     """The application over the parts of a running gateway."""
     app = FastAPI(title="Last Metre 最后一米", version="0.1.0", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.gateway = gateway
+    faults.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    # Compressed, as they hold nothing secret; pages are not, since they carry a token beside what others wrote.
+    app.mount("/static", GZipMiddleware(_Files(directory=STATIC), minimum_size=1024), name="static")
     return app

@@ -1,0 +1,27 @@
+// Without a network: a page that says so, in the look of the others. Nothing that anybody was shown is kept.
+"use strict";
+const CACHE = "last-metre-2";
+self.addEventListener("install", (event) => {
+  event.waitUntil(
+    caches.open(CACHE).then(async (cache) => {
+      const page = await fetch("/offline");
+      const text = await page.clone().text();
+      await cache.put("/offline", page);
+      const assets = [...text.matchAll(/(?:href|src)="(\/static\/[^"]+)"/g)].map((found) => found[1]);
+      await cache.addAll([...new Set(assets)]);
+    }).then(() => self.skipWaiting()),
+  );
+});
+self.addEventListener("activate", (event) => {
+  event.waitUntil(
+    caches.keys().then((names) => Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name)))).then(() => self.clients.claim()),
+  );
+});
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.mode === "navigate" && request.method === "GET") {
+    event.respondWith(fetch(request).catch(() => caches.match("/offline")));
+  } else if (new URL(request.url).pathname.startsWith("/static/")) {
+    event.respondWith(caches.match(request).then((kept) => kept || fetch(request)));
+  }
+});
