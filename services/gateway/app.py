@@ -12,11 +12,14 @@ from services.gateway.board.hub import Answers, Hub, Tail
 from services.gateway.board.reader import Reader
 from services.gateway.context import Gateway
 from services.gateway.database import Database
+from services.gateway.people.door import Doors
+from services.gateway.places import Places
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
 from services.gateway.web import create_app
 from services.runtime import Ops, Pulse, Readiness, Stop
+from services.vault.vault import Vault
 
 _GRACE_SECONDS = 5
 
@@ -39,6 +42,14 @@ async def _serve(server: uvicorn.Server, stop: Stop) -> None:
     await serving
 
 
+async def _vault(settings: Settings, cleanup: contextlib.AsyncExitStack) -> Vault | None:
+    if settings.vault_database is None:
+        return None
+    vault = await Vault.connect(settings.vault_database.get_secret_value(), settings.key_file(), settings.ladder)
+    cleanup.push_async_callback(vault.close)
+    return vault
+
+
 async def main(settings: Settings, stop: Stop) -> None:
     """Make everything, serve until stopped, and close it again."""
     log = structlog.get_logger()
@@ -52,7 +63,8 @@ async def main(settings: Settings, stop: Stop) -> None:
         hub = Hub()
         board_dsn = settings.board_database.get_secret_value()
         reader, tail, answers = Reader(settings.kafka, board_dsn), Tail(board_dsn, hub), Answers(settings.kafka, hub)
-        gateway = Gateway(settings, database, publisher, Renderer(), stop, hub)
+        doors = Doors(await _vault(settings, cleanup), settings.ladder)
+        gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors)
         config = uvicorn.Config(
             create_app(gateway),
             host=settings.web_host,

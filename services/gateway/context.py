@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from services.gateway.board.hub import Hub
 from services.gateway.database import Database
+from services.gateway.people.door import Doors
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -23,6 +24,7 @@ class Gateway:
     renderer: Renderer
     stop: Stop
     hub: Hub
+    doors: Doors
 
 
 def _of(request: Request) -> Gateway:

@@ -1,14 +1,19 @@
 """What the gateway can be told from outside."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from services.runtime import LOOPBACK, ServiceSettings
+from services.vault.settings import VaultSettings
 
 
-class Settings(ServiceSettings):
-    """`LASTMETRE_WEB_PORT` and the rest; `database` is the role of requests, `board_database` the role of the one writer of the board."""
+class Settings(VaultSettings, ServiceSettings):
+    """`LASTMETRE_WEB_PORT` and the rest; `database` is the role of requests, `board_database` the role of the one writer of the board.
+
+    With `LASTMETRE_VAULT_DATABASE` (and its keys) the door is shown to the confirmed helper; without, a worker tells it.
+    """
 
     web_host: str = Field(LOOPBACK, description="填监听地址 | use the address to listen at")
     web_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="填 0（任一空闲端口）至 65535 | use a port from 0 (any free one) to 65535")
@@ -23,3 +28,4 @@ class Settings(ServiceSettings):
     pool_max: int = Field(16, ge=1, le=200, description="填 1 至 200 个数据库连接 | use 1 to 200 database connections")
     answer_seconds: float = Field(5.0, gt=0, le=60, description="填等待匹配结果的秒数 | use the seconds for which a decision is awaited")
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
+    places: Path | None = Field(None, description="填地名文件的路径，或不设 | use the path of the file with the names of places, or leave it unset")
