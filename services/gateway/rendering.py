@@ -55,8 +55,7 @@ class Renderer:
         self._environment.globals["asset"] = asset
 
     def page(self, request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """One page. Templates see `lang` and `t(zh, en)`, which picks the text of the language, `csrf`, `principal`, `nav`, `flash`,
-        `place_name(id)` and `building_name(area, id)`.
+        """One page. Templates see `lang` and `t(zh, en)`, which picks the text of the language, and what `given` names below.
 
         `?lang=` is remembered; `?said=` names the sentence about what was just done.
         """
