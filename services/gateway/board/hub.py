@@ -23,7 +23,7 @@ from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.place import Place
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, PARTITIONS
-from services.gateway.board.store import CHANNEL, set_codecs
+from services.gateway.board.store import CHANNEL, parsed
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
 from services.runtime import Pulse, Stop, within
@@ -123,6 +123,21 @@ class Subscription(AsyncIterator[StreamRow]):
             await self._wake.wait()
         return self._queue.popleft()
 
+    async def batch(self, seconds: float) -> list[StreamRow]:
+        """All lines that are there, at least one; none where none came within these seconds.
+
+        Raises:
+            Cut: no more will come.
+        """
+        if not self._queue and not self.cut:
+            self._wake.clear()
+            await within(seconds, self._wake)
+        if self.cut:
+            raise Cut
+        rows = list(self._queue)
+        self._queue.clear()
+        return rows
+
     def close(self) -> None:
         """No more lines."""
         self._hub.forget(self)
@@ -132,13 +147,14 @@ class Subscription(AsyncIterator[StreamRow]):
         if not may_see(self.principal, row):
             return
         if len(self._queue) >= self._limit:
+            self._hub.cuts += 1
             self.end()
         else:
             self._queue.append(row)
             self._wake.set()
 
     def end(self) -> None:
-        """Cut them: what is queued is dropped, for it lies in the table."""
+        """No more lines: they are too slow, have left, or the gateway stops. What is queued is dropped, for it lies in the table."""
         self.cut = True
         self._queue.clear()
         self._hub.forget(self)
@@ -201,7 +217,6 @@ class Hub:
         known = self._subscribers.get(area)
         if known is not None and subscription in known:
             known.discard(subscription)
-            self.cuts += subscription.cut
             if not known:
                 del self._subscribers[area]
 
@@ -271,7 +286,11 @@ class Hub:
 
 async def backlog(connection: Any, after: int, until: int, limit: int = _PAGE) -> list[StreamRow]:
     """Lines of the table after one and up to another, at most `limit`, as far as the connection's principal sees them."""
-    return [StreamRow(**row) for row in await connection.fetch(_BACKLOG, after, until, limit)]
+    return [_row(found) for found in await connection.fetch(_BACKLOG, after, until, limit)]
+
+
+def _row(found: Any) -> StreamRow:
+    return StreamRow(**{**found, "brief": parsed(found["brief"])})
 
 
 class Tail:
@@ -308,7 +327,6 @@ class Tail:
         self._news.set()
 
     async def _follow(self, connection: asyncpg.Connection, stop: Stop) -> None:
-        await set_codecs(connection)
         await connection.add_listener(CHANNEL, lambda *_: self._news.set())
         if not self._begun:
             self._hub.position = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM gateway.stream")
@@ -317,8 +335,8 @@ class Tail:
             self.pulse.beat()
             self._news.clear()
             rows = await connection.fetch(_NEXT, self._hub.position)
-            for row in rows:
-                self._hub.publish(StreamRow(**row))
+            for found in rows:
+                self._hub.publish(_row(found))
             if len(rows) == _PAGE:
                 await asyncio.sleep(0)  # let the subscribers write before there is more
                 continue

@@ -93,6 +93,11 @@ async def set_codecs(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads)
 
 
+def parsed(value: Any) -> Any:
+    """A jsonb value, whether or not its connection has the codec."""
+    return orjson.loads(value) if isinstance(value, str) else value
+
+
 class Writer:
     """The board's one writer, for as long as its connection lasts."""
 

@@ -4,6 +4,6 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import enter, home, mine, wall, wishes
+from services.gateway.routes import enter, home, live, mine, wall, wishes
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (home.router, wall.router, mine.router, enter.router, wishes.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (home.router, wall.router, mine.router, enter.router, wishes.router, live.router)

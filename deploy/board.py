@@ -1,0 +1,47 @@
+"""`board rebuild`: put the gateway's board together anew, from the topics' start. A gateway that runs begins to do so at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from deploy.words import both
+
+if TYPE_CHECKING:
+    from deploy.tools.target import Target
+
+board = typer.Typer(help="看板 · The board", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `python3 -m deploy`."""
+    app.add_typer(board, name="board")
+
+
+@board.callback()
+def _board() -> None:
+    """看板 · The board."""
+
+
+@board.command()
+def rebuild() -> None:
+    """从主题重建看板 · Put the board together anew from the topics."""
+    from deploy.tools import target
+
+    asyncio.run(_rebuild(target.find()))
+    Console().print(both("已清空，网关正在从主题重建。", "Emptied; the gateway is reading the topics anew."), markup=False, highlight=False)
+
+
+async def _rebuild(where: Target) -> None:
+    import asyncpg
+
+    from services.gateway.board import store
+
+    connection = await asyncpg.connect(where.dsn("board"), timeout=10)
+    try:
+        await store.rebuild(connection)
+    finally:
+        await connection.close()

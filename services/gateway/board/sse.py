@@ -1,0 +1,116 @@
+"""Lines of the stream as server-sent events, over one answer that does not end by itself.
+
+Whoever cannot take in what is sent for `SEND_SECONDS` is cut, as is whoever's queue is full; both come back with `Last-Event-ID`. Nothing is kept for
+them meanwhile.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog, sees_all
+from services.gateway.board.words import KINDS, TONES, clock, detail, word
+from services.gateway.database import Database
+
+HEARTBEAT_SECONDS: Final = 15.0
+SEND_SECONDS: Final = 20.0
+RETRY_MS: Final = 1500
+_PAGE: Final = 500
+Language = Literal["zh-CN", "en"]
+_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def shown(row: StreamRow, language: Language, *, whole: bool) -> bytes:
+    """One line as an event. `whole`: with the place and all ids, for those who look after it."""
+    form = f"{'whole' if whole else 'slim'}-{language}"
+    known = row.shown.get(form)
+    if known is None:
+        known = row.shown[form] = _written(row, language, whole=whole)
+    return known
+
+
+def _written(row: StreamRow, language: Language, *, whole: bool) -> bytes:
+    pick = 1 if language == "en" else 0
+    said: dict[str, Any] = {
+        "seq": row.seq,
+        "at": row.at,
+        "clock": clock(row.at),
+        "kind": row.kind,
+        "word": word(KINDS, row.kind)[pick],
+        "tone": TONES.get(row.kind, ""),
+        "text": detail(row.kind, row.brief)[pick],
+        "area": row.area,
+        "wish_id": row.wish_id,
+        "match_id": row.match_id,
+        "urgency": row.brief.get("urgency"),
+    }
+    if whole:
+        said |= {"place": [step for step in (row.community, row.compound, row.building) if step is not None], "stored_at": row.stored_at}
+    return b"id: %d\nevent: line\ndata: %s\n\n" % (row.seq, orjson.dumps(said))
+
+
+class EventStream(Response):
+    """The answer: what the reader missed since `after` (None: nothing), then what comes."""
+
+    def __init__(self, subscription: Subscription, database: Database, language: Language, after: int | None) -> None:
+        super().__init__(headers={})
+        self._subscription = subscription
+        self._database = database
+        self._language = language
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
+        """Send until the reader leaves, is cut, or the gateway stops."""
+        leaving = asyncio.create_task(self._leave(receive))
+        try:
+            with self._subscription, contextlib.suppress(Cut, TimeoutError):
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                await self._send(send, b"retry: %d\n\n" % RETRY_MS)
+                await self._missed(send)
+                while True:
+                    rows = await self._subscription.batch(HEARTBEAT_SECONDS)
+                    await self._send(send, self._lines(rows) if rows else b": \n\n")
+            if self._subscription.cut and not leaving.done():
+                with contextlib.suppress(TimeoutError):
+                    await self._send(send, b"", more=False)
+        finally:
+            leaving.cancel()
+
+    def _lines(self, rows: Sequence[StreamRow]) -> bytes:
+        return b"".join(shown(row, self._language, whole=sees_all(self._subscription.principal, row)) for row in rows)
+
+    async def _missed(self, send: Send) -> None:
+        """What was committed before the subscription began, page by page, as far as the tables' policies let them see it."""
+        after, until = self._after, self._subscription.since
+        if after is None:
+            return
+        if after > until:  # of another board: this one has no such line
+            await self._send(send, b"event: reset\ndata: {}\n\n")
+            return
+        while after < until and not self._subscription.cut:
+            async with self._database.acting_for(self._subscription.principal) as connection:
+                rows = await backlog(connection, after, until, _PAGE)
+            if rows:
+                await self._send(send, self._lines(rows))
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1].seq
+
+    @staticmethod
+    async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
+        async with asyncio.timeout(SEND_SECONDS):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _leave(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._subscription.end()

@@ -1,0 +1,165 @@
+"""A running stack with a gateway, and what the tests of the board do with it: say events, watch streams, look into tables as somebody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from deploy.stack import Stack
+from schemas.codec import headers_of
+from schemas.instants import MINUTE_US, rfc3339
+from schemas.registry import TOPIC_OF
+
+AREA = "high-tech"
+DEADLINE_SECONDS = 60.0
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def after(minutes: float) -> str:
+    return rfc3339(now_us() + round(minutes * MINUTE_US))
+
+
+def somebody(role: str, *, area: str = AREA, **more: Any) -> dict[str, Any]:
+    """A principal, as the demonstration header has it; `community` and the like narrow the scope."""
+    scope = {step: more.pop(step) for step in ("community", "compound", "building", "unit") if step in more}
+    return {"account": f"{role}-1", "roles": [role], "scope": {"area": area, **scope}, **more}
+
+
+def header_of(principal: dict[str, Any]) -> dict[str, str]:
+    return {"x-demo-principal": orjson.dumps(principal).decode()}
+
+
+@dataclass(slots=True)
+class Watch:
+    """What one stream has said so far."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    async def until(self, found: Callable[[dict[str, Any]], bool], seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
+        """Wait for a line."""
+        async with asyncio.timeout(seconds):
+            while True:
+                for line in self.lines:
+                    if found(line):
+                        return line
+                await asyncio.sleep(0.02)
+
+    def kinds(self, wish_id: str) -> list[str]:
+        return [line["kind"] for line in self.lines if line["wish_id"] == wish_id]
+
+
+@dataclass(slots=True)
+class Rig:
+    """The stack and its doors."""
+
+    stack: Stack
+    producer: AIOKafkaProducer
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.stack.state.port('gateway-web')}"
+
+    def client(self, principal: dict[str, Any] | None = None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers={} if principal is None else header_of(principal), timeout=30)
+
+    async def say(self, kind: str, subject: str, data: dict[str, Any]) -> None:
+        """An event, as an integration would publish it."""
+        name = f"lastmetre.{kind}"
+        event = {"area": AREA, **data}
+        headers = headers_of(name, str(uuid4()), "tests/board", after(0), subject, event["area"])
+        await self.producer.send_and_wait(TOPIC_OF[name], orjson.dumps(event), key=event["area"].encode(), headers=headers)
+
+    async def wish(self, wish_id: str, *, community: str = "c1", skill: str = "haircut", **more: Any) -> None:
+        data = {
+            "wish_id": wish_id,
+            "place": {"community": community, "compound": "p1", "building": "b1", "unit": "u1"},
+            "category": "household",
+            "skills": [skill],
+            "urgency": "red",
+            "window": {"start": after(0), "end": after(24 * 60)},
+            "beneficiary": {"age_band": "adult"},
+            "title": "理发",
+            "resident_ref": f"resident-{wish_id}",
+            **more,
+        }
+        await self.say("wish.submitted.v1", wish_id, data)
+
+    async def offer(self, offer_id: str, *, community: str = "c1", skill: str = "haircut", **more: Any) -> None:
+        data = {
+            "offer_id": offer_id,
+            "volunteer_ref": f"volunteer-{offer_id}",
+            "home": {"community": community, "compound": "p1", "building": "b1", "unit": "u1"},
+            "reach": "area",
+            "skills": [skill],
+            "vetting": {"level": 4, "checked_at": after(-60)},
+            "windows": [{"start": after(-60), "end": after(48 * 60)}],
+            "capacity": 20,
+            "accepts": "auto",
+            **more,
+        }
+        await self.say("offer.posted.v1", offer_id, data)
+
+    @asynccontextmanager
+    async def watching(self, principal: dict[str, Any], *, last: int | None = None, lang: str = "zh") -> AsyncIterator[Watch]:
+        """An open stream."""
+        watch = Watch()
+        opened = asyncio.Event()
+        task = asyncio.create_task(self._follow(principal, last, lang, watch, opened))
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await opened.wait()
+            yield watch
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow(self, principal: dict[str, Any], last: int | None, lang: str, watch: Watch, opened: asyncio.Event) -> None:
+        resumed = {} if last is None else {"last-event-id": str(last)}
+        async with self.client(principal) as client, client.stream("GET", "/live", params={"lang": lang}, headers=resumed, timeout=None) as answer:
+            answer.raise_for_status()
+            opened.set()
+            async for text in answer.aiter_lines():
+                name, _, value = text.partition(": ")
+                if name == "id":
+                    watch.ids.append(int(value))
+                elif name == "event":
+                    watch.events.append(value)
+                elif name == "data" and watch.events[-1] == "line":
+                    watch.lines.append(orjson.loads(value))
+
+    @asynccontextmanager
+    async def database(self, role: str = "lastmetre_board") -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self.stack.postgres.dsn(role, self.stack.database))
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def seen_by(self, principal: dict[str, Any] | None, statement: str, *values: Any) -> list[Any]:
+        """What the role of requests sees as this principal."""
+        async with self.database("lastmetre_gateway") as connection, connection.transaction():
+            if principal is not None:
+                flat = {**principal, **principal["scope"]}
+                await connection.execute("SELECT set_config('lastmetre.principal', $1, true)", orjson.dumps(flat).decode())
+            return [dict(row) for row in await connection.fetch(statement, *values)]
+
+    async def state_of(self, wish_id: str, state: str) -> None:
+        """Wait until the board has a wish in this state."""
+        async with asyncio.timeout(DEADLINE_SECONDS), self.database() as connection:
+            while await connection.fetchval("SELECT state FROM gateway.wishes WHERE area = $1 AND wish_id = $2", AREA, wish_id) != state:
+                await asyncio.sleep(0.05)

@@ -1,0 +1,170 @@
+"""The board on the real stack: what is said on the topics is on open monitors, for those who may see it, once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.integration.gateway.board_rig import AREA, DEADLINE_SECONDS, Rig, somebody
+
+WORKER = somebody("worker", community="c1")
+ELSEWHERE = somebody("worker", community="c2")
+
+
+async def test_a_confirmed_wish_is_on_an_open_monitor_of_its_community_and_on_no_other(rig: Rig) -> None:
+    async with rig.watching(WORKER) as here, rig.watching(ELSEWHERE) as there, rig.watching(somebody("auditor"), lang="en") as everywhere:
+        await rig.offer("o-live")
+        await rig.wish("w-live")
+        line = await here.until(lambda one: one["wish_id"] == "w-live" and one["kind"] == "match.confirmed.v1")
+        await everywhere.until(lambda one: one["wish_id"] == "w-live" and one["kind"] == "match.confirmed.v1")
+        assert (line["word"], line["text"], line["place"]) == ("双方已确认", "「理发」 · 同单元", ["c1", "p1", "b1"])
+        await rig.wish("w-there", community="c2", skill="nobody_can")
+        await there.until(lambda one: one["wish_id"] == "w-there")
+    assert here.kinds("w-live") == ["wish.submitted.v1", "match.proposed.v1", "match.confirmed.v1"]
+    assert everywhere.kinds("w-live") == here.kinds("w-live")
+    assert there.kinds("w-live") == []
+    assert here.kinds("w-there") == []
+    assert here.ids == sorted(set(here.ids))
+    await rig.state_of("w-live", "matched")
+
+
+async def test_a_stream_that_was_broken_goes_on_where_it_was(rig: Rig) -> None:
+    auditor = somebody("auditor")
+    wishes = [f"w-broken-{number}" for number in range(6)]
+    seen: list[int] = []
+    last: int | None = None
+    for wish_id in wishes:
+        async with rig.watching(auditor, last=last) as watch:
+            await rig.wish(wish_id, skill="nobody_can")
+            await watch.until(lambda one, wish_id=wish_id: one["wish_id"] == wish_id)  # type: ignore[misc]
+            seen += watch.ids
+            last = watch.ids[-1]
+        await rig.wish(f"{wish_id}-missed", skill="nobody_can")
+    async with rig.watching(auditor, last=last) as watch:
+        await watch.until(lambda one: one["wish_id"] == "w-broken-5-missed" and one["kind"] == "wish.unmet.v1")
+        seen += watch.ids
+    stored = [row["seq"] for row in await rig.seen_by(auditor, "SELECT seq FROM gateway.stream WHERE seq BETWEEN $1 AND $2 ORDER BY seq", seen[0], seen[-1])]
+    assert stored == seen
+
+
+async def test_a_stream_of_another_board_is_told_to_begin_anew(rig: Rig) -> None:
+    async with rig.watching(WORKER, last=2**60) as watch, asyncio.timeout(DEADLINE_SECONDS):
+        while watch.events != ["reset"]:
+            await asyncio.sleep(0.02)
+
+
+async def test_each_sees_the_rows_that_are_theirs(rig: Rig) -> None:
+    await rig.offer("o-rows", skill="sewing")
+    await rig.wish("w-rows", skill="sewing")
+    await rig.wish("w-open", skill="nobody_can")
+    await rig.state_of("w-rows", "matched")
+    await rig.state_of("w-open", "open")
+    who: dict[str, dict[str, Any] | None] = {
+        "nobody": None,
+        "worker": WORKER,
+        "worker elsewhere": ELSEWHERE,
+        "worker of another area": somebody("worker", area="elsewhere"),
+        "their volunteer": somebody("volunteer", community="c9", volunteer_ref="volunteer-o-rows"),
+        "a volunteer near": somebody("volunteer", community="c1", volunteer_ref="volunteer-x"),
+        "their resident": somebody("resident", resident_refs=["resident-w-rows"]),
+        "a resident": somebody("resident", resident_refs=["resident-x"]),
+        "an integrator": somebody("integrator"),
+    }
+    asked = "SELECT wish_id FROM gateway.wishes WHERE wish_id IN ('w-rows', 'w-open') ORDER BY 1"
+    wishes = {name: [row["wish_id"] for row in await rig.seen_by(one, asked)] for name, one in who.items()}
+    assert wishes == {
+        "nobody": [],
+        "worker": ["w-open", "w-rows"],
+        "worker elsewhere": [],
+        "worker of another area": [],
+        "their volunteer": ["w-rows"],
+        "a volunteer near": ["w-open"],
+        "their resident": ["w-rows"],
+        "a resident": [],
+        "an integrator": [],
+    }
+    for table, visible in (("matches", {"worker", "their volunteer", "their resident"}), ("stream", {"worker", "their volunteer", "their resident"})):
+        found = {name for name, one in who.items() if await rig.seen_by(one, f"SELECT 1 FROM gateway.{table} WHERE wish_id = 'w-rows'")}
+        assert found == visible
+
+
+async def test_the_role_of_requests_writes_no_row_of_the_board(rig: Rig) -> None:
+    await rig.wish("w-write", skill="nobody_can")
+    await rig.state_of("w-write", "open")
+    assert await rig.seen_by(WORKER, "UPDATE gateway.wishes SET title = 'x' RETURNING 1") == []
+    assert await rig.seen_by(WORKER, "DELETE FROM gateway.stream RETURNING 1") == []
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await rig.seen_by(WORKER, "INSERT INTO gateway.wishes (area, wish_id, state) VALUES ('high-tech', 'forged', 'unknown')")
+
+
+async def test_a_reader_that_does_not_read_is_cut(rig: Rig) -> None:
+    """The lines are put into the table as the board's writer would: many more than its buffers and its queue hold."""
+    host, port = "127.0.0.1", rig.stack.state.port("gateway-web")
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect((host, port))
+        demo = '{"account":"a","roles":["auditor"],"scope":{"area":"flooded"}}'
+        stuck.sendall(f"GET /live HTTP/1.1\r\nhost: {host}\r\nx-demo-principal: {demo}\r\n\r\n".encode())
+        begun = await asyncio.to_thread(stuck.recv, 200)
+        assert begun.startswith(b"HTTP/1.1 200")
+        async with rig.database() as board, rig.watching(somebody("auditor", area="flooded")) as quick:
+            for _ in range(20):
+                await board.execute(
+                    """INSERT INTO gateway.stream (event_key, seq, at, received_at, area, kind, subject, brief)
+                    SELECT gen_random_uuid(), nextval('gateway.stream_seq'), now(), now(), 'flooded', 'match.agreed.v1', 'x',
+                        jsonb_build_object('title', repeat('x', 1000)) FROM generate_series(1, 400)"""
+                )
+                await board.execute("NOTIFY lastmetre_board")
+            last = await board.fetchval("SELECT max(seq) FROM gateway.stream WHERE area = 'flooded'")
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while not quick.ids or quick.ids[-1] < last:
+                    await asyncio.sleep(0.05)
+        taken = await asyncio.to_thread(_read_to_the_end, stuck)
+    assert len(quick.ids) == 8000
+    assert taken < 8000 * 1000
+
+
+def _read_to_the_end(stuck: socket.socket) -> int:
+    stuck.settimeout(DEADLINE_SECONDS)
+    total = 0
+    while True:
+        try:
+            part = stuck.recv(1 << 20)
+        except ConnectionResetError:
+            return total
+        if not part:
+            return total
+        total += len(part)
+
+
+async def test_a_rebuilt_board_is_the_same_board_and_says_nothing_twice(rig: Rig) -> None:
+    await rig.offer("o-again", skill="piano")
+    await rig.wish("w-again", skill="piano")
+    await rig.state_of("w-again", "matched")
+    async with rig.database() as board:
+        before = await board.fetch("SELECT * FROM gateway.wishes ORDER BY area, wish_id")
+        matches = await board.fetch("SELECT * FROM gateway.matches ORDER BY area, match_id")
+        said = await board.fetchval("SELECT count(*) FROM gateway.stream")
+        await _rebuild(board)
+        assert await board.fetchval("SELECT count(*) FROM gateway.wishes WHERE wish_id = 'w-again'") in {0, 1}
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await board.fetch("SELECT * FROM gateway.wishes ORDER BY area, wish_id") != before:
+                await asyncio.sleep(0.1)
+            while await board.fetch("SELECT * FROM gateway.matches ORDER BY area, match_id") != matches:
+                await asyncio.sleep(0.1)
+        assert await board.fetchval("SELECT count(*) FROM gateway.stream") == said
+
+
+async def _rebuild(board: asyncpg.Connection) -> None:
+    from services.gateway.board import store
+
+    await store.rebuild(board)
+
+
+async def test_the_areas_of_events_are_the_ones_they_name(rig: Rig) -> None:
+    found = await rig.seen_by(somebody("auditor"), "SELECT DISTINCT area FROM gateway.stream")
+    assert found == [{"area": AREA}]
