@@ -132,7 +132,8 @@ def entered(form: Form, *, area: str, wish_id: str, resident_ref: str, now: date
     except ValidationError as error:
         for complaint in errors.all_of_validation(error, ""):
             name = _field_of(complaint.field)
-            faults.setdefault(name, _words(complaint, name))
+            if name != "skills" or "category" not in faults:  # they hang on it
+                faults.setdefault(name, _words(complaint, name))
     return Entered(data, faults)
 
 
