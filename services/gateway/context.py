@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from services.gateway.board.hub import Hub
 from services.gateway.database import Database
+from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
@@ -25,6 +26,7 @@ class Gateway:
     stop: Stop
     hub: Hub
     doors: Doors
+    identity: Identity
 
 
 def _of(request: Request) -> Gateway:

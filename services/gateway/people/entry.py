@@ -28,6 +28,7 @@ WHEN: Final[dict[str, Words]] = {
     "day": ("指定日期", "On a day"),
 }
 _PARTS: Final = {"tomorrow_am": (time(8, 30), time(12)), "tomorrow_pm": (time(13, 30), time(18)), "tomorrow": (time(8, 30), _EVENING)}
+_CHOICES: Final[dict[str, dict[str, Words]]] = {"category": CATEGORIES, "urgency": URGENCIES, "age_band": AGE_BANDS}
 _REQUIRED: Final[Words] = ("请填写这一项", "Please fill this in")
 _CHOOSE: Final[Words] = ("请选一项", "Please choose one")
 _PERSONAL: Final[Words] = (
@@ -95,13 +96,7 @@ def choices(now: datetime) -> list[str]:
 def entered(form: Form, *, area: str, wish_id: str, resident_ref: str, now: datetime) -> Entered:
     """Check a form by the contract."""
     faults: dict[str, Words] = {}
-    category = form["category"]
-    if category not in CATEGORIES:
-        faults["category"] = _CHOOSE
-    if form["urgency"] not in URGENCIES:
-        faults["urgency"] = _CHOOSE
-    if form["age_band"] not in AGE_BANDS:
-        faults["age_band"] = _CHOOSE
+    faults |= {name: _CHOOSE for name, known in _CHOICES.items() if form[name] not in known}
     wanted = window(form["when"], form, now) if form["when"] in WHEN else None
     if wanted is None:
         faults["when"] = _CHOOSE if form["when"] != "day" else _REQUIRED
@@ -113,7 +108,7 @@ def entered(form: Form, *, area: str, wish_id: str, resident_ref: str, now: date
         "wish_id": wish_id,
         "area": area,
         "place": place,
-        "category": category,
+        "category": form["category"],
         "skills": _skills(form),
         "urgency": form["urgency"],
         "window": None if wanted is None else {"start": wanted[0].isoformat(), "end": wanted[1].isoformat()},

@@ -40,7 +40,8 @@ ORDER BY offer_id
 _MATCH_COLUMNS = """
     m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state, m.rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
     m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together, m.accepted_at IS NOT NULL AS answered,
-    w.category, w.title, w.compound, CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished') THEN w.building END AS building
+    w.category, w.compound, CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed') OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
+    CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished') THEN w.building END AS building
 FROM gateway.matches m LEFT JOIN gateway.wishes w USING (area, wish_id)
 """
 _MATCHES = f"""
@@ -55,7 +56,9 @@ SELECT {_MATCH_COLUMNS}
 WHERE m.area = $1 AND m.wish_id = $2 AND m.volunteer_ref = $3 AND m.starts_at IS NOT NULL AND m.state = ANY($4)
 """
 _INVITATIONS = """
-SELECT i.area, i.wish_id, i.offer_id, i.rung, i.starts_at, i.ends_at, i.expires_at, w.category, w.title, w.compound
+SELECT i.area, i.wish_id, i.offer_id, i.rung, i.starts_at, i.ends_at, i.expires_at, w.category,
+    CASE WHEN NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
+    CASE WHEN NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.compound ELSE w.community END AS compound
 FROM gateway.invitations i LEFT JOIN gateway.wishes w USING (area, wish_id)
 WHERE i.area = $1 AND i.volunteer_ref = $2 AND i.live AND i.expires_at > $3
     AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = i.area AND m.wish_id = i.wish_id AND m.volunteer_ref = $2)

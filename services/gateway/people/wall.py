@@ -44,14 +44,19 @@ class OpenWish:
     accompanied: bool
 
     @property
+    def minor(self) -> bool:
+        """Whether it is for a child: then neither its title nor a circle below the community is told before acceptance."""
+        return self.age_band in _MINOR or self.category == "left_behind_children"
+
+    @property
     def together(self) -> bool:
         """Whether at least two have to come in one slot."""
-        return self.accompanied or self.age_band in _MINOR or self.category == "left_behind_children"
+        return self.accompanied or self.minor
 
     @property
     def vetting(self) -> int:
         """The level of checks that it takes."""
-        if self.age_band in _MINOR or self.category == "left_behind_children":
+        if self.minor:
             return _FULL_CHECK
         return max(self.vetting_min, _ALONE_CHECK if self.lives_alone else 0)
 
@@ -93,7 +98,17 @@ class Shown:
     @property
     def where(self) -> str:
         """As much of the place as may be known before acceptance."""
-        return self.wish.place.compound or self.wish.place.community
+        return self.wish.place.community if self.wish.minor else self.wish.place.compound or self.wish.place.community
+
+    @property
+    def title(self) -> str | None:
+        """What may be told of it before acceptance."""
+        return None if self.wish.minor else self.wish.title
+
+    @property
+    def near(self) -> Rung:
+        """How near it is, as far as that may be told."""
+        return max(self.rung, Rung.COMMUNITY, key=RUNG_ORDER.index) if self.wish.minor else self.rung
 
 
 def rung_between(place: Place, home: Place | None) -> Rung:

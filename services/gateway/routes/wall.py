@@ -12,7 +12,7 @@ from schemas.wishes import Category
 from services.gateway import words
 from services.gateway.board.hub import Claimed, Later, Rejected
 from services.gateway.context import GatewayOf
-from services.gateway.faults import wants_json
+from services.gateway.errors import wants_page
 from services.gateway.guard import needs
 from services.gateway.people import claiming, store
 from services.gateway.people.claiming import Outcome
@@ -53,10 +53,10 @@ async def wall(
 async def claim(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.CLAIM_WISH)], wish_id: str) -> Response:
     """The answer at once: granted, or why not and what else there is. Without JavaScript it is a page, with htmx it takes the card's place."""
     outcome = await claiming.claim(gateway, principal, wish_id)
-    if wants_json(request):
-        return JSONResponse(_as_json(outcome))
     if request.headers.get("hx-request") == "true":
         return gateway.renderer.page(request, "answer.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))
+    if not wants_page(request):
+        return JSONResponse(_as_json(outcome))
     reason = outcome.answer.reason if isinstance(outcome.answer, Rejected) else _kind(outcome)
     return RedirectResponse(f"/wall/{wish_id}/answer?{urlencode({'is': reason})}", HTTPStatus.SEE_OTHER)
 

@@ -14,9 +14,9 @@ from services.gateway.words import LOCAL, SKILLS, SKILLS_OF
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)  # noon in China
 
 
-def filled(skills: tuple[str, ...] = (), now: datetime = NOW, **values: str) -> Entered:
+def filled(*skills: str, **values: str) -> Entered:
     given = DEFAULTS | {"title": "陪老人聊聊天", "community": "c1", "compound": "p1"} | values
-    return entered(Form(given, skills), area="a", wish_id="w-1", resident_ref="r-1", now=now)
+    return entered(Form(given, skills), area="a", wish_id="w-1", resident_ref="r-1", now=NOW)
 
 
 def test_a_title_and_a_place_are_enough() -> None:
@@ -32,8 +32,8 @@ def _window(data: dict[str, Any]) -> dict[str, datetime]:
 
 
 def test_only_skills_of_the_chosen_category_count() -> None:
-    assert filled(("haircut", "plumbing")).data["skills"] == ["haircut"]
-    assert filled(("haircut",), category="repair").data["skills"] == ["electrics"]
+    assert filled("haircut", "plumbing").data["skills"] == ["haircut"]
+    assert filled("haircut", category="repair").data["skills"] == ["electrics"]
 
 
 @pytest.mark.parametrize(
