@@ -44,6 +44,7 @@ PASSING: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InvalidPasswordError,
     asyncpg.PostgresSystemError,
     asyncpg.InternalServerError,
+    asyncpg.SyntaxOrAccessError,  # the tables are not there yet, or of another release: no record's fault
 )
 _NOT_ITS_OWN: Final[tuple[type[BaseException], ...]] = (*PASSING, Stale)
 _STANDBY_SECONDS: Final = 1.0

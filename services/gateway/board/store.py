@@ -39,9 +39,11 @@ _TELL: Final = """
         volunteer_ref, resident_ref, brief)
     SELECT n.event_key, CASE WHEN n.placed THEN nextval('gateway.stream_seq') END, n.at, n.received_at, n.area, n.community, n.compound, n.building,
         n.kind, n.subject, n.wish_id, n.match_id, n.offer_id, n.volunteer_ref, n.resident_ref, n.brief
-    FROM jsonb_to_recordset($1::jsonb) WITH ORDINALITY AS n (event_key uuid, placed boolean, at timestamptz, received_at timestamptz, area text, community text,
-        compound text, building text, kind text, subject text, wish_id text, match_id text, offer_id text, volunteer_ref text, resident_ref text, brief jsonb,
-        number bigint)
+    FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS (
+        event_key uuid, placed boolean, at timestamptz, received_at timestamptz, area text, community text, compound text, building text, kind text,
+        subject text, wish_id text, match_id text, offer_id text, volunteer_ref text, resident_ref text, brief jsonb
+    )) WITH ORDINALITY AS n (event_key, placed, at, received_at, area, community, compound, building, kind, subject, wish_id, match_id, offer_id,
+        volunteer_ref, resident_ref, brief, number)
     WHERE NOT EXISTS (SELECT FROM gateway.stream s WHERE s.event_key = n.event_key)
     ORDER BY n.number
 """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,8 +72,14 @@ class Rig:
     producer: AIOKafkaProducer
 
     @property
+    def port(self) -> int:
+        """The gateway's, as the stack remembers it (to ask for it anew would give another while it is taken)."""
+        ports = json.loads((self.stack.state.folder / "ports.json").read_text(encoding="utf-8"))
+        return int(ports["gateway-web"])
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.stack.state.port('gateway-web')}"
+        return f"http://127.0.0.1:{self.port}"
 
     def client(self, principal: dict[str, Any] | None = None) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, headers={} if principal is None else header_of(principal), timeout=30)
@@ -122,7 +129,11 @@ class Rig:
         task = asyncio.create_task(self._follow(principal, last, lang, watch, opened))
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await opened.wait()
+                waiting = asyncio.create_task(opened.wait())
+                await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+            if task.done():
+                task.result()
             yield watch
         finally:
             task.cancel()
@@ -160,6 +171,14 @@ class Rig:
 
     async def state_of(self, wish_id: str, state: str) -> None:
         """Wait until the board has a wish in this state."""
-        async with asyncio.timeout(DEADLINE_SECONDS), self.database() as connection:
-            while await connection.fetchval("SELECT state FROM gateway.wishes WHERE area = $1 AND wish_id = $2", AREA, wish_id) != state:
-                await asyncio.sleep(0.05)
+        statement = "SELECT state FROM gateway.wishes WHERE area = $1 AND wish_id = $2"
+        async with self.database() as connection:
+            await soon(lambda: connection.fetchval(statement, AREA, wish_id), state)
+
+
+async def soon(look: Callable[[], Awaitable[Any]], expected: Any, seconds: float = DEADLINE_SECONDS) -> None:
+    """Wait until what is looked at is as expected; when time is over, say what it is."""
+    ends = asyncio.get_running_loop().time() + seconds
+    while (found := await look()) != expected:
+        assert asyncio.get_running_loop().time() < ends, found
+        await asyncio.sleep(0.05)
