@@ -40,7 +40,8 @@ ORDER BY offer_id
 _MATCH_COLUMNS = """
     m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state, m.rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
     m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together, m.accepted_at IS NOT NULL AS answered,
-    w.category, w.compound, CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed') OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
+    w.category, w.compound, CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed')
+        OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
     CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished') THEN w.building END AS building
 FROM gateway.matches m LEFT JOIN gateway.wishes w USING (area, wish_id)
 """
