@@ -1,5 +1,6 @@
-"""`python -m benchmarks.claims`: many members tap "claim" on the same wish in the same instant, again and again, each signed in and over a connection of their own.
+"""`python -m benchmarks.claims`: many members tap "claim" on the same wish in the same instant, again and again.
 
+Each is signed in and has a connection of their own.
 Everything is real: sessions and form tokens, the HTTP gateway, Kafka, the matcher, PostgreSQL. A member waits from their tap to the whole answer. The members
 run in this process, with no more code than it takes to write a request and read an answer, as they share the processors with what they measure.
 """

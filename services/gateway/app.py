@@ -89,7 +89,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         board_dsn = settings.board_database.get_secret_value()
         reader, tail, answers = Reader(settings.kafka, board_dsn), Tail(board_dsn, hub), Answers(settings.kafka, hub)
         doors = Doors(await _vault(settings, cleanup), settings.ladder)
-        gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, identity)
+        gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, identity, settings.link_ring)
         server = Server.of(create_app(gateway, registry), settings)
 
         async def ready() -> Readiness:

@@ -12,6 +12,7 @@ from services.gateway.people.door import Doors
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
+from services.links.keys import LinkKeys
 from services.runtime import Stop
 
 
@@ -27,6 +28,7 @@ class Gateway:
     hub: Hub
     doors: Doors
     identity: Identity
+    links: LinkKeys | None
 
 
 def _of(request: Request) -> Gateway:

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.links.keys import BadLinkKeys, LinkKeys
 from services.runtime import LOOPBACK, ServiceSettings
 from services.vault.settings import VaultSettings
 
@@ -29,6 +30,10 @@ class Settings(VaultSettings, ServiceSettings):
     answer_seconds: float = Field(5.0, gt=0, le=60, description="填等待匹配结果的秒数 | use the seconds for which a decision is awaited")
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
     places: Path | None = Field(None, description="填地名文件的路径，或不设 | use the path of the file with the names of places, or leave it unset")
+    link_keys: SecretStr | None = Field(
+        None, description="填 编号:base64（32 个随机字节），多个用逗号分隔 | use id:base64 of 32 random bytes; several with commas between"
+    )
+    link_keys_file: Path | None = Field(None, description="填链接密钥文件的路径 | use the path of the file with the link keys")
     identity_keys: Path = Field(
         description="填写网关密钥文件的路径，新建：python3 -m deploy account new-keys | give the path of the gateway's key file; make one: "
         "python3 -m deploy account new-keys"
@@ -56,7 +61,23 @@ class Settings(VaultSettings, ServiceSettings):
             raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
         if self.demo_principals and (self.web_host != LOOPBACK or self.public_url is not None):
             raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
+        try:
+            _ = self.link_ring
+        except BadLinkKeys as fault:
+            zh, _, en = str(fault).partition(" | ")
+            raise ValueError(f"链接密钥不合规：{zh} | the link keys are not valid: {en}") from None
         return self
+
+    @property
+    def link_ring(self) -> LinkKeys | None:
+        """The keys of one-time links; None where the gateway answers none.
+
+        Raises:
+            BadLinkKeys: they do not serve.
+        """
+        if self.link_keys is not None:
+            return LinkKeys.parse(self.link_keys.get_secret_value())
+        return None if self.link_keys_file is None else LinkKeys.read(self.link_keys_file)
 
     @property
     def address(self) -> str:

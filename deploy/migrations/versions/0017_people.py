@@ -1,7 +1,7 @@
-"""The inbox in the app, as its owner reads it: a window on the notifier's table that shows whoever asks their own messages, and marks them read.
+"""What the people's pages see through two windows: their messages in the app, and what a one-time link is about.
 
-The role of requests gets nothing on schema `notifying`; the view and the function look with the owner's eyes, and for `gateway.me()` alone. The view cannot be
-written through, whatever is granted on it.
+The role of requests gets nothing on schema `notifying`; the view and the functions look with the owner's eyes, for `gateway.me()` alone, or for whoever holds a
+link's code. The view cannot be written through, whatever is granted on it.
 """
 
 from alembic import op
@@ -32,18 +32,39 @@ MARK_READ = """
         AS 'UPDATE notifying.app_inbox SET read_at = greatest(at, clock_timestamp())
             WHERE key = ANY (keys) AND ref = ANY (gateway.my_refs()) AND read_at IS NULL'
 """
+# Whoever has the code may know what it is about: of a helper's link not the title, as they may not have agreed yet.
+LINKED = """
+    CREATE FUNCTION gateway.linked(code_digest bytea) RETURNS TABLE (
+        area text, wish_id text, party text, category text, urgency text, title text, compound text, starts_at timestamptz, ends_at timestamptz,
+        wish_state text, match_state text, rung text, slot_start timestamptz, slot_end timestamptz, organisation text, invited_until timestamptz
+    )
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT l.area, l.wish_id, l.party, w.category, w.urgency, CASE WHEN l.party = 'resident' THEN w.title END,
+                CASE WHEN l.party = 'resident' OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.compound END,
+                w.starts_at, w.ends_at, w.state, m.state, coalesce(m.rung, i.rung), coalesce(m.starts_at, i.starts_at), coalesce(m.ends_at, i.ends_at),
+                m.organisation, i.expires_at
+            FROM links.links l
+            LEFT JOIN gateway.wishes w USING (area, wish_id)
+            LEFT JOIN gateway.matches m ON m.area = l.area AND m.match_id = l.match_id
+            LEFT JOIN gateway.invitations i ON l.match_id IS NULL AND i.area = l.area AND i.wish_id = l.wish_id AND i.offer_id = l.offer_id
+            WHERE l.digest = code_digest
+        $$
+"""
 
 
 def upgrade() -> None:
-    """Make them; the function is for the role of requests alone."""
-    for statement in (REFS, INBOX, MARK_READ):
+    """Make them; the functions are for the role of requests alone."""
+    for statement in (REFS, INBOX, MARK_READ, LINKED):
         op.execute(statement)
     op.execute("REVOKE ALL ON gateway.inbox FROM lastmetre_board")
-    op.execute("REVOKE ALL ON FUNCTION gateway.mark_read(uuid[]) FROM PUBLIC, lastmetre_board")
+    for function in ("mark_read(uuid[])", "linked(bytea)"):
+        op.execute(f"REVOKE ALL ON FUNCTION gateway.{function} FROM PUBLIC, lastmetre_board")
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.execute("DROP FUNCTION gateway.linked(bytea)")
     op.execute("DROP FUNCTION gateway.mark_read(uuid[])")
     op.execute("DROP VIEW gateway.inbox")
     op.execute("DROP FUNCTION gateway.my_refs()")

@@ -4,10 +4,10 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import accounts, audit, enter, home, live, mine, sign_in, wall, wishes
+from services.gateway.routes import accounts, audit, enter, home, links, live, mine, sign_in, wall, wishes
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     *(home.router, sign_in.router, accounts.router, audit.router),
-    *(wall.router, mine.router, enter.router, wishes.router),
+    *(wall.router, mine.router, enter.router, wishes.router, links.router),
     live.router,
 )
