@@ -17,6 +17,7 @@ from services.gateway.database import Database
 from services.gateway.identity.keys import read_key_file
 from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
+from services.gateway.people.shelf import Shelf
 from services.gateway.places import Places
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
@@ -89,7 +90,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         board_dsn = settings.board_database.get_secret_value()
         reader, tail, answers = Reader(settings.kafka, board_dsn), Tail(board_dsn, hub), Answers(settings.kafka, hub)
         doors = Doors(await _vault(settings, cleanup), settings.ladder)
-        gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, identity, settings.link_ring)
+        gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, Shelf(), identity, settings.link_ring)
         server = Server.of(create_app(gateway, registry), settings)
 
         async def ready() -> Readiness:

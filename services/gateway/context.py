@@ -9,6 +9,7 @@ from services.gateway.board.hub import Hub
 from services.gateway.database import Database
 from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
+from services.gateway.people.shelf import Shelf
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -27,6 +28,7 @@ class Gateway:
     stop: Stop
     hub: Hub
     doors: Doors
+    shelf: Shelf
     identity: Identity
     links: LinkKeys | None
 

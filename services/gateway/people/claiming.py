@@ -1,14 +1,13 @@
 """One claim, from the tap to its answer: said on Kafka, decided by the matcher, heard again here."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
 from services.gateway.board.hub import Answer, Claimed, Rejected
 from services.gateway.context import Gateway
 from services.gateway.guard import require
 from services.gateway.people import store
-from services.gateway.people.visits import MyMatch
+from services.gateway.people.store import Before
 from services.gateway.people.wall import OpenWish, Shown, home_of, next_best, shown
 from services.gateway.policy import Act, Thing
 from services.gateway.roles import Principal
@@ -19,32 +18,41 @@ CLAIMED = "lastmetre.wish.claimed.v1"
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """What a member could see a moment ago: every open wish in their scope, judged by their offers."""
+    """What a member can see: every open wish in their scope that they have no match of, judged by their offers."""
 
     everything: tuple[Shown, ...]
-    offers: int
+    before: Before
 
-    def one(self, wish_id: str) -> Shown | None:
-        """One of them."""
-        return next((each for each in self.everything if each.wish.wish_id == wish_id), None)
+    @property
+    def offers(self) -> int:
+        """How many offers the member has."""
+        return len(self.before.offers)
 
 
-async def wall_of(connection: Any, principal: Principal) -> Wall:
-    """Read the wall for somebody."""
-    area, now = principal.scope.area, utc_now()
-    offers = await store.my_offers(connection, area, principal.volunteer_ref)
-    home = home_of(offers, principal.scope)
-    wishes = await store.open_wishes(connection, area, principal.volunteer_ref, now)
-    return Wall(tuple(shown(wish, offers, home, now) for wish in wishes), len(offers))
+async def wall_of(gateway: Gateway, principal: Principal, wish_id: str = "") -> Wall:
+    """Read the wall for somebody, and what is known about one wish."""
+    async with gateway.database.acting_for(principal) as connection:
+        before = await store.before_claim(connection, principal.scope.area, principal.volunteer_ref, wish_id)
+    return Wall(await _judged(gateway, principal, before), before)
+
+
+async def _judged(gateway: Gateway, principal: Principal, before: Before) -> tuple[Shown, ...]:
+    async def fetch() -> list[OpenWish]:
+        async with gateway.database.acting_for(principal) as connection:
+            found = await store.open_wishes(connection, principal.scope.area, utc_now())
+        # What somebody sees beside their circle (a wish of their own elsewhere) is not for the others of the circle.
+        return [wish for wish in found if principal.scope.covers(wish.area, wish.place)]
+
+    now, home, parted = utc_now(), home_of(before.offers, principal.scope), before.parted
+    wishes = await gateway.shelf.get(principal.scope, fetch)
+    return tuple(shown(wish, before.offers, home, now) for wish in wishes if wish.wish_id not in parted and wish.ends_at > now)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a claim came to. `match`: the member's own, where there is one already; `instead`: what they could take up in its place."""
+    """What a claim came to. `instead`: what they could take up in its place."""
 
     answer: Answer
-    wish: OpenWish | None = None
-    match: MyMatch | None = None
     instead: Shown | None = None
 
 
@@ -53,24 +61,22 @@ async def claim(gateway: Gateway, principal: Principal, wish_id: str) -> Outcome
 
     A second tap finds the match that the first one made. Where the wish is no longer open, nobody needs to be asked.
     """
-    assert principal.volunteer_ref is not None
-    area, ref = principal.scope.area, principal.volunteer_ref
+    area = principal.scope.area
     async with gateway.database.acting_for(principal) as connection:
-        match = await store.my_match_of(connection, area, wish_id, ref)
-        if match is not None:
-            return Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer), match=match)
-        wish = await store.open_wish(connection, area, wish_id)
-        offers = await store.my_offers(connection, area, ref)
+        before = await store.before_claim(connection, area, principal.volunteer_ref, wish_id)
+    match, wish = before.match_of(wish_id), before.wish
+    if match is not None:
+        return Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
     if wish is None:
-        return await _refused(gateway, principal, "not_open", wish_id, None)
+        return await _refused(gateway, principal, "not_open", wish_id, before)
     require(principal, Act.CLAIM_WISH, Thing(area, wish.place))
-    one = shown(wish, offers, home_of(offers, principal.scope), utc_now())
+    one = shown(wish, before.offers, home_of(before.offers, principal.scope), utc_now())
     if one.offer_id is None:
-        return await _refused(gateway, principal, "unknown_offer", wish_id, wish)
+        return await _refused(gateway, principal, "unknown_offer", wish_id, before)
     answer = await _ask(gateway, area, wish_id, one.offer_id)
     if isinstance(answer, Rejected):
-        return await _refused(gateway, principal, answer.reason, wish_id, wish)
-    return Outcome(answer, wish)
+        return await _refused(gateway, principal, answer.reason, wish_id, before)
+    return Outcome(answer)
 
 
 async def _ask(gateway: Gateway, area: str, wish_id: str, offer_id: str) -> Answer:
@@ -83,7 +89,11 @@ async def _ask(gateway: Gateway, area: str, wish_id: str, offer_id: str) -> Answ
         listening.close()
 
 
-async def _refused(gateway: Gateway, principal: Principal, reason: str, wish_id: str, wish: OpenWish | None) -> Outcome:
-    async with gateway.database.acting_for(principal) as connection:
-        wall = await wall_of(connection, principal)
-    return Outcome(Rejected(reason), wish, instead=next_best(wall.everything, wish_id, wish.category if wish else None))
+async def _refused(gateway: Gateway, principal: Principal, reason: str, wish_id: str, before: Before) -> Outcome:
+    everything = await _judged(gateway, principal, before)
+    return Outcome(Rejected(reason), instead_of(everything, wish_id, before))
+
+
+def instead_of(everything: tuple[Shown, ...], wish_id: str, before: Before) -> Shown | None:
+    """What is most like the wish that they did not get."""
+    return next_best(everything, wish_id, None if before.wish is None else before.wish.category)

@@ -51,7 +51,7 @@ class Form:
         return self.values.get(name, "")
 
 
-DEFAULTS: Final = {"category": "elder_care", "urgency": "yellow", "when": "tomorrow", "minutes": "60", "age_band": "elder", "helpers_needed": "1"}
+DEFAULTS: Final = {"category": "elder_care", "urgency": "blue", "when": "tomorrow", "minutes": "60", "age_band": "elder", "helpers_needed": "1"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Only what a stage allows is read: the building of a wish not before acceptance, 
 """
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,21 +22,22 @@ SELECT area, wish_id, community, compound, building, unit, category, urgency, ti
 FROM gateway.wishes w
 WHERE area = $1 AND state IN ('open', 'held') AND NOT frozen AND ends_at > $2 AND category IS NOT NULL
     AND live < greatest(helpers_needed, CASE WHEN accompanied OR age_band LIKE 'under%' OR category = 'left_behind_children' THEN 2 ELSE 1 END)
-    AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = w.area AND m.wish_id = w.wish_id AND m.volunteer_ref = $3)
 ORDER BY ends_at
-LIMIT $4
+LIMIT $3
 """
-_ONE_OPEN = """
-SELECT area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed, live,
-    age_band, lives_alone, vetting_min, approval, accompanied
-FROM gateway.wishes w
-WHERE area = $1 AND wish_id = $2 AND state IN ('open', 'held') AND category IS NOT NULL
-"""
-_OFFERS = """
-SELECT area, offer_id, community, compound, building, unit, reach, skills, languages, vetting_level, checked_at, windows
-FROM gateway.offers
-WHERE area = $1 AND volunteer_ref = $2 AND state = 'open'
-ORDER BY offer_id
+# All that a claim must know of its member beforehand, in one look: their offers, whether the wish waits, and which wishes they have or had a match of.
+_BEFORE_CLAIM = """
+SELECT
+    (SELECT coalesce(json_agg(o ORDER BY o.offer_id), '[]') FROM (
+        SELECT area, offer_id, community, compound, building, unit, reach, skills, languages, vetting_level, checked_at, windows
+        FROM gateway.offers WHERE area = $1 AND volunteer_ref = $2 AND state = 'open') o) AS offers,
+    (SELECT row_to_json(w) FROM (
+        SELECT area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed,
+            live, age_band, lives_alone, vetting_min, approval, accompanied
+        FROM gateway.wishes WHERE area = $1 AND wish_id = $3 AND state IN ('open', 'held') AND category IS NOT NULL) w) AS wish,
+    (SELECT coalesce(json_agg(m), '[]') FROM (
+        SELECT wish_id, match_id, state, starts_at, ends_at, needs_answer FROM gateway.matches
+        WHERE area = $1 AND volunteer_ref = $2 AND starts_at IS NOT NULL AND (wish_id = $3 OR changed_at > now() - interval '90 days')) m) AS matches
 """
 _MATCH_COLUMNS = """
     m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state, m.rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
@@ -52,10 +54,6 @@ ORDER BY m.state IN ('closed', 'released'), CASE WHEN m.state IN ('closed', 'rel
 LIMIT $3
 """
 _MATCH = f"SELECT {_MATCH_COLUMNS} WHERE m.area = $1 AND m.match_id = $2 AND m.volunteer_ref = $3"
-_MATCH_OF_WISH = f"""
-SELECT {_MATCH_COLUMNS}
-WHERE m.area = $1 AND m.wish_id = $2 AND m.volunteer_ref = $3 AND m.starts_at IS NOT NULL AND m.state = ANY($4)
-"""
 _INVITATIONS = """
 SELECT i.area, i.wish_id, i.offer_id, i.rung, i.starts_at, i.ends_at, i.expires_at, w.category,
     CASE WHEN NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
@@ -115,47 +113,79 @@ def _open_wish(row: Any) -> OpenWish | None:
     place = _place(row)
     if place is None:
         return None
-    given = dict(row)
-    for step in ("community", "compound", "building", "unit"):
-        del given[step]
+    given = {name: value for name, value in dict(row).items() if name not in {"community", "compound", "building", "unit"}}
     return OpenWish(**{**given, "place": place, "skills": tuple(row["skills"]), "languages": tuple(row["languages"])})
 
 
-async def open_wishes(connection: Any, area: str, volunteer_ref: str | None, now: datetime) -> list[OpenWish]:
-    """What waits for somebody, without what the member has or had a match for."""
-    rows = await connection.fetch(_OPEN, area, now, volunteer_ref or "", WALL_MAX)
+def _offer(row: Any) -> MyOffer:
+    windows: list[dict[str, str]] = json.loads(row["windows"]) if isinstance(row["windows"], str) else row["windows"]
+    return MyOffer(
+        row["area"],
+        row["offer_id"],
+        _place(row),
+        row["reach"] or "area",
+        frozenset(row["skills"]),
+        frozenset(row["languages"]),
+        row["vetting_level"],
+        row["checked_at"],
+        tuple((datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])) for window in windows),
+    )
+
+
+def _at(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """A match of the member's, in brief."""
+
+    wish_id: str
+    match_id: str
+    state: str
+    starts_at: datetime
+    ends_at: datetime
+    needs_answer: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether it stands."""
+        return self.state in _LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a claim knows beforehand; `wish` is None where it does not wait, or is not to be seen."""
+
+    offers: list[MyOffer]
+    wish: OpenWish | None
+    matches: list[Mine]
+
+    def match_of(self, wish_id: str) -> Mine | None:
+        """The member's live match of a wish."""
+        return next((match for match in self.matches if match.wish_id == wish_id and match.live), None)
+
+    @property
+    def parted(self) -> frozenset[str]:
+        """Wishes that they have or had a match of."""
+        return frozenset(match.wish_id for match in self.matches)
+
+
+async def before_claim(connection: Any, area: str, volunteer_ref: str | None, wish_id: str) -> Before:
+    """All of it in one look."""
+    row = await connection.fetchrow(_BEFORE_CLAIM, area, volunteer_ref or "", wish_id)
+    wish: dict[str, Any] | None = json.loads(row["wish"]) if row["wish"] else None
+    if wish is not None:
+        wish |= {name: _at(wish[name]) for name in ("starts_at", "ends_at")}
+    offers = [_offer(one | {"checked_at": _at(one["checked_at"])}) for one in json.loads(row["offers"])]
+    matches = [Mine(**(one | {name: _at(one[name]) for name in ("starts_at", "ends_at")})) for one in json.loads(row["matches"])]
+    return Before(offers, None if wish is None else _open_wish(wish), matches)
+
+
+async def open_wishes(connection: Any, area: str, now: datetime) -> list[OpenWish]:
+    """What waits for somebody."""
+    rows = await connection.fetch(_OPEN, area, now, WALL_MAX)
     return [wish for wish in map(_open_wish, rows) if wish is not None]
-
-
-async def open_wish(connection: Any, area: str, wish_id: str) -> OpenWish | None:
-    """One that waits; None also where it is not to be seen."""
-    row = await connection.fetchrow(_ONE_OPEN, area, wish_id)
-    return None if row is None else _open_wish(row)
-
-
-async def my_offers(connection: Any, area: str, volunteer_ref: str | None) -> list[MyOffer]:
-    """What the member is ready to do."""
-    if volunteer_ref is None:
-        return []
-    return [
-        MyOffer(
-            row["area"],
-            row["offer_id"],
-            _place(row),
-            row["reach"] or "area",
-            frozenset(row["skills"]),
-            frozenset(row["languages"]),
-            row["vetting_level"],
-            row["checked_at"],
-            tuple((datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])) for window in _windows(row["windows"])),
-        )
-        for row in await connection.fetch(_OFFERS, area, volunteer_ref)
-    ]
-
-
-def _windows(value: Any) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(value) if isinstance(value, str) else value
-    return found
 
 
 async def my_matches(connection: Any, area: str, volunteer_ref: str, limit: int = 60) -> list[MyMatch]:
@@ -167,12 +197,6 @@ async def my_match(connection: Any, area: str, match_id: str, volunteer_ref: str
     """One of them."""
     row = await connection.fetchrow(_MATCH, area, match_id, volunteer_ref)
     return None if row is None or row["starts_at"] is None else MyMatch(**dict(row))
-
-
-async def my_match_of(connection: Any, area: str, wish_id: str, volunteer_ref: str) -> MyMatch | None:
-    """The member's live match for a wish."""
-    row = await connection.fetchrow(_MATCH_OF_WISH, area, wish_id, volunteer_ref, list(_LIVE))
-    return None if row is None else MyMatch(**dict(row))
 
 
 async def my_invitations(connection: Any, area: str, volunteer_ref: str, now: datetime) -> list[Invitation]:

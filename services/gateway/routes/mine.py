@@ -92,7 +92,7 @@ async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str,
 
     async def shows() -> bool:
         async with gateway.database.acting_for(principal) as connection:
-            return await store.my_match_of(connection, area, wish_id, ref) is not None
+            return (await store.before_claim(connection, area, ref, wish_id)).match_of(wish_id) is not None
 
     if action == "decline":
         return _to_mine("declined")

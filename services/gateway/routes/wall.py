@@ -14,9 +14,9 @@ from services.gateway.board.hub import Claimed, Later, Rejected
 from services.gateway.context import GatewayOf
 from services.gateway.errors import wants_page
 from services.gateway.guard import needs
-from services.gateway.people import claiming, store
+from services.gateway.people import claiming
 from services.gateway.people.claiming import Outcome
-from services.gateway.people.wall import Choice, chosen, next_best
+from services.gateway.people.wall import Choice, chosen
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
@@ -39,8 +39,7 @@ async def wall(
     """By rung, category and time; the compound at most is shown."""
     now = words.utc_now()
     choice = Choice(Rung(rung) if rung else None, category or None, when or None, everything == "yes" or principal.volunteer_ref is None)
-    async with gateway.database.acting_for(principal) as connection:
-        found = await claiming.wall_of(connection, principal)
+    found = await claiming.wall_of(gateway, principal)
     wishes = chosen(found.everything, choice, now)
     others = len(chosen(found.everything, Choice(choice.rung, choice.category, choice.when, everything=True), now)) - len(wishes)
     return gateway.renderer.page(
@@ -70,18 +69,14 @@ async def answer(
     said: Annotated[str, Query(alias="is", pattern="^[a-z_]{1,40}$")] = "later",
 ) -> HTMLResponse:
     """A page of its own, to be looked at again: a match of one's own counts more than what the address says."""
-    assert principal.volunteer_ref is not None
-    area = principal.scope.area
-    async with gateway.database.acting_for(principal) as connection:
-        match = await store.my_match_of(connection, area, wish_id, principal.volunteer_ref)
-        found = await claiming.wall_of(connection, principal)
-        wish = await store.open_wish(connection, area, wish_id)
+    found = await claiming.wall_of(gateway, principal, wish_id)
+    match = found.before.match_of(wish_id)
     if match is not None:
-        outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer), match=match)
+        outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
     elif said in words.REFUSALS:
-        outcome = Outcome(Rejected(said), wish, instead=next_best(found.everything, wish_id, wish.category if wish else None))
+        outcome = Outcome(Rejected(said), claiming.instead_of(found.everything, wish_id, found.before))
     else:
-        outcome = Outcome(Later(), wish)
+        outcome = Outcome(Later())
     return gateway.renderer.page(request, "answered.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))
 
 

@@ -1,0 +1,171 @@
+"""What the people's pages see through windows: messages in the app, a link's wish, the way to the door; as the roles that the services have."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from deploy import migrate
+from deploy.postgres import Postgres
+from schemas.instants import SECOND_US
+from services.gateway.database import Database as Pool
+from services.gateway.people import linked, store
+from services.gateway.people.door import Doors
+from services.gateway.people.visits import MyMatch
+from services.gateway.roles import Principal, Role, Scope
+from services.links.claims import Claims
+from services.links.keys import LinkKeys, digest
+from services.links.store import mint
+from services.vault.contact import parse_contact
+from services.vault.keyfile import KeyFile
+from services.vault.ladder import Ladder, Slot
+from services.vault.policy import Reader, Visit
+from services.vault.vault import Vault
+from tests.conftest import TEMPLATE, Database
+
+AREA = "high-tech"
+START = datetime(2026, 11, 26, 2, tzinfo=UTC)
+END = START + timedelta(hours=1)
+MEMBER = Principal("a-1", frozenset({Role.VOLUNTEER}), Scope(AREA), "v-1")
+OTHER = Principal("a-2", frozenset({Role.VOLUNTEER}), Scope(AREA), "v-2")
+RESIDENT = Principal("a-3", frozenset({Role.RESIDENT}), Scope(AREA), None, frozenset({"r-1", "r-2"}))
+KEYS = LinkKeys.parse(f"a:{base64.b64encode(bytes(range(7, 39))).decode()}")
+MATCH = MyMatch(
+    AREA, "m-1", "w-1", "o-1", "r-1", "v-1", "confirmed", "unit", START, END, needs_answer=False, needs_approval=False, expires_at=None,
+    release_reason=None, outcome=None, minutes=None, closed_at=None, category="household", title="理发", compound="p1", building="b1", together=False,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def shared(postgres: Postgres) -> AsyncIterator[Database]:
+    await migrate.prepare(postgres, "test_windows", template=TEMPLATE)
+    yield Database("test_windows", postgres)
+    await migrate.drop(postgres, "test_windows")
+
+
+@pytest.fixture
+async def owner(shared: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(shared.dsn())
+    await connection.execute("TRUNCATE notifying.app_inbox, links.links, gateway.wishes, gateway.matches")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def pool(shared: Database) -> AsyncIterator[Pool]:
+    opened = await Pool.connect(shared.dsn("gateway"), size=2)
+    yield opened
+    await opened.close()
+
+
+async def put(owner: asyncpg.Connection, ref: str, text: str) -> UUID:
+    key = uuid4()
+    await owner.execute("INSERT INTO notifying.app_inbox (key, ref, kind, text) VALUES ($1, $2, 'confirmed', $3)", key, ref, text)
+    return key
+
+
+async def texts(pool: Pool, who: Principal) -> list[str]:
+    async with pool.acting_for(who) as connection:
+        return sorted(str(one["text"]) for one in await store.inbox(connection))
+
+
+async def test_everyone_finds_their_own_messages_and_no_others(owner: asyncpg.Connection, pool: Pool) -> None:
+    for ref in ("v-1", "v-2", "r-1", "r-2", "r-3"):
+        await put(owner, ref, f"to {ref}")
+    assert await texts(pool, MEMBER) == ["to v-1"]
+    assert await texts(pool, OTHER) == ["to v-2"]
+    assert await texts(pool, RESIDENT) == ["to r-1", "to r-2"]
+    assert await texts(pool, Principal("a-4", frozenset({Role.WORKER}), Scope(AREA), "v-1", frozenset({"r-1"}))) == [], "a reference without its role"
+    async with pool.pool.acquire() as nobody:
+        assert await nobody.fetch("SELECT * FROM gateway.inbox") == []
+
+
+async def test_a_message_is_read_once_and_by_whom_it_is_for(owner: asyncpg.Connection, pool: Pool) -> None:
+    key = await put(owner, "v-1", "for v-1")
+    async with pool.acting_for(OTHER) as connection:
+        await store.mark_read(connection, [str(key)])
+    async with pool.acting_for(MEMBER) as connection:
+        assert await store.unread(connection) == 1
+        await store.mark_read(connection, [str(key)])
+        first = (await store.inbox(connection))[0]["read_at"]
+    async with pool.acting_for(MEMBER) as connection:
+        await store.mark_read(connection, [str(key)])
+        assert (await store.unread(connection), (await store.inbox(connection))[0]["read_at"]) == (0, first)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM notifying.app_inbox",
+        "UPDATE notifying.app_inbox SET read_at = now()",
+        "INSERT INTO gateway.inbox (key, kind, text, at) VALUES (gen_random_uuid(), 'x', 'x', now())",
+        "UPDATE gateway.inbox SET text = 'other words'",
+        "DELETE FROM gateway.inbox",
+    ],
+)
+async def test_the_window_lets_nobody_write_and_nothing_else_be_read(owner: asyncpg.Connection, pool: Pool, statement: str) -> None:
+    await put(owner, "v-1", "for v-1")
+    with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.FeatureNotSupportedError)):
+        async with pool.acting_for(MEMBER) as connection:
+            await connection.execute(statement)
+
+
+async def test_a_link_tells_a_helper_no_title_and_of_a_child_no_compound(owner: asyncpg.Connection, pool: Pool) -> None:
+    statement = """
+        INSERT INTO gateway.wishes (area, wish_id, community, compound, category, urgency, title, starts_at, ends_at, age_band, state, submitted_at)
+        VALUES ($1, $2, 'c1', 'p1', 'household', 'blue', 'a title', $3, $4, $5, 'open', $3)
+    """
+    await owner.execute(statement, AREA, "w-adult", START, END, "adult")
+    await owner.execute(statement, AREA, "w-child", START, END, "under_14")
+    told = {}
+    for wish, party in (("w-adult", "resident"), ("w-adult", "volunteer"), ("w-child", "volunteer")):
+        claims = Claims(uuid4(), "answer", party, AREA, wish, "o-1", None, 2_000_000_000 * SECOND_US)  # type: ignore[arg-type]
+        code = await mint(owner, KEYS, claims)
+        async with pool.pool.acquire() as connection:
+            row = await connection.fetchrow("SELECT title, compound FROM gateway.linked($1)", digest(code))
+            assert row is not None
+            told[wish, party] = tuple(row)
+    assert told == {("w-adult", "resident"): ("a title", "p1"), ("w-adult", "volunteer"): (None, "p1"), ("w-child", "volunteer"): (None, None)}
+    async with pool.pool.acquire() as connection:
+        assert await connection.fetch("SELECT * FROM gateway.linked($1)", digest("a" * 26)) == []
+
+
+def test_each_tap_of_a_link_is_the_event_that_says_it() -> None:
+    about = {"area": AREA, "wish_id": "w-1", "offer_id": "o-1", "match_id": "m-1"}
+    helper = Claims(uuid4(), "answer", "volunteer", AREA, "w-1", "o-1", "m-1", 0)
+    mine = Claims(uuid4(), "cancel", "resident", AREA, "w-1", "o-1", "m-1", 0)
+    assert linked.event_of(helper, "accept") == ("lastmetre.match.accepted.v1", about)
+    assert linked.event_of(helper, "cancel") == ("lastmetre.match.declined.v1", about)
+    assert linked.event_of(mine, "cancel") == ("lastmetre.wish.withdrawn.v1", {"area": AREA, "wish_id": "w-1"})
+    assert linked.event_of(mine, "not_done") == ("lastmetre.service.acknowledged.v1", {**about, "by": "resident", "outcome": "not_done"})
+    assert linked.event_of(mine, "follow") is None
+
+
+async def test_the_door_is_shown_from_two_hours_before_and_to_its_helper_alone(shared: Database, tmp_path: Path) -> None:
+    keys, now = KeyFile(tmp_path / "keys.json"), [START - timedelta(days=1)]
+    keys.create(now[0])
+    vault = await Vault.connect(shared.dsn("vault"), keys, Ladder(), lambda: now[0])
+    try:
+        contact = parse_contact({"name": "测试甲", "phone": "19900307123", "compound": "样板小区", "building": "3栋", "door": "2单元1704"})
+        await vault.put("r-1", AREA, contact, Reader("operator", "op-1"), "registration")
+        doors = Doors(vault, Ladder())
+        assert (await doors.told(MATCH, now[0])).by_worker, "the vault does not know of the visit yet"
+        await vault.note_visit(Visit("m-1", "w-1", "r-1", "v-1", "confirmed", Slot(START, END)))
+        early = await doors.told(MATCH, now[0])
+        assert ("door" in early.fields, early.fields["phone_masked"], early.at) == (False, "199****7123", START - timedelta(hours=2))
+        now[0] = START - timedelta(minutes=119)
+        assert (await doors.told(MATCH, now[0])).fields["door"] == "2单元1704"
+        foreign = MyMatch(**{name: getattr(MATCH, name) for name in MATCH.__slots__} | {"volunteer_ref": "v-2"})
+        assert not (await doors.told(foreign, now[0])).fields
+    finally:
+        await vault.close()
+
+
+async def test_without_a_vault_a_worker_tells_the_door() -> None:
+    assert (await Doors(None, Ladder()).told(MATCH, START)).by_worker
