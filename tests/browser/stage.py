@@ -18,6 +18,7 @@ POLICY = Path(__file__).with_name("policy.toml")
 SETTINGS = {
     "LASTMETRE_DEMO_PRINCIPALS": "1",
     "LASTMETRE_RATE_FACTOR": "0",
+    "LASTMETRE_ANSWER_SECONDS": "30",
     "LASTMETRE_POLICY": str(POLICY),
     "LASTMETRE_CHANNELS": '{"app": {"type": "app"}}',
     "LASTMETRE_CHANNEL": "app",

@@ -33,19 +33,19 @@ async def wall_of(gateway: Gateway, principal: Principal, wish_id: str = "") -> 
     """Read the wall for somebody, and what is known about one wish."""
     async with gateway.database.acting_for(principal) as connection:
         before = await store.before_claim(connection, principal.scope.area, principal.volunteer_ref, wish_id)
-    return Wall(await _judged(gateway, principal, before), before)
+    now, home = utc_now(), home_of(before.offers, principal.scope)
+    return Wall(tuple(shown(wish, before.offers, home, now) for wish in await _open(gateway, principal, before)), before)
 
 
-async def _judged(gateway: Gateway, principal: Principal, before: Before) -> tuple[Shown, ...]:
+async def _open(gateway: Gateway, principal: Principal, before: Before) -> list[OpenWish]:
     async def fetch() -> list[OpenWish]:
         async with gateway.database.acting_for(principal) as connection:
             found = await store.open_wishes(connection, principal.scope.area, utc_now())
         # What somebody sees beside their circle (a wish of their own elsewhere) is not for the others of the circle.
         return [wish for wish in found if principal.scope.covers(wish.area, wish.place)]
 
-    now, home, parted = utc_now(), home_of(before.offers, principal.scope), before.parted
-    wishes = await gateway.shelf.get(principal.scope, fetch)
-    return tuple(shown(wish, before.offers, home, now) for wish in wishes if wish.wish_id not in parted and wish.ends_at > now)
+    now, parted = utc_now(), before.parted
+    return [wish for wish in await gateway.shelf.get(principal.scope, fetch) if wish.wish_id not in parted and wish.ends_at > now]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ async def _ask(gateway: Gateway, area: str, wish_id: str, offer_id: str) -> Answ
 
 
 async def _refused(gateway: Gateway, principal: Principal, reason: str, wish_id: str, before: Before) -> Outcome:
-    everything = await _judged(gateway, principal, before)
-    return Outcome(Rejected(reason), instead_of(everything, wish_id, before))
+    return Outcome(Rejected(reason), await instead_of(gateway, principal, wish_id, before))
 
 
-def instead_of(everything: tuple[Shown, ...], wish_id: str, before: Before) -> Shown | None:
+async def instead_of(gateway: Gateway, principal: Principal, wish_id: str, before: Before) -> Shown | None:
     """What is most like the wish that they did not get."""
-    return next_best(everything, wish_id, None if before.wish is None else before.wish.category)
+    wishes, home = await _open(gateway, principal, before), home_of(before.offers, principal.scope)
+    return next_best(wishes, before.offers, home, utc_now(), but=wish_id, like=None if before.wish is None else before.wish.category)

@@ -67,9 +67,9 @@ _CLOSED = """
 SELECT minutes, closed_at FROM gateway.matches
 WHERE area = $1 AND volunteer_ref = $2 AND state = 'closed' AND minutes IS NOT NULL AND closed_at IS NOT NULL
 """
-_WISH_COLUMNS = (
-    "area, wish_id, community, compound, category, urgency, title, starts_at, ends_at, minutes, state, resident_ref, live, helpers_needed, changed_at"
-)
+_WISH_COLUMNS = """
+    area, wish_id, community, compound, building, category, urgency, title, starts_at, ends_at, minutes, state, resident_ref, live, helpers_needed, changed_at
+"""
 _MY_WISHES = f"""
 SELECT {_WISH_COLUMNS} FROM gateway.wishes
 WHERE area = $1 AND resident_ref = ANY($2::text[]) AND category IS NOT NULL

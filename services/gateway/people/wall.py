@@ -184,10 +184,15 @@ def _is_wanted(wish: OpenWish, when: str, now: datetime) -> bool:
     return wish.starts_at < end and wish.ends_at > max(start, now)
 
 
-def next_best(all_of_them: Iterable[Shown], but: str, like: str | None) -> Shown | None:
-    """What to offer somebody who did not get a wish: one that fits, of the same category where there is one."""
-    fits = [one for one in all_of_them if one.wish.wish_id != but and one.missing is None]
-    return min(fits, key=lambda one: (one.wish.category != like, order(one)), default=None)
+def next_best(wishes: Iterable[OpenWish], offers: Sequence[MyOffer], home: Place | None, now: datetime, *, but: str, like: str | None) -> Shown | None:
+    """What to offer somebody who did not get a wish: one that fits, of the same category where there is one.
+
+    The first that fits ends the search: many ask this at once.
+    """
+    others = [wish for wish in wishes if wish.wish_id != but]
+    others.sort(key=lambda wish: (wish.category != like, _URGENT.get(wish.urgency, 3), RUNG_ORDER.index(rung_between(wish.place, home)), wish.ends_at))
+    judged = (shown(wish, offers, home, now) for wish in others)
+    return next((one for one in judged if one.missing is None), None)
 
 
 def home_of(offers: Sequence[MyOffer], scope: Scope) -> Place | None:

@@ -74,7 +74,7 @@ async def answer(
     if match is not None:
         outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
     elif said in words.REFUSALS:
-        outcome = Outcome(Rejected(said), claiming.instead_of(found.everything, wish_id, found.before))
+        outcome = Outcome(Rejected(said), await claiming.instead_of(gateway, principal, wish_id, found.before))
     else:
         outcome = Outcome(Later())
     return gateway.renderer.page(request, "answered.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))

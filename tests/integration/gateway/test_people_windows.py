@@ -169,3 +169,20 @@ async def test_the_door_is_shown_from_two_hours_before_and_to_its_helper_alone(s
 
 async def test_without_a_vault_a_worker_tells_the_door() -> None:
     assert (await Doors(None, Ladder()).told(MATCH, START)).by_worker
+
+
+async def test_a_resident_follows_their_own_wish_and_no_other(owner: asyncpg.Connection, pool: Pool) -> None:
+    statement = """
+        INSERT INTO gateway.wishes (area, wish_id, community, compound, category, urgency, title, starts_at, ends_at, minutes, age_band, resident_ref, state,
+            submitted_at, changed_at)
+        VALUES ($1, $2, 'c1', 'p1', 'household', 'blue', 'a title', $3, $4, 60, 'adult', $5, 'open', $3, $3)
+    """
+    await owner.execute(statement, AREA, "w-mine", START, END, "r-1")
+    await owner.execute(statement, AREA, "w-other", START, END, "r-9")
+    async with pool.acting_for(RESIDENT) as connection:
+        assert [one.wish_id for one in await store.my_wishes(connection, AREA, RESIDENT.resident_refs)] == ["w-mine"]
+        assert [one.wish_id for one in await store.my_wishes(connection, AREA, frozenset({"r-9"}))] == []
+        assert await store.my_wish(connection, AREA, "w-other") is None
+        assert await store.visits_of(connection, AREA, "w-mine") == []
+        assert await store.my_drafts(connection, AREA, RESIDENT.account) == []
+        assert not await store.is_reviewed(connection, AREA, "c1")

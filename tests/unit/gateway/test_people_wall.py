@@ -91,12 +91,12 @@ def test_days_are_those_of_the_place(when: str, ids: list[str]) -> None:
 
 
 def test_offers_what_is_most_alike_instead_and_only_what_fits() -> None:
-    others = [seen(replace(WISH, wish_id="red", urgency="red", category="repair")), seen(replace(WISH, wish_id="alike"))]
-    unfit = seen(replace(WISH, wish_id="unfit", skills=("erhu",)))
-    found = next_best([seen(WISH), *others, unfit], "w1", "household")
+    others = [replace(WISH, wish_id="red", urgency="red", category="repair"), replace(WISH, wish_id="alike")]
+    unfit = replace(WISH, wish_id="unfit", skills=("erhu",))
+    found = next_best([WISH, unfit, *others], [OFFER], HOME, NOW, but="w1", like="household")
     assert found is not None
     assert found.wish.wish_id == "alike"
-    assert next_best([seen(WISH), unfit], "w1", "household") is None
+    assert next_best([WISH, unfit], [OFFER], HOME, NOW, but="w1", like="household") is None
 
 
 def test_a_card_tells_the_compound_and_no_more() -> None:
