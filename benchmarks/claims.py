@@ -147,24 +147,28 @@ async def _round(running: Stage, members: Sequence[Member], found: Found) -> Non
     found.matches.append(int(await running.town.board.fetchval(count, wish)))
 
 
-async def measure(folder: Path, members: int, rounds: int, others: int) -> Found:
-    """So many members and rounds; `others` are wishes that wait beside the one that is claimed, as on a wall in use."""
+async def tapped(running: Stage, members: int, rounds: int, others: int) -> Found:
+    """On a stage that runs: so many members and rounds; `others` are wishes that wait beside the one that is claimed, as on a wall in use."""
     found = Found()
-    refs = [f"vol-{number}" for number in range(members)]
-    async with stage(folder) as running:
-        for ref in refs:
-            await running.town.offer(ref, skills=(SKILL,))
-        for number in range(others):
-            await running.town.wish(f"另一件事 {number}", SKILL, hours=(200, 300))
-        await running.town.shows("SELECT count(*) >= $1 FROM gateway.offers", members)
-        await running.town.shows("SELECT count(*) >= $1 FROM gateway.wishes", others)
-        secrets = await _sign_in(running, refs)
-        taps = [await Member.connect(running.url, ref, secret) for ref, secret in zip(refs, secrets, strict=True)]
-        for _ in range(rounds):
-            await _round(running, taps, found)
-        for member in taps:
-            member.writer.close()
+    refs = [f"vol-tap-{number}" for number in range(members)]
+    for ref in refs:
+        await running.town.offer(ref, skills=(SKILL,))
+    waiting = [await running.town.wish(f"另一件事 {number}", SKILL, hours=(200, 300)) for number in range(others)]
+    await running.town.shows("SELECT count(*) = $1 FROM gateway.offers WHERE volunteer_ref = ANY($2)", members, refs)
+    await running.town.shows("SELECT count(*) = $1 FROM gateway.wishes WHERE wish_id = ANY($2)", others, waiting)
+    secrets = await _sign_in(running, refs)
+    taps = [await Member.connect(running.url, ref, secret) for ref, secret in zip(refs, secrets, strict=True)]
+    for _ in range(rounds):
+        await _round(running, taps, found)
+    for member in taps:
+        member.writer.close()
     return found
+
+
+async def measure(folder: Path, members: int, rounds: int, others: int) -> Found:
+    """The same on a stage of its own."""
+    async with stage(folder) as running:
+        return await tapped(running, members, rounds, others)
 
 
 def main(
