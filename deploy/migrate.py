@@ -29,6 +29,8 @@ class Tenant:
     schema: str
     add_only: tuple[str, ...] = ()
     """Tables of the schema whose rows the role may neither change nor delete."""
+    reads_only: bool = False
+    """Whether it may read the schema's tables, and no more."""
 
 
 TENANTS: Final = (
@@ -39,6 +41,8 @@ TENANTS: Final = (
     # Two roles on one schema: requests see rows by row-level security, the board's writer writes them all (migration 0014 narrows both).
     Tenant("gateway", "lastmetre_gateway", "gateway"),
     Tenant("board", "lastmetre_board", "gateway"),
+    # Tells why: reads what the matcher has decided, and can change nothing (docs/decisions/0027).
+    Tenant("explainer", "lastmetre_explainer", "matching", reads_only=True),
 )
 
 
@@ -89,7 +93,8 @@ async def _grant(server: Server, database: str) -> None:
             await _execute(connection, "CREATE SCHEMA IF NOT EXISTS %I", tenant.schema)
             await _execute(connection, "REVOKE ALL ON SCHEMA %I FROM PUBLIC", tenant.schema)
             await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", tenant.schema, tenant.role)
-            for rights, kind in (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS")):
+            everything = (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS"))
+            for rights, kind in (("SELECT", "TABLES"),) if tenant.reads_only else everything:
                 await _execute(connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA %I TO %I", tenant.schema, tenant.role)
                 await _execute(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT {rights} ON {kind} TO %I", tenant.schema, tenant.role)
     finally:

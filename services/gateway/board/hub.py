@@ -75,8 +75,8 @@ class StreamRow:
 
 
 COLUMNS: Final = ", ".join(one.name for one in fields(StreamRow) if one.name not in {"_thing", "shown"})
-_NEXT: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 ORDER BY seq LIMIT {_PAGE}"  # noqa: S608 - columns of this module
-_BACKLOG: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"  # noqa: S608 - columns of this module
+_NEXT: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 ORDER BY seq LIMIT {_PAGE}"
+_BACKLOG: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"
 
 
 def sees_all(principal: Principal, row: StreamRow) -> bool:

@@ -4,6 +4,6 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import home, live
+from services.gateway.routes import dead_letters, home, live, monitor, review, wish
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (home.router, live.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (home.router, live.router, monitor.router, wish.router, review.router, dead_letters.router)
