@@ -46,7 +46,8 @@ async def listed(
     """The newest first; `done`: those that were published again."""
     async with gateway.database.acting_for(principal) as connection:
         found = await dead_letters.letters(connection, done=done)
-    return gateway.renderer.page(request, "dead_letters.html", principal=principal, letters=found, done=done, **helpers_of(principal, datetime.now(UTC)))
+    shown: dict[str, Any] = {"letters": found, "done": done, **helpers_of(principal, datetime.now(UTC))}
+    return gateway.renderer.page(request, "dead_letters.html", principal=principal, **shown)
 
 
 def _page(request: Request, gateway: Gateway, principal: Principal, found: dict[str, Any], text: str, fault: InvalidEvent | None = None) -> HTMLResponse:
