@@ -28,12 +28,14 @@ from deploy.state import ROOT, State, default_folder
 from deploy.words import Trouble, both
 
 # Each has `register(app)`. This is the one place where a command from elsewhere is announced.
-COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview", "deploy.board")
+COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview", "deploy.board", "deploy.account")
 
 DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
 SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
 EXIT_INTERRUPTED = 130
+# Most tests wait for servers, so two processes share the work, file by file, each with a Kafka and a PostgreSQL of its own; files go in their order.
+WHOLE_SUITE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 app = typer.Typer(
     name="deploy",
@@ -231,7 +233,7 @@ def test(context: typer.Context) -> None:
         ("ruff check", [sys.executable, "-m", "ruff", "check", "."]),
         ("ruff format --check", [sys.executable, "-m", "ruff", "format", "--check", "."]),
         ("mypy --strict", [sys.executable, "-m", "mypy"]),
-        ("pytest", [sys.executable, "-m", "pytest", *context.args]),
+        ("pytest", [sys.executable, "-m", "pytest", *(context.args or WHOLE_SUITE)]),
     )
     worst = 0
     failed = []

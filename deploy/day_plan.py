@@ -210,9 +210,10 @@ class _Maker:
         self._claim(0.55, KNIFE, ("knife_grinding",))
         self._claim(0.6, SKATING, ("skating", "sport"))
         self._claim(0.65, ERHU, ("erhu", "music"))
-        for at, title in ((0.7, "衣柜门关不上"), (0.8, "想练英语口语")):
+        # Urgent ones, which have their helper by then whatever the rounds do: so a day always shows helpers who are called off.
+        for at, title, reason in ((0.7, "厨房水管漏水", "物业已经修好"), (0.8, "老人头晕，请人先来看看", "家人已经赶到")):
             wish_id = self._wish_ids[title]
-            self._send(at, "wish.withdrawn", wish_id, {"wish_id": wish_id, "reason": "已请亲戚帮忙"})
+            self._send(at, "wish.withdrawn", wish_id, {"wish_id": wish_id, "reason": reason})
         leaving = self._offers_of["sewing", "bike_repair", "haircut"][-1]
         self._send(0.85, "offer.withdrawn", leaving, {"offer_id": leaving, "reason": "近期外出"})
         again = self._wish_sendings[self._wish_ids["把旧冰箱抬下楼"]]

@@ -31,7 +31,12 @@ class Tenant:
     """Tables of the schema whose rows the role may neither change nor delete."""
     reads_only: bool = False
     """Whether it may read the schema's tables, and no more."""
+    taken: tuple[tuple[str, str], ...] = ()
+    """What it must not have, of all that a schema's roles are granted: (rights, object), such as ("ALL", "TABLE gateway.accounts")."""
 
+
+_IDENTITY_TABLES: Final = ("accounts", "identities", "sessions", "pending_sign_ins", "api_keys", "audit", "audit_head")
+_AUDIT_FUNCTIONS: Final = ("audit_last", "audit_add")
 
 TENANTS: Final = (
     Tenant("matcher", "lastmetre_matcher", "matching"),
@@ -39,11 +44,32 @@ TENANTS: Final = (
     # No service of its own: a library for whoever is given this role and the key file.
     Tenant("vault", "lastmetre_vault", "vault", add_only=("audit",)),
     # Two roles on one schema: requests see rows by row-level security, the board's writer writes them all (migration 0014 narrows both).
-    Tenant("gateway", "lastmetre_gateway", "gateway"),
-    Tenant("board", "lastmetre_board", "gateway"),
+    Tenant(
+        "gateway",
+        "lastmetre_gateway",
+        "gateway",
+        taken=(
+            ("INSERT, UPDATE, DELETE", "TABLE gateway.audit"),
+            ("ALL", "TABLE gateway.audit_head"),
+            ("INSERT, DELETE", "TABLE gateway.accounts"),
+            ("INSERT, UPDATE, DELETE", "TABLE gateway.identities"),
+        ),
+    ),
+    Tenant(
+        "board",
+        "lastmetre_board",
+        "gateway",
+        taken=(
+            *(("ALL", f"TABLE gateway.{table}") for table in _IDENTITY_TABLES),
+            *(("ALL", f"FUNCTION gateway.{function}") for function in _AUDIT_FUNCTIONS),
+        ),
+    ),
     # Tells why: reads what the matcher has decided, and can change nothing (docs/decisions/0027).
     Tenant("explainer", "lastmetre_explainer", "matching", reads_only=True),
 )
+
+# Schemas of libraries: no role of their own, used by the roles of these services.
+SHARED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (("links", ("notifier", "gateway")),)
 
 
 class Server(Protocol):
@@ -90,59 +116,3 @@ async def _grant(server: Server, database: str) -> None:
             await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
             await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
             await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
-            await _execute(connection, "CREATE SCHEMA IF NOT EXISTS %I", tenant.schema)
-            await _execute(connection, "REVOKE ALL ON SCHEMA %I FROM PUBLIC", tenant.schema)
-            await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", tenant.schema, tenant.role)
-            everything = (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS"))
-            for rights, kind in (("SELECT", "TABLES"),) if tenant.reads_only else everything:
-                await _execute(connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA %I TO %I", tenant.schema, tenant.role)
-                await _execute(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT {rights} ON {kind} TO %I", tenant.schema, tenant.role)
-    finally:
-        await connection.close()
-
-
-async def _narrow(server: Server, database: str) -> None:
-    """Take back what a role has on every table of its schema and must not have on some."""
-    connection = await asyncpg.connect(server.owner_dsn(database))
-    try:
-        for tenant in TENANTS:
-            for table in tenant.add_only:
-                await _execute(connection, "REVOKE UPDATE, DELETE ON %I.%I FROM %I", tenant.schema, table, tenant.role)
-    finally:
-        await connection.close()
-
-
-def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-async def _migrate(server: Server, database: str) -> None:
-    url = make_url(server.owner_dsn(database)).set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(url, poolclass=NullPool)
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
-    finally:
-        await engine.dispose()
-
-
-async def prepare(server: Server, database: str, *, template: str | None = None) -> None:
-    """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before."""
-    await _make_database(server, database, template)
-    await _grant(server, database)
-    if template is None:
-        await _migrate(server, database)
-    await _narrow(server, database)
-
-
-async def drop(server: Server, database: str) -> None:
-    """Drop a database, ending its sessions."""
-    connection = await asyncpg.connect(server.owner_dsn(server.maintenance))
-    try:
-        await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", database)
-    finally:
-        await connection.close()

@@ -88,6 +88,7 @@ class InvalidEvent(Exception):
     def __init__(self, reason: str, field: str = "", fix: Words = _OTHER_FIX) -> None:
         self.reason = reason
         self.field = field
+        self.fix = fix
         zh, en = SENTENCES[reason]
         super().__init__(f"{zh.format(field=field, fix=fix[0])} | {en.format(field=field, fix=fix[1])}")
 
@@ -107,12 +108,20 @@ def _fix(kind: str, context: dict[str, Any]) -> Words:
     return zh.format(**values), en.format(**values)
 
 
+def all_of_validation(error: ValidationError, prefix: str) -> list[InvalidEvent]:
+    """The complaints of a model, as our reasons, in the order of its fields; `prefix` is the place of the model, such as `data`."""
+    return [_complaint(one, prefix) for one in error.errors(include_url=False, include_input=False)]
+
+
 def from_validation(error: ValidationError, prefix: str) -> InvalidEvent:
-    """The first complaint of a model, as one of our reasons; `prefix` is the place of the model, such as `data`."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind = first["type"]
-    context = first.get("ctx") or {}
-    where = ".".join(part for part in (prefix, _path(first)) if part)
+    """The first of them."""
+    return _complaint(error.errors(include_url=False, include_input=False)[0], prefix)
+
+
+def _complaint(one: ErrorDetails, prefix: str) -> InvalidEvent:
+    kind = one["type"]
+    context = one.get("ctx") or {}
+    where = ".".join(part for part in (prefix, _path(one)) if part)
     if kind in SENTENCES:  # raised by a validator of ours
         return InvalidEvent(kind, ".".join(part for part in (where, context.get("at", "")) if part))
     if kind == "missing":

@@ -48,8 +48,8 @@ MATCHES: Final = "matches"
 CONFIRMATIONS: Final = "confirmations"
 
 _EVENTS: Final = (
-    Topic(WISHES, "micro-wishes and their withdrawals", ("integrations", "gateway", "matcher"), ("matcher",), 30),
-    Topic(OFFERS, "volunteers' offers", ("integrations", "gateway", "matcher"), ("matcher",), 30),
+    Topic(WISHES, "micro-wishes and their withdrawals", ("integrations", "gateway", "matcher"), ("matcher", "notifier"), 30),
+    Topic(OFFERS, "volunteers' offers", ("integrations", "gateway", "matcher"), ("matcher", "notifier"), 30),
     Topic(RESPONSES, "claims, answers, approvals, visits", ("integrations", "gateway", "matcher"), ("matcher", "notifier"), 30),
     Topic(MATCHES, "what the matcher decided", ("matcher",), ("notifier", "gateway", "integrations"), 30),
     Topic(CONFIRMATIONS, "both sides told, failed or closed", ("notifier",), ("matcher", "notifier", "gateway", "integrations"), 30),

@@ -23,20 +23,36 @@ from deploy.stack import Stack
 from tests import ahead
 
 TEMPLATE = "lastmetre_template"
-_SIMULATED = "test_simulator.py::test_no_promise_is_broken"
+_SIMULATED = "tests/unit/test_ten_thousand_towns.py"
 _numbers = itertools.count(1)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process was started by another one of the same session (`-n 2`)."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not _is_worker(config):
+        ahead.open_session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing outlives the session."""
+    if not _is_worker(config):
+        ahead.close_session()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for a computation that began with the session comes last."""
+    items.sort(key=lambda item: item.nodeid.startswith(_SIMULATED))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Ten thousand towns take minutes of processor time; most tests before theirs only wait for servers."""
-    if any(_SIMULATED in item.nodeid for item in session.items) and not session.config.option.collectonly:
+    if any(item.nodeid.startswith(_SIMULATED) for item in session.items) and not session.config.option.collectonly:
         for command in (ahead.SIMULATOR, ahead.CHILDREN):
             ahead.begin(command)
-
-
-def pytest_sessionfinish() -> None:
-    """Nothing outlives the session."""
-    ahead.end_all()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,29 +3,54 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Self
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.gateway.board.hub import Answers, Hub, Tail
 from services.gateway.board.reader import Reader
 from services.gateway.context import Gateway
 from services.gateway.database import Database
+from services.gateway.identity.keys import read_key_file
+from services.gateway.identity.service import Identity
+from services.gateway.people.door import Doors
+from services.gateway.places import Places
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
 from services.gateway.web import create_app
 from services.runtime import Ops, Pulse, Readiness, Stop
+from services.vault.vault import Vault
 
 _GRACE_SECONDS = 5
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn without its own signal handlers: `services.runtime` has them."""
+
+    @classmethod
+    def of(cls, app: FastAPI, settings: Settings) -> Self:
+        """A server of this application, where the settings say."""
+        config = uvicorn.Config(
+            app,
+            host=settings.web_host,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,  # a URL may carry what is nobody else's business
+            lifespan="off",
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies or None,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        return cls(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signals alone."""
         yield
 
 
@@ -39,6 +64,14 @@ async def _serve(server: uvicorn.Server, stop: Stop) -> None:
     await serving
 
 
+async def _vault(settings: Settings, cleanup: contextlib.AsyncExitStack) -> Vault | None:
+    if settings.vault_database is None:
+        return None
+    vault = await Vault.connect(settings.vault_database.get_secret_value(), settings.key_file(), settings.ladder)
+    cleanup.push_async_callback(vault.close)
+    return vault
+
+
 async def main(settings: Settings, stop: Stop) -> None:
     """Make everything, serve until stopped, and close it again."""
     log = structlog.get_logger()
@@ -49,29 +82,22 @@ async def main(settings: Settings, stop: Stop) -> None:
         publisher = Publisher(settings.kafka)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
+        identity = Identity(settings, database, read_key_file(settings.identity_keys))
+        cleanup.push_async_callback(identity.close)
+        registry = CollectorRegistry()
         hub = Hub()
         board_dsn = settings.board_database.get_secret_value()
         reader, tail, answers = Reader(settings.kafka, board_dsn), Tail(board_dsn, hub), Answers(settings.kafka, hub)
-        gateway = Gateway(settings, database, publisher, Renderer(), stop, hub)
-        config = uvicorn.Config(
-            create_app(gateway),
-            host=settings.web_host,
-            port=settings.web_port,
-            log_config=None,
-            access_log=False,  # a URL may carry what is nobody else's business
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        server = _Server(config)
+        doors = Doors(await _vault(settings, cleanup), settings.ladder)
+        gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, identity, settings.link_ring)
+        server = Server.of(create_app(gateway, registry), settings)
 
         async def ready() -> Readiness:
             pulse.beat()
             ready = server.started and answers.ready.is_set()
             return Readiness(ready, pulse.commit_age_seconds, {} if reader.lag is None else {"board": reader.lag}, () if ready else ("starting",))
 
-        async with Ops(settings.ops_port, {"web": pulse}, ready, CollectorRegistry(), stuck_seconds=3600), asyncio.TaskGroup() as beside:
+        async with Ops(settings.ops_port, {"web": pulse}, ready, registry, stuck_seconds=3600), asyncio.TaskGroup() as beside:
             for loop in (reader, tail, answers):
                 beside.create_task(loop.run(stop), name=type(loop).__name__)
             log.info("started", port=settings.web_port)

@@ -7,9 +7,12 @@ from fastapi import Depends, Request
 
 from services.gateway.board.hub import Hub
 from services.gateway.database import Database
+from services.gateway.identity.service import Identity
+from services.gateway.people.door import Doors
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
+from services.links.keys import LinkKeys
 from services.runtime import Stop
 
 
@@ -23,6 +26,9 @@ class Gateway:
     renderer: Renderer
     stop: Stop
     hub: Hub
+    doors: Doors
+    identity: Identity
+    links: LinkKeys | None
 
 
 def _of(request: Request) -> Gateway:

@@ -13,7 +13,7 @@ Words = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One way on: for whom, where to, and what it says. `icon` is a name in `ui.html`."""
+    """One way on: for whom, where to, and what it says. `icon` is a name in `ui.html`; where an act is named, the policy says for whom."""
 
     path: str
     words: Words
@@ -65,6 +65,7 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "withdrawn": Flash("info", ("心愿已撤回。", "The wish is withdrawn.")),
         "acknowledged": Flash("good", ("谢谢您的回音，已记下。", "Thank you for your word; it is noted.")),
         "entered": Flash("good", ("心愿已收到，正在找身边的帮手。", "The wish is in; a helper nearby is being looked for.")),
+        "laid": Flash("info", ("心愿已收到，社区工作者看过后就发布。", "The wish is in; a community worker looks at it before it is published.")),
         "read": Flash("info", ("已标为已读。", "Marked as read.")),
         "approved": Flash("good", ("已同意，正在确认。", "Approved; it is being confirmed.")),
         "disapproved": Flash("info", ("已记下不同意，正在另找帮手。", "Your no is noted; another helper is being looked for.")),

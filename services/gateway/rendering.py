@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from services.gateway.navigation import doors_of, flash_of
+from services.gateway.places import Places
 
 Language = Literal["zh-CN", "en"]
 PAGES: Final = Path(__file__).with_name("pages")
@@ -41,7 +42,8 @@ def asset(name: str) -> str:
 class Renderer:
     """Renders a template by name for a request."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places | None = None) -> None:
+        self.places = places or Places()
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=select_autoescape(default=True, default_for_string=True),
@@ -53,7 +55,7 @@ class Renderer:
         self._environment.globals["asset"] = asset
 
     def page(self, request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """One page. Templates see `lang` and `t(zh, en)`, which picks the text of the language, `csrf`, `principal` (or none), `nav` and `flash`.
+        """One page. Templates see `lang` and `t(zh, en)`, which picks the text of the language, and what `given` names below.
 
         `?lang=` is remembered; `?said=` names the sentence about what was just done.
         """
@@ -71,6 +73,8 @@ class Renderer:
             "principal": principal,
             "nav": doors_of(principal, request.url.path),
             "flash": flash_of(request.query_params.get("said")),
+            "place_name": lambda code: text(*self.places.name(code)),
+            "building_name": lambda area, code: text(*self.places.building(area, code)),
             "other_language": _in_other_language(request, language),
         }
         html = self._environment.get_template(template).render(given | values)

@@ -1,14 +1,20 @@
 """What the gateway can be told from outside."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
+from services.links.keys import BadLinkKeys, LinkKeys
 from services.runtime import LOOPBACK, ServiceSettings
+from services.vault.settings import VaultSettings
 
 
-class Settings(ServiceSettings):
-    """`LASTMETRE_WEB_PORT` and the rest; `database` is the role of requests, `board_database` the role of the one writer of the board."""
+class Settings(VaultSettings, ServiceSettings):
+    """`LASTMETRE_WEB_PORT` and the rest; `database` is the role of requests, `board_database` the role of the one writer of the board.
+
+    With `LASTMETRE_VAULT_DATABASE` (and its keys) the door is shown to the confirmed helper; without, a worker tells it.
+    """
 
     web_host: str = Field(LOOPBACK, description="填监听地址 | use the address to listen at")
     web_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="填 0（任一空闲端口）至 65535 | use a port from 0 (any free one) to 65535")
@@ -31,3 +37,62 @@ class Settings(ServiceSettings):
         None, min_length=16, description="填与解释服务共用的密钥，至少 16 个字符 | give the secret shared with the explanation door, 16 characters or more"
     )
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
+    places: Path | None = Field(None, description="填地名文件的路径，或不设 | use the path of the file with the names of places, or leave it unset")
+    link_keys: SecretStr | None = Field(
+        None, description="填 编号:base64（32 个随机字节），多个用逗号分隔 | use id:base64 of 32 random bytes; several with commas between"
+    )
+    link_keys_file: Path | None = Field(None, description="填链接密钥文件的路径 | use the path of the file with the link keys")
+    identity_keys: Path = Field(
+        description="填写网关密钥文件的路径，新建：python3 -m deploy account new-keys | give the path of the gateway's key file; make one: "
+        "python3 -m deploy account new-keys"
+    )
+    password_memory_kib: int = Field(28 * 1024, ge=8, le=1024 * 1024, description="填每次密码计算的内存（KiB） | use the memory of one password's hash in KiB")
+    rate_factor: float = Field(1.0, ge=0, le=1000, description="填限流倍数，0 为不限 | use a factor for the rate limits, 0 for none")
+    trusted_proxies: str = Field(
+        "", pattern=r"^[0-9a-fA-F.:,/]*$", description="填可信反向代理的地址，逗号分隔 | give the addresses of trusted reverse proxies, with commas between"
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?[^\s?#]*)$",
+        description="填 OpenID 提供方的 issuer，须为 https | give the OpenID provider's issuer, which must be https",
+    )
+    oidc_client_id: str = Field("lastmetre", min_length=1, description="填在提供方登记的客户端编号 | give the client id that the provider knows us by")
+    oidc_client_secret: SecretStr | None = Field(None, description="填客户端密钥，没有则不填 | give the client's secret, where it has one")
+    oidc_audience: str | None = Field(
+        None, min_length=1, description="填访问令牌的受众，须不同于客户端编号 | give the audience of access tokens, another than the client id"
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.oidc_audience is not None and self.oidc_audience == self.oidc_client_id:
+            # Else an id token, which every browser has held, would open the API.
+            raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
+        if self.demo_principals and (self.web_host != LOOPBACK or self.public_url is not None):
+            raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
+        try:
+            _ = self.link_ring
+        except BadLinkKeys as fault:
+            zh, _, en = str(fault).partition(" | ")
+            raise ValueError(f"链接密钥不合规：{zh} | the link keys are not valid: {en}") from None
+        return self
+
+    @property
+    def link_ring(self) -> LinkKeys | None:
+        """The keys of one-time links; None where the gateway answers none.
+
+        Raises:
+            BadLinkKeys: they do not serve.
+        """
+        if self.link_keys is not None:
+            return LinkKeys.parse(self.link_keys.get_secret_value())
+        return None if self.link_keys_file is None else LinkKeys.read(self.link_keys_file)
+
+    @property
+    def address(self) -> str:
+        """Where people reach the gateway; never what a request says."""
+        return self.public_url or f"http://{self.web_host}:{self.web_port}"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach it over TLS."""
+        return self.address.startswith("https://")

@@ -4,12 +4,15 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import Scope
 
-from services.gateway import faults
+from services.gateway import errors
 from services.gateway.context import Gateway
+from services.gateway.edge import Edge
+from services.gateway.guard import announce, see_that_all_are_guarded
 from services.gateway.rendering import STATIC
 from services.gateway.routes import ROUTERS
 
@@ -26,13 +29,20 @@ class _Files(StaticFiles):
         return response
 
 
-def create_app(gateway: Gateway) -> FastAPI:
-    """The application over the parts of a running gateway."""
+def create_app(gateway: Gateway, registry: CollectorRegistry | None = None) -> FastAPI:
+    """The application over the parts of a running gateway.
+
+    Raises:
+        services.gateway.guard.UnguardedRoute: a route names no act.
+    """
     app = FastAPI(title="Last Metre 最后一米", version="0.1.0", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.gateway = gateway
-    faults.install(app)
     for router in ROUTERS:
+        announce(router)
         app.include_router(router)
     # Compressed, as they hold nothing secret; pages are not, since they carry a token beside what others wrote.
     app.mount("/static", GZipMiddleware(_Files(directory=STATIC), minimum_size=1024), name="static")
+    errors.install(app)
+    app.add_middleware(Edge, identity=gateway.identity, registry=registry or CollectorRegistry())
+    see_that_all_are_guarded(app)
     return app

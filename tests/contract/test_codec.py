@@ -323,11 +323,11 @@ def test_masks_plain_numbers_in_what_is_too_large_to_be_read(number: bytes) -> N
 @pytest.mark.parametrize("filling", [b"1-", b"1", b"x 1 ", "路 1".encode(), b"138 "])
 def test_masks_eight_mebibytes_of_anything_before_a_session_times_out(filling: bytes) -> None:
     value = (filling * (8 * 1024 * 1024 // len(filling)))[: 8 * 1024 * 1024]
-    began = time.monotonic()
+    began = time.process_time()  # of this process: what else the machine does is not the question
 
     masked_value(value)
 
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_masks_personal_numbers_in_headers() -> None:

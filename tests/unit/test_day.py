@@ -130,6 +130,16 @@ def test_most_wishes_find_their_helpers_at_once_at_any_hour(now: datetime) -> No
 
 
 @pytest.mark.parametrize("now", HOURS, ids=lambda now: f"{now:%H}h")
+def test_wishes_that_are_taken_back_have_their_helper_by_then(now: datetime) -> None:
+    plan = plan_day(1, now, SEED)
+    taken_back = {sending.subject for sending in plan.sendings if sending.type == "lastmetre.wish.withdrawn.v1"}
+    _, out = play(plan, now)
+    called_off = [one.data["wish_id"] for one in out if one.type == "lastmetre.match.released.v1" and one.data["reason"] == "withdrawn"]
+    assert 2 == len(taken_back)
+    assert taken_back <= set(called_off)
+
+
+@pytest.mark.parametrize("now", HOURS, ids=lambda now: f"{now:%H}h")
 def test_the_first_wish_finds_a_helper_again_and_again(now: datetime) -> None:
     area, _ = play(plan_day(1, now, SEED), now)
     later = micros(now) + MINUTE_US

@@ -12,7 +12,6 @@ from services.matcher import store
 from services.matcher.batch import Batch
 from services.matcher.core import decide, ranking
 from services.matcher.core.state import Area, Match, Offer, Wish
-from tests import ahead
 from tests.simulator import run
 from tests.simulator.__main__ import main
 from tests.simulator.children import crowd
@@ -20,15 +19,6 @@ from tests.simulator.children import main as children
 from tests.simulator.run import Run, tally
 
 Patch = pytest.MonkeyPatch
-
-
-# It takes as long as it takes: only that it comes to an end is asked for.
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("command", [ahead.SIMULATOR, ahead.CHILDREN], ids=lambda command: command[0])
-def test_no_promise_is_broken(command: tuple[str, ...]) -> None:
-    code, said = ahead.outcome(command)
-    assert 0 == code, said
-    assert "0 violations" in said
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

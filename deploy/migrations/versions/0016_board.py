@@ -7,7 +7,7 @@ settings and what becomes of a dead letter. Row-level security is forced on ever
 from alembic import op
 
 revision = "0016_board"
-down_revision = "0014_gateway"
+down_revision = "0015_identity"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,76 @@
+"""A wish as its resident follows it, pure: how far it is, and what they can say."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.gateway.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class MyWish:
+    """A wish, as its resident is shown it."""
+
+    area: str
+    wish_id: str
+    community: str
+    compound: str | None
+    building: str | None
+    category: str
+    urgency: str
+    title: str
+    starts_at: datetime
+    ends_at: datetime
+    minutes: int
+    state: str
+    resident_ref: str
+    live: int
+    helpers_needed: int
+    changed_at: datetime
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state in {"closed", "withdrawn", "expired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One helper's match with a wish; who it is, is not said here."""
+
+    match_id: str
+    offer_id: str
+    state: str
+    rung: str | None
+    starts_at: datetime
+    ends_at: datetime
+    outcome: str | None
+    organisation: str | None
+
+
+STEPS: Final[tuple[Words, ...]] = (
+    ("已提出", "Wished"),
+    ("找帮手", "Looking"),
+    ("已约好", "Settled"),
+    ("上门", "Visit"),
+    ("办好", "Done"),
+)
+_STEP_OF_MATCH: Final = {"proposed": 1, "agreed": 1, "confirmed": 2, "started": 3, "finished": 3, "closed": 4}
+
+
+def step(wish: MyWish, visits: list[Visit]) -> int:
+    """How far a wish is on the way, as an index of `STEPS`."""
+    if wish.state == "closed":
+        return len(STEPS) - 1
+    return max((_STEP_OF_MATCH.get(visit.state, 1) for visit in visits if visit.state != "closed"), default=1)
+
+
+def can_withdraw(wish: MyWish) -> bool:
+    """Whether it can still be taken back."""
+    return wish.state in {"open", "held", "matched"}
+
+
+def to_acknowledge(visits: list[Visit], now: datetime) -> Visit | None:
+    """The visit about which the resident's word is awaited: one that has begun, or whose time has come."""
+    ready = [visit for visit in visits if visit.state in {"started", "finished"} or (visit.state == "confirmed" and visit.starts_at <= now)]
+    return ready[-1] if ready else None

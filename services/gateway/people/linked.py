@@ -1,0 +1,80 @@
+"""One-time links: what a code is about, and what a tap says. Looking never acts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import uuid5
+
+from services.gateway.context import Gateway
+from services.links.claims import Action, Claims
+from services.links.keys import LinkKeys, digest, normal
+from services.links.store import Forged, Outcome, Redeemed, Seen, look, redeem
+
+_LINKED: Final = "SELECT * FROM gateway.linked($1)"
+_EVENTS: Final[dict[Action, str]] = {
+    "accept": "lastmetre.match.accepted.v1",
+    "decline": "lastmetre.match.declined.v1",
+    "started": "lastmetre.service.started.v1",
+    "finished": "lastmetre.service.finished.v1",
+}
+_OUTCOMES: Final = frozenset({"done", "partly", "not_done"})
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a link is about, as far as its holder may know."""
+
+    area: str
+    wish_id: str
+    party: str
+    category: str | None
+    urgency: str | None
+    title: str | None
+    compound: str | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    wish_state: str | None
+    match_state: str | None
+    rung: str | None
+    slot_start: datetime | None
+    slot_end: datetime | None
+    organisation: str | None
+    invited_until: datetime | None
+
+
+async def seen(gateway: Gateway, keys: LinkKeys, code: str, now: int) -> tuple[Seen, About | None]:
+    """How a link stands and what it is about; of one that is not ours nothing is said. `now` is in microseconds."""
+    whole = normal(code)
+    async with gateway.database.pool.acquire() as connection:
+        state = await look(connection, keys, code, now)
+        row = None if whole is None or isinstance(state, Forged) else await connection.fetchrow(_LINKED, digest(whole))
+    return state, None if row is None else About(**dict(row))
+
+
+async def said(gateway: Gateway, keys: LinkKeys, code: str, action: Action, now: int) -> Outcome:
+    """Use a link: it counts as used only once Kafka has what was said, and the same tap again is the same event.
+
+    Raises:
+        services.gateway.publisher.Unpublished: nothing was said, and the link is as it was.
+    """
+    async with gateway.database.pool.acquire() as connection, connection.transaction():
+        outcome = await redeem(connection, keys, code, action, now)
+        if isinstance(outcome, Redeemed) and (event := event_of(outcome.claims, action)) is not None:
+            kind, data = event
+            await gateway.publisher.say(kind, outcome.claims.wish_id, data, event_id=str(uuid5(outcome.claims.jti, action)))
+    return outcome
+
+
+def event_of(claims: Claims, action: Action) -> tuple[str, dict[str, Any]] | None:
+    """The event that says it; following says nothing. Pure."""
+    about: dict[str, Any] = {"area": claims.area, "wish_id": claims.wish_id, "offer_id": claims.offer_id}
+    if claims.match_id is not None:
+        about["match_id"] = claims.match_id
+    if action == "cancel":
+        if claims.party == "resident":
+            return "lastmetre.wish.withdrawn.v1", {"area": claims.area, "wish_id": claims.wish_id}
+        return "lastmetre.match.declined.v1", about
+    if action in _OUTCOMES:
+        return "lastmetre.service.acknowledged.v1", {**about, "by": "resident", "outcome": action}
+    kind = _EVENTS.get(action)
+    return None if kind is None else (kind, about)

@@ -1,0 +1,240 @@
+"""All SQL of the members' and residents' pages. Each runs for somebody (`Database.acting_for`): row-level security leaves only what they may see.
+
+Only what a stage allows is read: the building of a wish not before acceptance, its stairway never.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+from schemas.place import Place
+from services.gateway.people.following import MyWish, Visit
+from services.gateway.people.visits import Invitation, MyMatch
+from services.gateway.people.wall import MyOffer, OpenWish
+
+WALL_MAX: Final = 400
+_LIVE: Final = ("proposed", "agreed", "confirmed", "started", "finished")
+
+_OPEN = """
+SELECT area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed, live,
+    age_band, lives_alone, vetting_min, approval, accompanied
+FROM gateway.wishes w
+WHERE area = $1 AND state IN ('open', 'held') AND NOT frozen AND ends_at > $2 AND category IS NOT NULL
+    AND live < greatest(helpers_needed, CASE WHEN accompanied OR age_band LIKE 'under%' OR category = 'left_behind_children' THEN 2 ELSE 1 END)
+    AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = w.area AND m.wish_id = w.wish_id AND m.volunteer_ref = $3)
+ORDER BY ends_at
+LIMIT $4
+"""
+_ONE_OPEN = """
+SELECT area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed, live,
+    age_band, lives_alone, vetting_min, approval, accompanied
+FROM gateway.wishes w
+WHERE area = $1 AND wish_id = $2 AND state IN ('open', 'held') AND category IS NOT NULL
+"""
+_OFFERS = """
+SELECT area, offer_id, community, compound, building, unit, reach, skills, languages, vetting_level, checked_at, windows
+FROM gateway.offers
+WHERE area = $1 AND volunteer_ref = $2 AND state = 'open'
+ORDER BY offer_id
+"""
+_MATCH_COLUMNS = """
+    m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state, m.rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
+    m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together, m.accepted_at IS NOT NULL AS answered,
+    w.category, w.compound, CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed')
+        OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
+    CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished') THEN w.building END AS building
+FROM gateway.matches m LEFT JOIN gateway.wishes w USING (area, wish_id)
+"""
+_MATCHES = f"""
+SELECT {_MATCH_COLUMNS}
+WHERE m.area = $1 AND m.volunteer_ref = $2 AND m.starts_at IS NOT NULL
+ORDER BY m.state IN ('closed', 'released'), CASE WHEN m.state IN ('closed', 'released') THEN m.changed_at END DESC, m.starts_at
+LIMIT $3
+"""
+_MATCH = f"SELECT {_MATCH_COLUMNS} WHERE m.area = $1 AND m.match_id = $2 AND m.volunteer_ref = $3"
+_MATCH_OF_WISH = f"""
+SELECT {_MATCH_COLUMNS}
+WHERE m.area = $1 AND m.wish_id = $2 AND m.volunteer_ref = $3 AND m.starts_at IS NOT NULL AND m.state = ANY($4)
+"""
+_INVITATIONS = """
+SELECT i.area, i.wish_id, i.offer_id, i.rung, i.starts_at, i.ends_at, i.expires_at, w.category,
+    CASE WHEN NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
+    CASE WHEN NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.compound ELSE w.community END AS compound
+FROM gateway.invitations i LEFT JOIN gateway.wishes w USING (area, wish_id)
+WHERE i.area = $1 AND i.volunteer_ref = $2 AND i.live AND i.expires_at > $3
+    AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = i.area AND m.wish_id = i.wish_id AND m.volunteer_ref = $2)
+ORDER BY i.expires_at
+"""
+_CLOSED = """
+SELECT minutes, closed_at FROM gateway.matches
+WHERE area = $1 AND volunteer_ref = $2 AND state = 'closed' AND minutes IS NOT NULL AND closed_at IS NOT NULL
+"""
+_WISH_COLUMNS = (
+    "area, wish_id, community, compound, category, urgency, title, starts_at, ends_at, minutes, state, resident_ref, live, helpers_needed, changed_at"
+)
+_MY_WISHES = f"""
+SELECT {_WISH_COLUMNS} FROM gateway.wishes
+WHERE area = $1 AND resident_ref = ANY($2::text[]) AND category IS NOT NULL
+ORDER BY state IN ('closed', 'withdrawn', 'expired'), submitted_at DESC
+LIMIT 100
+"""  # noqa: S608 - the same
+_MY_WISH = f"SELECT {_WISH_COLUMNS} FROM gateway.wishes WHERE area = $1 AND wish_id = $2"  # noqa: S608 - the same
+_VISITS = """
+SELECT match_id, offer_id, state, rung, starts_at, ends_at, outcome, organisation FROM gateway.matches
+WHERE area = $1 AND wish_id = $2 AND starts_at IS NOT NULL AND state <> 'released'
+ORDER BY starts_at, match_id
+"""
+_REVIEWS = "SELECT reviews FROM gateway.communities WHERE area = $1 AND community = $2"
+_DRAFT = """
+INSERT INTO gateway.drafts (draft_id, area, community, compound, building, unit, wish_id, data, origin, resident_ref, entered_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, 'entered', $9, $10)
+ON CONFLICT (area, wish_id) DO NOTHING
+"""
+_DRAFTS = """
+SELECT wish_id, data ->> 'title' AS title, state, reason FROM gateway.drafts
+WHERE area = $1 AND entered_by = $2 AND origin = 'entered' AND state <> 'published'
+ORDER BY entered_at DESC LIMIT 50
+"""
+_PLACES = """
+SELECT DISTINCT community, compound FROM gateway.wishes
+WHERE area = $1 AND community IS NOT NULL
+ORDER BY community, compound LIMIT 200
+"""
+_INBOX = "SELECT key, kind, text, at, read_at FROM gateway.inbox ORDER BY at DESC LIMIT 100"
+_UNREAD = "SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL"
+_READ = "SELECT gateway.mark_read($1::uuid[])"
+
+
+def _place(row: Any) -> Place | None:
+    if row["community"] is None:
+        return None
+    return Place(community=row["community"], compound=row["compound"], building=row["building"], unit=row["unit"])
+
+
+def _open_wish(row: Any) -> OpenWish | None:
+    place = _place(row)
+    if place is None:
+        return None
+    given = dict(row)
+    for step in ("community", "compound", "building", "unit"):
+        del given[step]
+    return OpenWish(**{**given, "place": place, "skills": tuple(row["skills"]), "languages": tuple(row["languages"])})
+
+
+async def open_wishes(connection: Any, area: str, volunteer_ref: str | None, now: datetime) -> list[OpenWish]:
+    """What waits for somebody, without what the member has or had a match for."""
+    rows = await connection.fetch(_OPEN, area, now, volunteer_ref or "", WALL_MAX)
+    return [wish for wish in map(_open_wish, rows) if wish is not None]
+
+
+async def open_wish(connection: Any, area: str, wish_id: str) -> OpenWish | None:
+    """One that waits; None also where it is not to be seen."""
+    row = await connection.fetchrow(_ONE_OPEN, area, wish_id)
+    return None if row is None else _open_wish(row)
+
+
+async def my_offers(connection: Any, area: str, volunteer_ref: str | None) -> list[MyOffer]:
+    """What the member is ready to do."""
+    if volunteer_ref is None:
+        return []
+    return [
+        MyOffer(
+            row["area"],
+            row["offer_id"],
+            _place(row),
+            row["reach"] or "area",
+            frozenset(row["skills"]),
+            frozenset(row["languages"]),
+            row["vetting_level"],
+            row["checked_at"],
+            tuple((datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])) for window in _windows(row["windows"])),
+        )
+        for row in await connection.fetch(_OFFERS, area, volunteer_ref)
+    ]
+
+
+def _windows(value: Any) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(value) if isinstance(value, str) else value
+    return found
+
+
+async def my_matches(connection: Any, area: str, volunteer_ref: str, limit: int = 60) -> list[MyMatch]:
+    """The member's matches: what is still to come by its time, then what is over."""
+    return [MyMatch(**dict(row)) for row in await connection.fetch(_MATCHES, area, volunteer_ref, limit)]
+
+
+async def my_match(connection: Any, area: str, match_id: str, volunteer_ref: str) -> MyMatch | None:
+    """One of them."""
+    row = await connection.fetchrow(_MATCH, area, match_id, volunteer_ref)
+    return None if row is None or row["starts_at"] is None else MyMatch(**dict(row))
+
+
+async def my_match_of(connection: Any, area: str, wish_id: str, volunteer_ref: str) -> MyMatch | None:
+    """The member's live match for a wish."""
+    row = await connection.fetchrow(_MATCH_OF_WISH, area, wish_id, volunteer_ref, list(_LIVE))
+    return None if row is None else MyMatch(**dict(row))
+
+
+async def my_invitations(connection: Any, area: str, volunteer_ref: str, now: datetime) -> list[Invitation]:
+    """What the member is asked at once with others."""
+    return [Invitation(**dict(row)) for row in await connection.fetch(_INVITATIONS, area, volunteer_ref, now)]
+
+
+async def closed_visits(connection: Any, area: str, volunteer_ref: str) -> list[tuple[int, datetime]]:
+    """Minutes and instant of each closed match."""
+    return [(row["minutes"], row["closed_at"]) for row in await connection.fetch(_CLOSED, area, volunteer_ref)]
+
+
+async def my_wishes(connection: Any, area: str, resident_refs: frozenset[str]) -> list[MyWish]:
+    """The wishes of these residents."""
+    return [MyWish(**dict(row)) for row in await connection.fetch(_MY_WISHES, area, sorted(resident_refs))]
+
+
+async def my_wish(connection: Any, area: str, wish_id: str) -> MyWish | None:
+    """One wish, as its resident or a worker follows it."""
+    row = await connection.fetchrow(_MY_WISH, area, wish_id)
+    return None if row is None or row["category"] is None else MyWish(**dict(row))
+
+
+async def visits_of(connection: Any, area: str, wish_id: str) -> list[Visit]:
+    """Who comes, or came, for a wish."""
+    return [Visit(**dict(row)) for row in await connection.fetch(_VISITS, area, wish_id)]
+
+
+async def is_reviewed(connection: Any, area: str, community: str) -> bool:
+    """Whether a worker looks at this community's wishes before they are published."""
+    return bool(await connection.fetchval(_REVIEWS, area, community))
+
+
+async def add_draft(connection: Any, draft_id: str, data: dict[str, Any], account: str) -> None:
+    """Let a wish wait for a worker's look."""
+    place = data["place"]
+    await connection.execute(
+        _DRAFT, draft_id, data["area"], place["community"], place.get("compound"), place.get("building"), place.get("unit"), data["wish_id"],
+        json.dumps(data, ensure_ascii=False), data["resident_ref"], account,
+    )  # fmt: skip
+
+
+async def my_drafts(connection: Any, area: str, account: str) -> list[dict[str, Any]]:
+    """What somebody has entered and nobody has published yet: wish_id, title, state, reason."""
+    return [dict(row) for row in await connection.fetch(_DRAFTS, area, account)]
+
+
+async def known_places(connection: Any, area: str) -> list[tuple[str, str | None]]:
+    """Communities and compounds that wishes have named, to choose from."""
+    return [(row["community"], row["compound"]) for row in await connection.fetch(_PLACES, area)]
+
+
+async def inbox(connection: Any) -> list[dict[str, Any]]:
+    """The messages in the app to whoever asks, newest first: key, kind, text, at, read_at."""
+    return [dict(row) for row in await connection.fetch(_INBOX)]
+
+
+async def unread(connection: Any) -> int:
+    """How many they have not read."""
+    return int(await connection.fetchval(_UNREAD))
+
+
+async def mark_read(connection: Any, keys: list[str]) -> None:
+    """They have been shown and read; once."""
+    await connection.execute(_READ, keys)

@@ -1,0 +1,126 @@
+"""Entering a wish: for oneself, or by a worker or a centre household for somebody else. One page, big choices, under a minute."""
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from schemas import shapes
+from schemas.errors import InvalidEvent
+from schemas.place import Place
+from services.gateway import words
+from services.gateway.context import Gateway, GatewayOf
+from services.gateway.guard import needs, require
+from services.gateway.people import entry, store
+from services.gateway.people.entry import Entered, Form
+from services.gateway.people.settling import settled
+from services.gateway.policy import Act, Thing
+from services.gateway.roles import Principal, Role
+
+router = APIRouter()
+Asker = Annotated[Principal, needs(Act.ENTER_WISH)]
+SUBMITTED: Final = "lastmetre.wish.submitted.v1"
+_WISH_ID: Final = re.compile(r"w-[0-9a-f]{16}")
+_FIELDS_MAX: Final = 60
+
+
+@router.get("/enter", response_class=HTMLResponse, summary="The form for a wish")
+async def form(request: Request, gateway: GatewayOf, principal: Asker) -> HTMLResponse:
+    """With the usual choices made."""
+    values = entry.DEFAULTS | {"wish_id": _new_wish_id()}
+    steps = zip(entry.STEPS, principal.scope.steps[1:], strict=False)
+    return await _page(request, gateway, principal, Form(values | dict(steps)), {}, HTTPStatus.OK)
+
+
+@router.post("/enter", response_class=HTMLResponse, summary="Enter a wish")
+async def enter(request: Request, gateway: GatewayOf, principal: Asker) -> Response:
+    """Published at once, or laid before a worker where the community wants that; what is wrong is said at its field."""
+    filled = await _filled(request, gateway, principal)
+    refs = principal.resident_refs
+    for_others = principal.has(Role.WORKER) or not refs
+    resident_ref = filled["resident_ref"].strip()
+    if for_others and not resident_ref:
+        resident_ref = f"r-{uuid5(NAMESPACE_URL, filled['wish_id']).hex[:16]}"
+    elif not for_others and resident_ref not in refs:
+        resident_ref = min(refs)
+    taken = entry.entered(filled, area=principal.scope.area, wish_id=filled["wish_id"], resident_ref=resident_ref, now=words.utc_now())
+    if not taken.faults:
+        require(principal, Act.ENTER_WISH, Thing(principal.scope.area, Place(**taken.data["place"]), resident_ref))
+        try:
+            return await _kept(gateway, principal, taken)
+        except InvalidEvent as fault:  # the whole event, where a field alone was right
+            zh, _, en = str(fault).partition(" | ")
+            taken.faults["title"] = (zh, en)
+    return await _page(request, gateway, principal, filled, taken.faults, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def _kept(gateway: Gateway, principal: Principal, taken: Entered) -> RedirectResponse:
+    area, wish_id = principal.scope.area, taken.data["wish_id"]
+    async with gateway.database.acting_for(principal) as connection:
+        reviewed = not principal.has(Role.WORKER) and await store.is_reviewed(connection, area, taken.data["place"]["community"])
+        if reviewed:
+            await store.add_draft(connection, str(uuid4()), taken.data, principal.account)
+    if reviewed:
+        return RedirectResponse("/wishes?said=laid", HTTPStatus.SEE_OTHER)
+    # The same form sent twice is the same event.
+    await gateway.publisher.say(SUBMITTED, wish_id, taken.data, event_id=str(uuid5(NAMESPACE_URL, f"entered:{wish_id}")))
+
+    async def shows() -> bool:
+        async with gateway.database.acting_for(principal) as connection:
+            return await store.my_wish(connection, area, wish_id) is not None
+
+    await settled(shows)
+    return RedirectResponse(f"/wishes/{wish_id}?said=entered", HTTPStatus.SEE_OTHER)
+
+
+async def _filled(request: Request, gateway: Gateway, principal: Principal) -> Form:
+    async with request.form(max_files=0, max_fields=_FIELDS_MAX) as sent:
+        values = {name: value for name, value in sent.items() if isinstance(value, str)}
+        skills = tuple(value for value in sent.getlist("skills") if isinstance(value, str) and re.fullmatch(shapes.SKILL, value))
+    if not _WISH_ID.fullmatch(values.get("wish_id", "")):
+        values["wish_id"] = _new_wish_id()
+    community, _, compound = values.get("where", "").partition("/")
+    if community:
+        values |= {"community": community, "compound": compound}
+    for step in ("building", "unit"):
+        values[step] = gateway.renderer.places.step_id(principal.scope.area, step, values.get(step, ""))
+    return Form(values, skills)
+
+
+def _new_wish_id() -> str:
+    return f"w-{uuid4().hex[:16]}"
+
+
+async def _page(request: Request, gateway: Gateway, principal: Principal, filled: Form, faults: dict[str, words.Words], status: int) -> HTMLResponse:
+    now, scope = words.utc_now(), principal.scope
+    known: list[tuple[str, str | None]] = list(gateway.renderer.places.within(scope))
+    if not known:
+        async with gateway.database.acting_for(principal) as connection:
+            known = await store.known_places(connection, scope.area)
+    if not known and scope.community is not None:
+        known = [(scope.community, scope.compound)]
+    given: dict[str, Any] = {
+        "form": filled,
+        "faults": faults,
+        "known": known,
+        "entry": entry,
+        "whens": entry.choices(now),
+        "for_others": principal.has(Role.WORKER) or not principal.resident_refs,
+        "refs": sorted(principal.resident_refs),
+        "today": now.astimezone(words.LOCAL).date().isoformat(),
+        "words": words,
+    }
+    return gateway.renderer.page(request, "enter.html", status=status, **given)
+
+
+@router.get("/wishes", response_class=HTMLResponse, summary="My wishes")
+async def wishes(request: Request, gateway: GatewayOf, principal: Asker) -> HTMLResponse:
+    """Those of the residents one speaks for, and what one has entered that nobody has published yet."""
+    area = principal.scope.area
+    async with gateway.database.acting_for(principal) as connection:
+        found = await store.my_wishes(connection, area, principal.resident_refs) if principal.resident_refs else []
+        drafts = await store.my_drafts(connection, area, principal.account)
+    return gateway.renderer.page(request, "wishes.html", wishes=found, drafts=drafts, words=words, now=words.utc_now())

@@ -1,0 +1,124 @@
+"""A member's own page: their matches and what can be said about each, invitations, hours and stars, messages."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from services.gateway import words
+from services.gateway.context import Gateway, GatewayOf
+from services.gateway.guard import needs, require
+from services.gateway.people import store, visits
+from services.gateway.people.door import Told
+from services.gateway.people.settling import settled
+from services.gateway.people.visits import MyMatch
+from services.gateway.policy import Act, Thing
+from services.gateway.roles import Principal
+
+router = APIRouter()
+Member = Annotated[Principal, needs(Act.ANSWER_MATCH)]
+_AFTER: Final = {"accept": {"agreed", "confirmed", "started", "finished", "closed"}, "decline": {"released"}, "start": {"started", "finished", "closed"}}
+_AFTER["finish"] = {"finished", "closed"}
+MINUTES: Final = (30, 45, 60, 90, 120, 150, 180)
+
+
+def _ref(principal: Principal) -> str:
+    if principal.volunteer_ref is None:  # a volunteer's account without its reference has nothing of its own
+        raise HTTPException(HTTPStatus.FORBIDDEN)
+    return principal.volunteer_ref
+
+
+@router.get("/mine", response_class=HTMLResponse, summary="My visits, hours and stars")
+async def mine(request: Request, gateway: GatewayOf, principal: Member) -> HTMLResponse:
+    """What waits for an answer first, then what is to come, then what is over."""
+    area, ref, now = principal.scope.area, _ref(principal), words.utc_now()
+    async with gateway.database.acting_for(principal) as connection:
+        matches = await store.my_matches(connection, area, ref)
+        invitations = await store.my_invitations(connection, area, ref, now)
+        standing = visits.standing(await store.closed_visits(connection, area, ref), now)
+        unread = await store.unread(connection)
+    told: dict[str, Told] = {match.match_id: await gateway.doors.told(match, now) for match in matches if match.live}
+    return gateway.renderer.page(
+        request, "mine.html", live=[match for match in matches if match.live], over=[match for match in matches if not match.live], told=told,
+        invitations=invitations, standing=standing, unread=unread, actions=visits.actions, minutes=MINUTES, words=words, now=now,
+    )  # fmt: skip
+
+
+@router.post("/mine/{match_id}/{action}", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Answer, set out, finish, or call off")
+async def say(
+    gateway: GatewayOf,
+    principal: Member,
+    match_id: str,
+    action: Literal["accept", "decline", "start", "finish"],
+    minutes: Annotated[int | None, Form(ge=1, le=1440)] = None,
+) -> RedirectResponse:
+    """Said twice it counts once."""
+    area, ref = principal.scope.area, _ref(principal)
+    match = await _mine(gateway, principal, match_id)
+    if match is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    require(principal, Act.ANSWER_MATCH, Thing(area, volunteer_refs=frozenset({match.volunteer_ref})))
+    if match.state in _AFTER[action]:  # said already
+        return _to_mine(visits.SAID[action])
+    if action not in visits.actions(match, words.utc_now()):
+        raise HTTPException(HTTPStatus.CONFLICT)
+    data: dict[str, Any] = {"area": area, "wish_id": match.wish_id, "offer_id": match.offer_id, "match_id": match_id}
+    if action == "finish" and minutes is not None:
+        data["minutes"] = minutes
+    await gateway.publisher.say(visits.EVENTS[action], match.wish_id, data)
+
+    async def shows() -> bool:
+        async with gateway.database.acting_for(principal) as connection:
+            now_it_is = await store.my_match(connection, area, match_id, ref)
+        return now_it_is is not None and (now_it_is.state in _AFTER[action] or (action == "accept" and now_it_is.answered))
+
+    return _to_mine(visits.SAID[action] if await settled(shows) else "later")
+
+
+@router.post(
+    "/mine/invitations/{wish_id}/{offer_id}/{action}", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Answer an invitation"
+)
+async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str, offer_id: str, action: Literal["accept", "decline"]) -> RedirectResponse:
+    """The first yes makes the match."""
+    area, ref = principal.scope.area, _ref(principal)
+    async with gateway.database.acting_for(principal) as connection:
+        asked = await store.my_invitations(connection, area, ref, words.utc_now())
+    if not any((one.wish_id, one.offer_id) == (wish_id, offer_id) for one in asked):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    require(principal, Act.ANSWER_MATCH, Thing(area, volunteer_refs=frozenset({ref})))
+    await gateway.publisher.say(visits.EVENTS[action], wish_id, {"area": area, "wish_id": wish_id, "offer_id": offer_id})
+
+    async def shows() -> bool:
+        async with gateway.database.acting_for(principal) as connection:
+            return await store.my_match_of(connection, area, wish_id, ref) is not None
+
+    if action == "decline":
+        return _to_mine("declined")
+    return _to_mine("accepted" if await settled(shows) else "later")
+
+
+@router.get("/inbox", response_class=HTMLResponse, summary="My messages")
+async def inbox(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.SEE_OWN)]) -> HTMLResponse:
+    """What the notifier has put into the app for me."""
+    async with gateway.database.acting_for(principal) as connection:
+        messages = await store.inbox(connection)
+    return gateway.renderer.page(request, "inbox.html", messages=messages, words=words, now=words.utc_now())
+
+
+@router.post("/inbox", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Mark messages as read")
+async def read(gateway: GatewayOf, principal: Annotated[Principal, needs(Act.SEE_OWN)], key: Annotated[list[UUID], Form(max_length=200)]) -> RedirectResponse:
+    """Only one's own are marked, and each once."""
+    async with gateway.database.acting_for(principal) as connection:
+        await store.mark_read(connection, [str(one) for one in key])
+    return RedirectResponse("/inbox?said=read", HTTPStatus.SEE_OTHER)
+
+
+async def _mine(gateway: Gateway, principal: Principal, match_id: str) -> MyMatch | None:
+    async with gateway.database.acting_for(principal) as connection:
+        return await store.my_match(connection, principal.scope.area, match_id, _ref(principal))
+
+
+def _to_mine(said: str) -> RedirectResponse:
+    return RedirectResponse(f"/mine?said={said}", HTTPStatus.SEE_OTHER)

@@ -1,0 +1,104 @@
+"""The claim wall: wishes near me that wait for somebody, and the tap that claims one."""
+
+from http import HTTPStatus
+from typing import Annotated, Final, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from schemas.place import Rung
+from schemas.wishes import Category
+from services.gateway import words
+from services.gateway.board.hub import Claimed, Later, Rejected
+from services.gateway.context import GatewayOf
+from services.gateway.errors import wants_page
+from services.gateway.guard import needs
+from services.gateway.people import claiming, store
+from services.gateway.people.claiming import Outcome
+from services.gateway.people.wall import Choice, chosen, next_best
+from services.gateway.policy import Act
+from services.gateway.roles import Principal
+
+router = APIRouter()
+PAGE_MAX: Final = 40
+When = Literal["today", "tomorrow", "week"]
+WHEN: Final[dict[str, words.Words]] = {"today": ("今天", "Today"), "tomorrow": ("明天", "Tomorrow"), "week": ("一周内", "This week")}
+
+
+@router.get("/wall", response_class=HTMLResponse, summary="Open wishes near me")
+async def wall(
+    request: Request,
+    gateway: GatewayOf,
+    principal: Annotated[Principal, needs(Act.SEE_WALL)],
+    rung: Annotated[Rung | Literal[""], Query()] = "",
+    category: Annotated[Category | Literal[""], Query()] = "",
+    when: Annotated[When | Literal[""], Query()] = "",
+    everything: Annotated[Literal["", "yes"], Query(alias="all")] = "",
+) -> HTMLResponse:
+    """By rung, category and time; the compound at most is shown."""
+    now = words.utc_now()
+    choice = Choice(Rung(rung) if rung else None, category or None, when or None, everything == "yes" or principal.volunteer_ref is None)
+    async with gateway.database.acting_for(principal) as connection:
+        found = await claiming.wall_of(connection, principal)
+    wishes = chosen(found.everything, choice, now)
+    others = len(chosen(found.everything, Choice(choice.rung, choice.category, choice.when, everything=True), now)) - len(wishes)
+    return gateway.renderer.page(
+        request, "wall.html", wishes=wishes[:PAGE_MAX], more=max(0, len(wishes) - PAGE_MAX), others=others, choice=choice, offers=found.offers,
+        rung=rung, category=category, when=when, everything=everything, whens=WHEN, words=words, now=now,
+    )  # fmt: skip
+
+
+@router.post("/wall/{wish_id}/claim", response_class=HTMLResponse, summary="Claim a wish")
+async def claim(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.CLAIM_WISH)], wish_id: str) -> Response:
+    """The answer at once: granted, or why not and what else there is. Without JavaScript it is a page, with htmx it takes the card's place."""
+    outcome = await claiming.claim(gateway, principal, wish_id)
+    if request.headers.get("hx-request") == "true":
+        return gateway.renderer.page(request, "answer.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))
+    if not wants_page(request):
+        return JSONResponse(_as_json(outcome))
+    reason = outcome.answer.reason if isinstance(outcome.answer, Rejected) else _kind(outcome)
+    return RedirectResponse(f"/wall/{wish_id}/answer?{urlencode({'is': reason})}", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/wall/{wish_id}/answer", response_class=HTMLResponse, summary="What a claim came to")
+async def answer(
+    request: Request,
+    gateway: GatewayOf,
+    principal: Annotated[Principal, needs(Act.CLAIM_WISH)],
+    wish_id: str,
+    said: Annotated[str, Query(alias="is", pattern="^[a-z_]{1,40}$")] = "later",
+) -> HTMLResponse:
+    """A page of its own, to be looked at again: a match of one's own counts more than what the address says."""
+    assert principal.volunteer_ref is not None
+    area = principal.scope.area
+    async with gateway.database.acting_for(principal) as connection:
+        match = await store.my_match_of(connection, area, wish_id, principal.volunteer_ref)
+        found = await claiming.wall_of(connection, principal)
+        wish = await store.open_wish(connection, area, wish_id)
+    if match is not None:
+        outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer), match=match)
+    elif said in words.REFUSALS:
+        outcome = Outcome(Rejected(said), wish, instead=next_best(found.everything, wish_id, wish.category if wish else None))
+    else:
+        outcome = Outcome(Later(), wish)
+    return gateway.renderer.page(request, "answered.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))
+
+
+def _kind(outcome: Outcome) -> str:
+    return {Claimed: "granted", Rejected: "refused", Later: "later"}[type(outcome.answer)]
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    answer = outcome.answer
+    told: dict[str, object] = {"answer": _kind(outcome)}
+    if isinstance(answer, Claimed):
+        told |= {
+            "match_id": answer.match_id,
+            "slot": {"start": answer.slot[0].isoformat(), "end": answer.slot[1].isoformat()},
+            "needs_answer": answer.needs_answer,
+        }
+    elif isinstance(answer, Rejected):
+        zh, en = words.word(words.REFUSALS, answer.reason)
+        told |= {"reason": answer.reason, "zh": zh, "en": en, "instead": None if outcome.instead is None else outcome.instead.wish.wish_id}
+    return told

@@ -1,0 +1,121 @@
+"""Who comes to the pages, and a browser for each: at which width, in which language, with or without JavaScript."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Locator, Page, Response, async_playwright
+
+from tests.browser.chromium import FLAGS, executable
+from tests.browser.town import AREA, until
+
+PHONE, DESK = 360, 1440
+Lang = Literal["zh-CN", "en"]
+_axe = Axe()
+
+
+def volunteer(ref: str) -> dict[str, Any]:
+    return {"account": f"account-{ref}", "roles": ["volunteer"], "scope": {"area": AREA}, "volunteer_ref": ref}
+
+
+def resident(ref: str) -> dict[str, Any]:
+    scope = {"area": AREA, "community": "jushang-huayuan", "compound": "jushang-1"}
+    return {"account": f"account-{ref}", "roles": ["resident"], "scope": scope, "resident_refs": [ref]}
+
+
+WORKER: dict[str, Any] = {"account": "account-worker", "roles": ["worker"], "scope": {"area": AREA}}
+
+
+@dataclass(slots=True)
+class Visitor:
+    """Somebody with a browser before them. `troubles`: what the browser complained about, such as a style that the content policy refused."""
+
+    page: Page
+    url: str
+    lang: Lang
+    troubles: list[str] = field(default_factory=list)
+
+    def words(self, zh: str, en: str) -> str:
+        """The text that this visitor reads."""
+        return en if self.lang == "en" else zh
+
+    async def open(self, path: str) -> Response:
+        """Go to a page; it must be there and fit the width."""
+        response = await self.page.goto(self.url + path)
+        assert response is not None
+        assert response.status == 200, f"{path}: {response.status}"
+        return response
+
+    async def sees(self, locator: Locator) -> None:
+        """Something is there, or comes in a moment."""
+        await locator.first.wait_for(state="visible", timeout=20_000)
+
+    async def sees_after_reloading(self, path: str, locator: Locator) -> None:
+        """Something comes once the news has arrived: look again until it is there."""
+
+        async def there() -> bool:
+            await self.open(path)
+            return await locator.count() > 0
+
+        await until(there, f"{path}: {locator}")
+
+    async def tap(self, locator: Locator) -> None:
+        """As a finger or a mouse does."""
+        await locator.first.click(timeout=20_000)
+
+    async def is_well_made(self) -> None:
+        """No serious fault of accessibility, nothing wider than the screen, nothing that the browser complains about."""
+        width = await self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        assert width[0] <= width[1], f"{self.page.url} is {width[0]} px wide on a screen of {width[1]}"
+        found = await _axe.run(self.page)
+        faults = [f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found.response["violations"] if one["impact"] in {"serious", "critical"}]
+        assert faults == [], self.page.url
+        assert self.troubles == [], self.page.url
+
+
+class Visitors:
+    """One Chromium for all of them."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.browser = browser
+        self.url = url
+
+    @asynccontextmanager
+    async def come(
+        self, who: dict[str, Any] | None, width: int = PHONE, lang: Lang = "zh-CN", *, scripts: bool = True, workers: bool = False, dark: bool = False
+    ) -> AsyncIterator[Visitor]:
+        """A visitor with a fresh browser profile. `workers`: whether the service worker may be installed."""
+        context = await self.browser.new_context(
+            viewport={"width": width, "height": 780 if width == PHONE else 900},
+            locale=lang,
+            has_touch=width == PHONE,
+            java_script_enabled=scripts,
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            service_workers="allow" if workers else "block",
+            extra_http_headers={} if who is None else {"x-demo-principal": json.dumps(who)},
+        )
+        try:
+            page = await context.new_page()
+            visitor = Visitor(page, self.url, lang)
+            page.on("console", lambda message: visitor.troubles.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda fault: visitor.troubles.append(str(fault)))
+            yield visitor
+        finally:
+            await context.close()
+
+
+@asynccontextmanager
+async def visitors(url: str) -> AsyncIterator[Visitors]:
+    """Start Chromium for pages under an address."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
+        try:
+            yield Visitors(browser, url)
+        finally:
+            await browser.close()

@@ -1,0 +1,147 @@
+"""People walk their ways through the running system in a real browser: on a phone and at a desk, in both languages."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitor, Visitors, resident, volunteer
+from tests.browser.stage import Stage
+from tests.browser.town import HOME
+
+# A skill of its own for each walk, so that nobody of another walk is asked.
+WALKS = pytest.mark.parametrize(
+    ("width", "lang", "skill"), [(PHONE, "zh-CN", "sewing"), (PHONE, "en", "carpentry"), (DESK, "zh-CN", "bike_repair"), (DESK, "en", "calligraphy")]
+)
+
+
+async def claim(visitor: Visitor, title: str) -> None:
+    """Find a wish on the wall by its title, and tap."""
+    card = visitor.page.locator("article", has=visitor.page.get_by_role("heading", name=title, exact=True))
+    await visitor.sees_after_reloading("/wall", card)
+    await visitor.is_well_made()
+    await visitor.tap(card.get_by_role("button"))
+
+
+@WALKS
+async def test_a_member_claims_accepts_sets_out_and_finishes(come: Visitors, town_hall: Stage, width: int, lang: Lang, skill: str) -> None:
+    town, ref = town_hall.town, f"vol-{skill}"
+    await town.offer(ref, skills=(skill,), accepts="ask")
+    title = f"慢慢来的事 {skill}"
+    later = await town.wish(title, skill)
+    async with come.come(volunteer(ref), width, lang) as member:
+        await claim(member, title)
+        await member.sees(member.page.get_by_text(member.words("认领成功", "It is yours")))
+        await member.is_well_made()
+        await town.match_is(later, "confirmed")
+
+        now = await town.wish(f"马上要办的事 {skill}", skill, urgency="red", hours=(0, 3))
+        asked = member.page.locator("article", has=member.page.get_by_role("heading", name=f"马上要办的事 {skill}"))
+        await member.sees_after_reloading("/mine", asked)
+        await member.is_well_made()
+        await member.tap(asked.get_by_role("button", name=member.words("我能去", "Yes, I will come")))
+        await town.match_is(now, "confirmed")
+        await member.sees_after_reloading("/mine", asked.get_by_role("button", name=member.words("我出发了", "I am on my way")))
+        assert await asked.get_by_text(member.words("3 栋", "building 3")).count() == 1
+        await member.tap(asked.get_by_role("button", name=member.words("我出发了", "I am on my way")))
+        await town.match_is(now, "started")
+        await member.sees_after_reloading("/mine", asked.get_by_role("button", name=member.words("办完了", "Done")))
+        await asked.get_by_role("combobox").select_option("45")
+        await member.tap(asked.get_by_role("button", name=member.words("办完了", "Done")))
+        await town.match_is(now, "finished")
+
+        match = await town.board.fetchrow("SELECT match_id, offer_id FROM gateway.matches WHERE wish_id = $1 AND state = 'finished'", now)
+        assert match is not None
+        await town.say("service.acknowledged", now, {"wish_id": now, **dict(match), "by": "resident", "outcome": "done", "rating": 5})
+        await town.match_is(now, "closed")
+        await member.sees_after_reloading("/mine", member.page.locator(".stat b", has_text="0.75"))
+        await member.is_well_made()
+
+
+@pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "drawing"), (DESK, "en", "music")])
+async def test_without_javascript_a_claim_has_its_answer_and_whoever_is_late_the_next_best(
+    come: Visitors, town_hall: Stage, width: int, lang: Lang, skill: str
+) -> None:
+    town = town_hall.town
+    for who in ("first", "second"):
+        await town.offer(f"vol-{skill}-{who}", skills=(skill,))
+    title, other = f"只要一位 {skill}", f"还有一件 {skill}"
+    wish = await town.wish(title, skill)
+    await town.wish_is(await town.wish(other, skill), "open")
+    async with (
+        come.come(volunteer(f"vol-{skill}-first"), width, lang, scripts=False) as first,
+        come.come(volunteer(f"vol-{skill}-second"), width, lang, scripts=False) as second,
+    ):
+        card = second.page.locator("article", has=second.page.get_by_role("heading", name=title, exact=True))
+        await second.sees_after_reloading("/wall", card)
+        await claim(first, title)
+        await first.sees(first.page.get_by_text(first.words("认领成功", "It is yours")))
+        await town.wish_is(wish, "held", "matched")
+        await second.tap(card.get_by_role("button"))
+        await second.sees(second.page.get_by_text(second.words("这次没认领上", "Not this time")))
+        await second.sees(second.page.get_by_role("heading", name=other))
+        await second.is_well_made()
+
+
+async def enter(visitor: Visitor, title: str, category: str) -> None:
+    """Enter an urgent wish; a phone number in it is refused kindly first."""
+    page = visitor.page
+    await visitor.open("/enter")
+    await visitor.is_well_made()
+    await visitor.tap(page.locator("label", has=page.locator(f"#category-{category}")))
+    await visitor.tap(page.locator("label", has=page.locator("#urgency-red")))
+    await visitor.tap(page.locator("label", has=page.locator("#when-now")))
+    await page.locator("#where").select_option(f"{HOME['community']}/{HOME['compound']}")
+    await page.locator("[name=building]").fill("3")
+    await page.locator("#title").fill(f"{title}，电话 13812345678")
+    await visitor.tap(page.get_by_role("button", name=visitor.words("提交心愿", "Send the wish")))
+    await visitor.sees(page.locator("#title-wrong"))
+    visitor.troubles[:] = [one for one in visitor.troubles if "422" not in one]  # Chromium reports the status of the answer
+    await visitor.is_well_made()
+    assert await page.locator("#title").get_attribute("aria-invalid") == "true"
+    await page.locator("#title").fill(title)
+    await visitor.tap(page.get_by_role("button", name=visitor.words("提交心愿", "Send the wish")))
+
+
+@pytest.mark.parametrize(
+    ("width", "lang", "for_somebody", "category", "skill"),
+    [
+        (PHONE, "zh-CN", True, "repair", "electrics"),
+        (DESK, "en", True, "household", "carry"),
+        (DESK, "zh-CN", False, "health", "blood_pressure"),
+        (PHONE, "en", False, "study", "tutoring_maths"),
+    ],
+)
+async def test_a_wish_is_entered_followed_and_acknowledged(
+    come: Visitors, town_hall: Stage, width: int, lang: Lang, category: str, skill: str, *, for_somebody: bool
+) -> None:
+    town, title = town_hall.town, f"请来看看 {skill}"
+    await town.offer(f"vol-{skill}", skills=(skill,))
+    async with come.come(WORKER if for_somebody else resident(f"res-{skill}"), width, lang) as visitor:
+        page = visitor.page
+        await enter(visitor, title, category)
+        await visitor.sees(page.get_by_role("heading", name=title))
+        await visitor.is_well_made()
+        path = page.url.removeprefix(visitor.url).partition("?")[0]
+        wish = path.rpartition("/")[2]
+        await town.match_is(wish, "confirmed")
+        done = page.get_by_role("button", name=visitor.words("确认", "Confirm"))
+        await visitor.sees_after_reloading(path, done)
+        await visitor.is_well_made()
+        await visitor.tap(page.locator("label", has=page.locator("[name=rating][value='5']")))
+        await visitor.tap(done)
+        await visitor.sees(page.get_by_text(visitor.words("谢谢您的回音", "Thank you for your word")))
+        said = await town.board.fetchval("SELECT said ->> 'by' FROM gateway.reports WHERE wish_id = $1 AND kind LIKE '%acknowledged%'", wish)
+        assert said == ("community" if for_somebody else "resident")
+
+
+async def test_a_resident_takes_a_wish_back(come: Visitors, town_hall: Stage) -> None:
+    wish = await town_hall.town.wish("想换一下", "erhu", resident_ref="res-back")
+    await town_hall.town.wish_is(wish, "open")
+    async with come.come(resident("res-back")) as visitor:
+        await visitor.open("/wishes")
+        await visitor.is_well_made()
+        await visitor.tap(visitor.page.get_by_role("link", name="想换一下"))
+        await visitor.tap(visitor.page.locator("summary"))
+        await visitor.tap(visitor.page.get_by_role("button", name="撤回这个心愿"))
+        await visitor.sees(visitor.page.get_by_role("status").get_by_text("心愿已撤回"))
+        await town_hall.town.wish_is(wish, "withdrawn")

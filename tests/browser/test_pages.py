@@ -1,0 +1,93 @@
+"""What holds for all pages: light, installable, readable without a network, well made in the dark too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitors, resident, volunteer
+from tests.browser.stage import Stage
+from tests.browser.town import until
+
+FIRST_PAGE_MAX = 100_000
+
+
+async def test_the_first_page_is_under_100_kb_in_all(come: Visitors, town_hall: Stage) -> None:
+    await town_hall.town.offer("vol-light", skills=("photo",))
+    for number in range(12):
+        await town_hall.town.wish(f"拍照 {number}", "photo")
+    async with come.come(volunteer("vol-light")) as member:
+        sizes: dict[str, int] = {}
+        session = await member.page.context.new_cdp_session(member.page)
+        await session.send("Network.enable")
+        session.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: int(event["encodedDataLength"])}))
+        await member.sees_after_reloading("/wall", member.page.get_by_role("heading", name="拍照 11"))
+        sizes.clear()
+        await session.send("Network.clearBrowserCache")
+        await member.open("/wall")
+        await member.page.wait_for_load_state("networkidle")
+        assert len(sizes) >= 4
+        assert sum(sizes.values()) < FIRST_PAGE_MAX
+
+
+async def test_can_be_installed_and_says_so_without_a_network(come: Visitors) -> None:
+    async with come.come(volunteer("vol-away"), workers=True) as member:
+        await member.open("/wall")
+        manifest = await member.page.evaluate("fetch(document.querySelector('[rel=manifest]').href).then((answer) => answer.json())")
+        assert (manifest["display"], manifest["start_url"], {one["sizes"] for one in manifest["icons"]}) == ("standalone", "/", {"192x192", "512x512", "any"})
+        await member.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        session = await member.page.context.new_cdp_session(member.page)
+        errors = (await session.send("Page.getInstallabilityErrors"))["installabilityErrors"]
+        assert [one["errorId"] for one in errors if one["errorId"] != "in-incognito"] == []
+
+        async def controlled() -> bool:
+            await member.open("/wall")
+            return bool(await member.page.evaluate("navigator.serviceWorker.controller !== null"))
+
+        await until(controlled, "the service worker has taken over")
+        await member.page.context.set_offline(offline=True)
+        await member.page.goto(f"{member.url}/mine")
+        await member.sees(member.page.get_by_role("heading", name="现在没有网络"))
+
+
+@pytest.mark.parametrize(
+    ("who", "path"),
+    [
+        (None, "/"),
+        (volunteer("vol-dark"), "/"),
+        (volunteer("vol-dark"), "/wall?rung=compound&when=week&category=repair&all=yes"),
+        (volunteer("vol-dark"), "/mine"),
+        (volunteer("vol-dark"), "/inbox"),
+        (WORKER, "/enter"),
+        (resident("res-dark"), "/wishes"),
+        (None, "/offline"),
+        (None, "/sign-in"),
+    ],
+)
+@pytest.mark.parametrize(("width", "lang", "dark"), [(PHONE, "en", True), (DESK, "zh-CN", False)])
+async def test_every_page_is_well_made(come: Visitors, who: dict[str, Any] | None, path: str, width: int, lang: Lang, *, dark: bool) -> None:
+    async with come.come(who, width, lang, dark=dark) as visitor:
+        await visitor.open(path)
+        assert await visitor.page.locator("html").get_attribute("lang") == lang
+        await visitor.is_well_made()
+
+
+async def test_a_page_that_is_not_there_is_told_in_both_languages(come: Visitors) -> None:
+    async with come.come(None) as visitor:
+        response = await visitor.page.goto(f"{visitor.url}/nowhere")
+        assert response is not None
+        assert response.status == 404
+        visitor.troubles.clear()  # Chromium reports the status of the answer
+        assert await visitor.page.locator("[lang=en]").count() > 0
+        await visitor.is_well_made()
+
+
+async def test_the_other_language_is_one_tap_away_and_stays(come: Visitors) -> None:
+    async with come.come(volunteer("vol-tongue")) as member:
+        await member.open("/wall?when=week")
+        await member.tap(member.page.get_by_role("link", name="English"))
+        await member.sees(member.page.get_by_role("heading", name="Small wishes near you"))
+        assert await member.page.locator("[name=when][value=week]").is_checked()
+        await member.open("/mine")
+        await member.sees(member.page.get_by_role("heading", name="My visits"))

@@ -1,0 +1,81 @@
+"""A member's own side, pure: what they can say, their hours and stars; and how far a wish is for its resident."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.gateway.people import following
+from services.gateway.people.following import MyWish, Visit
+from services.gateway.people.visits import MyMatch, actions, standing
+
+NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+MATCH = MyMatch(
+    "a", "m1", "w1", "o1", "r1", "v1", "proposed", "unit", NOW + timedelta(hours=1), NOW + timedelta(hours=2), needs_answer=True, needs_approval=False,
+    expires_at=NOW + timedelta(minutes=10), release_reason=None, outcome=None, minutes=None, closed_at=None, category="household", title="理发",
+    compound="p1", building=None, together=False,
+)  # fmt: skip
+WISH = MyWish("a", "w1", "c1", "p1", None, "household", "blue", "理发", NOW, NOW + timedelta(days=1), 60, "open", "r1", 0, 1, NOW)
+VISIT = Visit("m1", "o1", "confirmed", "unit", NOW + timedelta(hours=1), NOW + timedelta(hours=2), None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "after", "can"),
+    [
+        ({}, 0, ("accept", "decline")),
+        ({"answered": True}, 0, ("decline",)),
+        ({"needs_answer": False}, 0, ("decline",)),
+        ({}, 11, ("decline",)),
+        ({"state": "agreed"}, 0, ("decline",)),
+        ({"state": "confirmed"}, 0, ("start", "decline")),
+        ({"state": "confirmed"}, 130, ("start", "finish")),
+        ({"state": "started"}, 70, ("finish",)),
+        ({"state": "finished"}, 130, ()),
+        ({"state": "closed"}, 130, ()),
+        ({"state": "released"}, 0, ()),
+    ],
+)
+def test_each_state_has_its_words(change: dict[str, object], after: int, can: tuple[str, ...]) -> None:
+    assert can == actions(replace(MATCH, **change), NOW + timedelta(minutes=after))  # type: ignore[arg-type]
+
+
+def test_a_visit_counts_for_two_hours_at_most_and_an_hour_is_a_point() -> None:
+    found = standing([(300, NOW), (45, NOW), (0, NOW - timedelta(days=40))], NOW)
+    assert (found.minutes, found.points, found.visits, found.this_month, found.stars) == (165, 2.75, 2, 165, 0)
+
+
+@pytest.mark.parametrize(("hours", "stars", "following_hours"), [(99, 0, 100), (100, 1, 300), (300, 2, 600), (600, 3, 1000), (1000, 4, 1500), (1500, 5, None)])
+def test_stars_come_at_the_hours_of_the_ledger(hours: int, stars: int, following_hours: int | None) -> None:
+    found = standing([(60, NOW)] * hours, NOW)
+    assert (stars, following_hours) == (found.stars, found.next_hours)
+    assert 0 <= found.share <= 1
+
+
+@pytest.mark.parametrize(
+    ("state", "visits", "step"),
+    [
+        ("open", [], 1),
+        ("held", [replace(VISIT, state="agreed")], 1),
+        ("matched", [VISIT], 2),
+        ("matched", [replace(VISIT, state="started")], 3),
+        ("open", [replace(VISIT, state="closed", outcome="not_done")], 1),
+        ("closed", [replace(VISIT, state="closed", outcome="done")], 4),
+    ],
+)
+def test_a_wish_goes_from_step_to_step(state: str, visits: list[Visit], step: int) -> None:
+    assert step == following.step(replace(WISH, state=state), visits)
+
+
+def test_a_word_is_asked_for_once_the_visit_has_begun() -> None:
+    assert following.to_acknowledge([VISIT], NOW) is None
+    assert following.to_acknowledge([VISIT], NOW + timedelta(hours=1)) == VISIT
+    started = replace(VISIT, state="started")
+    assert following.to_acknowledge([started], NOW) == started
+    assert following.to_acknowledge([replace(VISIT, state="closed")], NOW + timedelta(days=1)) is None
+
+
+@pytest.mark.parametrize(("state", "can"), [("open", True), ("held", True), ("matched", True), ("closed", False), ("withdrawn", False), ("expired", False)])
+def test_what_is_over_cannot_be_taken_back(state: str, *, can: bool) -> None:
+    assert can == following.can_withdraw(replace(WISH, state=state))
