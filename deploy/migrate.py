@@ -116,3 +116,73 @@ async def _grant(server: Server, database: str) -> None:
             await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
             await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
             await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
+            await _open(connection, tenant.schema, tenant.role, reads_only=tenant.reads_only)
+        for schema, services in SHARED:
+            for tenant in TENANTS:
+                if tenant.service in services:
+                    await _open(connection, schema, tenant.role)
+    finally:
+        await connection.close()
+
+
+_USE: Final = (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS"))
+_READ: Final = (("SELECT", "TABLES"),)
+
+
+async def _open(connection: asyncpg.Connection, schema: str, role: str, *, reads_only: bool = False) -> None:
+    """Make a schema, and let a role use (or read) what is in it and what will be."""
+    await _execute(connection, "CREATE SCHEMA IF NOT EXISTS %I", schema)
+    await _execute(connection, "REVOKE ALL ON SCHEMA %I FROM PUBLIC", schema)
+    await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, role)
+    for rights, kind in _READ if reads_only else _USE:
+        await _execute(connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA %I TO %I", schema, role)
+        await _execute(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT {rights} ON {kind} TO %I", schema, role)
+
+
+async def _narrow(server: Server, database: str) -> None:
+    """Take back what a role has on every table of its schema and must not have on some."""
+    connection = await asyncpg.connect(server.owner_dsn(database))
+    try:
+        for tenant in TENANTS:
+            for table in tenant.add_only:
+                await _execute(connection, "REVOKE UPDATE, DELETE ON %I.%I FROM %I", tenant.schema, table, tenant.role)
+            for rights, thing in tenant.taken:
+                await _execute(connection, f"REVOKE {rights} ON {thing} FROM %I", tenant.role)
+    finally:
+        await connection.close()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def _migrate(server: Server, database: str) -> None:
+    url = make_url(server.owner_dsn(database)).set(drivername="postgresql+asyncpg")
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+async def prepare(server: Server, database: str, *, template: str | None = None) -> None:
+    """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before."""
+    await _make_database(server, database, template)
+    await _grant(server, database)
+    if template is None:
+        await _migrate(server, database)
+    await _narrow(server, database)
+
+
+async def drop(server: Server, database: str) -> None:
+    """Drop a database, ending its sessions."""
+    connection = await asyncpg.connect(server.owner_dsn(server.maintenance))
+    try:
+        await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", database)
+    finally:
+        await connection.close()

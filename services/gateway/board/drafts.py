@@ -15,7 +15,6 @@ from services.gateway.board.store import parsed
 from services.gateway.context import Gateway
 from services.gateway.roles import Principal
 
-_REVIEWS: Final = "SELECT reviews FROM gateway.communities WHERE area = $1 AND community = $2"
 _SET: Final = """
     INSERT INTO gateway.communities (area, community, reviews, changed_by) VALUES ($1, $2, $3, $4)
     ON CONFLICT (area, community) DO UPDATE SET reviews = excluded.reviews, changed_by = excluded.changed_by, changed_at = clock_timestamp()
@@ -44,34 +43,12 @@ _REFUSE: Final = """
 Outcome = Literal["published", "gone", "too_late"]
 
 
-async def reviewed_first(connection: Any, area: str, community: str) -> bool:
-    """Whether this community looks at wishes before they are published."""
-    return bool(await connection.fetchval(_REVIEWS, area, community))
-
-
-async def keep(connection: Any, draft_id: UUID, data: Mapping[str, Any], *, by: Principal, origin: Literal["entered", "frozen"] = "entered") -> None:
-    """Keep a wish (`data` of `wish.submitted`) as a draft; the second time changes nothing."""
+async def keep(connection: Any, draft_id: UUID, data: Mapping[str, Any], *, by: Principal) -> None:
+    """Keep a frozen wish (`data` of `wish.submitted`) as a draft; the second time changes nothing."""
     place = data["place"]
     steps = (place["community"], place.get("compound"), place.get("building"), place.get("unit"))
     text = orjson.dumps(data).decode()
-    await connection.execute(_ADD, draft_id, data["area"], *steps, data["wish_id"], text, origin, data["resident_ref"], by.account)
-
-
-async def enter(gateway: Gateway, principal: Principal, draft_id: UUID, data: Mapping[str, Any]) -> Literal["published", "waiting"]:
-    """A wish that somebody enters: published at once, or kept for review where its community looks first and no worker enters it.
-
-    `draft_id` is the form's own, so that sending it twice is once. Who may enter it has been asked before.
-
-    Raises:
-        schemas.errors.InvalidEvent, services.gateway.publisher.Unpublished: as `Publisher.say`.
-    """
-    async with gateway.database.acting_for(principal) as connection:
-        reviewed = await reviewed_first(connection, data["area"], data["place"]["community"])
-        if reviewed:
-            await keep(connection, draft_id, data, by=principal)
-            return "waiting"
-    await gateway.publisher.say("lastmetre.wish.submitted.v1", data["wish_id"], data, event_id=str(draft_id))
-    return "published"
+    await connection.execute(_ADD, draft_id, data["area"], *steps, data["wish_id"], text, "frozen", data["resident_ref"], by.account)
 
 
 async def waiting(connection: Any) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ _COUNTERS: Final = f"""
         AND (w.state IN ('open', 'held', 'matched') OR w.changed_at >= $2 OR w.submitted_at >= $2)) w
 """
 _WORK: Final = """
-    SELECT (SELECT count(*) FROM gateway.drafts WHERE state IN ('waiting', 'sending') AND origin = 'entered') AS drafts,
+    SELECT (SELECT count(*) FROM gateway.drafts WHERE state IN ('waiting', 'sending')) AS drafts,
         (SELECT count(*) FROM gateway.matches WHERE state = 'proposed' AND needs_approval AND approved_at IS NULL) AS approvals,
         (SELECT count(*) FROM gateway.dead_letters WHERE sent_at IS NULL) AS dead
 """

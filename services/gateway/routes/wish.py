@@ -162,6 +162,6 @@ async def freeze(
     if story.wish["state"] not in {"open", "held", "matched"}:
         raise HTTPException(HTTPStatus.CONFLICT)
     async with gateway.database.acting_for(principal) as connection:
-        await drafts.keep(connection, deeds.draft_id_of(area, wish_id), deeds.copy_of(story.wish), by=principal, origin="frozen")
+        await drafts.keep(connection, deeds.draft_id_of(area, wish_id), deeds.copy_of(story.wish), by=principal)
     await _say(gateway, deeds.freeze(story.wish, reason.strip()))
     return _back(area, wish_id, "frozen")
