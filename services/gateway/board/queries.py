@@ -83,7 +83,7 @@ _WISH: Final = f"SELECT w.*, {_RISK} AS risk FROM gateway.wishes w WHERE w.area 
 _MATCHES: Final = "SELECT * FROM gateway.matches WHERE area = $1 AND wish_id = $2 ORDER BY proposed_at NULLS LAST, match_id"
 _INVITED: Final = "SELECT * FROM gateway.invitations WHERE area = $1 AND wish_id = $2 AND expires_at > $3 ORDER BY expires_at"
 _NEAR: Final = """
-    SELECT offer_id, community, compound, building, unit, skills, vetting_level, reach, accepts, organisation, state FROM gateway.offers
+    SELECT area, offer_id, community, compound, building, unit, skills, vetting_level, reach, accepts, organisation, state FROM gateway.offers
     WHERE area = $1 AND state = 'open' AND last_end >= $4 AND NOT offer_id = ANY($5)
     ORDER BY (skills @> $3) DESC, coalesce(community = $2, false) DESC, offer_id LIMIT 12
 """

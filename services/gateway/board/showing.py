@@ -8,6 +8,7 @@ from services.gateway.board import words
 from services.gateway.board.projection import MINORS
 from services.gateway.board.words import Words
 from services.gateway.roles import Principal, Role
+from services.gateway.words import SKILLS
 
 _TABLES: Final = {
     "category": words.CATEGORIES,
@@ -20,6 +21,7 @@ _TABLES: Final = {
     "outcome": words.OUTCOMES,
     "dead": words.DEAD,
     "kind": words.KINDS,
+    "skill": SKILLS,
 }
 _HIDDEN: Final[Words] = ("（未成年人的心愿）", "(a child's wish)")
 
@@ -30,7 +32,7 @@ def is_minors(wish: Mapping[str, Any]) -> bool:
 
 
 def helpers_of(principal: Principal, now: datetime) -> dict[str, Callable[..., Any]]:
-    """By name: `word(table, code)`, `clock`, `moment`, `ago`, `left` (Chinese and English), `title_of(wish)`, `line_of(row)`, `place_of(row)`."""
+    """By name: `word(table, code)`, `clock`, `moment`, `ago`, `left` (Chinese and English), `title_of(wish)`, `line_of(row)`."""
     worker = principal.has(Role.WORKER)
 
     def word(table: str, code: str | None) -> Words:
@@ -59,13 +61,5 @@ def helpers_of(principal: Principal, now: datetime) -> dict[str, Callable[..., A
         "left": left,
         "title_of": title_of,
         "line_of": line_of,
-        "place_of": place_of,
         "tone": lambda kind: words.TONES.get(kind, ""),
     }
-
-
-def place_of(row: Any) -> str:
-    """`c1 / p1 / b1`, as far as it is known."""
-    names = ("community", "compound", "building", "unit")
-    steps = (row.get(name) if isinstance(row, Mapping) else getattr(row, name, None) for name in names)
-    return " / ".join(step for step in steps if step)

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog, sees_all
 from services.gateway.board.words import KINDS, TONES, clock, detail, word
 from services.gateway.database import Database
+from services.gateway.places import Places
 from services.gateway.roles import Principal, Role
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -41,16 +42,16 @@ def form_of(principal: Principal, row: StreamRow) -> Form:
     return "judged" if row.brief.get("minor") and not principal.has(Role.WORKER) else "whole"
 
 
-def shown(row: StreamRow, language: Language, form: Form) -> bytes:
+def shown(row: StreamRow, language: Language, form: Form, places: Places) -> bytes:
     """One line as an event, written once for all who see as much of it."""
     name = f"{form}-{language}"
     known = row.shown.get(name)
     if known is None:
-        known = row.shown[name] = _written(row, language, form)
+        known = row.shown[name] = _written(row, language, form, places)
     return known
 
 
-def _written(row: StreamRow, language: Language, form: Form) -> bytes:
+def _written(row: StreamRow, language: Language, form: Form, places: Places) -> bytes:
     pick = 1 if language == "en" else 0
     brief = row.brief if form == "whole" else {name: value for name, value in row.brief.items() if name != "title"}
     said: dict[str, Any] = {
@@ -67,18 +68,22 @@ def _written(row: StreamRow, language: Language, form: Form) -> bytes:
         "urgency": row.brief.get("urgency"),
     }
     if form != "slim":
-        said |= {"place": [step for step in (row.community, row.compound, row.building) if step is not None], "stored_at": row.stored_at}
+        names = [places.name(step)[pick] for step in (row.community, row.compound) if step is not None]
+        if row.building is not None:
+            names.append(places.building(row.area, row.building)[pick])
+        said |= {"place": names, "stored_at": row.stored_at}
     return b"id: %d\nevent: line\ndata: %s\n\n" % (row.seq, orjson.dumps(said))
 
 
 class EventStream(Response):
     """The answer: what the reader missed since `after` (None: nothing), then what comes."""
 
-    def __init__(self, subscription: Subscription, database: Database, language: Language, after: int | None) -> None:
+    def __init__(self, subscription: Subscription, database: Database, language: Language, places: Places, after: int | None) -> None:
         super().__init__(headers={})
         self._subscription = subscription
         self._database = database
         self._language = language
+        self._places = places
         self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
@@ -99,7 +104,7 @@ class EventStream(Response):
             leaving.cancel()
 
     def _lines(self, rows: Sequence[StreamRow]) -> bytes:
-        return b"".join(shown(row, self._language, form_of(self._subscription.principal, row)) for row in rows)
+        return b"".join(shown(row, self._language, form_of(self._subscription.principal, row), self._places) for row in rows)
 
     async def _missed(self, send: Send) -> None:
         """What was committed before the subscription began, page by page, as far as the tables' policies let them see it."""

@@ -40,6 +40,8 @@ async def review(request: Request, gateway: GatewayOf, principal: Reviewer) -> H
     async with gateway.database.acting_for(principal) as connection:
         waiting = await drafts.waiting(connection)
         settings = await drafts.communities(connection)
+    for one in waiting:
+        one["ends_at"] = datetime.fromisoformat(one["data"]["window"]["end"])
     for one in settings:
         one["mine"] = may(principal, Act.REVIEW_WISH, Thing(one["area"], Place(community=one["community"])))
     values: dict[str, Any] = {"waiting": waiting, "settings": settings, "now": now, **helpers_of(principal, now)}

@@ -28,7 +28,7 @@
     } else {
       item.append(made("span", line.text || line.kind));
     }
-    item.append(made("span", (line.place || []).join(" / "), "where"));
+    item.append(made("span", (line.place || []).join(" · "), "where"));
     const none = list.querySelector("[data-none]");
     if (none) none.remove();
     list.prepend(item);
