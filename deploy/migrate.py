@@ -29,6 +29,8 @@ class Tenant:
     schema: str
     add_only: tuple[str, ...] = ()
     """Tables of the schema whose rows the role may neither change nor delete."""
+    reads_only: bool = False
+    """Whether it may read the schema's tables, and no more."""
     taken: tuple[tuple[str, str], ...] = ()
     """What it must not have, of all that a schema's roles are granted: (rights, object), such as ("ALL", "TABLE gateway.accounts")."""
 
@@ -62,6 +64,8 @@ TENANTS: Final = (
             *(("ALL", f"FUNCTION gateway.{function}") for function in _AUDIT_FUNCTIONS),
         ),
     ),
+    # Tells why: reads what the matcher has decided, and can change nothing (docs/decisions/0027).
+    Tenant("explainer", "lastmetre_explainer", "matching", reads_only=True),
 )
 
 # Schemas of libraries: no role of their own, used by the roles of these services.
@@ -112,7 +116,7 @@ async def _grant(server: Server, database: str) -> None:
             await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
             await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
             await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
-            await _open(connection, tenant.schema, tenant.role)
+            await _open(connection, tenant.schema, tenant.role, reads_only=tenant.reads_only)
         for schema, services in SHARED:
             for tenant in TENANTS:
                 if tenant.service in services:
@@ -121,12 +125,16 @@ async def _grant(server: Server, database: str) -> None:
         await connection.close()
 
 
-async def _open(connection: asyncpg.Connection, schema: str, role: str) -> None:
-    """Make a schema, and let a role use what is in it and what will be."""
+_USE: Final = (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS"))
+_READ: Final = (("SELECT", "TABLES"),)
+
+
+async def _open(connection: asyncpg.Connection, schema: str, role: str, *, reads_only: bool = False) -> None:
+    """Make a schema, and let a role use (or read) what is in it and what will be."""
     await _execute(connection, "CREATE SCHEMA IF NOT EXISTS %I", schema)
     await _execute(connection, "REVOKE ALL ON SCHEMA %I FROM PUBLIC", schema)
     await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, role)
-    for rights, kind in (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS")):
+    for rights, kind in _READ if reads_only else _USE:
         await _execute(connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA %I TO %I", schema, role)
         await _execute(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT {rights} ON {kind} TO %I", schema, role)
 

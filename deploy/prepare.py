@@ -67,6 +67,7 @@ class MigrationsSettings(_Settings):
     vault_password: Password
     gateway_password: Password
     board_password: Password
+    explainer_password: Password
 
 
 class Given:

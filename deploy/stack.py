@@ -36,6 +36,8 @@ from deploy.supervisor import Service
 from deploy.vault_keys import make_key_file
 from deploy.words import Trouble, both
 
+MODULES = {"explainer": "deploy.explainer"}
+"""What runs a kind of service that is no package under `services/`."""
 KEEP_SECONDS = 0.5
 LEFT_OVER_SECONDS = 10.0
 STATUS_FILE = "stack.json"
@@ -43,7 +45,7 @@ SETTINGS_OF_DEPLOY = {
     *("LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV"),
     # What compose needs to make the roles; a service is given its own connection string and no more.
     *("LASTMETRE_OWNER_PASSWORD", "LASTMETRE_MATCHER_PASSWORD", "LASTMETRE_NOTIFIER_PASSWORD", "LASTMETRE_VAULT_PASSWORD"),
-    *("LASTMETRE_GATEWAY_PASSWORD", "LASTMETRE_BOARD_PASSWORD"),
+    *("LASTMETRE_GATEWAY_PASSWORD", "LASTMETRE_BOARD_PASSWORD", "LASTMETRE_EXPLAINER_PASSWORD"),
     # Whoever holds these can open the vault: no service does that yet.
     *("LASTMETRE_VAULT_DATABASE", "LASTMETRE_VAULT_KEYS", "LASTMETRE_VAULT_SECRET"),
 }
@@ -88,7 +90,7 @@ class Stack:
             fresh: forget the data of earlier runs first.
             matchers: how many matcher processes, `matcher`, `matcher-2`, ...
             env: settings for every service, on top of ours.
-            services: packages under `services/`.
+            services: packages under `services/`, and `explainer`.
             commands: argv of a service in place of `python -m services.<name>`.
             report: told of each step.
         """
@@ -105,6 +107,7 @@ class Stack:
         self._lock = Lock(self.state.folder)
         self._services: dict[str, Service] = {}
         self._keeper: asyncio.Task[None] | None = None
+        self._door: int | None = None
         self.trouble: Trouble | None = None
 
     # --- life
@@ -263,15 +266,27 @@ class Stack:
             env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
             env["LASTMETRE_IDENTITY_KEYS"] = str(gateway_key_file(self.state))
             env.setdefault("LASTMETRE_WEB_PORT", str(self.state.port("gateway-web")))
+            if "explainer" in self._kinds:
+                env["LASTMETRE_EXPLAINER_URL"] = f"http://127.0.0.1:{self._door_port()}"
+        if kind == "explainer":
+            env["LASTMETRE_EXPLAINER_PORT"] = str(self._door_port())
+        if kind in {"gateway", "explainer"} and "explainer" in self._kinds:
+            env["LASTMETRE_EXPLAINER_SECRET"] = self.state.password("explainer-door")
         return Service(
             name,
-            self._commands.get(kind, (sys.executable, "-m", f"services.{kind}")),
+            self._commands.get(kind, (sys.executable, "-m", MODULES.get(kind, f"services.{kind}"))),
             env=env | self._env,
             cwd=ROOT,
             log=self.state.logs / f"{name}.log",
             ops_port=port,
             pid_file=self.state.pids / name,
         )
+
+    def _door_port(self) -> int:
+        """The port of the explanation door: chosen once a start, for both who open it and who ask."""
+        if self._door is None:
+            self._door = self.state.port("explainer-door")
+        return self._door
 
     async def _end_left_over(self) -> None:
         """End what a run left behind that was ended by force: services at once, servers so that they can close their files."""

@@ -112,7 +112,7 @@ def _waiting(story: Story, waiting: Waiting, console: Console, lang: Lang) -> No
     table.add_row(Text(join(lang, ("都满足", "passes them all")), style="green"), str(waiting.fit))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     _nearest(story, waiting, console, lang)
-    for words in _conclusions(story, waiting):
+    for words in conclusions(story, waiting):
         say(console, lang, words, "yellow")
 
 
@@ -126,7 +126,8 @@ def _nearest(story: Story, waiting: Waiting, console: Console, lang: Lang) -> No
         say(console, lang, (f"  服务 {offer}　{said[0]}", f"  offer {offer}  {said[1]}"), "default")
 
 
-def _conclusions(story: Story, waiting: Waiting) -> list[Words]:
+def conclusions(story: Story, waiting: Waiting) -> list[Words]:
+    """What follows for a wish that waits, one sentence after another."""
     until = clock(story.ends_at)
     found: list[Words] = []
     if waiting.together:

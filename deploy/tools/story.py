@@ -147,7 +147,7 @@ async def _story(connection: asyncpg.Connection, wish_id: str, row: Any, policie
         story.steps.extend(steps_of(line, wish_id))
     story.matches = await connection.fetch(_MATCHES, area, wish_id)
     if story.status == OPEN:
-        story.waiting = await _waiting(connection, Area(area, policies.of(area)), wish_id)
+        story.waiting = await waiting_of(connection, Area(area, policies.of(area)), wish_id)
     return story
 
 
@@ -196,7 +196,7 @@ def _told(notices: Sequence[Any]) -> list[Step]:
     return steps
 
 
-async def _waiting(connection: asyncpg.Connection, area: Area, wish_id: str) -> Waiting | None:
+async def waiting_of(connection: asyncpg.Connection, area: Area, wish_id: str) -> Waiting | None:
     """Judge every open offer of the area by the rules, as of now."""
     await Loader.on(connection).load(area)
     wish = area.wishes.get(wish_id)

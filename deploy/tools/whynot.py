@@ -56,10 +56,11 @@ async def pairs(target: Target, wish_id: str, offer_id: str) -> list[Pair]:
         shared = [area for area in wishes if area in offers]
         if not shared:
             raise _apart(next(iter(wishes)), offers[0])
-        return [Pair(area, wishes[area], offer_id, await _answer(connection, Area(area, policies.of(area)), wish_id, offer_id)) for area in shared]
+        return [Pair(area, wishes[area], offer_id, await answer_of(connection, Area(area, policies.of(area)), wish_id, offer_id)) for area in shared]
 
 
-async def _answer(connection: asyncpg.Connection, area: Area, wish_id: str, offer_id: str) -> Answer:
+async def answer_of(connection: asyncpg.Connection, area: Area, wish_id: str, offer_id: str) -> Answer:
+    """The matcher's answer about a wish and an offer that the empty `area` has, as of now. Both must be there."""
     loader = Loader.on(connection)
     # One instant: what is read of the area, in several statements, belongs together.
     async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -67,6 +67,18 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "entered": Flash("good", ("心愿已收到，正在找身边的帮手。", "The wish is in; a helper nearby is being looked for.")),
         "laid": Flash("info", ("心愿已收到，社区工作者看过后就发布。", "The wish is in; a community worker looks at it before it is published.")),
         "read": Flash("info", ("已标为已读。", "Marked as read.")),
+        "approved": Flash("good", ("已同意，正在确认。", "Approved; it is being confirmed.")),
+        "disapproved": Flash("info", ("已记下不同意，正在另找帮手。", "Your no is noted; another helper is being looked for.")),
+        "redispatched": Flash("info", ("已解除原配对，正在另找帮手。", "The pair is parted; another helper is being looked for.")),
+        "called": Flash("good", ("回访结果已记下。", "What you heard is noted.")),
+        "frozen": Flash(
+            "info", ("心愿已冻结，副本在“待审心愿”里，可随时恢复。", "The wish is frozen; a copy lies under “To review” and can be published again.")
+        ),
+        "published": Flash("good", ("心愿已发布。", "The wish is published.")),
+        "too_late": Flash("bad", ("这个心愿剩下的时间已不够，不能发布。", "Too little time is left for this wish: it can't be published.")),
+        "draft_refused": Flash("info", ("已记下：这个心愿不发布。", "Noted: this wish is not published.")),
+        "saved": Flash("good", ("设置已保存。", "The setting is saved.")),
+        "replayed": Flash("good", ("已重新发布。", "Published again.")),
         "later": Flash("wait", ("已收到，正在处理，稍后请刷新看结果。", "It is in and being worked on; please look again in a moment.")),
     }
 )

@@ -28,6 +28,14 @@ class Settings(VaultSettings, ServiceSettings):
     )
     pool_max: int = Field(16, ge=1, le=200, description="填 1 至 200 个数据库连接 | use 1 to 200 database connections")
     answer_seconds: float = Field(5.0, gt=0, le=60, description="填等待匹配结果的秒数 | use the seconds for which a decision is awaited")
+    explainer_url: str | None = Field(
+        None,
+        pattern=r"^http://(127\.0\.0\.1|localhost):\d+$",
+        description="填解释服务在本机的地址，如 http://127.0.0.1:8090 | use the address of the explanation door on this machine, such as http://127.0.0.1:8090",
+    )
+    explainer_secret: SecretStr | None = Field(
+        None, min_length=16, description="填与解释服务共用的密钥，至少 16 个字符 | give the secret shared with the explanation door, 16 characters or more"
+    )
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
     places: Path | None = Field(None, description="填地名文件的路径，或不设 | use the path of the file with the names of places, or leave it unset")
     link_keys: SecretStr | None = Field(

@@ -37,6 +37,7 @@ TABLES = (
         category text,
         urgency text,
         title text,
+        note text,
         skills text[] NOT NULL DEFAULT '{}',
         starts_at timestamptz,
         ends_at timestamptz,

@@ -28,8 +28,9 @@ from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
 from services.runtime import Pulse, Stop, within
 
-QUEUE_MAX: Final = 256
-_PAGE: Final = 500
+QUEUE_MAX: Final = 512
+_PAGE: Final = 128
+_PACE_SECONDS: Final = 0.005
 _POLL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
 _PASSING: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -74,8 +75,8 @@ class StreamRow:
 
 
 COLUMNS: Final = ", ".join(one.name for one in fields(StreamRow) if one.name not in {"_thing", "shown"})
-_NEXT: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 ORDER BY seq LIMIT {_PAGE}"  # noqa: S608 - columns of this module
-_BACKLOG: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"  # noqa: S608 - columns of this module
+_NEXT: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 ORDER BY seq LIMIT {_PAGE}"
+_BACKLOG: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"
 
 
 def sees_all(principal: Principal, row: StreamRow) -> bool:
@@ -338,7 +339,7 @@ class Tail:
             for found in rows:
                 self._hub.publish(_row(found))
             if len(rows) == _PAGE:
-                await asyncio.sleep(0)  # let the subscribers write before there is more
+                await asyncio.sleep(_PACE_SECONDS)  # let the subscribers write before there is more: a burst cuts nobody who keeps up
                 continue
             await within(_POLL_SECONDS, self._news)
 

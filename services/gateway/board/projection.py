@@ -29,6 +29,7 @@ _REPORTS: Final = {
     "service.finished.v1": "finished",
     "service.acknowledged.v1": "acknowledged",
 }
+MINORS: Final = frozenset({"under_14", "under_18"})
 FROZEN: Final = "frozen: "
 """How the reason of a withdrawal begins that a community worker made to freeze a wish."""
 
@@ -161,6 +162,7 @@ class Book:
         place: Place = data.place
         wish.community, wish.compound, wish.building, wish.unit = place.community, place.compound, place.building, place.unit
         wish.category, wish.urgency, wish.title = data.category, data.urgency, data.title
+        wish.note = data.note
         wish.skills, wish.languages = sorted(set(data.skills)), list(data.languages or ())
         wish.starts_at, wish.ends_at, wish.minutes = data.window.start.astimezone(UTC), data.window.end.astimezone(UTC), data.minutes
         wish.helpers_needed, wish.vetting_min, wish.approval, wish.accompanied = data.helpers_needed, data.vetting_min, data.approval, data.accompanied
@@ -336,6 +338,8 @@ def place_line(line: News, wish: Wish) -> None:
     line.community, line.compound, line.building = wish.community, wish.compound, wish.building
     line.resident_ref = line.resident_ref or wish.resident_ref
     line.brief |= {"title": wish.title, "category": wish.category, "urgency": wish.urgency}
+    if wish.age_band in MINORS or wish.category == "left_behind_children":
+        line.brief["minor"] = True
     line.placed = True
 
 

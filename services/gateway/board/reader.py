@@ -208,6 +208,8 @@ class Reader:
         fresh = [one for one in records if one.offset >= writer.cursors.get((one.topic, one.partition), 0)]
         if fresh:
             await self._take_in(writer, fresh)
+        else:
+            await writer.check()
         self._lag = self._behind(consumer, writer)
         self.pulse.commit()
         now = asyncio.get_running_loop().time()

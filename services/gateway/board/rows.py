@@ -31,6 +31,7 @@ class Wish:
     category: str | None = None
     urgency: str | None = None
     title: str | None = None
+    note: str | None = None
     skills: list[str] = field(default_factory=list)
     starts_at: datetime | None = None
     ends_at: datetime | None = None

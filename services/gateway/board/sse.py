@@ -16,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog, sees_all
 from services.gateway.board.words import KINDS, TONES, clock, detail, word
 from services.gateway.database import Database
+from services.gateway.places import Places
+from services.gateway.roles import Principal, Role
 
 HEARTBEAT_SECONDS: Final = 15.0
 SEND_SECONDS: Final = 20.0
@@ -29,17 +31,29 @@ _HEADERS: Final = [
 ]
 
 
-def shown(row: StreamRow, language: Language, *, whole: bool) -> bytes:
-    """One line as an event. `whole`: with the place and all ids, for those who look after it."""
-    form = f"{'whole' if whole else 'slim'}-{language}"
-    known = row.shown.get(form)
+Form = Literal["whole", "judged", "slim"]
+"""For workers, with place and title; for auditors, without the title of a child's wish; for everyone else, without both."""
+
+
+def form_of(principal: Principal, row: StreamRow) -> Form:
+    """How much of a line somebody is shown."""
+    if not sees_all(principal, row):
+        return "slim"
+    return "judged" if row.brief.get("minor") and not principal.has(Role.WORKER) else "whole"
+
+
+def shown(row: StreamRow, language: Language, form: Form, places: Places) -> bytes:
+    """One line as an event, written once for all who see as much of it."""
+    name = f"{form}-{language}"
+    known = row.shown.get(name)
     if known is None:
-        known = row.shown[form] = _written(row, language, whole=whole)
+        known = row.shown[name] = _written(row, language, form, places)
     return known
 
 
-def _written(row: StreamRow, language: Language, *, whole: bool) -> bytes:
+def _written(row: StreamRow, language: Language, form: Form, places: Places) -> bytes:
     pick = 1 if language == "en" else 0
+    brief = row.brief if form == "whole" else {name: value for name, value in row.brief.items() if name != "title"}
     said: dict[str, Any] = {
         "seq": row.seq,
         "at": row.at,
@@ -47,25 +61,29 @@ def _written(row: StreamRow, language: Language, *, whole: bool) -> bytes:
         "kind": row.kind,
         "word": word(KINDS, row.kind)[pick],
         "tone": TONES.get(row.kind, ""),
-        "text": detail(row.kind, row.brief)[pick],
+        "text": detail(row.kind, brief)[pick],
         "area": row.area,
         "wish_id": row.wish_id,
         "match_id": row.match_id,
         "urgency": row.brief.get("urgency"),
     }
-    if whole:
-        said |= {"place": [step for step in (row.community, row.compound, row.building) if step is not None], "stored_at": row.stored_at}
+    if form != "slim":
+        names = [places.name(step)[pick] for step in (row.community, row.compound) if step is not None]
+        if row.building is not None:
+            names.append(places.building(row.area, row.building)[pick])
+        said |= {"place": names, "stored_at": row.stored_at}
     return b"id: %d\nevent: line\ndata: %s\n\n" % (row.seq, orjson.dumps(said))
 
 
 class EventStream(Response):
     """The answer: what the reader missed since `after` (None: nothing), then what comes."""
 
-    def __init__(self, subscription: Subscription, database: Database, language: Language, after: int | None) -> None:
+    def __init__(self, subscription: Subscription, database: Database, language: Language, places: Places, after: int | None) -> None:
         super().__init__(headers={})
         self._subscription = subscription
         self._database = database
         self._language = language
+        self._places = places
         self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
@@ -86,7 +104,7 @@ class EventStream(Response):
             leaving.cancel()
 
     def _lines(self, rows: Sequence[StreamRow]) -> bytes:
-        return b"".join(shown(row, self._language, whole=sees_all(self._subscription.principal, row)) for row in rows)
+        return b"".join(shown(row, self._language, form_of(self._subscription.principal, row), self._places) for row in rows)
 
     async def _missed(self, send: Send) -> None:
         """What was committed before the subscription began, page by page, as far as the tables' policies let them see it."""

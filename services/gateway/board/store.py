@@ -131,6 +131,15 @@ class Writer:
             yield
             await self._connection.execute("UPDATE gateway.reader SET wrote_at = clock_timestamp()")
 
+    async def check(self) -> None:
+        """See that the board was not rebuilt, where there is nothing to write.
+
+        Raises:
+            Stale: it was.
+        """
+        if await self._connection.fetchval("SELECT generation FROM gateway.reader") != self._generation:
+            raise Stale
+
     async def read(self, wish_keys: Iterable[tuple[str, str]], offer_keys: Iterable[tuple[str, str]], event_keys: Sequence[UUID]) -> Book:
         """The rows of these wishes and offers, and which of these events were taken before."""
         book = Book()

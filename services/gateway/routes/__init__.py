@@ -4,10 +4,10 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import accounts, audit, enter, home, links, live, mine, sign_in, wall, wishes
+from services.gateway.routes import accounts, audit, dead_letters, enter, home, links, live, mine, monitor, review, sign_in, wall, wish, wishes
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     *(home.router, sign_in.router, accounts.router, audit.router),
     *(wall.router, mine.router, enter.router, wishes.router, links.router),
-    live.router,
+    *(live.router, monitor.router, wish.router, review.router, dead_letters.router),
 )

@@ -30,4 +30,4 @@ async def live(
     if len(gateway.hub) >= _STREAMS_MAX:
         raise HTTPException(503)
     resumed = int(last_event_id) if last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit() else after
-    return EventStream(gateway.hub.subscribe(principal), gateway.database, language_of(request), resumed)
+    return EventStream(gateway.hub.subscribe(principal), gateway.database, language_of(request), gateway.renderer.places, resumed)

@@ -36,7 +36,7 @@ def after(minutes: float) -> str:
 def somebody(role: str, *, area: str = AREA, **more: Any) -> dict[str, Any]:
     """A principal, as the demonstration header has it; `community` and the like narrow the scope."""
     scope = {step: more.pop(step) for step in ("community", "compound", "building", "unit") if step in more}
-    return {"account": f"{role}-1", "roles": [role], "scope": {"area": area, **scope}, **more}
+    return {"account": "-".join((role, *scope.values(), "1")), "roles": [role], "scope": {"area": area, **scope}, **more}
 
 
 def header_of(principal: dict[str, Any]) -> dict[str, str]:
@@ -72,10 +72,15 @@ class Rig:
     producer: AIOKafkaProducer
 
     @property
+    def ports(self) -> dict[str, int]:
+        """As the stack remembers them (to ask for one anew would give another while it is taken)."""
+        ports: dict[str, int] = json.loads((self.stack.state.folder / "ports.json").read_text(encoding="utf-8"))
+        return ports
+
+    @property
     def port(self) -> int:
-        """The gateway's, as the stack remembers it (to ask for it anew would give another while it is taken)."""
-        ports = json.loads((self.stack.state.folder / "ports.json").read_text(encoding="utf-8"))
-        return int(ports["gateway-web"])
+        """The gateway's."""
+        return self.ports["gateway-web"]
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""One stack with matcher, notifier and gateway for the tests of the board."""
+"""One stack with matcher, notifier, gateway and the explanation door for the tests of the board."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.gateway.board_rig import Rig
 @pytest.fixture(scope="package")
 async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("board")
-    async with Stack(folder, services=("matcher", "notifier", "gateway"), env={"LASTMETRE_DEMO_PRINCIPALS": "1"}) as stack:
+    async with Stack(folder, services=("matcher", "notifier", "gateway", "explainer"), env={"LASTMETRE_DEMO_PRINCIPALS": "1"}) as stack:
         producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=2)
         await producer.start()
         try:

@@ -1,0 +1,90 @@
+"""Dead letters as a worker mends them: listed, turned into an event to edit, and published again once. SQL of the table `dead_letters`, as somebody.
+
+What is sent is kept before it is sent, and sent as it was kept: when the gateway ends in between, the next try repeats the same event under the same id.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from schemas.codec import STRUCTURED_TYPE, Event, decode_structured
+from schemas.errors import INVALID_FIELD, InvalidEvent
+from schemas.registry import TOPIC_OF
+from services.gateway.board.store import parsed
+from services.gateway.context import Gateway
+from services.gateway.roles import Principal
+
+_LIST: Final = """
+    SELECT topic, partition, position, at, reason, origin, area, community, kind, sent_at FROM gateway.dead_letters
+    WHERE (sent_at IS NOT NULL) = $1 ORDER BY at DESC, topic, partition, position DESC LIMIT $2
+"""
+_ONE: Final = "SELECT * FROM gateway.dead_letters WHERE topic = $1 AND partition = $2 AND position = $3"
+_KEEP: Final = """
+    UPDATE gateway.dead_letters SET mended = $4, mended_id = $5, mended_by = $6, mended_at = clock_timestamp()
+    WHERE topic = $1 AND partition = $2 AND position = $3 AND mended IS NULL RETURNING mended
+"""
+_SENT: Final = "UPDATE gateway.dead_letters SET sent_at = clock_timestamp() WHERE topic = $1 AND partition = $2 AND position = $3 AND sent_at IS NULL"
+Place = tuple[str, int, int]
+
+
+async def letters(connection: Any, *, done: bool, most: int = 200) -> list[dict[str, Any]]:
+    """Those that wait, or that were published again; newest first."""
+    return [dict(row) for row in await connection.fetch(_LIST, done, most)]
+
+
+async def letter(connection: Any, place: Place) -> dict[str, Any] | None:
+    """One, if the principal may see it."""
+    row = await connection.fetchrow(_ONE, *place)
+    return None if row is None else {**row, "headers": parsed(row["headers"])}
+
+
+def as_text(found: Mapping[str, Any]) -> str:
+    """The letter as a structured CloudEvent to mend, as far as it can be read; what was kept for sending comes first."""
+    if found["mended"] is not None:
+        return str(found["mended"])
+    value = found["value"] or ""
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return str(value)
+    attributes = {name[3:]: said for name, said in found["headers"] if name.startswith("ce_")}
+    structured = any(name.lower() == "content-type" and (said or "").startswith(STRUCTURED_TYPE) for name, said in found["headers"])
+    if attributes and not structured:
+        document = {**attributes, "data": document}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+
+
+def mended(text: str, found: Mapping[str, Any]) -> Event:
+    """The event that a worker wrote, valid by the contract.
+
+    Raises:
+        InvalidEvent: it is not, or its topic or area is not the letter's.
+    """
+    event = decode_structured(text.encode())
+    if f"{TOPIC_OF[event.type]}-dlq" != found["topic"]:
+        raise InvalidEvent(INVALID_FIELD, "type", ("类型须属于原来的主题", "the type must belong to the letter's own topic"))
+    if found["area"] is not None and event.area != found["area"]:
+        raise InvalidEvent(INVALID_FIELD, "data.area", ("片区须与死信的一致", "the area must be the letter's own"))
+    return event
+
+
+async def replay(gateway: Gateway, principal: Principal, found: Mapping[str, Any], text: str) -> bool:
+    """Publish a letter again; False where somebody else has sent it already.
+
+    Raises:
+        InvalidEvent: as `mended`.
+        services.gateway.publisher.Unpublished: Kafka did not take it; trying again sends the same.
+    """
+    place = (found["topic"], found["partition"], found["position"])
+    if found["sent_at"] is not None:
+        return False
+    event = mended(str(found["mended"] or text), found)
+    if found["mended"] is None:
+        async with gateway.database.acting_for(principal) as connection:
+            if await connection.fetchrow(_KEEP, *place, text, event.id, principal.account) is None:
+                return False
+    await gateway.publisher.say(event.type, event.subject, orjson.loads(event.raw), event_id=event.id, source=event.source)
+    async with gateway.database.acting_for(principal) as connection:
+        await connection.execute(_SENT, *place)
+    return True

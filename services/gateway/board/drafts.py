@@ -1,0 +1,101 @@
+"""Wishes that wait for a worker's look before they are published, and frozen ones: SQL of the tables `drafts` and `communities`, as somebody.
+
+A draft is published once: it is marked before it is said and after, and it is said under its own id, so that a crash between the two repeats the same event.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import orjson
+
+from services.gateway.board import deeds
+from services.gateway.board.store import parsed
+from services.gateway.context import Gateway
+from services.gateway.roles import Principal
+
+_SET: Final = """
+    INSERT INTO gateway.communities (area, community, reviews, changed_by) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (area, community) DO UPDATE SET reviews = excluded.reviews, changed_by = excluded.changed_by, changed_at = clock_timestamp()
+"""
+_ADD: Final = """
+    INSERT INTO gateway.drafts (draft_id, area, community, compound, building, unit, wish_id, data, origin, resident_ref, entered_by)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11) ON CONFLICT DO NOTHING
+"""
+_WAITING: Final = "SELECT * FROM gateway.drafts WHERE state IN ('waiting', 'sending') ORDER BY origin, entered_at LIMIT 200"
+_COMMUNITIES: Final = """
+    SELECT p.area, p.community, coalesce(c.reviews, false) AS reviews FROM (
+        SELECT DISTINCT area, community FROM gateway.wishes WHERE community IS NOT NULL
+        UNION SELECT area, community FROM gateway.communities) p
+    LEFT JOIN gateway.communities c USING (area, community) ORDER BY 1, 2 LIMIT 200
+"""
+_ONE: Final = "SELECT * FROM gateway.drafts WHERE draft_id = $1"
+_BEGIN: Final = """
+    UPDATE gateway.drafts SET state = 'sending', data = $2::jsonb, reviewed_by = $3, reviewed_at = clock_timestamp()
+    WHERE draft_id = $1 AND state = 'waiting' RETURNING data
+"""
+_DONE: Final = "UPDATE gateway.drafts SET state = 'published' WHERE draft_id = $1 AND state = 'sending'"
+_REFUSE: Final = """
+    UPDATE gateway.drafts SET state = 'refused', reason = $2, reviewed_by = $3, reviewed_at = clock_timestamp() WHERE draft_id = $1 AND state = 'waiting'
+    RETURNING 1
+"""
+Outcome = Literal["published", "gone", "too_late"]
+
+
+async def keep(connection: Any, draft_id: UUID, data: Mapping[str, Any], *, by: Principal) -> None:
+    """Keep a frozen wish (`data` of `wish.submitted`) as a draft; the second time changes nothing."""
+    place = data["place"]
+    steps = (place["community"], place.get("compound"), place.get("building"), place.get("unit"))
+    text = orjson.dumps(data).decode()
+    await connection.execute(_ADD, draft_id, data["area"], *steps, data["wish_id"], text, "frozen", data["resident_ref"], by.account)
+
+
+async def waiting(connection: Any) -> list[dict[str, Any]]:
+    """Drafts that the principal may see, entered ones first."""
+    rows = [dict(row) for row in await connection.fetch(_WAITING)]
+    for row in rows:
+        row["data"] = parsed(row["data"])
+    return rows
+
+
+async def communities(connection: Any) -> list[dict[str, Any]]:
+    """The communities that the principal sees, and whether each looks at wishes first."""
+    return [dict(row) for row in await connection.fetch(_COMMUNITIES)]
+
+
+async def set_reviews(connection: Any, area: str, community: str, *, reviews: bool, by: Principal) -> None:
+    """Look at wishes first, or not."""
+    await connection.execute(_SET, area, community, reviews, by.account)
+
+
+async def draft(connection: Any, draft_id: UUID) -> dict[str, Any] | None:
+    """One draft, if the principal may see it."""
+    row = await connection.fetchrow(_ONE, draft_id)
+    return None if row is None else {**row, "data": parsed(row["data"])}
+
+
+async def publish(gateway: Gateway, principal: Principal, found: Mapping[str, Any], now: datetime | None = None) -> Outcome:
+    """Publish a draft, once.
+
+    Raises:
+        schemas.errors.InvalidEvent, services.gateway.publisher.Unpublished: as `Publisher.say`; it can be tried again.
+    """
+    data = deeds.as_of(found["data"], now or datetime.now(UTC)) if found["state"] == "waiting" else found["data"]
+    if data is None:
+        return "too_late"
+    if found["state"] == "waiting":
+        async with gateway.database.acting_for(principal) as connection:
+            if await connection.fetchrow(_BEGIN, found["draft_id"], orjson.dumps(data).decode(), principal.account) is None:
+                return "gone"
+    elif found["state"] != "sending":
+        return "gone"
+    await gateway.publisher.say("lastmetre.wish.submitted.v1", data["wish_id"], data, event_id=str(found["draft_id"]))
+    async with gateway.database.acting_for(principal) as connection:
+        await connection.execute(_DONE, found["draft_id"])
+    return "published"
+
+
+async def refuse(connection: Any, draft_id: UUID, reason: str, by: Principal) -> bool:
+    """Do not publish it; whether it was still waiting."""
+    return await connection.fetchrow(_REFUSE, draft_id, reason, by.account) is not None

@@ -1,0 +1,76 @@
+// The stream as it flows. Without this the page reloads itself; with it, lines come at once and the rest of the page follows within seconds.
+"use strict";
+(() => {
+  const monitor = document.querySelector("[data-monitor]");
+  if (!monitor || !window.EventSource) return;
+  const list = monitor.querySelector("[data-stream]");
+  const pulse = monitor.querySelector("[data-pulse]");
+  const most = 80;
+  let seen = Number(monitor.dataset.after);
+  let due = 0;
+
+  const made = (name, text, kind) => {
+    const node = document.createElement(name);
+    if (kind) node.className = kind;
+    if (text) node.textContent = text;
+    return node;
+  };
+  const add = (line) => {
+    const item = made("li", "", "new");
+    item.dataset.seq = line.seq;
+    const time = made("time", line.clock);
+    time.dateTime = line.at;
+    item.append(time, made("span", line.word, `badge ${line.tone}`));
+    if (line.wish_id) {
+      const link = made("a", line.text || line.wish_id);
+      link.href = `/wish/${encodeURIComponent(line.area)}/${encodeURIComponent(line.wish_id)}`;
+      item.append(link);
+    } else {
+      item.append(made("span", line.text || line.kind));
+    }
+    item.append(made("span", (line.place || []).join(" · "), "where"));
+    const none = list.querySelector("[data-none]");
+    if (none) none.remove();
+    list.prepend(item);
+    while (list.children.length > most) list.lastElementChild.remove();
+  };
+
+  // Many pages open at once do not ask at once: each waits a while of its own, and none asks while nobody looks.
+  const follow = () => {
+    if (due) return;
+    due = setTimeout(async () => {
+      due = 0;
+      if (document.hidden) return;
+      const focus = document.activeElement;
+      if (focus && focus.closest && focus.closest("#parts")) { follow(); return; }
+      try {
+        const answer = await fetch(monitor.dataset.parts, { headers: { accept: "text/html" }, credentials: "same-origin" });
+        if (answer.ok) document.getElementById("parts").innerHTML = await answer.text();
+      } catch { /* the next line tries again */ }
+    }, 1500 + Math.random() * 2500);
+  };
+  const say = (live) => {
+    pulse.textContent = live ? pulse.dataset.live : pulse.dataset.lost;
+    pulse.className = live ? "badge leaf" : "badge yellow";
+  };
+
+  const open = () => {
+    const source = new EventSource(`/live?after=${seen}`);
+    source.addEventListener("open", () => say(true));
+    source.addEventListener("line", (event) => {
+      const line = JSON.parse(event.data);
+      if (line.seq <= seen) return;
+      seen = line.seq;
+      add(line);
+      follow();
+    });
+    source.addEventListener("reset", () => location.reload());
+    source.addEventListener("error", () => {
+      say(false);
+      if (source.readyState === EventSource.CLOSED) setTimeout(open, 3000 + Math.random() * 3000);
+    });
+  };
+  open();
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) follow(); });
+  setInterval(follow, 60000);
+})();

@@ -1,0 +1,167 @@
+"""One wish: its whole story, why this helper and why not that one, and what a community worker does about it."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, HTTPException, Path, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from services.gateway.board import deeds, drafts, queries
+from services.gateway.board.door import ExplanationDoor, Silent
+from services.gateway.board.rows import LIVE
+from services.gateway.board.showing import helpers_of, is_minors
+from services.gateway.context import Gateway, GatewayOf
+from services.gateway.guard import needs, require
+from services.gateway.policy import Act, may
+from services.gateway.roles import Principal
+
+router = APIRouter()
+AreaId = Annotated[str, Path(max_length=32, pattern=r"^[a-z0-9-]+$")]
+WishId = Annotated[str, Path(max_length=128)]
+MatchId = Annotated[str, Form(max_length=128)]
+Reason = Annotated[str, Form(max_length=deeds.LETTERS_MAX)]
+
+
+async def _found(gateway: Gateway, principal: Principal, area: str, wish_id: str, now: datetime | None = None) -> queries.WishStory:
+    async with gateway.database.acting_for(principal) as connection:
+        found = await queries.wish_story(connection, area, wish_id, now or datetime.now(UTC))
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return found
+
+
+async def _live_match(gateway: Gateway, principal: Principal, act: Act, where: tuple[str, str], match_id: str) -> dict[str, Any]:
+    """A live match of a wish that the principal may do this to.
+
+    Raises:
+        HTTPException: 404, 403; 409 where it is over.
+    """
+    story = await _found(gateway, principal, *where)
+    require(principal, act, deeds.thing_of(story.wish))
+    match = story.match(match_id)
+    if match is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    if match["state"] not in LIVE:
+        raise HTTPException(HTTPStatus.CONFLICT)
+    return match
+
+
+def _back(area: str, wish_id: str, said: str) -> RedirectResponse:
+    return RedirectResponse(f"/wish/{area}/{wish_id}?said={said}", HTTPStatus.SEE_OTHER)
+
+
+async def _say(gateway: Gateway, said: deeds.Said) -> None:
+    await gateway.publisher.say(said.kind, said.subject, said.data, event_id=said.event_id)
+
+
+@router.get("/wish/{area}/{wish_id}", response_class=HTMLResponse, summary="A wish's story")
+async def wish(
+    request: Request,
+    gateway: GatewayOf,
+    principal: Annotated[Principal, needs(Act.SEE_WISH)],
+    area: AreaId,
+    wish_id: WishId,
+    why: Annotated[str | None, Query(max_length=128)] = None,
+) -> HTMLResponse:
+    """The story; with `why`, every rule about this wish and that offer, and who comes before it."""
+    now = datetime.now(UTC)
+    found = await _found(gateway, principal, area, wish_id, now)
+    thing = deeds.thing_of(found.wish)
+    staff = may(principal, Act.SEE_MONITOR, thing)
+    explained = await _explained(ExplanationDoor(gateway.settings), found, why.strip() if why else None) if staff else {"door": False}
+    can = {
+        name: may(principal, act, thing)
+        for name, act in (("approve", Act.APPROVE_MATCH), ("redispatch", Act.REDISPATCH), ("call", Act.ACKNOWLEDGE), ("freeze", Act.FREEZE_WISH))
+    }
+    values = {"found": found, "wish": found.wish, "staff": staff, "can": can if staff else dict.fromkeys(can, False), "live_states": LIVE}
+    shown = {**values, **explained, "minor": is_minors(found.wish), "now": now, **helpers_of(principal, now)}
+    return gateway.renderer.page(request, "wish.html", principal=principal, **shown)
+
+
+async def _explained(door: ExplanationDoor, found: queries.WishStory, why: str | None) -> dict[str, Any]:
+    """What the explanation door says: of the offer that was asked about, and of why the wish waits."""
+    shown: dict[str, Any] = {"door": door.is_there, "asked": why, "answer": None, "unknown": False, "waits": None, "silent": False}
+    if not door.is_there:
+        return shown
+    area, wish_id = found.wish["area"], found.wish["wish_id"]
+    try:
+        if why:
+            shown["answer"] = await door.why(area, wish_id, why)
+        if found.wish["state"] == "open":
+            shown["waits"] = (await door.waits(area, wish_id))["waiting"]
+    except Silent as silence:
+        shown["unknown" if not silence.known else "silent"] = True
+    return shown
+
+
+@router.post("/wish/{area}/{wish_id}/approval", summary="The community's word on a match")
+async def approve(
+    gateway: GatewayOf,
+    principal: Annotated[Principal, needs(Act.APPROVE_MATCH)],
+    area: AreaId,
+    wish_id: WishId,
+    match_id: MatchId,
+    word: Annotated[Literal["yes", "no"], Form()],
+    reason: Reason = "",
+) -> RedirectResponse:
+    """Yes or no, where the wish asks for it."""
+    match = await _live_match(gateway, principal, Act.APPROVE_MATCH, (area, wish_id), match_id)
+    await _say(gateway, deeds.word_of_approval(principal, match, approved=word == "yes", reason=reason.strip()))
+    return _back(area, wish_id, "approved" if word == "yes" else "disapproved")
+
+
+@router.post("/wish/{area}/{wish_id}/redispatch", summary="Send somebody else")
+async def redispatch(
+    gateway: GatewayOf,
+    principal: Annotated[Principal, needs(Act.REDISPATCH)],
+    area: AreaId,
+    wish_id: WishId,
+    match_id: MatchId,
+    reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)],
+) -> RedirectResponse:
+    """Part a pair, with a reason; the wish looks for another helper at once."""
+    match = await _live_match(gateway, principal, Act.REDISPATCH, (area, wish_id), match_id)
+    await _say(gateway, deeds.redispatch(principal, match, reason.strip()))
+    return _back(area, wish_id, "redispatched")
+
+
+@router.post("/wish/{area}/{wish_id}/call-back", summary="What was heard when the community called")
+async def call_back(
+    gateway: GatewayOf,
+    principal: Annotated[Principal, needs(Act.ACKNOWLEDGE)],
+    area: AreaId,
+    wish_id: WishId,
+    match_id: MatchId,
+    outcome: Annotated[Literal["done", "partly", "not_done"], Form()],
+    reason: Reason = "",
+) -> RedirectResponse:
+    """Acknowledge a visit for the resident; a visit that is closed may be called about again."""
+    story = await _found(gateway, principal, area, wish_id)
+    require(principal, Act.ACKNOWLEDGE, deeds.thing_of(story.wish))
+    match = story.match(match_id)
+    if match is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    if match["confirmed_at"] is None or match["state"] == "released":
+        raise HTTPException(HTTPStatus.CONFLICT)
+    await _say(gateway, deeds.call_back(match, outcome, reason.strip()))
+    return _back(area, wish_id, "called")
+
+
+@router.post("/wish/{area}/{wish_id}/freeze", summary="Stop a wish for now")
+async def freeze(
+    gateway: GatewayOf,
+    principal: Annotated[Principal, needs(Act.FREEZE_WISH)],
+    area: AreaId,
+    wish_id: WishId,
+    reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)],
+) -> RedirectResponse:
+    """Withdraw it, and keep a copy that can be published later."""
+    story = await _found(gateway, principal, area, wish_id)
+    require(principal, Act.FREEZE_WISH, deeds.thing_of(story.wish))
+    if story.wish["state"] not in {"open", "held", "matched"}:
+        raise HTTPException(HTTPStatus.CONFLICT)
+    async with gateway.database.acting_for(principal) as connection:
+        await drafts.keep(connection, deeds.draft_id_of(area, wish_id), deeds.copy_of(story.wish), by=principal)
+    await _say(gateway, deeds.freeze(story.wish, reason.strip()))
+    return _back(area, wish_id, "frozen")
