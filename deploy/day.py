@@ -119,8 +119,8 @@ async def play(stack: Stack, console: Console, *, seed: int, seconds: float, qui
     try:
         plan = plan_day(await _next_run(stack.state.folder, connection), datetime.now(LOCAL), seed)
         day = _Day(plan, console, connection, seconds, quiet_seconds)
-        bootstrap = stack.kafka.bootstrap
-        async with kafka.reachable(bootstrap), kafka.consumer(bootstrap, _WATCHED, from_start=False) as source, kafka.producer(bootstrap) as producer:
+        broker = stack.kafka.broker("workers")
+        async with kafka.reachable(broker), kafka.consumer(broker, _WATCHED, from_start=False) as source, kafka.producer(broker) as producer:
             return await day.run(source, producer)
     finally:
         await connection.close()
