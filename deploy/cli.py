@@ -182,8 +182,9 @@ def status() -> None:
     for name in ("kafka", "postgres"):
         server = found.status[name]
         condition = "external" if server["external"] else ("ready" if server["pid"] else "down")
-        address = f"{server['address']} (TLS, SCRAM)" if server.get("secure") else server["address"]
-        table.add_row(name, str(server["pid"] or "-"), condition, address, "")
+        if server.get("secure"):
+            condition += " · TLS"
+        table.add_row(name, str(server["pid"] or "-"), condition, server["address"], "")
     for name, service in found.status["services"].items():
         table.add_row(name, str(service["pid"] or "-"), service["condition"], f"127.0.0.1:{service['port']}", str(service["restarts"]))
     console.print(table)
