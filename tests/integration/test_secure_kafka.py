@@ -72,7 +72,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stac
             await producer.send_and_wait("wishes-dlq", b"of the plain time", partition=1)
     finally:
         await plain.stop()
-    async with Stack(folder, secure=True) as stack:
+    async with Stack(folder, secure=True, services=("matcher", "notifier", "gateway")) as stack:
         yield stack
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+import schemas.topics
 from deploy import access
 from deploy.access import Kind, Operation, Pattern, Rule
 from deploy.certificates import AUTHORITY_DAYS, LEAF_DAYS, RENEWED_DAYS, Leaf, ensure
@@ -213,6 +215,14 @@ def test_a_password_is_read_anew_for_each_client(door: Door, tmp_path: Path) -> 
     for word in ("first", "second"):
         file.write_text(f"{word}\n")
         assert word == way.client()["sasl_plain_password"]
+
+
+def test_every_consumer_reads_in_a_group_of_the_manifest() -> None:
+    """Another group would be refused as soon as somebody secures Kafka."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "services").rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r"\bgroup_id=(\w+)", text) if name != "None"}
+    assert {"NOTIFIER_GROUP", "VISITS_GROUP"} <= named
+    assert {group.name for group in GROUPS} >= {getattr(schemas.topics, name, name) for name in named if name.isupper()}
 
 
 def test_every_client_is_told_by_the_broker_how_to_come_in() -> None:
