@@ -28,7 +28,7 @@ from deploy.state import ROOT, State, default_folder
 from deploy.words import Trouble, both
 
 # Each has `register(app)`. This is the one place where a command from elsewhere is announced.
-COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview")
+COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview", "deploy.account")
 
 DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1

@@ -3,13 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Self
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.gateway.context import Gateway
 from services.gateway.database import Database
+from services.gateway.identity.keys import read_key_file
+from services.gateway.identity.service import Identity
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -19,11 +23,29 @@ from services.runtime import Ops, Pulse, Readiness, Stop
 _GRACE_SECONDS = 5
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn without its own signal handlers: `services.runtime` has them."""
+
+    @classmethod
+    def of(cls, app: FastAPI, settings: Settings) -> Self:
+        """A server of this application, where the settings say."""
+        config = uvicorn.Config(
+            app,
+            host=settings.web_host,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,  # a URL may carry what is nobody else's business
+            lifespan="off",
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies or None,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        return cls(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signals alone."""
         yield
 
 
@@ -47,25 +69,17 @@ async def main(settings: Settings, stop: Stop) -> None:
         publisher = Publisher(settings.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
-        gateway = Gateway(settings, database, publisher, Renderer(), stop)
-        config = uvicorn.Config(
-            create_app(gateway),
-            host=settings.web_host,
-            port=settings.web_port,
-            log_config=None,
-            access_log=False,  # a URL may carry what is nobody else's business
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        server = _Server(config)
+        identity = Identity(settings, database, read_key_file(settings.identity_keys))
+        cleanup.push_async_callback(identity.close)
+        registry = CollectorRegistry()
+        gateway = Gateway(settings, database, publisher, Renderer(), stop, identity)
+        server = Server.of(create_app(gateway, registry), settings)
 
         async def ready() -> Readiness:
             pulse.beat()
             return Readiness(server.started, pulse.commit_age_seconds, reasons=() if server.started else ("starting",))
 
-        async with Ops(settings.ops_port, {"web": pulse}, ready, CollectorRegistry(), stuck_seconds=3600):
+        async with Ops(settings.ops_port, {"web": pulse}, ready, registry, stuck_seconds=3600):
             log.info("started", port=settings.web_port)
             await _serve(server, stop)
     log.info("stopped")

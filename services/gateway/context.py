@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request
 
 from services.gateway.database import Database
+from services.gateway.identity.service import Identity
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -21,6 +22,7 @@ class Gateway:
     publisher: Publisher
     renderer: Renderer
     stop: Stop
+    identity: Identity
 
 
 def _of(request: Request) -> Gateway:
