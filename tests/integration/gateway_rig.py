@@ -190,6 +190,12 @@ class GatewayRig:
 async def own_database(postgres: Postgres, name: str) -> AsyncIterator[Database]:
     """A migrated database for the tests of one module."""
     await migrate.prepare(postgres, name, template=TEMPLATE)
+    owner = await asyncpg.connect(postgres.owner_dsn(name))
+    try:
+        # What is lost with a power cut is no matter here, and thousands of small commits are.
+        await owner.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    finally:
+        await owner.close()
     try:
         yield Database(name, postgres)
     finally:
