@@ -218,7 +218,7 @@ async def running_gateway(folder: Path, database: Database, kafka: Kafka, **sett
     async with AsyncExitStack() as cleanup:
         pool = await Pool.connect(database.dsn("gateway"), size=8)
         cleanup.push_async_callback(pool.close)
-        publisher = Publisher(kafka.bootstrap)
+        publisher = Publisher(made.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
         owner = await asyncpg.connect(database.dsn())
