@@ -16,6 +16,7 @@ import asyncpg
 import httpx
 import pyotp
 from argon2 import PasswordHasher
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from deploy import migrate
@@ -102,6 +103,7 @@ class GatewayRig:
     keys: Keys
     clock: Clock
     app: Any
+    registry: CollectorRegistry
     _cleanup: AsyncExitStack = field(repr=False, default_factory=AsyncExitStack)
     _numbers: int = 0
 
@@ -227,14 +229,15 @@ async def running_gateway(folder: Path, database: Database, kafka: Kafka, **sett
         cleanup.push_async_callback(identity.close)
         stop = Stop()
         gateway = Gateway(made, pool, publisher, Renderer(), stop, identity)
-        app = create_app(gateway)
+        registry = CollectorRegistry()
+        app = create_app(gateway, registry)
         server = Server.of(app, made)
         serving = asyncio.create_task(server.serve())
         try:
             while not server.started:
                 assert not serving.done()
                 await asyncio.sleep(0.01)
-            rig = GatewayRig(made.address, gateway, database, owner, keys, clock, app)
+            rig = GatewayRig(f"http://127.0.0.1:{made.web_port}", gateway, database, owner, keys, clock, app, registry)
             try:
                 yield rig
             finally:

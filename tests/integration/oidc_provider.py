@@ -50,6 +50,28 @@ class Provider:
         return {"iss": self.issuer, "sub": subject, "aud": audience, "iat": now, "exp": now + TOKEN_SECONDS, **more}
 
 
+def for_tests(app: FastAPI, provider: Provider) -> None:
+    """What no provider offers: claims signed to order, keys turned over at a word."""
+
+    @app.post("/test/sign")
+    async def sign(request: Request) -> str:
+        order = await request.json()
+        claims = provider.claims(order.get("sub", "somebody"), order.get("aud", AUDIENCE)) | order.get("claims", {})
+        return provider.sign({name: value for name, value in claims.items() if value is not None}, order.get("header"))
+
+    @app.post("/test/turn-over")
+    async def turn_over(kind: Annotated[str, Query()] = "RSA") -> str:
+        return provider.turn_over(kind)
+
+    @app.get("/test/elsewhere")
+    async def elsewhere() -> RedirectResponse:
+        return RedirectResponse("/jwks", 302)
+
+    @app.get("/test/asked")
+    async def asked() -> int:
+        return provider.asked_for_keys
+
+
 def application(issuer: str) -> FastAPI:
     provider = Provider(issuer)
     provider.turn_over()
@@ -104,22 +126,7 @@ def application(issuer: str) -> FastAPI:
         access = provider.claims(given["subject"], AUDIENCE, scope="openid")
         return JSONResponse({"token_type": "Bearer", "id_token": provider.sign(claims), "access_token": provider.sign(access, {"typ": "at+jwt"})})
 
-    # --- for tests
-
-    @app.post("/test/sign")
-    async def sign(request: Request) -> str:
-        order = await request.json()
-        claims = provider.claims(order.get("sub", "somebody"), order.get("aud", AUDIENCE)) | order.get("claims", {})
-        return provider.sign({name: value for name, value in claims.items() if value is not None}, order.get("header"))
-
-    @app.post("/test/turn-over")
-    async def turn_over(kind: Annotated[str, Query()] = "RSA") -> str:
-        return provider.turn_over(kind)
-
-    @app.get("/test/asked")
-    async def asked() -> int:
-        return provider.asked_for_keys
-
+    for_tests(app, provider)
     return app
 
 

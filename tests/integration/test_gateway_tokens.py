@@ -23,6 +23,7 @@ from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import free_port
 from services.gateway.identity.model import digest_of
+from services.gateway.identity.tokens import ProviderAway, TokenVerifier
 from services.gateway.settings import Settings
 from tests.integration.gateway_rig import Browser, GatewayRig, Person, own_database, running_gateway
 from tests.integration.oidc_provider import AUDIENCE, CLIENT_ID, CLIENT_SECRET
@@ -330,6 +331,19 @@ async def test_made_up_kids_do_not_make_us_ask_the_provider_again_and_again(scen
     finally:
         tokens._again_seconds = 0.0
     assert before == (await scene.provider.get("/test/asked")).json()
+
+
+async def test_a_provider_that_calls_itself_by_another_name_is_not_asked(scene: Scene) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        verifier = TokenVerifier(scene.issuer.replace("127.0.0.1", "localhost"), client)
+        with pytest.raises(ProviderAway, match="issuer"):
+            await verifier.endpoints()
+
+
+async def test_the_provider_cannot_send_us_elsewhere(scene: Scene) -> None:
+    assert scene.rig.identity.openid is not None
+    with pytest.raises(ProviderAway, match="status"):
+        await scene.rig.identity.openid.tokens.fetch(f"{scene.issuer}/test/elsewhere")
 
 
 def test_an_id_token_can_never_open_the_api() -> None:
