@@ -95,6 +95,14 @@ class State:
         self._write("ports.json", {**ports, name: port})
         return port
 
+    def known_port(self, name: str) -> int:
+        """The port that `name` was given, whoever listens on it now.
+
+        Raises:
+            KeyError: it was given none.
+        """
+        return int(self._read("ports.json")[name])
+
     def password(self, role: str) -> str:
         """Give the password of a database role: random, made once, kept in a file that only its owner can read."""
         passwords = self._read("passwords.json")
@@ -104,6 +112,16 @@ class State:
         password = secrets.token_urlsafe(PASSWORD_BYTES)
         self._write("passwords.json", {**passwords, role: password})
         return password
+
+    @property
+    def secure(self) -> bool:
+        """Whether Kafka was secured the last time; what is started here without a word about it is so again."""
+        return self._read("choices.json").get("secure") is True
+
+    @secure.setter
+    def secure(self, value: bool) -> None:
+        if value != self.secure:
+            self._write("choices.json", {**self._read("choices.json"), "secure": value})
 
     def clear_data(self) -> None:
         """Forget data, ports, passwords and logs; keep what was downloaded and the lock."""

@@ -48,8 +48,8 @@ class Settings(VaultSettings, ServiceSettings):
     )
     password_memory_kib: int = Field(28 * 1024, ge=8, le=1024 * 1024, description="填每次密码计算的内存（KiB） | use the memory of one password's hash in KiB")
     rate_factor: float = Field(1.0, ge=0, le=1000, description="填限流倍数，0 为不限 | use a factor for the rate limits, 0 for none")
-    trusted_proxies: str = Field(
-        "", pattern=r"^[0-9a-fA-F.:,/]*$", description="填可信反向代理的地址，逗号分隔 | give the addresses of trusted reverse proxies, with commas between"
+    trusted_proxies: str | None = Field(
+        None, pattern=r"^[0-9a-fA-F.:,/]*$", description="填可信反向代理的地址，逗号分隔 | give the addresses of trusted reverse proxies, with commas between"
     )
     oidc_issuer: str | None = Field(
         None,

@@ -37,7 +37,7 @@ class Notifier:
         self._store = store
         self.metrics = Metrics()
         self.lanes = Lanes(settings.clock)
-        self.publisher = Publisher(settings.kafka, store, self.lanes, self.metrics)
+        self.publisher = Publisher(settings.broker, store, self.lanes, self.metrics)
         self.delivery = Delivery(settings, store, self.lanes, exchange, self.publisher, self.metrics)
         self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
         self.visiting = Visiting(settings, VisitsStore(store.durable), self.metrics)

@@ -20,7 +20,7 @@ from schemas.codec import Event, decode
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB, NOTIFIER_GROUP
 from services.notifier.book import Book, Notice
 from services.notifier.delivery import Delivery
 from services.notifier.faults import PASSING, retry_seconds
@@ -31,7 +31,6 @@ from services.notifier.settings import Settings
 from services.notifier.store import Outgoing, Store, Unit
 from services.runtime import Pulse, Stop
 
-GROUP: Final = "lastmetre-notifier"
 SESSION_TIMEOUT_MS: Final = 6000
 # Who stays learns by the next heartbeat that someone has left.
 HEARTBEAT_MS: Final = 500
@@ -148,9 +147,9 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
     async def run(self, stop: Stop) -> None:
         """Take events in until stopped."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **self._settings.broker.client(),
             client_id="lastmetre-notifier",
-            group_id=GROUP,
+            group_id=NOTIFIER_GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,

@@ -26,7 +26,7 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US, micros, rfc3339
 from schemas.lanes import is_misplaced
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
-from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB
+from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB, VISITS_GROUP
 from services.notifier.book import NAMESPACE
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -39,7 +39,6 @@ from services.notifier.visits import End, Limits, Report, Visit, judged
 from services.notifier.visits_store import TOPICS, Pair, Told, VisitsStore, VisitsUnit
 from services.runtime import Pulse, Stop
 
-GROUP: Final = "lastmetre-visits"
 CLOSED: Final = "lastmetre.match.closed.v1"
 _SESSION_MS: Final = 6000
 _HEARTBEAT_MS: Final = 500
@@ -99,7 +98,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self.pulse = Pulse()
         self.lanes = Lanes(settings.clock)
         # The publisher asks its store for nothing but to forget what is on Kafka.
-        self.publisher = Publisher(settings.kafka, store, self.lanes, metrics)
+        self.publisher = Publisher(settings.broker, store, self.lanes, metrics)
         self._settings = settings
         self._store = store
         self._metrics = metrics
@@ -165,9 +164,9 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def run(self, stop: Stop) -> None:
         """Take in what is said until stopped."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **self._settings.broker.client(),
             client_id="lastmetre-visits",
-            group_id=GROUP,
+            group_id=VISITS_GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             # Both topics have as many partitions: this gives everyone the same numbers of both.

@@ -16,6 +16,7 @@ import asyncpg
 import httpx
 import pyotp
 from argon2 import PasswordHasher
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from deploy import migrate
@@ -23,12 +24,15 @@ from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import free_port
 from services.gateway.app import Server
+from services.gateway.board.hub import Hub
 from services.gateway.context import Gateway
 from services.gateway.database import Database as Pool
 from services.gateway.identity import second_factor
 from services.gateway.identity.keys import Keys, make_key_file, read_key_file
 from services.gateway.identity.model import new_api_key
 from services.gateway.identity.service import Identity
+from services.gateway.people.door import Doors
+from services.gateway.people.shelf import Shelf
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -102,6 +106,7 @@ class GatewayRig:
     keys: Keys
     clock: Clock
     app: Any
+    registry: CollectorRegistry
     _cleanup: AsyncExitStack = field(repr=False, default_factory=AsyncExitStack)
     _numbers: int = 0
 
@@ -190,6 +195,12 @@ class GatewayRig:
 async def own_database(postgres: Postgres, name: str) -> AsyncIterator[Database]:
     """A migrated database for the tests of one module."""
     await migrate.prepare(postgres, name, template=TEMPLATE)
+    owner = await asyncpg.connect(postgres.owner_dsn(name))
+    try:
+        # What is lost with a power cut is no matter here, and thousands of small commits are.
+        await owner.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    finally:
+        await owner.close()
     try:
         yield Database(name, postgres)
     finally:
@@ -212,7 +223,7 @@ async def running_gateway(folder: Path, database: Database, kafka: Kafka, **sett
     async with AsyncExitStack() as cleanup:
         pool = await Pool.connect(database.dsn("gateway"), size=8)
         cleanup.push_async_callback(pool.close)
-        publisher = Publisher(kafka.bootstrap)
+        publisher = Publisher(made.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
         owner = await asyncpg.connect(database.dsn())
@@ -220,15 +231,16 @@ async def running_gateway(folder: Path, database: Database, kafka: Kafka, **sett
         identity = Identity(made, pool, keys, clock=clock)
         cleanup.push_async_callback(identity.close)
         stop = Stop()
-        gateway = Gateway(made, pool, publisher, Renderer(), stop, identity)
-        app = create_app(gateway)
+        gateway = Gateway(made, pool, publisher, Renderer(), stop, Hub(), Doors(None, made.ladder), Shelf(), identity, None)
+        registry = CollectorRegistry()
+        app = create_app(gateway, registry)
         server = Server.of(app, made)
         serving = asyncio.create_task(server.serve())
         try:
             while not server.started:
                 assert not serving.done()
                 await asyncio.sleep(0.01)
-            rig = GatewayRig(made.address, gateway, database, owner, keys, clock, app)
+            rig = GatewayRig(f"http://127.0.0.1:{made.web_port}", gateway, database, owner, keys, clock, app, registry)
             try:
                 yield rig
             finally:

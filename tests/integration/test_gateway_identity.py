@@ -109,7 +109,7 @@ async def test_a_new_password_ends_all_other_sessions_and_renews_this_one(rig: G
     person = await rig.person("volunteer")
     here, there = await rig.signed_in(person), await rig.signed_in(person)
     before = here.client.cookies[SESSION]
-    assert 401 == (await here.post("/account/password", "/account", present="wrong", new="seven boats under one bridge")).status_code
+    assert 422 == (await here.post("/account/password", "/account", present="wrong", new="seven boats under one bridge")).status_code
     assert 303 == (await here.post("/account/password", "/account", present=PASSWORD, new="seven boats under one bridge")).status_code
     assert before != here.client.cookies[SESSION]
     assert (True, False) == (await is_in(here), await is_in(there))

@@ -220,7 +220,7 @@ async def test_statements_branches_and_corrections(served: Target, database: Dat
 async def test_the_commands_end_as_they_say(
     served: Target, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("LASTMETRE_KAFKA", served.bootstrap)
+    monkeypatch.setenv("LASTMETRE_KAFKA", served.broker.addresses)
     monkeypatch.setenv("LASTMETRE_POSTGRES", database.dsn())
     sheet, paper = tmp_path / "a.csv", tmp_path / "a.html"
 

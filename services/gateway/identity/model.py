@@ -51,6 +51,7 @@ class Account:
     password_expires_at: datetime | None = None
     totp: bytes | None = None
     disabled_at: datetime | None = None
+    demo: bool = False
 
     @property
     def needs_second_factor(self) -> bool:

@@ -79,9 +79,9 @@ def check_new(password: str, login: str) -> str:
 
 
 def random_password() -> str:
-    """Twenty random characters in groups of five: some 99 bits, and it can be read aloud."""
-    characters = [secrets.choice(_ALPHABET) for _ in range(20)]
-    return "-".join("".join(characters[at : at + 5]) for at in range(0, 20, 5))
+    """28 random characters in groups of four: some 138 bits, and it can be read aloud."""
+    characters = [secrets.choice(_ALPHABET) for _ in range(28)]
+    return "-".join("".join(characters[at : at + 4]) for at in range(0, 28, 4))
 
 
 class Passwords:

@@ -24,7 +24,7 @@ Connection = asyncpg.pool.PoolConnectionProxy
 _KNOCK: Final = "SELECT set_config('lastmetre.knock', $1, true)"
 _BECOME: Final = "SELECT set_config('lastmetre.principal', $1, true)"
 _ACCOUNT: Final = """
-    SELECT account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change, password_expires_at, totp, disabled_at
+    SELECT account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change, password_expires_at, totp, disabled_at, demo
     FROM gateway.accounts
 """
 _SESSION: Final = "SELECT digest, account_id, via, created_at, seen_at, ends_at FROM gateway.sessions"
@@ -56,6 +56,7 @@ def account_of(row: asyncpg.Record) -> Account:
         password_expires_at=row["password_expires_at"],
         totp=row["totp"],
         disabled_at=row["disabled_at"],
+        demo=row["demo"],
     )
 
 

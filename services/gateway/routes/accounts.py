@@ -79,7 +79,7 @@ async def change_password(
     except Refused as fault:
         await record(request, "change_password", "denied", things=[])
         waiting = fault.reason == "wait"
-        return await _own_page(gateway, request, _WAIT if waiting else _WRONG, 429 if waiting else 401)
+        return await _own_page(gateway, request, _WAIT if waiting else _WRONG, 429 if waiting else 422)
     except BadPassword as fault:
         return await _own_page(gateway, request, (fault.chinese, fault.english), 422)
     await record(request, "change_password", "allowed", things=[f"account={principal.account}"])

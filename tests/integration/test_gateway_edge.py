@@ -1,0 +1,364 @@
+"""What the security document names beside the rest: pages, cookies, logs, keys and faults of a gateway that runs. Most take one request."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import math
+import re
+import unicodedata
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import pyotp
+import pytest
+from structlog.testing import capture_logs
+
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from deploy.state import free_port
+from schemas.place import Place
+from services.gateway.identity import second_factor
+from services.gateway.identity.keys import DoesNotOpen, Keys
+from services.gateway.identity.model import new_api_key, new_secret
+from services.gateway.identity.passwords import Passwords, random_password
+from services.gateway.policy import Detail, Thing, detail
+from services.gateway.roles import Principal, Role, Scope
+from services.gateway.settings import Settings
+from services.runtime import render
+from tests.integration.gateway_rig import AREA, PASSWORD, GatewayRig, own_database, running_gateway
+
+SCRIPT: Final = "<script>alert(1)</script>"
+PAGES: Final = ("/", "/sign-in", "/account", "/audit", "/nowhere")
+OLD, NEW = b"o" * 32, b"n" * 32
+
+
+@pytest.fixture(scope="module")
+async def rig(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayRig]:
+    async with own_database(postgres, "gateway_edge") as database, running_gateway(tmp_path_factory.mktemp("edge"), database, kafka) as rig:
+        yield rig
+
+
+# --- pages
+
+
+async def test_what_somebody_wrote_is_text_in_every_page(rig: GatewayRig) -> None:
+    browser = await rig.signed_in(await rig.person("auditor"))
+    await rig.identity.audit.add(SCRIPT, "denied", at=rig.clock(), request=SCRIPT, who=SCRIPT, area=AREA, things=[SCRIPT])
+    for path in (f'/sign-in?next=/">{SCRIPT}', f"/{SCRIPT}", "/audit"):
+        page = await browser.get(path)
+        assert SCRIPT not in page.text, path
+    assert "&lt;script&gt;" in page.text
+
+
+async def test_no_page_holds_a_script_or_a_style_of_its_own(rig: GatewayRig) -> None:
+    browser = await rig.signed_in(await rig.person("auditor"))
+    for path in PAGES:
+        page = (await browser.get(path)).text
+        assert [] == re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", page), path
+
+
+async def test_password_fields_hide_and_let_managers_fill_them(rig: GatewayRig) -> None:
+    browser = await rig.signed_in(await rig.person("volunteer"))
+    fields = re.findall(r"<input[^>]*(?:password|present|new)\"[^>]*>", (await browser.get("/sign-in")).text + (await browser.get("/account")).text)
+    assert 3 == len(fields)
+    assert all('type="password"' in one and re.search(r'autocomplete="(current|new)-password"', one) and "onpaste" not in one for one in fields)
+
+
+async def test_the_server_judges_what_the_page_would_have(rig: GatewayRig) -> None:
+    browser = await rig.signed_in(await rig.person("auditor"))
+    assert 422 == (await browser.post("/account/password", "/account", present=PASSWORD, new="short")).status_code
+    assert 422 == (await browser.get("/audit?limit=1001")).status_code
+
+
+async def test_no_get_changes_anything(rig: GatewayRig) -> None:
+    paths = rig.app.openapi()["paths"]
+    browser = await rig.signed_in(await rig.person("admin"))
+    for path, item in paths.items():
+        if "get" not in item:
+            assert 405 == (await browser.get(path.format(**dict.fromkeys(re.findall(r"{(\w+)}", path), "account-0001")))).status_code, path
+    assert 200 == (await browser.get("/account")).status_code
+
+
+async def test_every_answer_says_what_it_is(rig: GatewayRig) -> None:
+    browser = await rig.browser()
+    for path, kind in (("/", "text/html; charset=utf-8"), ("/static/style.css", "text/css; charset=utf-8"), ("/api/openapi.json", "application/json")):
+        assert kind == (await browser.get(path)).headers["content-type"]
+
+
+async def test_no_other_origin_may_read_an_answer(rig: GatewayRig) -> None:
+    client = await rig.client(origin="https://evil.example")
+    for answer in (await client.get("/"), await client.options("/api/v1/accounts", headers={"access-control-request-method": "GET"})):
+        assert [] == [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_no_file_beside_the_static_ones_is_served(rig: GatewayRig) -> None:
+    client = await rig.client()
+    for path in (
+        "/static/",
+        "/static/../../settings.py",
+        "/static/%2e%2e/%2e%2e/settings.py",
+        "/static//etc/passwd",
+        "/.git/config",
+        "/static/..%2fsettings.py",
+    ):
+        assert 404 == (await client.get(path)).status_code, path
+
+
+async def test_health_and_metrics_are_not_at_the_pages_door(rig: GatewayRig) -> None:
+    client = await rig.client()
+    assert {404} == {(await client.get(path)).status_code for path in ("/metrics", "/livez", "/readyz", "/docs", "/redoc")}
+
+
+async def test_trace_is_no_method_here(rig: GatewayRig) -> None:
+    assert 405 == (await (await rig.client()).request("TRACE", "/")).status_code
+
+
+async def test_a_parameter_that_is_there_twice_does_no_harm(rig: GatewayRig) -> None:
+    browser = await rig.signed_in(await rig.person("auditor"))
+    assert "//evil" not in (await browser.get("/sign-in?next=/a&next=//evil.example")).text
+    assert 422 == (await browser.get("/audit?limit=5&limit=x")).status_code
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
+        b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length : 0\r\n\r\n",
+    ],
+)
+async def test_a_message_with_two_lengths_is_not_taken(rig: GatewayRig, head: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.settings.web_port)
+    writer.write(head)
+    async with asyncio.timeout(30):
+        answer = await reader.read(4096)
+    writer.close()
+    assert answer == b"" or b" 400 " in answer.splitlines()[0]
+
+
+# --- cookies, and who is before us
+
+
+async def test_over_tls_every_cookie_is_bound_to_this_host(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    person = await rig.person("volunteer")
+    async with running_gateway(tmp_path, rig.database, kafka, public_url="https://gateway.example") as secure:
+        client = await secure.client(accept="text/html")
+        page = await client.get("/sign-in")
+        first = page.headers.get_list("set-cookie")
+        token = re.search(r'name="csrf" value="([^"]*)"', page.text)
+        assert token is not None
+        form = {"csrf": token[1], "login": person.login, "password": PASSWORD}
+        answer = await client.post("/sign-in", data=form, headers={"cookie": first[0].partition(";")[0]})
+    assert 303 == answer.status_code, answer.text
+    given = [*first, *answer.headers.get_list("set-cookie")]
+    assert {"__Host-lm_browser", "__Host-lm_session", "__Host-lm_device"} == {one.partition("=")[0] for one in given}
+    for one in given:
+        parts = {part.strip().lower() for part in one.split(";")}
+        assert {"secure", "httponly", "path=/", "samesite=lax"} <= parts, one
+        assert not any(part.startswith("domain") for part in parts)
+    for told in (page, answer):
+        assert "max-age=31536000; includeSubDomains" == told.headers["strict-transport-security"]
+
+
+async def test_signing_out_clears_what_the_browser_kept(rig: GatewayRig) -> None:
+    browser = await rig.signed_in(await rig.person("volunteer"))
+    answer = await browser.post("/sign-out", "/account")
+    assert '"cache", "storage"' == answer.headers["clear-site-data"]
+    assert "lm_session" not in browser.client.cookies
+
+
+async def test_nobody_says_their_own_address(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    async with running_gateway(tmp_path, rig.database, kafka, rate_factor=0.05, trusted_proxies=None) as alone:
+        client = await alone.client()
+        answers = [(await client.get("/", headers={"x-forwarded-for": f"10.9.9.{n}", "forwarded": f"for=10.9.9.{n}"})).status_code for n in range(12)]
+    assert 429 == answers[-1]
+
+
+def test_demo_principals_are_refused_where_others_come_in() -> None:
+    base: dict[str, Any] = {"kafka": "127.0.0.1:1", "database": "x", "board_database": "x", "identity_keys": "x", "demo_principals": True}
+    assert Settings(**base).demo_principals
+    others: tuple[dict[str, Any], ...] = ({"web_host": "0.0.0.0"}, {"public_url": "https://gateway.example"})
+    for open_to_others in others:
+        with pytest.raises(ValueError, match="DEMO_PRINCIPALS"):
+            Settings(**base, **open_to_others)
+
+
+async def test_while_the_provider_is_away_nobody_comes_in_by_it(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    away = {"oidc_issuer": f"http://127.0.0.1:{free_port()}", "oidc_audience": "api"}
+    async with running_gateway(tmp_path, rig.database, kafka, **away) as lonely:
+        browser = await lonely.browser()
+        assert 503 == (await browser.get("/sign-in/oidc")).status_code
+        header = base64.urlsafe_b64encode(b'{"alg":"RS256","kid":"a"}').decode().rstrip("=")
+        assert 401 == (await (await lonely.client(authorization=f"Bearer {header}.e30.AAAA")).get("/account")).status_code
+        assert 303 == (await browser.sign_in(await rig.person("volunteer"))).status_code
+
+
+# --- faults and logs
+
+
+async def until_logged(lines: list[Any], count: int) -> None:
+    """A request's line is written when its answer is out."""
+    async with asyncio.timeout(30):
+        while sum(line["event"] == "request" for line in lines) < count:  # noqa: ASYNC110 - another task writes into the list
+            await asyncio.sleep(0.01)
+
+
+async def test_what_nobody_foresaw_is_told_in_general_words(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = await rig.signed_in(await rig.person("volunteer"))
+
+    async def fail(_account: str) -> None:
+        raise RuntimeError("SELECT secret FROM somewhere")
+
+    monkeypatch.setattr(rig.identity.store, "sessions", fail)
+    with capture_logs() as lines:
+        answer = await browser.get("/account")
+        await until_logged(lines, 1)
+    assert (500, {"code", "zh", "en"}) == (answer.status_code, set(answer.json()))
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "nosniff" == answer.headers["x-content-type-options"]
+    assert [("error", 500)] == [(line["log_level"], line["status"]) for line in lines if line["event"] == "request"]
+
+
+async def test_the_log_has_no_query_no_address_and_no_secret(rig: GatewayRig) -> None:
+    person = await rig.person("auditor")
+    with capture_logs() as lines:
+        browser = await rig.signed_in(person)
+        await browser.get("/audit?limit=7&phone=13812345678", headers={"x-forwarded-for": "10.77.77.77"})
+        await until_logged(lines, 3)
+    told = json.dumps(lines, default=str)
+    secrets = [cookie.value or "" for cookie in browser.client.cookies.jar]
+    assert 2 <= len(secrets)
+    assert [] == [word for word in (*secrets, "13812345678", "10.77.77.77", PASSWORD, "limit=7") if word in told]
+    last = lines[-1]
+    assert ("/audit", "GET", 200, person.account_id, "session") == (last["route"], last["method"], last["status"], last["account"], last["via"])
+    line = json.loads(render(None, "info", dict(last)))
+    assert line["at"].endswith("Z")
+
+
+async def test_nobody_writes_a_line_of_the_log(rig: GatewayRig) -> None:
+    client = await rig.client()
+    with capture_logs() as lines:
+        await client.get("/" + quote('x\n{"level":"error"}\r\n'))
+        await client.request("MADE-UP", "/")
+        await until_logged(lines, 2)
+    assert ["unmatched", "other"] == [lines[0]["route"], lines[1]["method"]]
+    assert 0 == render(None, "info", {"event": 'a\n{"level":"error"}'}).count(b"\n")
+
+
+async def test_what_is_refused_at_the_edge_is_counted(rig: GatewayRig) -> None:
+    def counted() -> float:
+        return rig.registry.get_sample_value("lastmetre_gateway_refused_total", {"why": "depth"}) or 0.0
+
+    before = counted()
+    await (await rig.client()).post("/sign-in", content=b"[" * 100, headers={"content-type": "application/json"})
+    assert before + 1 == counted()
+    names = {label for family in rig.registry.collect() for sample in family.samples for label in sample.labels}
+    assert {"route", "method", "status", "why", "le"} == names
+
+
+async def test_every_sign_in_is_in_the_audit_log_also_one_that_failed(rig: GatewayRig) -> None:
+    person = await rig.person("volunteer")
+    before = await rig.owner.fetchval("SELECT max(seq) FROM gateway.audit") or 0
+    browser = await rig.browser()
+    await browser.sign_in(person, "not the password at all")
+    await browser.sign_in(person)
+    await browser.post("/sign-out", "/account")
+    rows = await rig.owner.fetch("SELECT act, outcome, who FROM gateway.audit WHERE seq > $1 ORDER BY seq", before)
+    assert [("sign_in", "denied", None), ("sign_in", "allowed", person.account_id), ("sign_out", "allowed", person.account_id)] == [tuple(row) for row in rows]
+
+
+# --- secrets
+
+
+async def test_a_password_may_be_any_sentence(rig: GatewayRig) -> None:
+    person = await rig.person("volunteer")
+    browser = await rig.signed_in(person)
+    sentence = "  七只船过一座桥, é 🚢 and nobody counts them; " + "one after another they go by " * 2
+    assert 64 < len(sentence) <= 128
+    assert 303 == (await browser.post("/account/password", "/account", present=PASSWORD, new=sentence)).status_code
+    for other in (sentence.strip(), sentence.upper(), sentence[:64]):
+        assert 401 == (await (await rig.browser()).sign_in(person, other)).status_code
+    # As another keyboard would send it: the same characters, taken apart.
+    assert 303 == (await (await rig.browser()).sign_in(person, unicodedata.normalize("NFD", sentence))).status_code
+
+
+async def test_passwords_are_kept_by_argon2id_at_no_less_than_the_documented_cost() -> None:
+    passwords = Passwords()
+    assert (await passwords.hash("any sentence at all")).startswith("$argon2id$v=19$m=28672,t=2,p=1$")
+    assert passwords.is_outdated(await Passwords(memory_kib=64).hash("any sentence at all"))
+
+
+def test_what_nobody_may_guess_is_long_and_random() -> None:
+    made = {new_secret() for _ in range(100)} | {new_api_key().key.split("_", 2)[2] for _ in range(100)}
+    assert 200 == len(made)
+    assert {32} == {len(base64.urlsafe_b64decode(one + "=")) for one in made}
+    assert 20 == len(base64.b32decode(second_factor.new_secret()))
+    letters = random_password().replace("-", "")
+    assert 128 <= len(letters) * math.log2(31)
+
+
+@pytest.mark.parametrize(("around", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_a_code_is_good_for_its_half_minute_and_one_beside_it(around: int, good: bool) -> None:
+    keys, secret, now = Keys.of(NEW), second_factor.new_secret(), 1_764_000_000.0
+    sealed = second_factor.seal(keys, secret, "account-1")
+    code = pyotp.TOTP(secret).generate_otp(int(now // 30) + around)
+    assert good == (second_factor.matching_step(keys, sealed, "account-1", code, now) is not None)
+
+
+def test_what_is_sealed_opens_for_whom_it_was_sealed_alone() -> None:
+    keys = Keys.of(NEW)
+    sealed = keys.seal("totp", b"secret", "account-1")
+    assert b"secret" == keys.unseal("totp", sealed, "account-1")
+    assert b"secret" not in sealed
+    wrong = [("totp", sealed, "account-2"), ("other", sealed, "account-1"), ("totp", sealed[:-1] + bytes([sealed[-1] ^ 1]), "account-1"), ("totp", b"", "a")]
+    for purpose, value, who in wrong:
+        with pytest.raises(DoesNotOpen):
+            keys.unseal(purpose, value, who)
+    with pytest.raises(DoesNotOpen):
+        Keys.of(OLD).unseal("totp", sealed, "account-1")
+
+
+def test_keys_turn_over_and_what_the_old_ones_sealed_still_opens() -> None:
+    sealed = Keys.of(OLD).seal("totp", b"secret", "account-1")
+    both = Keys.of(NEW, OLD)
+    assert b"secret" == both.unseal("totp", sealed, "account-1")
+    assert sealed[:8] != both.seal("totp", b"secret", "account-1")[:8]
+
+
+# --- how much of a wish somebody sees
+
+HERE = Place(community="jianmin", compound="xincun")
+RESIDENT, GUARDIAN, HELPER = "res-1", "res-1", "vol-1"
+
+
+def somebody(role: Role, scope: Scope, *, volunteer: str | None = None, resident: str | None = None) -> Principal:
+    return Principal("a", frozenset({role}), scope, volunteer, frozenset({resident} if resident else ()))
+
+
+@pytest.mark.parametrize(
+    ("who", "of_a_child", "of_an_adult"),
+    [
+        (None, Detail.NONE, Detail.NONE),
+        (somebody(Role.GUARDIAN, Scope(AREA), resident=GUARDIAN), Detail.FULL, Detail.FULL),
+        (somebody(Role.RESIDENT, Scope(AREA), resident="res-2"), Detail.NONE, Detail.NONE),
+        (somebody(Role.VOLUNTEER, Scope(AREA), volunteer=HELPER), Detail.FULL, Detail.FULL),
+        (somebody(Role.VOLUNTEER, Scope(AREA), volunteer="vol-2"), Detail.MASKED, Detail.MASKED),
+        (somebody(Role.VOLUNTEER, Scope("elsewhere"), volunteer="vol-2"), Detail.NONE, Detail.NONE),
+        (somebody(Role.WORKER, Scope(AREA, "jianmin")), Detail.FULL, Detail.FULL),
+        (somebody(Role.WORKER, Scope(AREA, "fujiahe")), Detail.NONE, Detail.NONE),
+        (somebody(Role.AUDITOR, Scope(AREA)), Detail.MASKED, Detail.FULL),
+        (somebody(Role.INTEGRATOR, Scope(AREA)), Detail.NONE, Detail.NONE),
+        (somebody(Role.ADMIN, Scope(AREA)), Detail.NONE, Detail.NONE),
+    ],
+)
+def test_of_a_minors_wish_only_those_who_must_see_all(who: Principal | None, of_a_child: Detail, of_an_adult: Detail) -> None:
+    def wish(*, minor: bool) -> Thing:
+        return Thing(AREA, HERE, RESIDENT, frozenset({HELPER}), minor=minor)
+
+    assert (of_a_child, of_an_adult) == (detail(who, wish(minor=True)), detail(who, wish(minor=False)))
