@@ -149,6 +149,8 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             **self._settings.broker.client(),
             client_id="lastmetre-notifier",
             group_id=NOTIFIER_GROUP,
+            # Under a name of its own a process that was killed and comes back has its partitions at once: nobody waits for its old session to end.
+            group_instance_id=self._settings.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,

@@ -32,6 +32,11 @@ class Settings(ServiceSettings):
     webhook_backoff_seconds: float = Field(1.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
     webhook_backoff_max_seconds: float = Field(300.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
     webhook_concurrency: int = Field(64, ge=1, le=1000, description="填 1 至 1000 | use 1 to 1000")
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="填本进程固定且唯一的名称 | use a name that is this process's own and stays the same when it starts again",
+    )
     language: Language = Field("zh-CN", description="填 zh-CN 或 en | use zh-CN or en")
     batch_max: int = Field(1000, ge=1, description="填大于 0 的事件数 | use more than 0 events")
     poll_seconds: float = Field(1.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")

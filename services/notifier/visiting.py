@@ -163,6 +163,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             **self._settings.broker.client(),
             client_id="lastmetre-visits",
             group_id=VISITS_GROUP,
+            group_instance_id=self._settings.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             # Both topics have as many partitions: this gives everyone the same numbers of both.

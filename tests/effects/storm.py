@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from services.notifier.book import PARTIES, notice_key
 from services.notifier.settings import Settings
 from tests.chaos.rig import allowed
 from tests.effects.gateways import Gateways, gateways
+from tests.forked import Child, forked
 from tests.integration.notifier_rig import SECRET, Matcher, ask, header, matcher, process, records, settings_of
 
 VARIABLE = "EFFECTS_SECRET"
 PROGRESS_SECONDS = 30.0
 SETTLED_SECONDS = 180.0
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02
+# Few enough that their directory is read in no time: the notifier reads it at every start.
+PEOPLE = 400
+OTHER_ONE_IN = 25
 UNDER_WAY = """
 SELECT (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
     + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL)
@@ -43,6 +47,7 @@ class Storm:
     proposed: list[str] = field(default_factory=list)
     released: set[str] = field(default_factory=set)
     events: int = 0
+    others: int = 0
 
     async def load(self, source: Matcher, done: asyncio.Event) -> None:
         """Propose matches of every lane, release some of them, until it is enough."""
@@ -50,7 +55,9 @@ class Storm:
             match_id = f"m-{len(self.proposed):06}"
             source.partition = self.rng.randrange(6)
             source.area = f"area-{source.partition}"
-            await source.propose(match_id, urgency=self.rng.choice(("red", "yellow", "blue")))
+            person = self.rng.randrange(PEOPLE)
+            refs = {"resident_ref": f"r-{person:03}", "volunteer_ref": f"v-{person:03}"}
+            await source.propose(match_id, urgency=self.rng.choice(("red", "yellow", "blue")), **refs)
             self.proposed.append(match_id)
             self.events += 1
             if self.rng.random() < 0.05:
@@ -62,17 +69,24 @@ class Storm:
     async def kills(self, kills: int) -> None:
         """Start the notifier and kill it, so many times: mostly while it tells people, else at whichever moment it is in."""
         for number in range(1, kills + 1):
-            async with process(self.settings) as child:
+            async with self._notifier() as child:
                 if self.rng.random() < 0.7:
                     await self._progress(self.gateways.attempts)
                     await asyncio.sleep(self.rng.random() * 0.7)
                 else:
-                    await asyncio.sleep(self.rng.random() * 4.0)
+                    await asyncio.sleep(self.rng.random() * 2.0)
                 assert child.returncode is None, "the notifier ended by itself"
                 child.kill()
                 await child.wait()
             if number % 10 == 0 or number == kills:
                 self.told(f"{number} kills, {len(self.proposed)} matches, {sum(self.gateways.effects.values())} effects, {self.gateways.attempts} attempts")
+
+    def _notifier(self) -> AbstractAsyncContextManager[Child]:
+        """Mostly the same one that comes back and has its partitions at once; at times another one, who must wait until the dead one's session is over."""
+        if self.rng.randrange(OTHER_ONE_IN) == 0:
+            self.others += 1
+            return forked(self.settings.model_copy(update={"instance": f"effects-{self.others}"}))
+        return forked(self.settings)
 
     async def _progress(self, before: int) -> None:
         deadline = time.monotonic() + allowed(PROGRESS_SECONDS)
@@ -128,11 +142,11 @@ class Storm:
 def _people(file: Path) -> Path:
     """Most have text messages first; some a pager. Each has a number of their own, made up."""
     lines = ["[default]", 'channels = ["sms", "voice", "pager"]']
-    for number in range(20_000):
+    for number in range(PEOPLE):
         for side in "rv":
-            address = f"{number:06}{side}"
+            address = f"{number:03}{side}"
             order = '["pager", "sms"]' if number % 3 == 0 else '["sms", "voice", "pager"]'
-            lines += [f'[people."{side}-m-{number:06}"]', f"channels = {order}", f'addresses = {{ sms = "{address}", voice = "{address}" }}']
+            lines += [f'[people."{side}-{number:03}"]', f"channels = {order}", f'addresses = {{ sms = "{address}", voice = "{address}" }}']
     file.write_text("\n".join(lines), encoding="utf-8")
     return file
 
@@ -156,6 +170,7 @@ async def storm(
                 bootstrap,
                 notifier_dsn,
                 "sms",
+                instance="effects",
                 channels=SecretStr(json.dumps(channels)),
                 directory=_people(folder / "people.toml"),
                 webhook_attempts_max=100,
