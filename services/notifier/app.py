@@ -46,20 +46,20 @@ class Notifier:
         """Until stopped: then take nothing more in, bring what is in hand to its end within limits, and leave the rest to the next owner."""
         pulses = {"inbox": self.inbox.pulse, "delivery": self.delivery.pulse, "publisher": self.publisher.pulse, "visits": self.visiting.pulse}
         last = Stop()
-        loops: tuple[Callable[[Stop], Coroutine[Any, Any, None]], ...] = (
-            self.delivery.send,
-            self.delivery.record,
-            self.delivery.poll,
-            self.publisher.run,
-            self.visiting.publisher.run,
-        )
+        loops: dict[str, Callable[[Stop], Coroutine[Any, Any, None]]] = {
+            "send": self.delivery.send,
+            "record": self.delivery.record,
+            "due": self.delivery.poll,
+            "publish": self.publisher.run,
+            "publish visits": self.visiting.publisher.run,
+        }
         async with Ops(self._settings.ops_port, pulses, self.ready, self.metrics.registry), asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(loop(last))
+            for name, loop in loops.items():
+                group.create_task(loop(last), name=name)
             try:
                 async with asyncio.TaskGroup() as readers:
-                    readers.create_task(self.inbox.run(stop))
-                    readers.create_task(self.visiting.run(stop))
+                    readers.create_task(self.inbox.run(stop), name="inbox")
+                    readers.create_task(self.visiting.run(stop), name="visits")
             finally:
                 last.set()
                 self.delivery.wake()

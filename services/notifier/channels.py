@@ -31,7 +31,7 @@ _LATER: Final = frozenset((408, 425, 429))
 _RETRY_AFTER_MAX_SECONDS: Final = 3600.0
 
 # After these the attempt may have had its effect all the same: the answer is missing, or says nothing about it.
-_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent"))
+_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent", "channel_failed"))
 
 # `placed`: it lies there, and nobody has read it.
 Verdict = Literal["sent", "later", "never", "placed"]

@@ -114,13 +114,13 @@ class Delivery:
         async with asyncio.TaskGroup() as group:
             if only is not None:
                 for _ in range(only.concurrency):
-                    group.create_task(self._hand(stop, only))
+                    group.create_task(self._hand(stop, only), name="hand")
                 return
             for _ in range(_ROUTERS):
-                group.create_task(self._router(stop))
+                group.create_task(self._router(stop), name="router")
             for channel in self._exchange.channels.values():
                 for _ in range(channel.concurrency):
-                    group.create_task(self._routed_hand(stop, channel))
+                    group.create_task(self._routed_hand(stop, channel), name="hand")
 
     async def _hand(self, stop: Stop, only: Channel) -> None:
         done = 0

@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+import structlog
+
+from services.notifier import failpoints
 from services.notifier.app_inbox import AppInbox
 from services.notifier.apprised import Apprised
 from services.notifier.book import Delivered, Notice
@@ -88,6 +91,7 @@ class Exchange:
         self._ways: dict[str, Way] = {name: channel.way for name, channel in channels.items()}
         self._rules = Rules(timedelta(hours=settings.urgent_hours), timedelta(minutes=settings.read_minutes))
         self._spending: Counter[tuple[str, date]] = Counter()
+        self._log: Any = structlog.get_logger().bind()
 
     @property
     def only(self) -> Channel | None:
@@ -109,13 +113,24 @@ class Exchange:
 
     async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
         """One attempt through the one channel; `at` tells an area's clock."""
-        answer = await channel.send(notice)
+        answer = await self._answer(channel, notice)
         notice.attempts += 1
         if answer.verdict in {"sent", "placed"}:
             return Delivered(notice, "sent", at(notice.area), channel.name)
         if answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]:
             return Delivered(notice, "dead", "", channel.name, answer.fault)
         return Delivered(notice, "retryable", "", channel.name, answer.fault, self._pause(notice, channel.name, notice.attempts, answer))
+
+    async def _answer(self, channel: Channel, notice: Notice, address: str = "", suffix: str = "") -> Answer:
+        """One attempt. A channel promises not to raise; one that does all the same takes neither the notice nor the others' hands with it."""
+        try:
+            await failpoints.before("send")
+            answer = await channel.send(notice, address, suffix)
+            await failpoints.after("send")
+        except Exception as error:  # noqa: BLE001 - whatever a plugin thinks of
+            self._log.error("channel_failed", channel=channel.name, fault=type(error).__name__)
+            return Answer("later", "channel_failed")
+        return answer
 
     def _pause(self, notice: Notice, name: str, attempt: int, answer: Answer) -> float:
         first, most = self._settings.webhook_backoff_seconds, self._settings.webhook_backoff_max_seconds
@@ -154,7 +169,7 @@ class Exchange:
         """One attempt through the channel that was chosen, and what it comes to."""
         name, notice = passage.use.channel, passage.original
         channel = self.channels[name]
-        answer = await channel.send(passage.notice, passage.address, passage.use.suffix)
+        answer = await self._answer(channel, passage.notice, passage.address, passage.use.suffix)
         tried = unpacked(notice.tried)
         before = tried_of(tried, name)
         if answer.verdict == "placed" and passage.use.has_next:

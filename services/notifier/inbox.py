@@ -20,6 +20,7 @@ from schemas.codec import Event, decode
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB, NOTIFIER_GROUP
+from services.notifier import failpoints
 from services.notifier.book import Book, Notice
 from services.notifier.delivery import Delivery
 from services.notifier.faults import PASSING, retry_seconds
@@ -194,13 +195,17 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             return
         if self._to_take:
             await self._take_over()
+        await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
         if not found:
             self.pulse.commit()
             return
+        await failpoints.after("poll")
         async with self._busy:
             records = [one for tp in sorted(found) if tp.partition in self._lanes for one in found[tp]]
+            await failpoints.before("validate")
             letters = [_letter(record) for record in records if record.offset >= self._next_offsets[record.partition]]
+            await failpoints.after("validate")
             if letters:
                 await self._take_in(letters)
                 self.pulse.commit()

@@ -17,6 +17,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from services.notifier import failpoints
 from services.notifier.book import Match, Notice
 
 CONNECTIONS_MAX: Final = 4
@@ -389,6 +390,7 @@ async def _pool(dsn: str, synchronous_commit: str) -> asyncpg.Pool:
         command_timeout=STATEMENT_SECONDS,
         max_inactive_connection_lifetime=300,
         reset=_keep_session,
+        connection_class=failpoints.connection_class(),
         server_settings={
             "application_name": "lastmetre-notifier",
             "synchronous_commit": synchronous_commit,

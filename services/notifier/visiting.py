@@ -25,6 +25,7 @@ from schemas.instants import micros, rfc3339
 from schemas.lanes import is_misplaced
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB, VISITS_GROUP
+from services.notifier import failpoints
 from services.notifier.book import NAMESPACE
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -204,11 +205,17 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def _round(self, consumer: AIOKafkaConsumer) -> None:
         if self._to_take:
             await self._take_over(consumer)
+        await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS_PLAYED if self._by_event else _WAIT_MS, max_records=self._settings.batch_max)
+        if found:
+            await failpoints.after("poll")
         async with self._busy:
+            if found:
+                await failpoints.before("validate")
             read = [_read(record) for tp in sorted(found, reverse=True) for record in found[tp] if tp.partition in self.lanes]
             read = [one for one in read if one[2] >= self._offsets[one[1]][one[0]]]
             if read:
+                await failpoints.after("validate")
                 await self._take_in(read)
             await self._tick()
         await self._watch()
