@@ -18,6 +18,7 @@ from services.notifier.inbox import Inbox
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher
+from services.notifier.receipts import Receipts
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from services.notifier.visiting import Visiting
@@ -38,6 +39,7 @@ class Notifier:
         self.publisher = Publisher(settings.broker, store, self.lanes, self.metrics)
         self.delivery = Delivery(settings, store, self.lanes, exchange, self.publisher, self.metrics)
         self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
+        self.receipts = Receipts(settings, store, self.lanes, exchange, self.delivery, self.metrics)
         self.visiting = Visiting(settings, VisitsStore(store.durable), self.metrics)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
         self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)
@@ -50,6 +52,7 @@ class Notifier:
             "send": self.delivery.send,
             "record": self.delivery.record,
             "due": self.delivery.poll,
+            "receipts": self.receipts.run,
             "publish": self.publisher.run,
             "publish visits": self.visiting.publisher.run,
         }

@@ -73,6 +73,7 @@ class WebhookChannel(_Named):
     url_env: Variable | None = Field(None, description=_ENV_HELP)
     secret_env: Variable = Field(description=_ENV_HELP)
     honours_key: bool = Field(default=True, description="填 true 或 false | use true or false")
+    receipts: bool = Field(default=False, description="填 true 或 false：回执是否说明已读 | use true or false: whether its callbacks tell who has read")
 
 
 class SmsChannel(WebhookChannel):
@@ -87,6 +88,7 @@ class SmsChannel(WebhookChannel):
     code_field: str = Field("code", min_length=1, description="填返回码的字段名 | use the name of the answer's field that holds its code")
     codes_sent: tuple[str, ...] = Field(("0", "OK"), description=_CODES_HELP)
     codes_later: tuple[str, ...] = Field((), description=_CODES_HELP)
+    id_field: str | None = Field(None, min_length=1, description="填回复中消息编号的字段名 | use the name of the answer's field that holds its own number")
 
 
 class AppriseChannel(_Named):

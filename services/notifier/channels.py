@@ -39,12 +39,16 @@ Verdict = Literal["sent", "later", "never", "placed"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one attempt; `fault` is a code, `after_seconds` the receiver's own wish, `placed_seconds` how long it lies there unread."""
+    """What came of one attempt: `fault` is a code, `after_seconds` the receiver's own wish, `placed_seconds` how long it lies there unread.
+
+    `reference`: the receiver's own number for the message.
+    """
 
     verdict: Verdict
     fault: str | None = None
     after_seconds: float = 0.0
     placed_seconds: float = 0.0
+    reference: str | None = None
 
     @property
     def unclear(self) -> bool:

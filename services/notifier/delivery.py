@@ -243,6 +243,7 @@ class Delivery:
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self.lease(book.new_notices.values())
             await unit.change_notices(book.changed_notices.values())
+            await unit.receipts.write_handles([(one.channel, one.reference, one.notice.key) for one in counted if one.reference is not None])
             await unit.count_told(_told(counted, book))
             await unit.change_matches(book.changed.values())
             await unit.write_notices(book.new_notices.values(), self.lease_seconds)
@@ -250,9 +251,10 @@ class Delivery:
         if again:
             # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
             records = [one for partition in ours for one in await self._store.read_unpublished(partition)]
-        self._announce(records, leased, book)
+        self.announce(records, leased, book)
 
-    def _announce(self, records: Sequence[Outgoing], leased: Sequence[Notice], book: Book) -> None:
+    def announce(self, records: Sequence[Outgoing], leased: Sequence[Notice], book: Book) -> None:
+        """After the commit: hand over, take back, count."""
         self._publisher.hand_over(records)
         self.hand_over(leased)
         self.cancel(book.changed.values())

@@ -40,6 +40,7 @@ from services.notifier.routes import (
     packed,
     tried_of,
     unpacked,
+    waits_for_reader,
 )
 from services.notifier.settings import CONSOLE, Settings
 from services.notifier.sms import SmsGateway
@@ -116,7 +117,7 @@ class Exchange:
         answer = await self._answer(channel, notice)
         notice.attempts += 1
         if answer.verdict in {"sent", "placed"}:
-            return Delivered(notice, "sent", at(notice.area), channel.name)
+            return Delivered(notice, "sent", at(notice.area), channel.name, reference=answer.reference)
         if answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]:
             return Delivered(notice, "dead", "", channel.name, answer.fault)
         return Delivered(notice, "retryable", "", channel.name, answer.fault, self._pause(notice, channel.name, notice.attempts, answer))
@@ -151,6 +152,11 @@ class Exchange:
         except _AWAY:
             return Delivered(notice, "retryable", "", notice.channel or "", "directory_away", _AWAY_SECONDS)
         tried = unpacked(notice.tried)
+        if now is not None:
+            tried, wait = waits_for_reader(tried, self._ways, now, self._rules)
+            if wait is not None:
+                return Delivered(notice, "retryable", "", notice.channel or "", wait.why, min((wait.until - now).total_seconds(), _WAIT_SECONDS_MAX))
+            notice.tried = packed(tried)
         errand = Errand(notice.kind, notice.urgency, begins_at(notice.slot))
         step = next_step(person.wants, person.addresses, self._ways, errand, tried, told, now, self._rules)
         if isinstance(step, Wait):
@@ -175,8 +181,13 @@ class Exchange:
         if answer.verdict == "placed" and passage.use.has_next:
             return self._placed(passage, tried, before, answer)
         notice.attempts += 1
+        if answer.verdict == "sent" and channel.way.calls_back and passage.use.has_next and self._timed:
+            after = replace(before, attempts=before.attempts + 1, state="placed", since=self._now().timestamp())
+            notice.tried = packed(noted(tried, after))
+            pause = min(self._rules.read_limit.total_seconds(), _WAIT_SECONDS_MAX)
+            return Delivered(notice, "retryable", "", name, "unread", pause, passage.day, answer.reference)
         if answer.verdict in {"sent", "placed"}:
-            return Delivered(notice, "sent", at(notice.area), name, day=passage.day)
+            return Delivered(notice, "sent", at(notice.area), name, day=passage.day, reference=answer.reference)
         final = answer.verdict == "never" or before.attempts + 1 >= self._attempts[name]
         after = attempted(before, state="failed" if final else "open", fault=answer.fault, unclear=answer.unclear, honours_key=channel.way.honours_key)
         notice.tried = packed(noted(tried, after))
@@ -253,6 +264,6 @@ def _made(named: Named, store: Store) -> Channel:
         return Bot(named, config)
     if isinstance(config, EmailChannel):
         return Mail(named, config)
-    way = Way(config.system or system_of(named.url), honours_key=config.honours_key)
+    way = Way(config.system or system_of(named.url), honours_key=config.honours_key, calls_back=config.receipts)
     secret = (named.secret("secret") or "").encode()
     return Webhook(named.url, secret, config.timeout_seconds, config.concurrency, named.name, way)

@@ -34,7 +34,7 @@ async def after(step: str) -> None:
         await _listener("after", step)
 
 
-class _Watched(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class _Watched(asyncpg.Connection):
     """A connection that tells of each statement."""
 
     __slots__ = ()

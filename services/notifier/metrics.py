@@ -30,4 +30,5 @@ class Metrics:
             "lastmetre_notifier_visits", "visits that have no end yet, and those that need attention, of all processes", ("state",), registry=self.registry
         )
         self.closed = Counter("lastmetre_notifier_visits_closed", "ends of visits, corrections included", ("outcome", "by"), registry=self.registry)
+        self.receipts = Counter("lastmetre_notifier_receipts", "what came of gateways' callbacks", ("outcome",), registry=self.registry)
         self.faults = Counter("lastmetre_notifier_faults", "faults of the infrastructure, by loop", ("loop",), registry=self.registry)

@@ -19,6 +19,7 @@ import orjson
 
 from services.notifier import failpoints
 from services.notifier.book import Match, Notice
+from services.notifier.receipts_store import ReceiptsUnit
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
@@ -143,6 +144,14 @@ INSERT INTO notifying.told AS known (ref, day, notices) SELECT * FROM unnest($1:
 ON CONFLICT (ref, day) DO UPDATE SET notices = known.notices + excluded.notices
 """
 _READ_TOLD = "SELECT notices FROM notifying.told WHERE ref = $1 AND day = $2"
+_HAS_RECEIPTS = """
+SELECT EXISTS (SELECT FROM notifying.receipts WHERE (outcome IS NULL OR outcome = 'unknown') AND look_at <= clock_timestamp())
+"""
+_LOCK_NOTICES = f"""
+SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, NULL AS slot_start, NULL AS slot_end, NULL AS category, NULL AS rung, NULL AS urgency,
+    NULL AS released_for
+FROM notifying.notices n WHERE n.key = ANY($1::uuid[]) ORDER BY n.key FOR UPDATE
+"""  # noqa: S608 - columns are constants of this module
 _COUNT_BACKLOG = """
 SELECT (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) AS outbox,
     (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable')) AS notices
@@ -231,6 +240,7 @@ class Unit:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.receipts = ReceiptsUnit(connection)
 
     async def fence(self, epochs: Mapping[int, int]) -> dict[int, int]:
         """Lock the partitions; the next offset of each that still has the epoch we know."""
@@ -267,6 +277,11 @@ class Unit:
     async def read_known(self, keys: Sequence[UUID]) -> list[UUID]:
         """Those of these notices that are there already."""
         return [row["key"] for row in await self._connection.fetch(_READ_KNOWN, keys)]
+
+    async def lock_notices(self, keys: Sequence[UUID]) -> list[Notice]:
+        """Lock notices, so that nobody leases them now; those that are about no match."""
+        rows = await self._connection.fetch(_LOCK_NOTICES, keys)
+        return [_notice(row) for row in rows if row["match_id"] is None]
 
     async def change_notices(self, notices: Iterable[Notice]) -> None:
         """Write what became of notices; one that has its end keeps it."""
@@ -362,6 +377,11 @@ class Store:
     async def next_due_seconds(self, partitions: Iterable[int]) -> float | None:
         """Until the next notice is due, negative where one is already; None where none is under way."""
         found: float | None = await self._relaxed.fetchval(_NEXT_DUE, list(partitions))
+        return found
+
+    async def has_receipts(self) -> bool:
+        """Whether any is to be looked at now."""
+        found: bool = await self._relaxed.fetchval(_HAS_RECEIPTS)
         return found
 
     async def put_in_app(self, notice: Notice) -> tuple[bool, float]:

@@ -10,8 +10,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import asyncpg
 from pydantic import SecretStr
 
 from services.notifier.book import PARTIES, notice_key
@@ -30,8 +32,11 @@ PEOPLE = 400
 OTHER_ONE_IN = 25
 UNDER_WAY = """
 SELECT (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
-    + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL)
+    + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) + (SELECT count(*) FROM notifying.receipts WHERE outcome IS NULL)
 """
+
+
+LEAVE = "SELECT notifying.leave_receipt($1, $2, $3, now())"
 
 
 @dataclass
@@ -97,10 +102,12 @@ class Storm:
     async def settle(self) -> None:
         """Let one more process bring everything to its end."""
         deadline = time.monotonic() + allowed(SETTLED_SECONDS)
+        await self.gateways.called_back()
         async with process(self.settings) as child:
             while True:
                 taken = (await ask(self.owner_dsn, "SELECT coalesce(sum(next_offset), 0)::int FROM notifying.partitions"))[0][0]
                 left = (await ask(self.owner_dsn, UNDER_WAY))[0][0]
+                await self.gateways.called_back()
                 if taken >= self.events and left == 0:
                     break
                 assert time.monotonic() < deadline, f"not settled: {taken} of {self.events} events, {left} under way"
@@ -132,10 +139,15 @@ class Storm:
         assert {len(values) for values in confirmed.values()} <= {1}, "two different confirmations of one match"
         unconfirmed = set(self.proposed) - self.released - confirmed.keys()
         assert not unconfirmed, f"{len(unconfirmed)} matches were not confirmed"
+        receipts = dict(await ask(self.owner_dsn, "SELECT coalesce(outcome, 'open'), count(*) FROM notifying.receipts GROUP BY 1"))
+        left_behind = await ask(self.owner_dsn, "SELECT coalesce(sum(repeats + 1), 0)::int FROM notifying.receipts")
+        assert left_behind[0][0] == sum(self.gateways.callbacks.values()), "a callback is lost"
+        assert not receipts.keys() & {"open", "unknown", "contradicted"}, f"callbacks without an end: {receipts}"
         gone = self.gateways
         return (
             f"{len(self.proposed)} matches, {sum(effects.values())} effects, each once; {gone.attempts} attempts, "
-            f"{gone.repeats} of them repeats that the keys caught, {gone.suffixed} by a second channel of the same system; troubles: {dict(gone.troubles)}"
+            f"{gone.repeats} of them repeats that the keys caught, {gone.suffixed} by a second channel of the same system; troubles: {dict(gone.troubles)}; "
+            f"{sum(gone.callbacks.values())} callbacks: {receipts}"
         )
 
 
@@ -177,7 +189,9 @@ async def storm(
                 webhook_backoff_seconds=0.05,
                 webhook_backoff_max_seconds=0.5,
             )
-            yield Storm(settings, owner_dsn, found, rng, per_second, told)
+            async with asyncpg.create_pool(notifier_dsn, min_size=0, max_size=2) as door:
+                found.leave = partial(door.fetchval, LEAVE)
+                yield Storm(settings, owner_dsn, found, rng, per_second, told)
     finally:
         del os.environ[VARIABLE]
 

@@ -56,9 +56,8 @@ async def _calm(rig: Rig) -> None:
 
 def cases_of(found: Found, actions: Sequence[Action] = ACTIONS) -> list[tuple[Order, ...]]:
     """Every point with every action."""
-    work = [(Order(point, action),) for point in found.at_work for action in actions]
-    start = [(Order(point, action, at_work=False),) for point in found.at_start for action in actions]
-    return work + start
+    points = [(point, True) for point in found.at_work] + [(point, False) for point in found.at_start]
+    return [(Order(point, action, at_work),) for point, at_work in points for action in actions]
 
 
 def sample_of(found: Found, known: Collection[str] = ()) -> list[tuple[Order, ...]]:

@@ -14,8 +14,8 @@ import orjson
 
 from schemas.codec import headers_of
 from schemas.lanes import partition_of
-from services.notifier.book import Kind, desk_of, notice_key
-from services.notifier.notices import Party
+from services.notifier.book import desk_of, notice_key
+from services.notifier.notices import Kind, Party
 from tests.integration.notifier_rig import SLOT, Matcher
 
 AREA: Final = "hightech"

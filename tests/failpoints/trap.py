@@ -1,4 +1,4 @@
-"""What listens inside the notifier's process: it takes orders through a pipe, tells which points were passed, and dies, fails or waits at the one that is meant."""
+"""What listens inside the notifier's process: it takes orders through a pipe, tells which points were passed, and dies, fails or waits where it is told to."""
 
 from __future__ import annotations
 
