@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from services.notifier.settings import Settings
 from tests.chaos.rig import allowed
-from tests.failpoints.scene import AREA, BUDGETED, EVENTS_OF_MATCHES, IN_APP, LANE, STUBBORN, Case, Town
+from tests.failpoints.scene import AREA, BUDGETED, BY_TEXT, EVENTS_OF_MATCHES, IN_APP, LANE, STUBBORN, Case, Town
 from tests.failpoints.trap import Order, lay
 from tests.forked import Child, forked
 from tests.integration.notifier_rig import SECRET, Sink, matcher, receiver, settings_of
@@ -36,14 +36,27 @@ SELECT coalesce((SELECT sum(next_offset) FROM notifying.partitions), 0)::bigint 
     coalesce((SELECT sum(responses_next) FROM notifying.visit_lanes), 0)::bigint AS responses,
     coalesce((SELECT sum(confirmations_next) FROM notifying.visit_lanes), 0)::bigint AS confirmations,
     (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
-        + (SELECT count(*) FROM notifying.outbox) + (SELECT count(*) FROM notifying.visit_outbox) AS under_way
+        + (SELECT count(*) FROM notifying.receipts WHERE outcome IS NULL) + (SELECT count(*) FROM notifying.outbox)
+        + (SELECT count(*) FROM notifying.visit_outbox) AS under_way
 """
 _UNSENT = "SELECT key::text, state FROM notifying.notices WHERE key::text = ANY($1) AND state <> 'sent'"
 _IN_APP = "SELECT count(*) FROM notifying.app_inbox WHERE key = $1"
-_NOTICES = "SELECT count(*) FROM notifying.notices"
+_LEAVE = "SELECT notifying.leave_receipt($1, $2, $3, now())"
+_RECEIPTS = "SELECT channel, reference, status, repeats, outcome FROM notifying.receipts"
 _BOOKED = """
 SELECT t.match_id, t.number, (SELECT count(*) FROM notifying.ledger_entries e WHERE e.transaction_id = t.id) AS entries
 FROM notifying.ledger_transactions t WHERE t.match_id = ANY($1) ORDER BY t.match_id, t.number
+"""
+_PEOPLE = f"""
+[default]
+channels = ["hook", "app"]
+[people."{IN_APP}"]
+channels = ["app"]
+[people."{BUDGETED}"]
+budget = 100000
+[people."{BY_TEXT}"]
+channels = ["text"]
+addresses = {{ text = "1" }}
 """
 _TOLD = "SELECT coalesce(sum(notices), 0)::int FROM notifying.told WHERE ref = $1"
 
@@ -118,6 +131,10 @@ class Rig:
         if not self.timed:
             self.known.add(str(case.in_app))
         await self.town.play(case)
+        if case.number:
+            for receipt, (repeats, _) in Case(case.number - 1).receipts(timed=self.timed).items():
+                for _ in range(repeats + 1):
+                    await self.database.fetchval(_LEAVE, *receipt)
         return case
 
     async def settle(self, meets: int = 0) -> None:
@@ -174,7 +191,9 @@ class Rig:
             prefix = f"lastmetre.{kind}.v1 c{case.number}-"
             told = [name.split(" ")[1] for name in confirmations if name.startswith(prefix)]
             assert sorted(told) == sorted(wanted), f"{kind}: told {sorted(told)}, wanted {sorted(wanted)}"
-        assert not [name for name in confirmations if "failed" in name], "a confirmation failed"
+        failed = sorted(name.split(" ")[1] for name in confirmations if "failed" in name)
+        wanted_failed = [] if self.timed else sorted(Case(number).match("e") for number in range(case.number))
+        assert failed == wanted_failed, f"failed {failed}, wanted {wanted_failed}"
         assert len(self.records["matches-dlq"]) == self.number + 1, f"{len(self.records['matches-dlq'])} dead letters of {self.number + 1}"
 
     async def _judge_books(self, case: Case) -> None:
@@ -182,6 +201,11 @@ class Rig:
             assert await self.database.fetchval(_IN_APP, case.in_app) == 1, "lost: what was to lie in the app"
             told, wanted = await self.database.fetchval(_TOLD, BUDGETED), 2 * self.number
             assert told == wanted, f"counted {told} notices of {wanted} to one person a day"
+            before = Case(case.number - 1).failed_late
+            assert not case.number or await self.database.fetchval(_IN_APP, before) == 1, "lost: what did not arrive has no second channel"
+        receipts = {(row["channel"], row["reference"], row["status"]): (row["repeats"], row["outcome"]) for row in await self.database.fetch(_RECEIPTS)}
+        wanted_receipts = {place: end for number in range(case.number) for place, end in Case(number).receipts(timed=self.timed).items()}
+        assert receipts == wanted_receipts, f"receipts {receipts.items() - wanted_receipts.items()}, wanted {wanted_receipts.items() - receipts.items()}"
         matches = [case.match("a"), *([Case(case.number - 1).match("a")] if case.number else [])]
         booked = [(row["match_id"], row["number"], row["entries"]) for row in await self.database.fetch(_BOOKED, matches)]
         wanted_books = [(match, number, 4) for match in sorted(matches) for number in ((1,) if match == matches[0] else (1, 2))]
@@ -190,11 +214,11 @@ class Rig:
 
 def _channels(sink: Sink) -> str:
     hook = {"type": "webhook", "url": sink.url, "secret_env": VARIABLE, "timeout_seconds": 2.0, "concurrency": 8}
-    return json.dumps({"hook": hook, "app": {"type": "app"}})
+    return json.dumps({"hook": hook, "app": {"type": "app"}, "text": hook | {"type": "sms", "id_field": "id"}})
 
 
 def _stubborn(body: dict[str, Any], nth: int) -> int:
-    return 503 if body["ref"] == STUBBORN and body["kind"] == "confirmed" and nth == 1 else 200
+    return 503 if body.get("ref") == STUBBORN and body["kind"] == "confirmed" and nth == 1 else 200
 
 
 @asynccontextmanager
@@ -206,9 +230,7 @@ async def rig(bootstrap: str, dsn: str, owner_dsn: str, folder: Path, *, timed: 
         sink = await cleanup.enter_async_context(receiver())
         sink.judge = _stubborn
         people = folder / "people.toml"
-        people.write_text(
-            f'[default]\nchannels = ["hook"]\n[people."{IN_APP}"]\nchannels = ["app"]\n[people."{BUDGETED}"]\nbudget = 100000\n', encoding="utf-8"
-        )
+        people.write_text(_PEOPLE, encoding="utf-8")
         more: dict[str, Any] = {"channels": SecretStr(_channels(sink)), "directory": people} if timed else {"clock": "event"}
         years = 525_600
         settings = settings_of(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Final
 
 from tests.failpoints.rig import Rig
@@ -72,7 +71,7 @@ def sample_of(found: Found, known: Collection[str] = ()) -> list[tuple[Order, ..
         point = points[number % len(points)]
         if step not in known:
             (start if point in starts else work).append(Order(point, TURNS[number // 2 % len(TURNS)], at_work=point not in starts))
-    return [tuple(orders[n :: ceil(len(orders) / TOGETHER)]) for orders in (work, start) for n in range(ceil(len(orders) / TOGETHER))]
+    return [tuple(orders[first : first + TOGETHER]) for orders in (work, start) for first in range(0, len(orders), TOGETHER)]
 
 
 def step_of(point: str) -> str:

@@ -1,7 +1,8 @@
 """What happens in each case, small, and with everything in it that the notifier ever does; and what must have come of it.
 
 Of a case: a match with a helper who reads in the app, a match that is asked first, a group of two, an invitation, an expired wish, a word to the community's
-workers, an event twice, one that is not valid; a visit that is finished and acknowledged. Of the case before: a late correction of that visit, and a release.
+workers, an event twice, one that is not valid; a visit that is finished and acknowledged. Of the case before: a late correction of that visit, a release, and
+what the gateways say of its notices: delivered (twice), not arrived after all, and something about a notice that nobody knows.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ IN_APP: Final = "v-app"
 BUDGETED: Final = "r-budget"
 # Whose first attempt is answered with a 503: it comes back through the table.
 STUBBORN: Final = "v-stubborn"
+# Who has text messages, whose gateway has numbers of its own.
+BY_TEXT: Final = "v-text"
 EVENTS_OF_MATCHES: Final = 12
 
 
@@ -63,6 +66,23 @@ class Case:
         return notice_key(self.match("a"), "volunteer", "confirmed")
 
     @property
+    def failed_late(self) -> UUID:
+        """What a gateway took, and says of later that it did not arrive."""
+        return notice_key(self.match("e"), "resident", "confirmed")
+
+    def receipts(self, *, timed: bool) -> dict[tuple[str, str, str], tuple[int, str]]:
+        """(channel, reference, status) -> (repeats, outcome) of what gateways say of this case."""
+        hook = "hook" if timed else "webhook"
+        found = {
+            (hook, str(notice_key(self.match("b"), "volunteer", "confirmed")), "delivered"): (1, "noted"),
+            (hook, str(self.failed_late), "failed"): (0, "next_channel" if timed else "given_up"),
+            (hook, f"nobody-{self.number}", "read"): (0, "unknown"),
+        }
+        if timed:
+            found["text", f"n-{notice_key(self.match('c'), 'volunteer', 'confirmed')}", "delivered"] = (0, "noted")
+        return found
+
+    @property
     def confirmed(self) -> set[str]:
         """The matches that both sides know of."""
         return {self.match(letter) for letter in "abcde"}
@@ -90,7 +110,7 @@ class Town(Matcher):
             await self.propose(a, event_id=f"{a}-proposed", resident_ref=BUDGETED, volunteer_ref=IN_APP, organisation="第一党支部")
         await self.propose(b, needs_answer=True, expires_at="2026-11-23T20:00:00Z", volunteer_ref=STUBBORN, event_id=f"{b}-proposed")
         await self._pair("match.agreed", b)
-        await self.propose(c, event_id=f"{c}-proposed")
+        await self.propose(c, event_id=f"{c}-proposed", volunteer_ref=BY_TEXT)
         for one in (d, e):
             await self.propose(one, group_id=f"g-{d}", group_size=2, event_id=f"{one}-proposed")
         more = {"volunteer_ref": f"v-{f}", "category": "repair", "rung": "building", "slot": SLOT, "expires_at": "2026-11-24T07:00:00Z"}

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Final, Literal
 
-from services.notifier import failpoints, store, visits_store
+from services.notifier import failpoints, receipts_store, store, visits_store
 
 Action = Literal["kill", "error", "delay"]
 ACTIONS: Final[tuple[Action, ...]] = ("kill", "error", "delay")
@@ -24,9 +24,8 @@ def _statements(module: ModuleType) -> dict[str, str]:
     return {text: name.strip("_").lower() for name, text in vars(module).items() if isinstance(text, str) and "notifying." in text and name.isupper()}
 
 
-STATEMENTS: Final = _statements(store) | _statements(visits_store)
+STATEMENTS: Final = _statements(store) | _statements(visits_store) | _statements(receipts_store)
 """All statements of the notifier, by their text."""
-MODULES: Final = (store, visits_store)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,74 @@
+"""A sample in which every step is met once, and that no statement is without a point. The long form: `python -m tests.failpoints`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from deploy import topics
+from deploy.kafka import Kafka
+from tests.conftest import Database
+from tests.failpoints.rig import Rig, rig
+from tests.failpoints.run import Found, go_through, look, sample_of, step_of
+from tests.failpoints.scene import Case
+from tests.failpoints.trap import STATEMENTS, step_name
+
+# Passed elsewhere, each with why.
+ELSEWHERE = {
+    "count_backlog": "asked by /readyz alone, and changes nothing",
+}
+# What the promise names, in both readers.
+PHASES = {
+    *(f"{reader}: {order} {step}" for reader in ("inbox", "visits") for order in ("before", "after") for step in ("poll", "validate", "begin", "commit")),
+    *(f"{reader}: {order} {step}" for reader in ("publish", "publish visits") for order in ("before", "after") for step in ("publish", "forget_published")),
+    *(f"record: {order} {step}" for order in ("before", "after") for step in ("begin", "change_notices", "write_outbox", "commit")),
+    *(f"hand: {order} send" for order in ("before", "after")),
+}
+
+
+async def _sample(one: Rig, known: set[str]) -> Found:
+    found = await look(one)
+    outcome = await go_through(one, sample_of(found, known), {*found.at_work, *found.at_start}, print)
+    print(f"{outcome.cases} cases, {len(outcome.met)} points met, {outcome.seconds:.1f} s")
+    return found
+
+
+async def test_every_step_is_met_by_a_kill_an_error_or_a_delay_and_nothing_is_lost_or_doubled(
+    fresh_topics: Kafka, database: Database, new_database: Callable[[], Awaitable[Database]], tmp_path: Path
+) -> None:
+    async with rig(fresh_topics.bootstrap, database.dsn("notifier"), database.dsn(), tmp_path, timed=True) as one:
+        by_wall = await _sample(one, set())
+        await _a_wrong_end_would_be_found(one)
+    points = {*by_wall.at_work, *by_wall.at_start}
+    assert set() == PHASES - points
+    await topics.remake(fresh_topics.bootstrap)
+    other = await new_database()
+    async with rig(fresh_topics.bootstrap, other.dsn("notifier"), other.dsn(), tmp_path, timed=False) as one:
+        by_event = await _sample(one, {step_of(point) for point in points})
+    points |= {*by_event.at_work, *by_event.at_start}
+    met = {step_of(point).split(": ")[1] for point in points}
+    assert set(ELSEWHERE) == {*STATEMENTS.values()} - met, "a statement that no case passes: let the scene bring it about"
+
+
+async def _a_wrong_end_would_be_found(one: Rig) -> None:
+    case = Case(one.number - 1)
+    await one.judge(case, 0)
+    key = next(iter(case.heard))
+    times = one.sink.accepted.pop(key)
+    with pytest.raises(AssertionError, match="lost: 1 notices"):
+        await one.judge(case, 0)
+    one.sink.accepted |= {key: times, "another": 1}
+    with pytest.raises(AssertionError, match="doubled: 1 effects"):
+        await one.judge(case, 0)
+    del one.sink.accepted["another"]
+    one.sink.attempts[key] = 5
+    with pytest.raises(AssertionError, match="again and again"):
+        await one.judge(case, 0)
+
+
+def test_a_statement_without_a_name_is_refused() -> None:
+    with pytest.raises(LookupError, match="without a name"):
+        step_name("UPDATE notifying.notices SET state = 'sent'")
+    assert ("begin", "commit", "poll") == tuple(step_name(step) for step in ("BEGIN;", "COMMIT;", "poll"))
