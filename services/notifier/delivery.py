@@ -8,7 +8,7 @@ while the partition is ours.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -242,9 +242,9 @@ class Delivery:
             ends = book.settle(counted)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self.lease(book.new_notices.values())
-            await unit.change_notices(book.changed_notices.values())
+            changed = await unit.change_notices(book.changed_notices.values())
             await unit.receipts.write_handles([(one.channel, one.reference, one.notice.key) for one in counted if one.reference is not None])
-            await unit.count_told(_told(counted, book))
+            await unit.count_told(_told(counted, book, changed))
             await unit.change_matches(book.changed.values())
             await unit.write_notices(book.new_notices.values(), self.lease_seconds)
             await unit.write_outbox(records)
@@ -292,11 +292,11 @@ class Delivery:
             pause = self._settings.poll_seconds if due is None else min(max(due, 0.01), self._settings.poll_seconds)
 
 
-def _told(results: Sequence[Delivered], book: Book) -> Counter[tuple[str, date]]:
-    """What counts against people's number of notices a day, of what this record brings to its end."""
+def _told(results: Sequence[Delivered], book: Book, now_changed: Collection[UUID]) -> Counter[tuple[str, date]]:
+    """What counts against people's number of notices a day, of what this record brings to its end: a record that was committed already brings nothing."""
     told: Counter[tuple[str, date]] = Counter()
     for result in results:
         changed = book.changed_notices.get(result.notice.key)
-        if result.day is not None and result.fate == "sent" and changed is not None and changed.state == "sent":
+        if result.day is not None and changed is not None and changed.state == "sent" and changed.key in now_changed:
             told[result.notice.ref, result.day] += 1
     return told

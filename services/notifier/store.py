@@ -98,7 +98,7 @@ UPDATE notifying.notices n SET state = c.state, attempts = c.attempts, channel =
     due_at = clock_timestamp() + make_interval(secs => c.seconds), tried = c.tried
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::text[])
     c(key, state, attempts, channel, sent_at, fault, seconds, tried)
-WHERE n.key = c.key AND n.state NOT IN ('sent', 'discarded', 'dead')
+WHERE n.key = c.key AND n.state NOT IN ('sent', 'discarded', 'dead') RETURNING n.key
 """  # "not in": said the other way, the planner takes the index of what is under way, which is full of dead entries
 _LEASE_DUE = f"""
 WITH due AS (
@@ -283,11 +283,11 @@ class Unit:
         rows = await self._connection.fetch(_LOCK_NOTICES, keys)
         return [_notice(row) for row in rows if row["match_id"] is None]
 
-    async def change_notices(self, notices: Iterable[Notice]) -> None:
-        """Write what became of notices; one that has its end keeps it."""
+    async def change_notices(self, notices: Iterable[Notice]) -> set[UUID]:
+        """Write what became of notices; one that has its end keeps it. Those that changed."""
         rows = [(n.key, n.state, n.attempts, n.channel, n.sent_at, n.fault, n.retry_seconds, n.tried) for n in notices]
-        if rows:
-            await self._connection.execute(_CHANGE_NOTICES, *map(list, zip(*rows, strict=True)))
+        changed = await self._connection.fetch(_CHANGE_NOTICES, *map(list, zip(*rows, strict=True))) if rows else ()
+        return {row["key"] for row in changed}
 
     async def count_told(self, told: Counter[tuple[str, date]]) -> None:
         """Add to the number of notices that people got on a day."""
