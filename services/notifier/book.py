@@ -28,6 +28,8 @@ Fate = Literal["sent", "retryable", "dead", "discarded"]
 PARTIES: Final[tuple[Party, Party]] = ("resident", "volunteer")
 # What stops being true with its match, or when the answer has come.
 FLEETING: Final[tuple[tuple[Party, Kind], ...]] = (("resident", "confirmed"), ("volunteer", "confirmed"), ("volunteer", "asked"))
+# The fault of a notice whose sender died with it in hand: it may have been heard.
+INTERRUPTED: Final = "interrupted"
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
 # What all our derived ids come from: the same cause gives the same id, on every attempt and after a crash.
 NAMESPACE: Final = UUID("6f0c1b1e-8f0e-5a63-9d5d-0d6f5b7c2a41")
@@ -138,7 +140,7 @@ def _kept(fate: Fate) -> Fate:
 def _expects_visit(match: Match, party: Party) -> bool:
     """Whether this side would wait for a visit, or be about to set out, if nobody told them: they have heard of it and did not end it themselves."""
     confirmed, asked = match.notices.get((party, "confirmed")), match.notices.get((party, "asked"))
-    if confirmed is not None and confirmed.state == "sent":
+    if confirmed is not None and (confirmed.state == "sent" or (confirmed.state in {"pending", "retryable"} and confirmed.fault == INTERRUPTED)):
         return True
     return asked is not None and asked.state == "sent" and match.released_for not in {"declined", "unanswered"}
 

@@ -35,7 +35,7 @@ ON CONFLICT (partition) DO UPDATE SET epoch = known.epoch + 1, changed_at = now(
 RETURNING epoch, next_offset
 """
 _FREE_LEASES = """
-UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp() WHERE partition = $1 AND state = 'leased'
+UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp(), fault = 'interrupted' WHERE partition = $1 AND state = 'leased'
 """
 _READ_CLOCKS = "SELECT area, clock_us FROM notifying.areas WHERE partition = $1"
 _READ_UNPUBLISHED = """

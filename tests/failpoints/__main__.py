@@ -16,6 +16,8 @@ from tests.failpoints.rig import rig
 from tests.failpoints.run import Outcome, cases_of, go_through, look, sample_of
 from tests.failpoints.trap import ACTIONS, Order
 
+CLOCKS = ("wall", "event")
+
 
 def _told(text: str) -> None:
     print(f"  {text}", flush=True)
@@ -40,12 +42,12 @@ async def _one(kafka: Kafka, postgres: Postgres, folder: Path, only: str, *, tim
         return outcomes
 
 
-async def _run(folder: Path, only: str, *, short: bool) -> list[Outcome]:
+async def _run(folder: Path, only: str, clocks: tuple[str, ...], *, short: bool) -> list[Outcome]:
     kafka, postgres = Kafka(folder / "kafka"), Postgres(folder / "postgres")
     try:
         await asyncio.gather(kafka.start(), postgres.start())
         await topics.ensure(kafka.bootstrap)
-        return [outcome for timed in (True, False) for outcome in await _one(kafka, postgres, folder, only, timed=timed, short=short)]
+        return [outcome for clock in clocks for outcome in await _one(kafka, postgres, folder, only, timed=clock == "wall", short=short)]
     finally:
         await kafka.stop()
         await postgres.stop()
@@ -56,10 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.failpoints", description="Every failpoint of the notifier x (kill, error, delay).")
     parser.add_argument("--short", action="store_true", help="every step once, as the tests do it")
     parser.add_argument("--only", default="", help="points with this in their name, such as 'record: after'")
+    parser.add_argument("--clock", choices=CLOCKS, help="one clock alone")
     given = parser.parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="lastmetre-failpoints-", ignore_cleanup_errors=True) as folder:
-        outcomes = asyncio.run(_run(Path(folder), given.only, short=given.short))
+        outcomes = asyncio.run(_run(Path(folder), given.only, (given.clock,) if given.clock else CLOCKS, short=given.short))
     cases, seconds = sum(one.cases for one in outcomes), sum(one.seconds for one in outcomes)
     faults = [fault for one in outcomes for fault in one.faults]
     print(f"{cases} cases in {seconds:.0f} s, {len(faults)} with something lost or doubled")

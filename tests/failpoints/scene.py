@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from schemas.codec import headers_of
+from schemas.instants import MINUTE_US, parse_rfc3339, rfc3339
 from schemas.lanes import partition_of
 from services.notifier.book import desk_of, notice_key
 from services.notifier.notices import Kind, Party
@@ -28,6 +29,8 @@ STUBBORN: Final = "v-stubborn"
 # Who has text messages, whose gateway has numbers of its own.
 BY_TEXT: Final = "v-text"
 EVENTS_OF_MATCHES: Final = 12
+# After the visits' slot.
+BEGINS_US: Final = parse_rfc3339("2026-11-24T09:00:00Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,18 @@ class Town(Matcher):
     """The matcher's topic, and beside it what the three sides say."""
 
     said: int = 0
+    minute: int = 0
 
-    async def _say(self, step: str, match_id: str, event_id: str, minute: int, **more: Any) -> None:
+    def _at(self, second: int = 0) -> str:
+        """Each case is a minute later than the one before, so that it sets forward every clock."""
+        return rfc3339(BEGINS_US + self.minute * MINUTE_US + second * 1_000_000)
+
+    async def send(self, name: str, data: dict[str, Any], *, event_id: str | None = None, time_text: str = "") -> None:
+        await super().send(name, data, event_id=event_id, time_text=time_text or self._at())
+
+    async def _say(self, step: str, match_id: str, event_id: str, second: int, **more: Any) -> None:
         data = {"area": AREA, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", **more}
-        headers = headers_of(f"lastmetre.service.{step}.v1", event_id, "app", f"2026-11-24T09:{minute:02}:00Z", f"w-{match_id}", AREA)
+        headers = headers_of(f"lastmetre.service.{step}.v1", event_id, "app", self._at(second), f"w-{match_id}", AREA)
         await self.producer.send("responses", orjson.dumps(data), key=AREA.encode(), partition=LANE, headers=list(headers))
         self.said += 1
 
@@ -106,13 +117,15 @@ class Town(Matcher):
     async def play(self, case: Case) -> None:
         """All events of a case."""
         a, b, c, d, e, f = (case.match(letter) for letter in "abcdef")
+        self.minute = case.number
+        at = {"time_text": self._at()}
         for _ in range(2):
-            await self.propose(a, event_id=f"{a}-proposed", resident_ref=BUDGETED, volunteer_ref=IN_APP, organisation="第一党支部")
-        await self.propose(b, needs_answer=True, expires_at="2026-11-23T20:00:00Z", volunteer_ref=STUBBORN, event_id=f"{b}-proposed")
+            await self.propose(a, **at, event_id=f"{a}-proposed", resident_ref=BUDGETED, volunteer_ref=IN_APP, organisation="第一党支部")
+        await self.propose(b, **at, needs_answer=True, expires_at="2026-11-23T20:00:00Z", volunteer_ref=STUBBORN, event_id=f"{b}-proposed")
         await self._pair("match.agreed", b)
-        await self.propose(c, event_id=f"{c}-proposed", volunteer_ref=BY_TEXT)
+        await self.propose(c, **at, event_id=f"{c}-proposed", volunteer_ref=BY_TEXT)
         for one in (d, e):
-            await self.propose(one, group_id=f"g-{d}", group_size=2, event_id=f"{one}-proposed")
+            await self.propose(one, **at, group_id=f"g-{d}", group_size=2, event_id=f"{one}-proposed")
         more = {"volunteer_ref": f"v-{f}", "category": "repair", "rung": "building", "slot": SLOT, "expires_at": "2026-11-24T07:00:00Z"}
         await self.send("helper.invited", {"wish_id": f"w-{f}", "offer_id": f"o-{f}", **more}, event_id=f"{f}-invited")
         await self.send("wish.widened", {"wish_id": f"w-{f}", "reach": "community"}, event_id=f"{f}-widened")

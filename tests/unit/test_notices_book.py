@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from schemas.codec import decode_structured
-from services.notifier.book import Book, Delivered, Fate, Match, Notice, Told, Untold
+from services.notifier.book import INTERRUPTED, Book, Delivered, Fate, Match, Notice, Told, Untold
 from services.notifier.notices import Party
 
 AT = "2026-11-23T08:00:00Z"
@@ -150,6 +150,16 @@ def test_a_notice_that_was_on_its_way_at_the_release_is_followed_by_another() ->
     assert [] == came_back(book, [volunteer], "retryable")
     expected = {("resident", "confirmed"): "sent", ("volunteer", "confirmed"): "discarded", ("resident", "released"): "pending"}
     assert expected == states(book.matches["m-1"])
+
+
+def test_whoever_may_have_heard_it_from_a_process_that_died_hears_of_the_release() -> None:
+    book = Book()
+    proposed(book)
+    resident, volunteer = (book.matches["m-1"].notices[party, "confirmed"] for party in ("resident", "volunteer"))  # type: ignore[index]
+    volunteer.fault = INTERRUPTED
+    assert "released" == released(book)
+    assert [("volunteer", "released", "pending")] == [(one.party, one.kind, one.state) for one in book.new_notices.values() if one.kind == "released"]
+    assert ("discarded", "discarded") == (resident.state, volunteer.state)
 
 
 def test_a_group_is_told_when_all_are_firm() -> None:
