@@ -155,7 +155,7 @@ def test_a_notice_that_was_on_its_way_at_the_release_is_followed_by_another() ->
 def test_whoever_may_have_heard_it_from_a_process_that_died_hears_of_the_release() -> None:
     book = Book()
     proposed(book)
-    resident, volunteer = (book.matches["m-1"].notices[party, "confirmed"] for party in ("resident", "volunteer"))  # type: ignore[index]
+    resident, volunteer = (book.matches["m-1"].notices[party, "confirmed"] for party in ("resident", "volunteer"))
     volunteer.fault = INTERRUPTED
     assert "released" == released(book)
     assert [("volunteer", "released", "pending")] == [(one.party, one.kind, one.state) for one in book.new_notices.values() if one.kind == "released"]
