@@ -80,6 +80,7 @@ class Match:
     released_for: str | None = None
     organisation: str | None = None
     urgency: str | None = None
+    minor: bool = False  # known where it is proposed; read again by the vault's part alone
     notices: dict[tuple[Party, Kind], Notice] = field(default_factory=dict)
 
     def ref_of(self, party: Party) -> str:
@@ -199,6 +200,7 @@ class Book:
             group_size=data.group_size,
             organisation=data.organisation,
             urgency=data.urgency,
+            minor=data.minor,
         )
         self._file(match)
         self.changed[match.match_id] = match

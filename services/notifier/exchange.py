@@ -16,10 +16,11 @@ from services.notifier.book import Delivered, Notice
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import AppChannel, AppriseChannel, BotChannel, ConsoleChannel, EmailChannel, Named, SmsChannel
 from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
-from services.notifier.directory import Directory, DirectoryAway, Everyone, FileDirectory, Person
+from services.notifier.directory import About, Directory, DirectoryAway, Everyone, FileDirectory, NoRoute, Person
 from services.notifier.faults import PASSING
 from services.notifier.mail import Mail
 from services.notifier.notices import Language, text_of
+from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
     Errand,
     GiveUp,
@@ -95,6 +96,11 @@ class Exchange:
         return next(iter(self.channels.values())) if isinstance(self._directory, Everyone) and len(self.channels) == 1 else None
 
     @property
+    def directory(self) -> Directory:
+        """Where people are looked up."""
+        return self._directory
+
+    @property
     def timeout_seconds(self) -> float:
         """How long an attempt takes at most."""
         return max(channel.timeout_seconds for channel in self.channels.values())
@@ -129,12 +135,14 @@ class Exchange:
         now = self._now() if self._timed else None
         day = None if now is None else local_day(now).date()
         try:
-            person = await self._directory.find(notice.ref, notice.party)
+            person = await self._directory.find(notice.ref, notice.party, About(notice.kind, notice.match_id, notice.wish_id))
             told = 0
             if person.wants.budget is not None and day is not None:
                 told = await self._store.read_told(notice.ref, day) + self._spending[notice.ref, day]
         except _AWAY:
             return Delivered(notice, "retryable", "", notice.channel or "", "directory_away", _AWAY_SECONDS)
+        except NoRoute as refusal:
+            return Delivered(notice, "dead", "", notice.channel or "", refusal.reason)
         tried = unpacked(notice.tried)
         errand = Errand(notice.kind, notice.urgency, begins_at(notice.slot))
         step = next_step(person.wants, person.addresses, self._ways, errand, tried, told, now, self._rules)
@@ -208,15 +216,20 @@ def exchange_of(settings: Settings, store: Store, now: Callable[[], datetime] | 
     """The channels and the directory that the settings name; call inside the loop.
 
     Raises:
-        Unusable, BadDirectory: what they name can't be used; the message is in both languages.
+        Unusable, BadDirectory, BadKeys: what they name can't be used; the message is in both languages.
     """
     named = settings.named_channels
     usual = settings.channel.get_secret_value()
     usual = usual if usual in named or usual == CONSOLE else "webhook"
-    wanted = list(named) if settings.directory is not None else [usual]
-    if settings.directory is not None and usual not in named:
+    looks_up = settings.directory is not None or settings.vault_database is not None
+    wanted = list(named) if looks_up else [usual]
+    if looks_up and usual not in named:
         wanted.append(usual)
-    directory: Directory = Everyone(usual) if settings.directory is None else FileDirectory.read(settings.directory, tuple(wanted), usual)
+    directory: Directory = Everyone(usual)
+    if settings.directory is not None:
+        directory = FileDirectory.read(settings.directory, tuple(wanted), usual)
+    elif settings.vault_database is not None:
+        directory = VaultDirectory(settings, {name: source for name, one in named.items() if (source := source_of(one)) is not None}, usual)
     channels = {name: _made(named[name], store) if name in named else channel_of(settings) for name in wanted}
     attempts = {name: (named[name].config.attempts_max if name in named else None) or settings.webhook_attempts_max for name in wanted}
     if now is None:

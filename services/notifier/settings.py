@@ -12,12 +12,13 @@ from services.notifier.ledger import POINT, Tariff
 from services.notifier.notices import Language
 from services.notifier.visits import Limits
 from services.runtime import ServiceSettings
+from services.vault.settings import VaultSettings
 
 CONSOLE = "console"
 
 
-class Settings(ServiceSettings):
-    """`LASTMETRE_CHANNEL` and the rest; limits are settings so that tests can shorten them."""
+class Settings(ServiceSettings, VaultSettings):
+    """`LASTMETRE_CHANNEL` and the rest, the vault's own among them; limits are settings so that tests can shorten them."""
 
     channel: SecretStr = Field(
         SecretStr(CONSOLE), description="填 console、http(s) 地址或通道名称 | use console, an http(s) URL or a channel's name"
@@ -70,6 +71,21 @@ class Settings(ServiceSettings):
         names = self.named_channels  # their own complaints come first
         if CONSOLE in names and names[CONSOLE].config.type != CONSOLE:
             raise ValueError("通道名称 console 只能用于 console 类型 | a channel named console must be of type console")
+        return self
+
+    @model_validator(mode="after")
+    def _people_are_in_one_place(self) -> Self:
+        if self.vault_database is None:
+            return self
+        if self.directory is not None:
+            raise ValueError(
+                "环境变量 LASTMETRE_DIRECTORY 与 LASTMETRE_VAULT_DATABASE 只能设一个：人员在保险箱中"
+                " | give either LASTMETRE_DIRECTORY or LASTMETRE_VAULT_DATABASE: with a vault, people are in it"
+            )
+        if self.vault_keys is None:
+            raise ValueError(
+                "缺少环境变量 LASTMETRE_VAULT_KEYS：填写密钥文件的路径 | environment variable LASTMETRE_VAULT_KEYS is missing: give the path of the key file"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ would be a zombie's work, so callers leave those out.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +17,9 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from services.notifier import vault_news
 from services.notifier.book import Match, Notice
+from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
@@ -73,9 +75,9 @@ ORDER BY m.match_id
 """  # noqa: S608 - columns are constants of this module
 _WRITE_MATCHES = """
 INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
-    slot_start, slot_end, group_id, group_size, state, released_for, organisation, urgency)
+    slot_start, slot_end, group_id, group_size, state, released_for, organisation, urgency, minor)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[])
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[])
 ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
 """
 _CHANGE_MATCHES = """
@@ -225,11 +227,18 @@ def _matches(rows: Iterable[asyncpg.Record]) -> list[Match]:
     return found
 
 
+def _stages(matches: Iterable[Match]) -> Iterable[tuple[str, Stage]]:
+    return ((one.match_id, stage) for one in matches if (stage := vault_news.STAGE_OF.get(one.state)) is not None)
+
+
 class Unit:
     """One transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, tells_vault: bool = False) -> None:
+        """`tells_vault`: how far matches come is noted for the vault, in this same transaction."""
         self._connection = connection
+        self._tells_vault = tells_vault
+        self.has_news = False
 
     async def fence(self, epochs: Mapping[int, int]) -> dict[int, int]:
         """Lock the partitions; the next offset of each that still has the epoch we know."""
@@ -247,15 +256,24 @@ class Unit:
 
     async def write_matches(self, matches: Iterable[Match]) -> None:
         """Insert matches, or change their state."""
-        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation, m.urgency) for m in matches]
+        matches = list(matches)
+        await self.note_stages(_stages(matches))
+        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation, m.urgency, m.minor) for m in matches]
         if rows:
             await self._connection.execute(_WRITE_MATCHES, *map(list, zip(*rows, strict=True)))
 
     async def change_matches(self, matches: Iterable[Match]) -> None:
         """Change the state of matches that are known."""
+        matches = list(matches)
+        await self.note_stages(_stages(matches))
         rows = [(m.match_id, m.state, m.released_for) for m in matches]
         if rows:
             await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
+
+    async def note_stages(self, stages: Iterable[tuple[str, Stage]]) -> None:
+        """Note (match, stage) for the vault, where there is one."""
+        if self._tells_vault and await vault_news.note(self._connection, stages):
+            self.has_news = True
 
     async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
         """Insert notices; one whose key is known stays as it is."""
@@ -306,6 +324,7 @@ class Store:
     def __init__(self, durable: asyncpg.Pool, relaxed: asyncpg.Pool) -> None:
         self._durable = durable
         self._relaxed = relaxed
+        self._on_news: Callable[[], None] | None = None
 
     @classmethod
     async def connect(cls, dsn: str) -> Self:
@@ -316,6 +335,15 @@ class Store:
     def durable(self) -> asyncpg.Pool:
         """The pool whose commits are on the disk."""
         return self._durable
+
+    def tell_stages(self, on_news: Callable[[], None]) -> None:
+        """From now on note for the vault how far matches come, and call `on_news` once such a note is committed."""
+        self._on_news = on_news
+
+    @property
+    def tells_vault(self) -> bool:
+        """Whether there is a vault to be told."""
+        return self._on_news is not None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -330,7 +358,10 @@ class Store:
     async def unit(self) -> AsyncIterator[Unit]:
         """One transaction, committed when the block ends well."""
         async with self._durable.acquire() as connection, connection.transaction():
-            yield Unit(connection)
+            unit = Unit(connection, tells_vault=self.tells_vault)
+            yield unit
+        if unit.has_news and self._on_news is not None:
+            self._on_news()
 
     async def take_over(self, partition: int) -> Taken:
         """Become a partition's owner: raise its epoch, and free what its last owner had leased."""

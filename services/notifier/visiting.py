@@ -221,7 +221,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def _take_in(self, read: Sequence[_Read]) -> None:
         epochs = self.lanes.epochs_of(partition for _, partition, _, _ in read)
         async with self._store.unit() as connection, self._transaction(connection):
-            unit = VisitsUnit(connection)
+            unit = self._store.work(connection)
             ours = await unit.fence(epochs)
             counted = [one for one in read if one[1] in ours]
             events = [event for *_, event in counted if event is not None]
@@ -229,6 +229,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             confirmed = [event.data for event in events if isinstance(event.data, MatchConfirmed)]
             await unit.note_reports(told)
             await unit.begin_visits([(data.match_id, micros(data.slot.start), micros(data.slot.end)) for data in confirmed])
+            await unit.note_stages(told)
             clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then
             pairs = {one.pair for one in told} | {(data.area, data.wish_id, data.offer_id) for data in confirmed}
@@ -296,7 +297,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         if self._by_event and now == self._ran_to and not self._moved:
             return
         async with self._store.unit() as connection, self._transaction(connection):
-            unit = VisitsUnit(connection)
+            unit = self._store.work(connection)
             ours = await unit.fence(epochs)
             due = await unit.find_due(ours, now, _DUE_MAX, by_event=self._by_event)
             records = await self._judge(unit, set(due), now)
