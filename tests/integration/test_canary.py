@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 from deploy import migrate
 from deploy.postgres import Postgres
@@ -29,7 +30,10 @@ async def test_the_whole_town_leaves_nobody_in_plain_and_only_what_is_planted_on
     town = Town(tmp_path / "town", seed=20261125, short=True)
     phone, name, door = (town.people["kept"][kind] for kind in ("phone", "name", "door"))
 
+    holders: set[str] = set()
+
     async def planted(stack: Stack) -> None:
+        holders.update(one.name for one in stack.services if any("LASTMETRE_VAULT" in name for name in psutil.Process(one.pid).environ()))
         await plant(stack, phone, None)
         await plant(stack, name, "gzip")
         await plant(stack, door, "gzip", as_header=True)
@@ -38,6 +42,7 @@ async def test_the_whole_town_leaves_nobody_in_plain_and_only_what_is_planted_on
     assert {"kept's phone", "kept's name", "kept's door"} == {hit.canary for hit in verdict.hits}
     assert {"wishes-dlq"} == {Path(hit.file.partition(" ")[0]).parent.name.rpartition("-")[0] for hit in verdict.hits}
     assert replace(verdict, hits=[]).is_clean, verdict
+    assert {"notifier"} == holders
 
 
 async def test_a_plain_row_would_be_found_in_the_data_folder(own_postgres: Postgres) -> None:
