@@ -1,0 +1,58 @@
+"""One-time links, reminders and alarms of visits, late cancellations, and what needs attention."""
+
+from alembic import op
+
+revision = "0013_links"
+down_revision = "0010_channels"
+branch_labels = None
+depends_on = None
+
+LINKS = (
+    # A code is kept as its digest alone; `token` are the signed claims. Instants are microseconds since 1970.
+    """
+    CREATE TABLE links.links (
+        jti uuid PRIMARY KEY,
+        digest bytea NOT NULL UNIQUE CHECK (octet_length(digest) = 32),
+        key_id text NOT NULL,
+        token text NOT NULL,
+        area text NOT NULL,
+        wish_id text NOT NULL,
+        offer_id text NOT NULL,
+        match_id text,
+        party text NOT NULL CHECK (party IN ('resident', 'volunteer')),
+        purpose text NOT NULL CHECK (purpose IN ('answer', 'cancel', 'start', 'finish', 'acknowledge', 'follow')),
+        expires_at_us bigint NOT NULL,
+        used_at_us bigint,
+        used_for text,
+        superseded_at_us bigint,
+        CHECK ((used_at_us IS NULL) = (used_for IS NULL))
+    )
+    """,
+    "CREATE INDEX links_of_match ON links.links (match_id) WHERE match_id IS NOT NULL",
+    "CREATE INDEX links_of_pair ON links.links (wish_id, offer_id)",
+    "CREATE INDEX links_by_expiry ON links.links (expires_at_us)",
+    # Whoever asks: once is once.
+    """
+    CREATE FUNCTION links.refuse_reuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF old.used_at_us IS NOT NULL AND (new.used_at_us, new.used_for, new.digest) IS DISTINCT FROM (old.used_at_us, old.used_for, old.digest) THEN
+            RAISE EXCEPTION USING ERRCODE = 'LM004', MESSAGE = 'a link is used once';
+        END IF;
+        RETURN new;
+    END
+    $$
+    """,
+    "CREATE TRIGGER used_once BEFORE UPDATE ON links.links FOR EACH ROW EXECUTE FUNCTION links.refuse_reuse()",
+)
+
+
+def upgrade() -> None:
+    """Make them."""
+    for statement in LINKS:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Drop them."""
+    op.execute("DROP TABLE links.links")
+    op.execute("DROP FUNCTION links.refuse_reuse")
