@@ -13,7 +13,7 @@ from services.links.keys import BadLinkKeys, LinkKeys
 from services.runtime import PREFIX
 
 # With a code of 26 characters behind it, a text message still says something.
-URL_CHARACTERS_MAX: Final = 40
+URL_CHARACTERS_MAX: Final = 32
 _HERE: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 
 

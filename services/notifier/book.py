@@ -58,6 +58,9 @@ class Notice:
     rung: str | None = None
     urgency: str | None = None
     reason: str | None = None  # why its match was released
+    offer_id: str | None = None
+    answer_by: str | None = None  # RFC 3339, where an answer is awaited
+    link: str | None = field(default=None, repr=False)  # while it is on its way to one person; never in a row or a log
 
 
 @dataclass(slots=True, eq=False)
@@ -254,7 +257,7 @@ class Book:
             slot=(written["slot"]["start"], written["slot"]["end"]),
             by=written["expires_at"],
         )
-        self._notify_of_wish(data.wish_id, data.area, partition, "volunteer", "invited", data.volunteer_ref, text)
+        self._notify_of_wish(data.wish_id, data.area, partition, "volunteer", "invited", data.volunteer_ref, text, data.offer_id, written["expires_at"])
         return "invited"
 
     def _tell_worker(self, data: WishWidened | WishUnmet, partition: int) -> str:
@@ -268,10 +271,13 @@ class Book:
         self._notify_of_wish(data.wish_id, data.area, partition, "worker", kind, desk_of(data.area), text)
         return kind
 
-    def _notify_of_wish(self, wish_id: str, area: str, partition: int, party: Party, kind: Kind, ref: str, text: str) -> None:
+    def _notify_of_wish(
+        self, wish_id: str, area: str, partition: int, party: Party, kind: Kind, ref: str, text: str, offer_id: str | None = None, by: str | None = None
+    ) -> None:
         """A notice about no match; the first of its kind to one person about one wish stands."""
         key = notice_key(wish_id, party, kind, ref)
-        self.new_notices.setdefault(key, Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None))
+        notice = Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by)
+        self.new_notices.setdefault(key, notice)
 
     def _expire(self, data: WishExpired, partition: int) -> str:
         known = self._wishes.get(data.wish_id)
@@ -369,6 +375,8 @@ class Book:
             rung=match.rung,
             urgency=match.urgency,
             reason=match.released_for,
+            offer_id=match.offer_id,
+            answer_by=by,
         )
         match.notices[party, kind] = notice
         self.new_notices[key] = notice

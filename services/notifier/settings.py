@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from schemas.instants import MINUTE_US
+from services.links.settings import LinkSettings
 from services.notifier.channel_settings import Named, channels_of
 from services.notifier.ledger import POINT, Tariff
 from services.notifier.notices import Language
@@ -16,7 +17,7 @@ from services.runtime import ServiceSettings
 CONSOLE = "console"
 
 
-class Settings(ServiceSettings):
+class Settings(LinkSettings, ServiceSettings):
     """`LASTMETRE_CHANNEL` and the rest; limits are settings so that tests can shorten them."""
 
     channel: SecretStr = Field(

@@ -57,7 +57,10 @@ _MATCH_FIELDS: Final = (
     *("slot", "group_id", "group_size", "state", "released_for", "urgency"),
 )
 _plain_fields: Final = attrgetter(*_MATCH_FIELDS[:9])
-_NOTICE_COLUMNS = "n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried"
+_NOTICE_COLUMNS = """
+n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried,
+n.offer_id AS asked_offer_id, n.answer_by
+"""
 _READ_MATCHES = f"""
 WITH named AS (
     SELECT match_id, group_id FROM notifying.confirmations WHERE match_id = ANY($1::text[])
@@ -83,11 +86,11 @@ UPDATE notifying.confirmations m SET state = c.state, released_for = c.released_
 FROM unnest($1::text[], $2::text[], $3::text[]) c(match_id, state, released_for) WHERE m.match_id = c.match_id
 """
 _WRITE_NOTICES = """
-INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, due_at)
-SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state,
-    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $12) ELSE interval '0' END
+INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, due_at)
+SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by,
+    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $14) ELSE interval '0' END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state)
+    $11::text[], $12::text[], $13::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by)
 ON CONFLICT (key) DO NOTHING
 """
 _READ_KNOWN = "SELECT key FROM notifying.notices WHERE key = ANY($1::uuid[])"
@@ -109,7 +112,8 @@ WITH due AS (
     UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4)
     FROM due WHERE n.key = due.key RETURNING n.*
 )
-SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for
+SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for,
+    m.offer_id
 FROM taken n LEFT JOIN notifying.confirmations m USING (match_id)
 """  # noqa: S608 - columns are constants of this module
 _NEXT_DUE = """
@@ -209,6 +213,8 @@ def _notice(row: Any) -> Notice:
         rung=row["rung"],
         urgency=row["urgency"],
         reason=row["released_for"],
+        offer_id=row["asked_offer_id"] or row["offer_id"],
+        answer_by=row["answer_by"],
     )
 
 
@@ -259,7 +265,9 @@ class Unit:
 
     async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
         """Insert notices; one whose key is known stays as it is."""
-        rows = [(n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state) for n in notices]
+        rows = [
+            (n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state, n.offer_id, n.answer_by) for n in notices
+        ]
         if rows:
             await self._connection.execute(_WRITE_NOTICES, *map(list, zip(*rows, strict=True)), lease_seconds)
 

@@ -44,15 +44,36 @@ LINKS = (
     """,
     "CREATE TRIGGER used_once BEFORE UPDATE ON links.links FOR EACH ROW EXECUTE FUNCTION links.refuse_reuse()",
 )
+NOTICES = (
+    # What the link in a notice is about, and until when it may be answered.
+    "ALTER TABLE notifying.notices ADD COLUMN offer_id text, ADD COLUMN answer_by text",
+)
+_CHECKS = {
+    "party": ("('resident', 'volunteer', 'worker', 'household')", "('resident', 'volunteer', 'worker')"),
+    "kind": (
+        "('asked', 'invited', 'confirmed', 'released', 'expired', 'widened', 'unmet', 'reminder', 'report', 'feedback', 'not_started', 'not_finished')",
+        "('asked', 'invited', 'confirmed', 'released', 'expired', 'widened', 'unmet')",
+    ),
+}
+
+
+def _set(number: int) -> None:
+    for column, words in _CHECKS.items():
+        op.execute(f"ALTER TABLE notifying.notices DROP CONSTRAINT notices_{column}_check")
+        op.execute(f"ALTER TABLE notifying.notices ADD CONSTRAINT notices_{column}_check CHECK ({column} IN {words[number]})")
 
 
 def upgrade() -> None:
     """Make them."""
-    for statement in LINKS:
+    for statement in (*LINKS, *NOTICES):
         op.execute(statement)
+    _set(0)
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.execute("DELETE FROM notifying.notices WHERE party = 'household' OR kind IN ('reminder', 'report', 'feedback', 'not_started', 'not_finished')")
+    _set(1)
+    op.execute("ALTER TABLE notifying.notices DROP COLUMN offer_id, DROP COLUMN answer_by")
     op.execute("DROP TABLE links.links")
     op.execute("DROP FUNCTION links.refuse_reuse")
