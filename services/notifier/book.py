@@ -20,13 +20,37 @@ import orjson
 from schemas.codec import Event
 from schemas.matches import HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
 from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of
+from services.notifier.routes import unpacked
 
 MatchState = Literal["proposed", "agreed", "telling", "confirmed", "failed", "discarded", "released"]
 NoticeState = Literal["pending", "leased", "retryable", "sent", "discarded", "dead"]
 Fate = Literal["sent", "retryable", "dead", "discarded"]
 PARTIES: Final[tuple[Party, Party]] = ("resident", "volunteer")
+# What is said about a visit once both sides know of it; it holds as long as the match is confirmed and not closed.
+OF_VISIT: Final[tuple[tuple[Party, Kind], ...]] = (
+    ("resident", "reminder"),
+    ("volunteer", "reminder"),
+    ("volunteer", "report"),
+    ("resident", "feedback"),
+    ("household", "not_started"),
+    ("household", "not_finished"),
+    ("worker", "not_started"),
+    ("worker", "not_finished"),
+)
+VISIT_KINDS: Final = tuple(dict.fromkeys(kind for _, kind in OF_VISIT))
 # What stops being true with its match, or when the answer has come.
-FLEETING: Final[tuple[tuple[Party, Kind], ...]] = (("resident", "confirmed"), ("volunteer", "confirmed"), ("volunteer", "asked"))
+FLEETING: Final[tuple[tuple[Party, Kind], ...]] = (("resident", "confirmed"), ("volunteer", "confirmed"), ("volunteer", "asked"), *OF_VISIT)
+# After these an attempt had no effect for sure; after any other that is not a success it may have had one.
+_CLEAR: Final = frozenset(
+    (
+        *("refused", "code_refused", "code_later", "no_connection", "no_channel", "bad_address", "smtp_later", "http_4xx"),
+        *("busy", "quiet_hours", "over_budget", "too_late", "directory_away", "database"),
+    )
+)
+# A process that had it in hand has died: it may have been sent.
+INTERRUPTED: Final = "interrupted"
+# What they said they could come to, and then called off.
+CALLED_OFF: Final = frozenset(("declined",))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
 # What all our derived ids come from: the same cause gives the same id, on every attempt and after a crash.
 NAMESPACE: Final = UUID("6f0c1b1e-8f0e-5a63-9d5d-0d6f5b7c2a41")
@@ -136,12 +160,23 @@ def _kept(fate: Fate) -> Fate:
     return "retryable" if fate == "discarded" else fate
 
 
-def _expects_visit(match: Match, party: Party) -> bool:
-    """Whether this side would wait for a visit, or be about to set out, if nobody told them: they have heard of it and did not end it themselves."""
-    confirmed, asked = match.notices.get((party, "confirmed")), match.notices.get((party, "asked"))
-    if confirmed is not None and confirmed.state == "sent":
+def may_have_heard(notice: Notice | None) -> bool:
+    """Whether a notice has come, or may have: its last attempt is unclear, its sender has died, or it lies unread in the app."""
+    if notice is None:
+        return False
+    if notice.state == "sent" or notice.fault == INTERRUPTED:
         return True
-    return asked is not None and asked.state == "sent" and match.released_for not in {"declined", "unanswered"}
+    tried = unpacked(notice.tried)
+    if tried:
+        return any(one.unclear or one.state in {"placed", "unread"} for one in tried)
+    return notice.attempts > 0 and notice.fault is not None and notice.fault not in _CLEAR
+
+
+def _expects_visit(match: Match, party: Party) -> bool:
+    """Whether this side would wait for a visit, or be about to set out, if nobody told them: they (may) have heard of it and did not end it themselves."""
+    if may_have_heard(match.notices.get((party, "confirmed"))):
+        return True
+    return may_have_heard(match.notices.get((party, "asked"))) and match.released_for not in {"declined", "unanswered"}
 
 
 class Book:
@@ -155,6 +190,7 @@ class Book:
         self.changed: dict[str, Match] = {}
         self.new_notices: dict[UUID, Notice] = {}
         self.changed_notices: dict[UUID, Notice] = {}
+        self.called_off: dict[str, int] = {}  # confirmed matches that their helper has called off, and when
         for match in matches:
             self._file(match)
 
@@ -174,7 +210,7 @@ class Book:
         if isinstance(data, MatchAgreed):
             return self._agree(data)
         if isinstance(data, MatchReleased):
-            return self._release(data)
+            return self._release(data, event.time)
         if isinstance(data, WishExpired):
             return self._expire(data, partition)
         if isinstance(data, HelperInvited):
@@ -229,12 +265,14 @@ class Book:
                 self._notify(member, party, "confirmed")
         return "firm"
 
-    def _release(self, data: MatchReleased) -> str:
+    def _release(self, data: MatchReleased, at: int) -> str:
         match = self.matches.get(data.match_id)
         if match is None:
             return "unknown_match"
         if match.state == "released":
             return "no_effect"
+        if match.state == "confirmed" and data.reason in CALLED_OFF:
+            self.called_off[match.match_id] = at
         match.released_for = data.reason
         self._become(match, "released")
         for party in PARTIES:
@@ -307,7 +345,8 @@ class Book:
         return ends
 
     def _settle_one(self, match: Match, notice: Notice, result: Delivered, ends: list[Told | Untold]) -> None:
-        if notice.kind not in {"confirmed", "asked"} or (notice.kind == "asked" and match.state == "proposed"):
+        holds = {"confirmed": False, "asked": match.state == "proposed"}.get(notice.kind, notice.kind not in VISIT_KINDS or match.state == "confirmed")
+        if holds:
             self._record(notice, result, _kept(result.fate))
         elif notice.kind == "confirmed" and match.state == "telling":
             self._record(notice, result, _kept(result.fate))
@@ -329,7 +368,8 @@ class Book:
         notice.channel = result.channel
         notice.attempts = result.notice.attempts
         notice.tried = result.notice.tried
-        notice.fault = result.fault
+        if result.fate != "discarded":  # nobody has tried: what came of the last attempt still counts
+            notice.fault = result.fault
         notice.retry_seconds = result.retry_seconds if fate == "retryable" else 0.0
         notice.sent_at = result.at if fate == "sent" else None
         self.changed_notices[notice.key] = notice

@@ -237,6 +237,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
                 offsets = {one.record.partition: one.record.offset + 1 for one in counted}
                 await unit.write_matches(book.changed.values())
+                await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
                 await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
                 await unit.change_notices(book.changed_notices.values())
                 await unit.write_outbox(dead)

@@ -17,7 +17,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.notifier.book import Match, Notice
+from services.links.store import supersede
+from services.notifier.book import VISIT_KINDS, Match, Notice
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
@@ -33,7 +34,7 @@ ON CONFLICT (partition) DO UPDATE SET epoch = known.epoch + 1, changed_at = now(
 RETURNING epoch, next_offset
 """
 _FREE_LEASES = """
-UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp() WHERE partition = $1 AND state = 'leased'
+UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp(), fault = 'interrupted' WHERE partition = $1 AND state = 'leased'
 """
 _READ_CLOCKS = "SELECT area, clock_us FROM notifying.areas WHERE partition = $1"
 _READ_UNPUBLISHED = """
@@ -109,7 +110,8 @@ WITH due AS (
     WHERE n.state IN ('pending', 'leased', 'retryable') AND n.due_at <= clock_timestamp()
     ORDER BY n.due_at LIMIT $3 FOR UPDATE OF n SKIP LOCKED
 ), taken AS (
-    UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4)
+    UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4),
+        fault = CASE n.state WHEN 'leased' THEN 'interrupted' ELSE n.fault END
     FROM due WHERE n.key = due.key RETURNING n.*
 )
 SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for,
@@ -135,6 +137,13 @@ FROM unnest($1::int[], $2::bigint[]) c(partition, next_offset) WHERE p.partition
 _WRITE_CLOCKS = """
 INSERT INTO notifying.areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
 ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
+"""
+# What waits to be said about visits that no longer are. Whoever says such a thing looks at the match's row first, under a lock.
+_TAKE_BACK = """
+UPDATE notifying.notices SET state = 'discarded' WHERE match_id = ANY($1::text[]) AND kind = ANY($2::text[]) AND state IN ('pending', 'retryable')
+"""
+_NOTE_CALLED_OFF = """
+UPDATE notifying.confirmations m SET called_off_at_us = c.at_us FROM unnest($1::text[], $2::bigint[]) c(match_id, at_us) WHERE m.match_id = c.match_id
 """
 _PUT_IN_APP = """
 INSERT INTO notifying.app_inbox AS known (key, ref, kind, text) VALUES ($1, $2, $3, $4)
@@ -262,6 +271,15 @@ class Unit:
         rows = [(m.match_id, m.state, m.released_for) for m in matches]
         if rows:
             await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
+
+    async def end_matches(self, matches: Iterable[Match], called_off: Mapping[str, int], now: int) -> None:
+        """After their rows are written: what was still to be said of matches that are over is not, their links say so, and who called off is noted."""
+        ended = [match.match_id for match in matches if match.state in {"released", "failed", "discarded"}]
+        if ended:
+            await self._connection.execute(_TAKE_BACK, ended, VISIT_KINDS)
+            await supersede(self._connection, ended, now, but=("follow",))
+        if called_off:
+            await self._connection.execute(_NOTE_CALLED_OFF, list(called_off), list(called_off.values()))
 
     async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
         """Insert notices; one whose key is known stays as it is."""

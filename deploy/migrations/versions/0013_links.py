@@ -47,6 +47,8 @@ LINKS = (
 NOTICES = (
     # What the link in a notice is about, and until when it may be answered.
     "ALTER TABLE notifying.notices ADD COLUMN offer_id text, ADD COLUMN answer_by text",
+    # When the helper of a confirmed match called off.
+    "ALTER TABLE notifying.confirmations ADD COLUMN called_off_at_us bigint",
 )
 _CHECKS = {
     "party": ("('resident', 'volunteer', 'worker', 'household')", "('resident', 'volunteer', 'worker')"),
@@ -74,6 +76,7 @@ def downgrade() -> None:
     """Drop them."""
     op.execute("DELETE FROM notifying.notices WHERE party = 'household' OR kind IN ('reminder', 'report', 'feedback', 'not_started', 'not_finished')")
     _set(1)
+    op.execute("ALTER TABLE notifying.confirmations DROP COLUMN called_off_at_us")
     op.execute("ALTER TABLE notifying.notices DROP COLUMN offer_id, DROP COLUMN answer_by")
     op.execute("DROP TABLE links.links")
     op.execute("DROP FUNCTION links.refuse_reuse")
