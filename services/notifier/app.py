@@ -17,11 +17,13 @@ from services.notifier.faults import PASSING
 from services.notifier.inbox import Inbox
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
+from services.notifier.neighbours import Neighbours
 from services.notifier.outbox import Publisher
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from services.notifier.visiting import Visiting
 from services.notifier.visits_store import VisitsStore
+from services.notifier.watching import Watching
 from services.runtime import EXIT_SETTINGS, Ops, Readiness, Stop
 
 _PING_SECONDS: Final = 2.0
@@ -39,6 +41,8 @@ class Notifier:
         self.delivery = Delivery(settings, store, self.lanes, exchange, self.publisher, self.metrics)
         self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
         self.visiting = Visiting(settings, VisitsStore(store.durable), self.metrics)
+        self.watching = Watching(settings, store.durable, self.metrics, self.delivery.look)
+        self.neighbours = Neighbours(settings, store.durable, self.metrics)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
         self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)
 
@@ -60,6 +64,8 @@ class Notifier:
                 async with asyncio.TaskGroup() as readers:
                     readers.create_task(self.inbox.run(stop))
                     readers.create_task(self.visiting.run(stop))
+                    readers.create_task(self.watching.run(stop))
+                    readers.create_task(self.neighbours.run(stop))
             finally:
                 last.set()
                 self.delivery.wake()

@@ -11,13 +11,14 @@ notice: pending → leased → sent · retryable → leased · pending|leased|re
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Final, Literal
 from uuid import UUID, uuid5
 
 import orjson
 
 from schemas.codec import Event
+from schemas.instants import micros
 from schemas.matches import HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
 from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of
 from services.notifier.routes import unpacked
@@ -128,6 +129,14 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class CalledOff:
+    """When the helper of a confirmed match called off, in microseconds, and whether that was late."""
+
+    at: int
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """Both sides of a match know."""
 
@@ -182,15 +191,17 @@ def _expects_visit(match: Match, party: Party) -> bool:
 class Book:
     """The rows that a batch is about, and what it changed in them. Dicts keep the order of first change."""
 
-    def __init__(self, matches: Iterable[Match] = (), language: Language = "zh-CN") -> None:
+    def __init__(self, matches: Iterable[Match] = (), language: Language = "zh-CN", late_us: int = 0) -> None:
+        """`late_us`: a visit that is called off less than so long before it begins is called off late."""
         self.matches: dict[str, Match] = {}
         self._groups: dict[str, list[Match]] = {}
         self._wishes: dict[str, list[Match]] = {}
         self._language = language
+        self._late_us = late_us
         self.changed: dict[str, Match] = {}
         self.new_notices: dict[UUID, Notice] = {}
         self.changed_notices: dict[UUID, Notice] = {}
-        self.called_off: dict[str, int] = {}  # confirmed matches that their helper has called off, and when
+        self.called_off: dict[str, CalledOff] = {}
         for match in matches:
             self._file(match)
 
@@ -272,7 +283,8 @@ class Book:
         if match.state == "released":
             return "no_effect"
         if match.state == "confirmed" and data.reason in CALLED_OFF:
-            self.called_off[match.match_id] = at
+            starts_at = micros(datetime.fromisoformat(match.slot[0].upper()))
+            self.called_off[match.match_id] = CalledOff(at, starts_at - at < self._late_us)
         match.released_for = data.reason
         self._become(match, "released")
         for party in PARTIES:

@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError
 
 from schemas.codec import Event, decode
 from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB, NOTIFIER_GROUP
 from services.notifier.book import Book, Notice
@@ -253,7 +254,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
         new = await unit.note_events(ids) if ids else set()
         events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
-        book = Book(await self._read(unit, events), self._settings.language)
+        book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
         dead = []
         for letter in letters:
             event = letter.event

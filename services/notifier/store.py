@@ -18,7 +18,7 @@ import asyncpg
 import orjson
 
 from services.links.store import supersede
-from services.notifier.book import VISIT_KINDS, Match, Notice
+from services.notifier.book import VISIT_KINDS, CalledOff, Match, Notice
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
@@ -143,7 +143,8 @@ _TAKE_BACK = """
 UPDATE notifying.notices SET state = 'discarded' WHERE match_id = ANY($1::text[]) AND kind = ANY($2::text[]) AND state IN ('pending', 'retryable')
 """
 _NOTE_CALLED_OFF = """
-UPDATE notifying.confirmations m SET called_off_at_us = c.at_us FROM unnest($1::text[], $2::bigint[]) c(match_id, at_us) WHERE m.match_id = c.match_id
+UPDATE notifying.confirmations m SET called_off_at_us = c.at_us, called_off_late = c.late
+FROM unnest($1::text[], $2::bigint[], $3::boolean[]) c(match_id, at_us, late) WHERE m.match_id = c.match_id
 """
 _PUT_IN_APP = """
 INSERT INTO notifying.app_inbox AS known (key, ref, kind, text) VALUES ($1, $2, $3, $4)
@@ -272,14 +273,15 @@ class Unit:
         if rows:
             await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
 
-    async def end_matches(self, matches: Iterable[Match], called_off: Mapping[str, int], now: int) -> None:
+    async def end_matches(self, matches: Iterable[Match], called_off: Mapping[str, CalledOff], now: int) -> None:
         """After their rows are written: what was still to be said of matches that are over is not, their links say so, and who called off is noted."""
         ended = [match.match_id for match in matches if match.state in {"released", "failed", "discarded"}]
         if ended:
             await self._connection.execute(_TAKE_BACK, ended, VISIT_KINDS)
             await supersede(self._connection, ended, now, but=("follow",))
         if called_off:
-            await self._connection.execute(_NOTE_CALLED_OFF, list(called_off), list(called_off.values()))
+            rows = [(match_id, one.at, one.late) for match_id, one in called_off.items()]
+            await self._connection.execute(_NOTE_CALLED_OFF, *map(list, zip(*rows, strict=True)))
 
     async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
         """Insert notices; one whose key is known stays as it is."""

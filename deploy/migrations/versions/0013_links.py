@@ -48,7 +48,37 @@ NOTICES = (
     # What the link in a notice is about, and until when it may be answered.
     "ALTER TABLE notifying.notices ADD COLUMN offer_id text, ADD COLUMN answer_by text",
     # When the helper of a confirmed match called off.
-    "ALTER TABLE notifying.confirmations ADD COLUMN called_off_at_us bigint",
+    "ALTER TABLE notifying.confirmations ADD COLUMN called_off_at_us bigint, ADD COLUMN called_off_late boolean",
+    "CREATE INDEX confirmations_called_off ON notifying.confirmations (called_off_at_us) WHERE called_off_late",
+    # When somebody looks at a visit again, to remind, to ask or to raise the alarm; null: never again. A new one is looked at at once.
+    "ALTER TABLE notifying.visits ADD COLUMN watch_at_us bigint, ADD COLUMN watched_us bigint",
+    "UPDATE notifying.visits SET watch_at_us = 0 WHERE number = 0 AND due_at_us IS NOT NULL",
+    "ALTER TABLE notifying.visits ALTER COLUMN watch_at_us SET DEFAULT 0",
+    "CREATE INDEX visits_watched ON notifying.visits (watch_at_us) WHERE watch_at_us IS NOT NULL",
+    "CREATE INDEX visits_ended_watched ON notifying.visits (match_id) WHERE number > 0 AND watch_at_us IS NOT NULL",
+    # Who looks after a stairway: offers of centre households, and in which stairway wishes are. `place`: community/compound/building/unit.
+    """
+    CREATE TABLE notifying.households (
+        area text NOT NULL,
+        offer_id text NOT NULL,
+        volunteer_ref text NOT NULL,
+        place text NOT NULL,
+        open boolean NOT NULL,
+        at_us bigint NOT NULL,
+        PRIMARY KEY (area, offer_id)
+    )
+    """,
+    "CREATE INDEX households_of_place ON notifying.households (area, place) WHERE open",
+    """
+    CREATE TABLE notifying.wish_places (
+        area text NOT NULL,
+        wish_id text NOT NULL,
+        place text NOT NULL,
+        ends_at_us bigint NOT NULL,
+        PRIMARY KEY (area, wish_id)
+    )
+    """,
+    "CREATE INDEX wish_places_by_end ON notifying.wish_places (ends_at_us)",
 )
 _CHECKS = {
     "party": ("('resident', 'volunteer', 'worker', 'household')", "('resident', 'volunteer', 'worker')"),
@@ -76,7 +106,10 @@ def downgrade() -> None:
     """Drop them."""
     op.execute("DELETE FROM notifying.notices WHERE party = 'household' OR kind IN ('reminder', 'report', 'feedback', 'not_started', 'not_finished')")
     _set(1)
-    op.execute("ALTER TABLE notifying.confirmations DROP COLUMN called_off_at_us")
+    op.execute("ALTER TABLE notifying.confirmations DROP COLUMN called_off_at_us, DROP COLUMN called_off_late")
+    op.execute("ALTER TABLE notifying.visits DROP COLUMN watch_at_us, DROP COLUMN watched_us")
+    op.execute("DROP TABLE notifying.households")
+    op.execute("DROP TABLE notifying.wish_places")
     op.execute("ALTER TABLE notifying.notices DROP COLUMN offer_id, DROP COLUMN answer_by")
     op.execute("DROP TABLE links.links")
     op.execute("DROP FUNCTION links.refuse_reuse")
