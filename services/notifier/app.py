@@ -49,6 +49,8 @@ class Notifier:
     async def run(self, stop: Stop) -> None:
         """Until stopped: then take nothing more in, bring what is in hand to its end within limits, and leave the rest to the next owner."""
         pulses = {"inbox": self.inbox.pulse, "delivery": self.delivery.pulse, "publisher": self.publisher.pulse, "visits": self.visiting.pulse}
+        if self._settings.clock == "wall":  # by event time these two have nothing to do
+            pulses |= {"watch": self.watching.pulse, "neighbours": self.neighbours.pulse}
         last = Stop()
         loops: tuple[Callable[[Stop], Coroutine[Any, Any, None]], ...] = (
             self.delivery.send,
