@@ -4,7 +4,7 @@ A consumer group of its own, and nothing else follows from what it reads: a repe
 the rows are. An event that is not valid is the matcher's to set aside. By event time nobody raises an alarm, so nothing is read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 
 from schemas.codec import Event, decode
-from schemas.errors import InvalidEvent
+from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import micros
 from schemas.offers import OfferPosted, OfferWithdrawn
 from schemas.place import Place
@@ -84,7 +84,7 @@ class Neighbours:
                     self.pulse.beat()
                     found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
                     if found:
-                        await self.take_in(_events(record for run in found.values() for record in run))
+                        await self._take_in(_events(record for run in found.values() for record in run))
                         await consumer.commit()
                         failures = 0
             except PASSING as error:
@@ -94,6 +94,21 @@ class Neighbours:
                 await stop.pause(retry_seconds(failures))
             finally:
                 await consumer.stop()
+
+    async def _take_in(self, events: Sequence[Event]) -> None:
+        """As `take_in`; an event that can't be written is found by halving, and passed over: the matcher reads it, too, and sets it aside."""
+        try:
+            await self.take_in(events)
+        except PASSING:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the matcher tells it
+            if len(events) > 1:
+                half = len(events) // 2
+                await self._take_in(events[:half])
+                await self._take_in(events[half:])
+                return
+            self._log.error("neighbour_passed_over", ids=[event.id for event in events], exc_info=error)
+            self._metrics.events.labels("neighbours", DECISION_FAILED).inc()
 
     async def take_in(self, events: Iterable[Event]) -> None:
         """Write what these events say of stairways, the last word of each offer alone."""

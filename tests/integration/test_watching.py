@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from deploy.kafka import Kafka
-from schemas.codec import decode_structured
+from schemas.codec import decode_structured, headers_of
 from schemas.instants import MINUTE_US, rfc3339
 from schemas.lanes import partition_of
 from services.links.keys import LinkKeys
@@ -297,3 +297,16 @@ async def _time_passes(database: Database, minutes: int, *match_ids: str) -> Non
 
 async def _counted(database: Database, statement: str, count: int) -> bool:
     return [(count,)] == await ask(database.dsn(), statement)
+
+
+async def test_stairways_are_read_from_offers_and_wishes_past_what_is_not_valid(fresh_topics: Kafka, town: Town, sink: Sink, database: Database) -> None:
+    home = {"community": "c", "compound": "k", "building": "b", "unit": "u1"}
+    offer = {
+        "area": AREA, "offer_id": "o-9", "volunteer_ref": "v-9", "home": home, "reach": "unit", "skills": ["company"], "organisation": "中心户三号",
+        "vetting": {"level": 3, "checked_at": rfc3339(START)}, "windows": [{"start": rfc3339(START), "end": rfc3339(END)}], "capacity": 1, "accepts": "auto",
+    }  # fmt: skip
+    async with running(linked(fresh_topics, database, sink)):
+        for number, value in enumerate((b"nonsense", orjson.dumps(offer))):
+            headers = headers_of("lastmetre.offer.posted.v1", f"offer-{number}", "app", rfc3339(START), "o-9", AREA)
+            await town.producer.send_and_wait("offers", value, key=AREA.encode(), partition=LANE, headers=headers)
+        await until(lambda: _counted(database, "SELECT count(*) FROM notifying.households WHERE open AND place = 'c/k/b/u1'", 1))
