@@ -13,11 +13,13 @@ from uuid import UUID, uuid5
 import asyncpg
 import pytest
 
+from deploy import migrate
+from deploy.postgres import Postgres
 from schemas.instants import SECOND_US
 from services.links.claims import Claims, Purpose
 from services.links.keys import LinkKeys
 from services.links.store import Expired, Forged, Ready, Redeemed, Superseded, Used, forget, look, mint, redeem, supersede
-from tests.conftest import Database
+from tests.conftest import TEMPLATE, Database
 
 OLD, NEW = (base64.b64encode(bytes(range(start, start + 32))).decode() for start in (7, 90))
 KEYS = LinkKeys.parse(f"a:{OLD}")
@@ -30,10 +32,19 @@ def claims(purpose: Purpose = "answer", match_id: str = "m-1", party: Any = "vol
     return Claims(jti, purpose, party, "hightech", f"w-{match_id}", f"o-{match_id}", match_id, LATER)
 
 
+@pytest.fixture(scope="module")
+async def shared(postgres: Postgres) -> AsyncIterator[Database]:
+    """One database for all of them: it holds nothing but links."""
+    await migrate.prepare(postgres, "test_links", template=TEMPLATE)
+    yield Database("test_links", postgres)
+    await migrate.drop(postgres, "test_links")
+
+
 @pytest.fixture
-async def links(database: Database) -> AsyncIterator[asyncpg.Pool]:
+async def links(shared: Database) -> AsyncIterator[asyncpg.Pool]:
     """As the notifier's role."""
-    async with asyncpg.create_pool(database.dsn("notifier"), min_size=1, max_size=8) as pool:
+    async with asyncpg.create_pool(shared.dsn("notifier"), min_size=1, max_size=8) as pool:
+        await pool.execute("DELETE FROM links.links")
         yield pool
 
 
@@ -106,14 +117,10 @@ async def test_a_key_that_was_taken_out_opens_nothing_and_a_new_code_can_be_had(
     assert Redeemed(claims(), "accept") == await use(links, again, keys=renewed)
 
 
-async def test_nothing_at_rest_is_a_code_or_makes_one(links: asyncpg.Pool, database: Database) -> None:
+async def test_nothing_at_rest_is_a_code_or_makes_one(links: asyncpg.Pool) -> None:
     code = await mint(links, KEYS, claims())
     await use(links, code)
-    connection = await asyncpg.connect(database.dsn())
-    try:
-        row = await connection.fetchrow("SELECT l::text AS all FROM links.links l")
-    finally:
-        await connection.close()
+    row = await links.fetchrow("SELECT l::text AS all FROM links.links l")
     assert row is not None
     assert code not in row["all"]
 
