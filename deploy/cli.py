@@ -94,15 +94,19 @@ def up(
     once: Annotated[bool, typer.Option("--once", help="演示一天后退出 · end after the sample day")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="先清空数据 · forget earlier data first")] = False,
     matchers: Annotated[int, typer.Option(min=1, max=6, help="匹配进程数 · how many matcher processes")] = 1,
+    secure: Annotated[
+        bool | None,
+        typer.Option("--secure/--plain", help="Kafka 加密、登录、授权；默认同上次 · Kafka with TLS, passwords and rules; if not said, as last time"),
+    ] = None,
 ) -> None:
     """启动全部服务并演示一天 · Start everything and play the sample day."""
     console = Console()
-    signalled = run_until_signalled(_up(console, once=once, fresh=fresh, matchers=matchers))
+    signalled = run_until_signalled(_up(console, once=once, fresh=fresh, matchers=matchers, secure=secure))
     if signalled and once:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-async def _up(console: Console, *, once: bool, fresh: bool, matchers: int) -> None:
+async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secure: bool | None) -> None:
     from deploy.progress import Display
     from deploy.stack import Stack
 
@@ -111,7 +115,7 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int) -> No
     policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
     # Whoever brings a directory of their own has people elsewhere.
     vault = "LASTMETRE_DIRECTORY" not in os.environ
-    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, vault=vault)
+    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, vault=vault, secure=secure)
     try:
         with display:
             await stack.start()
@@ -180,6 +184,8 @@ def status() -> None:
     for name in ("kafka", "postgres"):
         server = found.status[name]
         condition = "external" if server["external"] else ("ready" if server["pid"] else "down")
+        if server.get("secure"):
+            condition += " · TLS"
         table.add_row(name, str(server["pid"] or "-"), condition, server["address"], "")
     for name, service in found.status["services"].items():
         table.add_row(name, str(service["pid"] or "-"), service["condition"], f"127.0.0.1:{service['port']}", str(service["restarts"]))

@@ -125,8 +125,8 @@ async def play(stack: Stack, console: Console, *, seed: int, seconds: float, qui
                 Text(both(f"保险箱：{people} 位虚构人员，{minors} 名未成年人有监护人同意", f"vault: {people} invented people, {minors} minors with consent"))
             )
         day = _Day(plan, console, connection, seconds, quiet_seconds)
-        bootstrap = stack.kafka.bootstrap
-        async with kafka.reachable(bootstrap), kafka.consumer(bootstrap, _WATCHED, from_start=False) as source, kafka.producer(bootstrap) as producer:
+        broker = stack.kafka.broker("workers")
+        async with kafka.reachable(broker), kafka.consumer(broker, _WATCHED, from_start=False) as source, kafka.producer(broker) as producer:
             return await day.run(source, producer)
     finally:
         await connection.close()

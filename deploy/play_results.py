@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.instants import rfc3339
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, MATCHES, OFFERS, RESPONSES, TOPICS, WISHES
+from services.broker import Broker
 
 _MATCHES: Final = "matches.jsonl"
 _CONFIRMATIONS: Final = "confirmations.jsonl"
@@ -52,13 +53,13 @@ class Results:
     summary: dict[str, Any]
 
     @classmethod
-    async def read(cls, bootstrap: str, database: asyncpg.Connection, *, published: int, sent_at: dict[str, int], seconds: float) -> Self:
+    async def read(cls, broker: Broker, database: asyncpg.Connection, *, published: int, sent_at: dict[str, int], seconds: float) -> Self:
         """Read it all; nothing is under way any more. `sent_at`: when each wish was sent, in milliseconds since 1970."""
         dead = [topic.name for topic in TOPICS if topic.name.endswith("-dlq")]
         records = {
-            _MATCHES: await _records(bootstrap, [MATCHES]),
-            _CONFIRMATIONS: await _records(bootstrap, [CONFIRMATIONS]),
-            _DEAD_LETTERS: await _records(bootstrap, dead),
+            _MATCHES: await _records(broker, [MATCHES]),
+            _CONFIRMATIONS: await _records(broker, [CONFIRMATIONS]),
+            _DEAD_LETTERS: await _records(broker, dead),
         }
         journal = [_journal_line(row) for row in await database.fetch(_JOURNAL_ROWS)]
         ledger = [_ledger_line(row) for row in await database.fetch(_TRANSACTIONS)]
@@ -102,9 +103,9 @@ def _without_timestamp(record: dict[str, Any]) -> dict[str, Any]:
     return {name: content for name, content in record.items() if name != "timestamp"}
 
 
-async def _records(bootstrap: str, topics: Sequence[str]) -> list[dict[str, Any]]:
+async def _records(broker: Broker, topics: Sequence[str]) -> list[dict[str, Any]]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False,
+        **broker.client(), auto_offset_reset="earliest", enable_auto_commit=False,
         fetch_max_bytes=4 * DEAD_LETTER_MAX_BYTES, max_partition_fetch_bytes=2 * DEAD_LETTER_MAX_BYTES,
     )  # fmt: skip
     await consumer.start()

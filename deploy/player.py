@@ -319,7 +319,7 @@ class Player:
     async def _open_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self.stack.kafka.bootstrap, enable_idempotence=True, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES,
+                **self.stack.kafka.broker("workers").client(), enable_idempotence=True, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES,
                 request_timeout_ms=60_000,
             )  # fmt: skip
             self._producer = producer  # also where the start fails: then it is stopped
@@ -328,7 +328,7 @@ class Player:
 
     async def _open_consumer(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka.bootstrap)
+            consumer = AIOKafkaConsumer(**self.stack.kafka.broker("workers").client())
             self._consumer = consumer
             await consumer.start()
         return self._consumer
@@ -351,16 +351,18 @@ class Player:
 
     async def results(self, seconds: float) -> Results:
         """All that came of it, read from Kafka and the journal."""
-        return await Results.read(self.stack.kafka.bootstrap, await self._connection(), published=self.published, sent_at=self.sent_at, seconds=seconds)
+        return await Results.read(self.stack.kafka.broker("workers"), await self._connection(), published=self.published, sent_at=self.sent_at, seconds=seconds)
 
 
-def playing_stack(folder: Path, *, matchers: int = 1) -> Stack:
+def playing_stack(folder: Path, *, matchers: int = 1, secure: bool = False) -> Stack:
     """A stack with empty stores, of its own folder, that lives by event time. Kafka's jars come from the common cache."""
     env = {"LASTMETRE_CLOCK": "event", "LASTMETRE_CHANNEL": "console", "LASTMETRE_GATHER_MS": "3"}
-    return Stack(folder, fresh=True, matchers=matchers, env=env)
+    return Stack(folder, fresh=True, matchers=matchers, env=env, secure=secure)
 
 
-async def play(file: Path, out: Path, *, matchers: int = 1, told: Callable[[int, int], None] = lambda _done, _total: None) -> tuple[dict[str, Any], int]:
+async def play(
+    file: Path, out: Path, *, matchers: int = 1, secure: bool = False, told: Callable[[int, int], None] = lambda _done, _total: None
+) -> tuple[dict[str, Any], int]:
     """Start everything on free ports with empty stores, play `file`, write what came of it to `out`, stop.
 
     Returns the summary, and how many lines Kafka did not take because they are larger than it allows.
@@ -373,7 +375,7 @@ async def play(file: Path, out: Path, *, matchers: int = 1, told: Callable[[int,
     parent = State(default_folder()).folder / "play"
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
-        async with playing_stack(Path(folder), matchers=matchers) as stack, Player(stack, told) as player:
+        async with playing_stack(Path(folder), matchers=matchers, secure=secure) as stack, Player(stack, told) as player:
             began = time.monotonic()
             await player.play(lines)
             results = await player.results(time.monotonic() - began)

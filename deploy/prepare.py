@@ -19,7 +19,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy import migrate, topics
 from deploy.words import Trouble
-from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, PREFIX, BadSettings, ServiceSettings, load_settings
+from services.broker import PREFIX, KafkaSettings
+from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, load_settings
 
 _POSTGRES_URL: Final = re.compile(r"postgres(ql)?://[^/\s@]+@[^/\s]+/[^/\s?]+(\?\S*)?")
 # Passwords stand in connection strings as they are, also where compose puts them together.
@@ -46,13 +47,8 @@ class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
 
-class TopicsSettings(_Settings):
-    """What `topics` must know: `LASTMETRE_KAFKA`."""
-
-    kafka: str = Field(
-        pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$",
-        description=ServiceSettings.model_fields["kafka"].description,
-    )
+class TopicsSettings(KafkaSettings):
+    """What `topics` must know: `LASTMETRE_KAFKA`, and how one is let in there as somebody who may create topics."""
 
 
 class MigrationsSettings(_Settings):
@@ -95,7 +91,7 @@ class Given:
 async def _topics() -> None:
     settings = load_settings(TopicsSettings)
     try:
-        await topics.ensure(settings.kafka)
+        await topics.ensure(settings.broker)
     except (OSError, KafkaError) as fault:
         raise Trouble(f"无法连接 Kafka（{type(fault).__name__}）。", f"Kafka does not answer at {settings.kafka} ({type(fault).__name__}).") from fault
 

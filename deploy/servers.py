@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from deploy.state import State
 from deploy.words import Trouble
+from services.broker import PREFIX, Broker, KafkaSettings
+from services.runtime import BadSettings, load_settings
+
+
+def named_broker() -> Broker | None:
+    """The Kafka that `LASTMETRE_KAFKA` and `LASTMETRE_KAFKA_...` name, or None.
+
+    Raises:
+        Trouble: one of them is not valid.
+    """
+    if not os.environ.get(f"{PREFIX}KAFKA"):
+        return None
+    try:
+        return load_settings(KafkaSettings).broker
+    except BadSettings as fault:
+        chinese, _, english = str(fault).partition(" | ")
+        raise Trouble(chinese, english) from fault
 
 
 class ExternalKafka:
@@ -14,8 +32,18 @@ class ExternalKafka:
     wanted = False
     pid: int | None = None
 
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, broker: Broker) -> None:
+        """Args: `broker` is also deploy's own way in, and every service's: who may do what there is for its keepers to say."""
+        self.admin = broker
+
+    @property
+    def bootstrap(self) -> str:
+        """Its addresses."""
+        return self.admin.addresses
+
+    def broker(self, _principal: str) -> Broker:
+        """The way in that was named, for everybody."""
+        return self.admin
 
     async def start(self) -> None:
         """Nothing to start: `deploy.topics` says where it does not answer."""

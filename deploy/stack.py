@@ -25,15 +25,17 @@ from typing import Any, Self
 from aiokafka.errors import KafkaError
 
 from deploy import migrate, topics
+from deploy.door import Door, environment
 from deploy.kafka import Kafka
 from deploy.lock import Lock
 from deploy.postgres import DATABASE, Postgres
 from deploy.process import end_left_over
-from deploy.servers import ExternalKafka, ExternalPostgres
+from deploy.servers import ExternalKafka, ExternalPostgres, named_broker
 from deploy.state import ROOT, State, write_private
 from deploy.supervisor import Service
 from deploy.vault_keys import key_file, make_key_file
 from deploy.words import Trouble, both
+from services.broker import PREFIX, Broker
 
 KEEP_SECONDS = 0.5
 LEFT_OVER_SECONDS = 10.0
@@ -82,6 +84,7 @@ class Stack:
         vault: bool = False,
         commands: Mapping[str, Sequence[str]] | None = None,
         report: Report = _quiet,
+        secure: bool | None = None,
     ) -> None:
         """What to start; nothing happens yet.
 
@@ -94,6 +97,7 @@ class Stack:
             vault: let the notifier look people up in the vault. Without it nobody is looked up, and nothing asks for a guardian's consent.
             commands: argv of a service in place of `python -m services.<name>`.
             report: told of each step.
+            secure: whether our Kafka is secured (TLS, passwords, rules); None: as the last time in this folder.
         """
         self.state = State(state_dir)
         self.kafka: Kafka | ExternalKafka
@@ -106,6 +110,7 @@ class Stack:
         self.has_vault = vault
         self._commands = dict(commands or {})
         self._report = report
+        self._secure = secure
         self._lock = Lock(self.state.folder)
         self._services: dict[str, Service] = {}
         self._keeper: asyncio.Task[None] | None = None
@@ -211,11 +216,20 @@ class Stack:
     # --- steps
 
     def _choose_servers(self) -> None:
-        named_kafka, named_postgres = os.environ.get("LASTMETRE_KAFKA"), os.environ.get("LASTMETRE_POSTGRES")
+        named_kafka, named_postgres = named_broker(), os.environ.get("LASTMETRE_POSTGRES")
         if named_kafka:
+            if self._secure:
+                raise Trouble(
+                    "--secure 只用于由 deploy 启动的 Kafka，而 LASTMETRE_KAFKA 指定了您自己的 Kafka：请去掉其中一个。"
+                    "如您的 Kafka 需要登录，请设置 LASTMETRE_KAFKA_PROTOCOL 等变量。",
+                    "--secure is about the Kafka that deploy starts, and LASTMETRE_KAFKA names one of your own: leave one of them out. "
+                    "Where yours asks for a password, set LASTMETRE_KAFKA_PROTOCOL and what belongs to it.",
+                )
             self.kafka = ExternalKafka(named_kafka)
         else:
-            self.kafka = Kafka(self.state.folder / "kafka", state=self.state, progress=self._downloaded)
+            secure = self.state.secure if self._secure is None else self._secure
+            self.state.secure = secure
+            self.kafka = Kafka(self.state.folder / "kafka", state=self.state, progress=self._downloaded, secure=secure)
         if named_postgres:
             self.postgres = ExternalPostgres(named_postgres, self.state)
             self.database = self.postgres.database
@@ -230,7 +244,7 @@ class Stack:
         await self.kafka.start()
         self._report(Step("kafka", both("建立主题", "creating topics")))
         try:
-            await topics.ensure(self.kafka.bootstrap)
+            await topics.ensure(self.kafka.admin)
         except (OSError, KafkaError) as fault:
             raise Trouble(f"无法连接 Kafka:{fault}", f"Kafka does not answer at {self.kafka.bootstrap}: {fault}") from fault
         self._report(Step("kafka", f"Kafka {self.kafka.bootstrap}", finished=True))
@@ -262,8 +276,8 @@ class Stack:
     def _service(self, kind: str, name: str) -> Service:
         role = next((tenant.role for tenant in migrate.TENANTS if tenant.service == kind), None)
         port = self.state.port(name)
-        env = {key: value for key, value in os.environ.items() if key not in SETTINGS_OF_DEPLOY}
-        env |= {"LASTMETRE_KAFKA": self.kafka.bootstrap, "LASTMETRE_OPS_PORT": str(port)}
+        env = {key: value for key, value in os.environ.items() if key not in SETTINGS_OF_DEPLOY and not key.startswith(f"{PREFIX}KAFKA")}
+        env |= environment(self.kafka.broker(kind)) | {"LASTMETRE_OPS_PORT": str(port)}
         if role is not None:
             env["LASTMETRE_DATABASE"] = self.postgres.dsn(role, self.database)
         if kind == "gateway":
@@ -304,7 +318,12 @@ class Stack:
 
     def _write_status(self) -> None:
         status: dict[str, Any] = {
-            "kafka": {"pid": self.kafka.pid, "address": self.kafka.bootstrap, "external": isinstance(self.kafka, ExternalKafka)},
+            "kafka": {
+                "pid": self.kafka.pid,
+                "address": self.kafka.bootstrap,
+                "external": isinstance(self.kafka, ExternalKafka),
+                "secure": isinstance(self.kafka, Kafka) and self.kafka.door is not None,
+            },
             "postgres": {
                 "pid": self.postgres.pid,
                 "address": _address(self.postgres.owner_dsn(self.database)),
@@ -354,6 +373,10 @@ class Running:
     def bootstrap(self) -> str:
         """Kafka's address."""
         return str(self.status["kafka"]["address"])
+
+    def broker(self, principal: str) -> Broker:
+        """Kafka, with the way in of one principal."""
+        return Door(self.state).broker(principal, self.bootstrap) if self.status["kafka"]["secure"] else Broker(self.bootstrap)
 
     @property
     def policy(self) -> Path | None:

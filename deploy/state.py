@@ -105,6 +105,16 @@ class State:
         self._write("passwords.json", {**passwords, role: password})
         return password
 
+    @property
+    def secure(self) -> bool:
+        """Whether Kafka was secured the last time; what is started here without a word about it is so again."""
+        return self._read("choices.json").get("secure") is True
+
+    @secure.setter
+    def secure(self, value: bool) -> None:
+        if value != self.secure:
+            self._write("choices.json", {**self._read("choices.json"), "secure": value})
+
     def clear_data(self) -> None:
         """Forget data, ports, passwords and logs; keep what was downloaded and the lock."""
         for path in self.folder.iterdir():

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrP
 
 from deploy.words import Trouble
 from schemas.topics import TOPICS, Topic
+from services.broker import Broker, Where
 
 SETTLE_SECONDS = 30.0
 POLL_SECONDS = 0.05
@@ -24,8 +25,8 @@ CLUSTER_DEFAULT = -1
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def _admin(kafka: Where) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**Broker.of(kafka).client())
     await admin.start()
     try:
         yield admin
@@ -75,14 +76,14 @@ async def _align(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
                 raise Trouble(f"无法更新主题设置:{message}", f"A topic's settings could not be changed: {message}")
 
 
-async def ensure(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> None:
+async def ensure(kafka: Where, topics: Sequence[Topic] = TOPICS) -> None:
     """Make every declared topic exist, with its partitions led and its settings as declared.
 
     Raises:
         Trouble: a topic has another number of partitions than declared, or could not be made.
     """
     wanted = {topic.name: topic.partitions for topic in topics}
-    async with _admin(bootstrap) as admin:
+    async with _admin(kafka) as admin:
         there = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in there]
         if missing:
@@ -106,10 +107,10 @@ async def ensure(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> None:
         await _until(admin, wanted, wanted)
 
 
-async def remake(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> None:
+async def remake(kafka: Where, topics: Sequence[Topic] = TOPICS) -> None:
     """Delete the declared topics with all they hold, and create them empty: for tests on a shared broker."""
     names = [topic.name for topic in topics]
-    async with _admin(bootstrap) as admin:
+    async with _admin(kafka) as admin:
         present = sorted(set(names) & set(await admin.list_topics()))
         if present:
             answer = await admin.delete_topics(present)
@@ -118,4 +119,4 @@ async def remake(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> None:
                 if code != 0 and fault is not UnknownTopicOrPartitionError:
                     raise KafkaError(f"{name}: {fault.__name__}")
             await _until(admin, {}, names)
-    await ensure(bootstrap, topics)
+    await ensure(kafka, topics)

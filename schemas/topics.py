@@ -1,6 +1,7 @@
-"""The manifest of topics: name, partitions, retention, cleanup policy, who writes, who reads.
+"""The manifest of topics: name, partitions, retention, cleanup policy, who writes, who reads, in which consumer groups.
 
-`deploy/topics.py` creates exactly these; the compose file and the AsyncAPI document are tested against them.
+`deploy/topics.py` creates exactly these, and `deploy/access.py` lets nobody else read or write them where Kafka is secured; the compose file and the
+AsyncAPI document are tested against them.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ _DAY_MS: Final = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic; `retention_days` and the sizes are the broker's settings, writers and readers are services."""
+    """One topic; `retention_days` and the sizes are the broker's settings, writers and readers are services and other principals."""
 
     name: str
     purpose: str
@@ -47,12 +48,17 @@ RESPONSES: Final = "responses"
 MATCHES: Final = "matches"
 CONFIRMATIONS: Final = "confirmations"
 
+# Integrations and the gateway bring events, the matcher mends them (same event, right key), workers' tools send dead letters again.
+_SENDERS: Final = ("integrations", "gateway", "matcher", "workers")
+# The gateway's monitor, the workers' tools and whoever audits see every topic.
+_WATCHERS: Final = ("gateway", "workers", "auditor")
+
 _EVENTS: Final = (
-    Topic(WISHES, "micro-wishes and their withdrawals", ("integrations", "gateway", "matcher"), ("matcher",), 30),
-    Topic(OFFERS, "volunteers' offers", ("integrations", "gateway", "matcher"), ("matcher",), 30),
-    Topic(RESPONSES, "claims, answers, approvals, visits", ("integrations", "gateway", "matcher"), ("matcher", "notifier"), 30),
-    Topic(MATCHES, "what the matcher decided", ("matcher",), ("notifier", "gateway", "integrations"), 30),
-    Topic(CONFIRMATIONS, "both sides told, failed or closed", ("notifier",), ("matcher", "notifier", "gateway", "integrations"), 30),
+    Topic(WISHES, "micro-wishes and their withdrawals", _SENDERS, ("matcher", "notifier", *_WATCHERS), 30),
+    Topic(OFFERS, "volunteers' offers", _SENDERS, ("matcher", "notifier", *_WATCHERS), 30),
+    Topic(RESPONSES, "claims, answers, approvals, visits", _SENDERS, ("matcher", "notifier", *_WATCHERS), 30),
+    Topic(MATCHES, "what the matcher decided", ("matcher", "workers"), ("notifier", "integrations", *_WATCHERS), 30),
+    Topic(CONFIRMATIONS, "both sides told, failed or closed", ("notifier", "matcher", "workers"), ("matcher", "notifier", "integrations", *_WATCHERS), 30),
 )
 
 
@@ -65,13 +71,42 @@ def _dead_letters_of(topic: Topic) -> Topic:
     return Topic(
         name=dead_letter_topic(topic.name),
         purpose=f"events of {topic.name} that were not taken, with the reason",
-        writers=topic.readers[:1],
-        readers=("workers",),
+        # What the visits can't take, the notifier sets aside.
+        writers=("matcher", "notifier") if topic.name in {RESPONSES, CONFIRMATIONS} else topic.readers[:1],
+        readers=_WATCHERS,
         retention_days=90,
         max_message_bytes=DEAD_LETTER_MAX_BYTES,
     )
 
 
 TOPICS: Final[tuple[Topic, ...]] = (*_EVENTS, *(_dead_letters_of(topic) for topic in _EVENTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group and the one who reads in it; `prefix`: every group whose name begins so."""
+
+    name: str
+    member: str
+    prefix: bool = False
+
+
+MATCHER_GROUP: Final = "lastmetre-matcher"
+NOTIFIER_GROUP: Final = "lastmetre-notifier"
+VISITS_GROUP: Final = "lastmetre-visits"
+NEIGHBOURS_GROUP: Final = "lastmetre-neighbours"
+GROUPS: Final = (
+    Group(MATCHER_GROUP, "matcher"),
+    Group(NOTIFIER_GROUP, "notifier"),
+    Group(VISITS_GROUP, "notifier"),
+    Group(NEIGHBOURS_GROUP, "notifier"),
+    # Each process of the gateway follows the stream by itself, and each integration and auditor has places of its own.
+    Group("gateway-", "gateway", prefix=True),
+    Group("integrations-", "integrations", prefix=True),
+    Group("auditor-", "auditor", prefix=True),
+)
+# Everybody whom the manifest names, each a principal of its own where Kafka is secured.
+PRINCIPALS: Final = tuple(sorted({name for topic in TOPICS for name in (*topic.writers, *topic.readers)}))
+
 # What the matcher reads; their partitions p together are lane p.
 LANE_TOPICS: Final = (WISHES, OFFERS, RESPONSES, CONFIRMATIONS)

@@ -25,12 +25,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from schemas.instants import rfc3339
 from schemas.personal import mask
+from services import broker
 
-PREFIX: Final = "LASTMETRE_"
+PREFIX: Final = broker.PREFIX
 LOOPBACK: Final = "127.0.0.1"
 EXIT_CLEAN: Final = 0
 EXIT_FAILED: Final = 1
@@ -47,15 +48,9 @@ S = TypeVar("S", bound=BaseSettings)
 # --- settings
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(broker.KafkaSettings):
     """Settings of every service, from variables `LASTMETRE_...`. A description is `Chinese | English` and says the fix."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
-
-    kafka: str = Field(
-        pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$",
-        description="填写 Kafka 地址，如 127.0.0.1:9092 | give Kafka's addresses, such as 127.0.0.1:9092",
-    )
     database: SecretStr = Field(
         min_length=1,
         description="填写本服务自己角色的 PostgreSQL 连接串 | give the PostgreSQL connection string of this service's own role",

@@ -66,7 +66,7 @@ def publish(
     speech, console = language(lang), target.console()
     lines = work.read_lines(files, raw=raw)
     waits = console.is_terminal if wait is None else wait
-    done = _run(work.publish(target.find().bootstrap, lines, console, speech, wait_seconds=seconds if waits else 0.0))
+    done = _run(work.publish(target.find().broker, lines, console, speech, wait_seconds=seconds if waits else 0.0))
     if not done:
         raise typer.Exit(EXIT_UNFINISHED)
 
@@ -85,7 +85,7 @@ def watch(
 
     speech, topics, console = language(lang), work.chosen(topic), target.console()
     with contextlib.suppress(KeyboardInterrupt):
-        _run(work.watch(target.find().bootstrap, topics, console, speech, from_start=from_start, count=count))
+        _run(work.watch(target.find().broker, topics, console, speech, from_start=from_start, count=count))
 
 
 def explain(wish_id: Annotated[str, typer.Argument(help="心愿编号 · the wish's id")], *, lang: Lang = None) -> None:
@@ -179,7 +179,7 @@ def dlq_list(
     from deploy.tools.wording import language
 
     speech = language(lang)
-    work.show_list(_run(work.letters(target.find().bootstrap, topic, reason)), target.console(), speech)
+    work.show_list(_run(work.letters(target.find().broker, topic, reason)), target.console(), speech)
 
 
 @dlq.command("show")
@@ -190,7 +190,7 @@ def dlq_show(place: Annotated[str, typer.Argument(metavar="TOPIC:PARTITION:OFFSE
     from deploy.tools.wording import language
 
     speech = language(lang)
-    work.show_one(_run(work.letter_at(target.find().bootstrap, place)), target.console(), speech)
+    work.show_one(_run(work.letter_at(target.find().broker, place)), target.console(), speech)
 
 
 @dlq.command("replay")
@@ -214,11 +214,11 @@ def dlq_replay(
         )
     if place is not None and (topic or reason):
         raise Trouble("--topic 和 --reason 只与 --all 同用。", "--topic and --reason go with --all only.")
-    speech, console, bootstrap = language(lang), target.console(), target.find().bootstrap
+    speech, console, broker = language(lang), target.console(), target.find().broker
 
     async def send() -> int:
-        found = await work.letters(bootstrap, topic, reason) if place is None else [await work.letter_at(bootstrap, place)]
-        return (await work.replay(bootstrap, found, console, speech))[1]
+        found = await work.letters(broker, topic, reason) if place is None else [await work.letter_at(broker, place)]
+        return (await work.replay(broker, found, console, speech))[1]
 
     if _run(send()):
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from deploy.tools.wording import DEAD, Lang, Words, clean, clock, join, word
 from deploy.words import Trouble
 from schemas.errors import CONTAINS_PERSONAL_DATA, TOO_LARGE
 from schemas.topics import TOPICS, dead_letter_topic
+from services.broker import Where
 
 DEAD_TOPICS: Final = tuple(topic.name for topic in TOPICS if topic.name.endswith("-dlq"))
 _ORIGINALS: Final = frozenset(topic.name for topic in TOPICS) - frozenset(DEAD_TOPICS)
@@ -102,7 +103,7 @@ class Letter:
         return (self.topic, self.record.key, self.record.value, tuple(self.headers))
 
 
-async def letters(bootstrap: str, topic: str | None = None, reason: str | None = None) -> list[Letter]:
+async def letters(broker: Where, topic: str | None = None, reason: str | None = None) -> list[Letter]:
     """The dead letters, oldest first; of one topic (`wishes` or `wishes-dlq`), of one reason.
 
     Raises:
@@ -111,7 +112,7 @@ async def letters(bootstrap: str, topic: str | None = None, reason: str | None =
     if reason is not None and reason not in DEAD:
         raise Trouble(f"没有这个原因。可选：{', '.join(DEAD)}", f"There is no such reason. There are: {', '.join(DEAD)}")
     names = DEAD_TOPICS if topic is None else (_dead_topic(topic),)
-    found = [Letter(record) for record in await kafka.read_all(bootstrap, names)]
+    found = [Letter(record) for record in await kafka.read_all(broker, names)]
     return [letter for letter in found if reason is None or letter.reason == reason]
 
 
@@ -123,7 +124,7 @@ def _dead_topic(name: str) -> str:
     return full
 
 
-async def letter_at(bootstrap: str, place: str) -> Letter:
+async def letter_at(broker: Where, place: str) -> Letter:
     """The dead letter at TOPIC:PARTITION:OFFSET.
 
     Raises:
@@ -135,7 +136,7 @@ async def letter_at(bootstrap: str, place: str) -> Letter:
             "请按 主题:分区:位移 填写，例如 wishes-dlq:2:0（见 dlq list）。",
             "Give the place as TOPIC:PARTITION:OFFSET, such as wishes-dlq:2:0 (see dlq list).",
         )
-    record = await kafka.read_one(bootstrap, _dead_topic(found[1]), int(found[2]), int(found[3]))
+    record = await kafka.read_one(broker, _dead_topic(found[1]), int(found[2]), int(found[3]))
     if record is None:
         raise Trouble(f"{place} 处没有死信。请看：python3 -m deploy dlq list", f"There is no dead letter at {place}. See: python3 -m deploy dlq list")
     return Letter(record)
@@ -198,7 +199,7 @@ def _readable(value: bytes | None) -> str:
     return "\n".join(clean(line, _SHOWN_BYTES) for line in text[:_SHOWN_BYTES].split("\n"))
 
 
-async def replay(bootstrap: str, found: list[Letter], console: Console, lang: Lang) -> tuple[int, int]:
+async def replay(broker: Where, found: list[Letter], console: Console, lang: Lang) -> tuple[int, int]:
     """Send letters again, as they first came, to their topics under their keys; how many were sent, and how many could not be.
 
     Letters of one content are one event and go once.
@@ -208,7 +209,7 @@ async def replay(bootstrap: str, found: list[Letter], console: Console, lang: La
     """
     done: set[tuple[Any, ...]] = set()
     sent = refused = 0
-    async with kafka.reachable(bootstrap), kafka.producer(bootstrap) as producer:
+    async with kafka.reachable(broker), kafka.producer(broker) as producer:
         for letter in found:
             hindrance = letter.hindrance
             if hindrance is not None:

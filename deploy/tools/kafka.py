@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from deploy.words import Trouble
 from schemas.codec import STRUCTURED_TYPE
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, PARTITIONS
+from services.broker import Broker, Where
 
 STRUCTURED_HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
 _REQUEST_MS: Final = 15_000
@@ -19,7 +20,7 @@ _POLL_MS: Final = 300
 
 
 @asynccontextmanager
-async def reachable(bootstrap: str) -> AsyncIterator[None]:
+async def reachable(broker: Where) -> AsyncIterator[None]:
     """Kafka's faults in words.
 
     Raises:
@@ -29,16 +30,16 @@ async def reachable(bootstrap: str) -> AsyncIterator[None]:
         yield
     except (KafkaError, OSError, TimeoutError) as fault:
         raise Trouble(
-            f"Kafka（{bootstrap}）没有应答。请确认系统在运行：python3 -m deploy status",
-            f"Kafka at {bootstrap} does not answer ({type(fault).__name__}). See whether the system runs: python3 -m deploy status",
+            f"Kafka（{broker}）没有应答。请确认系统在运行：python3 -m deploy status",
+            f"Kafka at {broker} does not answer ({type(fault).__name__}). See whether the system runs: python3 -m deploy status",
         ) from fault
 
 
 @asynccontextmanager
-async def producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
+async def producer(broker: Where) -> AsyncIterator[AIOKafkaProducer]:
     """A producer that waits for all replicas and sends nothing twice."""
     made = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, client_id="lastmetre-deploy", enable_idempotence=True, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES + MIB
+        **Broker.of(broker).client(), client_id="lastmetre-deploy", enable_idempotence=True, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES + MIB
     )
     try:
         await made.start()
@@ -48,10 +49,10 @@ async def producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
 
 
 @asynccontextmanager
-async def consumer(bootstrap: str, topics: Sequence[str], *, from_start: bool) -> AsyncIterator[AIOKafkaConsumer]:
+async def consumer(broker: Where, topics: Sequence[str], *, from_start: bool) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of all partitions of these topics; without `from_start`, of what comes from now on."""
     made = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **Broker.of(broker).client(),
         client_id="lastmetre-deploy",
         group_id=None,
         enable_auto_commit=False,
@@ -76,13 +77,13 @@ def in_order(batches: dict[Any, list[Any]]) -> list[Any]:
     return sorted((record for run in batches.values() for record in run), key=lambda record: (record.timestamp, record.topic, record.partition, record.offset))
 
 
-async def read_all(bootstrap: str, topics: Iterable[str]) -> list[Any]:
+async def read_all(broker: Where, topics: Iterable[str]) -> list[Any]:
     """All records that these topics hold now, by time.
 
     Raises:
         Trouble: Kafka does not answer.
     """
-    async with reachable(bootstrap), consumer(bootstrap, list(topics), from_start=True) as source:
+    async with reachable(broker), consumer(broker, list(topics), from_start=True) as source:
         ends = await source.end_offsets(source.assignment())
         found: list[Any] = []
         while any([await source.position(partition) < end for partition, end in ends.items()]):
@@ -91,7 +92,7 @@ async def read_all(bootstrap: str, topics: Iterable[str]) -> list[Any]:
     return sorted(found, key=lambda record: (record.timestamp, record.topic, record.partition, record.offset))
 
 
-async def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | None:
+async def read_one(broker: Where, topic: str, partition: int, offset: int) -> Any | None:
     """One record, or None where there is none (any more).
 
     Raises:
@@ -100,7 +101,7 @@ async def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> A
     if partition >= PARTITIONS:  # the client would look for it until it tires
         return None
     place = TopicPartition(topic, partition)
-    async with reachable(bootstrap), consumer(bootstrap, [topic], from_start=True) as source:
+    async with reachable(broker), consumer(broker, [topic], from_start=True) as source:
         first, end = (await source.beginning_offsets([place]))[place], (await source.end_offsets([place]))[place]
         if not first <= offset < end:
             return None

@@ -79,7 +79,7 @@ async def correct(target: Target, match_id: str, outcome: Outcome | None, minute
         if visit["state"] == "released":
             raise Trouble(f"配对 {shown} 已解除，没有可更正的服务。", f"Match {shown} was released: there is no visit to correct.")
         lines = events_of(visit, outcome, minutes, reason, datetime.now(UTC))
-        async with kafka.reachable(target.bootstrap), kafka.producer(target.bootstrap) as producer:
+        async with kafka.reachable(target.broker), kafka.producer(target.broker) as producer:
             for line in lines:
                 await producer.send_and_wait(RESPONSES, line, key=visit["area"].encode(), headers=kafka.STRUCTURED_HEADERS)
         ids = [orjson.loads(line)["id"] for line in lines]

@@ -30,6 +30,7 @@ from schemas.registry import TOPIC_OF
 from schemas.responses import WishClaimed
 from schemas.topics import CONFIRMATIONS, MATCHES, TOPICS, WISHES, dead_letter_topic
 from schemas.wishes import WishSubmitted
+from services.broker import Where
 from services.matcher.core.state import Wish
 
 _IN_FLIGHT_MAX: Final = 1000
@@ -125,7 +126,7 @@ def _raw(where: str, value: bytes) -> Line:
     return Line(where, value, topic, key.encode() if isinstance(key, str) and key else None, None)
 
 
-async def publish(bootstrap: str, lines: list[Line], console: Console, lang: Lang, *, wait_seconds: float) -> bool:
+async def publish(broker: Where, lines: list[Line], console: Console, lang: Lang, *, wait_seconds: float) -> bool:
     """Send the lines in their order, show where each lies, and then (for `wait_seconds`) what becomes of them.
 
     Gives whether all that was waited for has come to its end.
@@ -133,8 +134,8 @@ async def publish(bootstrap: str, lines: list[Line], console: Console, lang: Lan
     Raises:
         Trouble: Kafka does not answer or does not take an event.
     """
-    async with kafka.reachable(bootstrap), kafka.consumer(bootstrap, _WATCHED, from_start=False) as source:
-        async with kafka.producer(bootstrap) as producer:
+    async with kafka.reachable(broker), kafka.consumer(broker, _WATCHED, from_start=False) as source:
+        async with kafka.producer(broker) as producer:
             for start in range(0, len(lines), _IN_FLIGHT_MAX):
                 await _send(producer, lines[start : start + _IN_FLIGHT_MAX], console, lang)
         said = (f"已发送 {len(lines)} 个事件，Kafka 均已确认。", f"{len(lines)} events sent and acknowledged by Kafka.")

@@ -13,9 +13,11 @@ import asyncpg
 from rich.console import Console
 
 from deploy.migrate import TENANTS
+from deploy.servers import named_broker
 from deploy.stack import Running, running
 from deploy.state import default_folder
 from deploy.words import Trouble
+from services.broker import Broker, Where
 from services.matcher.policies import BadPolicy, Policies
 
 _CONNECT_SECONDS = 10
@@ -26,13 +28,13 @@ _PLAIN_WIDTH = 160
 class Target:
     """A running system. A setting that is given counts; whatever is not given comes from the stack of the state folder."""
 
-    kafka: str | None
+    kafka: Where | None
     postgres: str | None
 
     @property
-    def bootstrap(self) -> str:
-        """Kafka's addresses."""
-        return self.kafka or self._running().bootstrap
+    def broker(self) -> Broker:
+        """Kafka, with the way in of the workers' tools."""
+        return Broker.of(self.kafka) if self.kafka else self._running().broker("workers")
 
     def dsn(self, service: str) -> str:
         """A connection string with which the schema of this service (`matcher`, `notifier`) can be read."""
@@ -82,11 +84,11 @@ def find() -> Target:
     """The system to work on.
 
     Raises:
-        Trouble: nothing runs and no settings name a system (once it is asked for).
+        Trouble: a setting is not valid; nothing runs and no settings name a system (once it is asked for).
     """
     # Whether a server answers is told in our words; the client's own lines would only stand in between.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    return Target(os.environ.get("LASTMETRE_KAFKA") or None, os.environ.get("LASTMETRE_POSTGRES") or None)
+    return Target(named_broker(), os.environ.get("LASTMETRE_POSTGRES") or None)
 
 
 def console() -> Console:

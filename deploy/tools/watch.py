@@ -13,6 +13,7 @@ from deploy.tools.telling import tell_record
 from deploy.tools.wording import Lang, join, moment
 from deploy.words import Trouble
 from schemas.topics import TOPICS
+from services.broker import Where
 
 NAMES: Final = tuple(topic.name for topic in TOPICS)
 _POLL_MS: Final = 300
@@ -42,14 +43,14 @@ def line_of(record: Any, lang: Lang) -> Text:
     return text
 
 
-async def watch(bootstrap: str, topics: Sequence[str], console: Console, lang: Lang, *, from_start: bool, count: int | None = None) -> None:
+async def watch(broker: Where, topics: Sequence[str], console: Console, lang: Lang, *, from_start: bool, count: int | None = None) -> None:
     """Print what comes, until cancelled or, where given, `count` events are shown.
 
     Raises:
         Trouble: Kafka does not answer.
     """
     shown = 0
-    async with kafka.reachable(bootstrap), kafka.consumer(bootstrap, topics, from_start=from_start) as source:
+    async with kafka.reachable(broker), kafka.consumer(broker, topics, from_start=from_start) as source:
         while count is None or shown < count:
             for record in kafka.in_order(await source.getmany(timeout_ms=_POLL_MS)):
                 console.print(line_of(record, lang), soft_wrap=True)

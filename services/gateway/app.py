@@ -44,7 +44,7 @@ async def main(settings: Settings, stop: Stop) -> None:
     async with contextlib.AsyncExitStack() as cleanup:
         database = await Database.connect(settings.database.get_secret_value(), size=settings.pool_max)
         cleanup.push_async_callback(database.close)
-        publisher = Publisher(settings.kafka)
+        publisher = Publisher(settings.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
         gateway = Gateway(settings, database, publisher, Renderer(), stop)

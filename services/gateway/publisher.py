@@ -14,6 +14,7 @@ from schemas.codec import decode_structured, headers_of, structured_parts
 from schemas.instants import rfc3339
 from schemas.registry import TOPIC_OF
 from schemas.topics import EVENT_MAX_BYTES
+from services.broker import Broker, Where
 
 SOURCE: Final = "lastmetre/gateway"
 _SEND_SECONDS: Final = 10.0
@@ -26,9 +27,9 @@ class Unpublished(Exception):
 class Publisher:
     """One idempotent producer with acks from all; events are keyed by area."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, kafka: Where) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
+            **Broker.of(kafka).client(),
             client_id="lastmetre-gateway",
             enable_idempotence=True,
             acks="all",

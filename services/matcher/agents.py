@@ -13,11 +13,11 @@ import faust
 import structlog
 from faust.types import TP
 
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS, MATCHER_GROUP
+from services.broker import Broker, Where
 from services.matcher.chunks import ChunkTransport
 from services.matcher.matcher import BATCH_MAX, Matcher
 
-GROUP: Final = "lastmetre-matcher"
 # The shortest session that a broker takes unless it is told otherwise. A survivor learns by its next heartbeat that a lane is free.
 _SESSION_SECONDS: Final = 6.0
 _HEARTBEAT_SECONDS: Final = 0.5
@@ -46,11 +46,19 @@ async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox) -> None:
         await stream.ack(event)
 
 
-def make_app(bootstrap: str, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_ms: int) -> faust.App:
+def _credentials(broker: Broker) -> faust.SASLCredentials | None:
+    if broker.user is None:
+        return None
+    return faust.SASLCredentials(username=broker.user, password=broker.password(), mechanism=broker.mechanism, ssl_context=broker.ssl_context())
+
+
+def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_ms: int) -> faust.App:
     """The Faust app; `gather_ms`: how long the broker may gather records before it answers."""
+    broker = Broker.of(kafka)
     app = faust.App(
-        GROUP,
-        broker=";".join(f"kafka://{address}" for address in bootstrap.split(",")),
+        MATCHER_GROUP,
+        broker=";".join(f"kafka://{address}" for address in broker.addresses.split(",")),
+        broker_credentials=_credentials(broker),
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=_HEARTBEAT_SECONDS,
         broker_request_timeout=20.0,

@@ -17,6 +17,7 @@ from faust.contrib.asgi import faust_app_running
 from pydantic import Field, model_validator
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES
+from services.broker import Broker
 from services.matcher.agents import make_app
 from services.matcher.matcher import AWAY, Matcher
 from services.matcher.metrics import Metrics
@@ -65,10 +66,10 @@ async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
     )
 
 
-async def _read_gap(bootstrap: str, topic: str, partition: int, start: int, end: int) -> list[Any]:
+async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end: int) -> list[Any]:
     """The records of [start, end) with a plain consumer; fewer where Kafka no longer has them."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_bytes=EVENT_ACCEPTED_MAX_BYTES * 2,
+        **broker.client(), enable_auto_commit=False, fetch_max_bytes=EVENT_ACCEPTED_MAX_BYTES * 2,
         max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES * 2, auto_offset_reset="earliest",
     )  # fmt: skip
     await consumer.start()
@@ -223,7 +224,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
     async def on_published(lane: int, epoch: int, seq: int) -> None:
         await matcher.published(lane, epoch, seq)
 
-    publisher = Publisher(settings.kafka, on_published)
+    publisher = Publisher(settings.broker, on_published)
     matcher = Matcher(
         lambda: _connect(settings),
         publisher,
@@ -233,9 +234,9 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         event_time=settings.clock == "event",
         policies=Policies.read(settings.policy),
     )
-    matcher.fill_gap = lambda *gap: _read_gap(settings.kafka, *gap)
+    matcher.fill_gap = lambda *gap: _read_gap(settings.broker, *gap)
     ticks = _event_ticks(settings, matcher, stop) if settings.clock == "event" else _wall_ticks(matcher, stop)
-    app = make_app(settings.kafka, matcher, on_crash, gather_ms=settings.gather_ms)
+    app = make_app(settings.broker, matcher, on_crash, gather_ms=settings.gather_ms)
     health = _Health(matcher, publisher, metrics, app)
     pulses = {"intake": matcher.pulse, "outbox": publisher.pulse}
     gc.disable()  # _collect() does it when nobody waits

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.codec import headers_of
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MATCHES
+from services.broker import Broker, Where
 from services.matcher.store import UNPUBLISHED_DECISIONS, UNPUBLISHED_OUTBOX
 from services.runtime import Pulse, Stop
 
@@ -70,8 +71,8 @@ async def unpublished(connection: asyncpg.Connection, lane: int, published: int)
 class Publisher:
     """Publishes parcels one after another; `on_published(lane, epoch, seq)` is told when one is on Kafka."""
 
-    def __init__(self, bootstrap: str, on_published: Callable[[int, int, int], Awaitable[None]]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Where, on_published: Callable[[int, int, int], Awaitable[None]]) -> None:
+        self._broker = Broker.of(kafka)
         self._on_published = on_published
         self._queue: deque[Parcel] = deque()
         self._news = asyncio.Event()
@@ -167,7 +168,7 @@ class Publisher:
     async def _ready_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **self._broker.client(),
                 client_id="lastmetre-matcher",
                 enable_idempotence=True,
                 acks="all",

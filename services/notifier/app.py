@@ -17,6 +17,7 @@ from services.notifier.faults import PASSING
 from services.notifier.inbox import Inbox
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
+from services.notifier.neighbours import Neighbours
 from services.notifier.outbox import Publisher
 from services.notifier.people import VaultDirectory
 from services.notifier.settings import Settings
@@ -24,6 +25,7 @@ from services.notifier.stages import Stages
 from services.notifier.store import Store
 from services.notifier.visiting import Visiting
 from services.notifier.visits_store import VisitsStore
+from services.notifier.watching import Watching
 from services.runtime import EXIT_SETTINGS, Ops, Readiness, Stop
 from services.vault.faults import BadKeys
 
@@ -38,7 +40,7 @@ class Notifier:
         self._store = store
         self.metrics = Metrics()
         self.lanes = Lanes(settings.clock)
-        self.publisher = Publisher(settings.kafka, store, self.lanes, self.metrics)
+        self.publisher = Publisher(settings.broker, store, self.lanes, self.metrics)
         self.delivery = Delivery(settings, store, self.lanes, exchange, self.publisher, self.metrics)
         self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
         self.stages: Stages | None = None
@@ -47,6 +49,8 @@ class Notifier:
             self.stages = Stages(store, exchange.directory.opened, self.lanes, self.publisher, self.metrics, timed=timed)
             exchange.directory.follow(self.stages, self.metrics)
         self.visiting = Visiting(settings, VisitsStore(store.durable, tells_vault=store.tells_vault), self.metrics)
+        self.watching = Watching(settings, store.durable, self.metrics, self.delivery.look)
+        self.neighbours = Neighbours(settings, store.durable, self.metrics)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
         self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)
 
@@ -55,6 +59,8 @@ class Notifier:
         pulses = {"inbox": self.inbox.pulse, "delivery": self.delivery.pulse, "publisher": self.publisher.pulse, "visits": self.visiting.pulse}
         if self.stages is not None:
             pulses["vault"] = self.stages.pulse
+        if self._settings.clock == "wall":  # by event time these two have nothing to do
+            pulses |= {"watch": self.watching.pulse, "neighbours": self.neighbours.pulse}
         last = Stop()
         loops: tuple[Callable[[Stop], Coroutine[Any, Any, None]], ...] = (
             self.delivery.send,
@@ -71,6 +77,8 @@ class Notifier:
                 async with asyncio.TaskGroup() as readers:
                     readers.create_task(self.inbox.run(stop))
                     readers.create_task(self.visiting.run(stop))
+                    readers.create_task(self.watching.run(stop))
+                    readers.create_task(self.neighbours.run(stop))
             finally:
                 last.set()
                 self.delivery.wake()

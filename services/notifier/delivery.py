@@ -245,6 +245,7 @@ class Delivery:
             await unit.change_notices(book.changed_notices.values())
             await unit.count_told(_told(counted, book))
             await unit.change_matches(book.changed.values())
+            await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
             await unit.write_notices(book.new_notices.values(), self.lease_seconds)
             await unit.write_outbox(records)
         if again:

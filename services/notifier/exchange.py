@@ -18,6 +18,7 @@ from services.notifier.channel_settings import AppChannel, AppriseChannel, BotCh
 from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
 from services.notifier.directory import About, Directory, DirectoryAway, Everyone, FileDirectory, NoRoute, Person
 from services.notifier.faults import PASSING
+from services.notifier.linking import Linker, linker_of
 from services.notifier.mail import Mail
 from services.notifier.notices import Language, text_of
 from services.notifier.people import VaultDirectory, source_of
@@ -36,6 +37,7 @@ from services.notifier.routes import (
     next_step,
     noted,
     packed,
+    too_late,
     tried_of,
     unpacked,
 )
@@ -89,6 +91,7 @@ class Exchange:
         self._ways: dict[str, Way] = {name: channel.way for name, channel in channels.items()}
         self._rules = Rules(timedelta(hours=settings.urgent_hours), timedelta(minutes=settings.read_minutes))
         self._spending: Counter[tuple[str, date]] = Counter()
+        self._linker: Linker | None = linker_of(settings, store)
 
     @property
     def only(self) -> Channel | None:
@@ -115,13 +118,27 @@ class Exchange:
 
     async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
         """One attempt through the one channel; `at` tells an area's clock."""
-        answer = await channel.send(notice)
+        if self._timed and too_late(Errand(notice.kind, notice.urgency, begins_at(notice.slot)), self._now()):
+            return Delivered(notice, "dead", "", channel.name, "too_late")
+        carried = await self._carried(channel, notice)
+        if carried is None:
+            return Delivered(notice, "retryable", "", channel.name, "links_away", _AWAY_SECONDS)
+        answer = await channel.send(carried)
         notice.attempts += 1
         if answer.verdict in {"sent", "placed"}:
             return Delivered(notice, "sent", at(notice.area), channel.name)
         if answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]:
             return Delivered(notice, "dead", "", channel.name, answer.fault)
         return Delivered(notice, "retryable", "", channel.name, answer.fault, self._pause(notice, channel.name, notice.attempts, answer))
+
+    async def _carried(self, channel: Channel, notice: Notice) -> Notice | None:
+        """The notice with its link, where it has one and this channel may carry it; None where links can't be made just now."""
+        if self._linker is None or not channel.way.private:
+            return notice
+        try:
+            return await self._linker.linked(notice)
+        except _AWAY:
+            return None
 
     def _pause(self, notice: Notice, name: str, attempt: int, answer: Answer) -> float:
         first, most = self._settings.webhook_backoff_seconds, self._settings.webhook_backoff_max_seconds
@@ -162,7 +179,10 @@ class Exchange:
         """One attempt through the channel that was chosen, and what it comes to."""
         name, notice = passage.use.channel, passage.original
         channel = self.channels[name]
-        answer = await channel.send(passage.notice, passage.address, passage.use.suffix)
+        carried = await self._carried(channel, passage.notice)
+        if carried is None:
+            return Delivered(notice, "retryable", "", name, "links_away", _AWAY_SECONDS, passage.day)
+        answer = await channel.send(carried, passage.address, passage.use.suffix)
         tried = unpacked(notice.tried)
         before = tried_of(tried, name)
         if answer.verdict == "placed" and passage.use.has_next:
@@ -202,7 +222,17 @@ def _as_read(notice: Notice, person: Person) -> Notice:
 
     def said(language: Language) -> str | None:
         try:
-            return text_of(notice.kind, notice.party, language, category=notice.category, rung=notice.rung or "area", slot=notice.slot, reason=notice.reason)
+            return text_of(
+                notice.kind,
+                notice.party,
+                language,
+                category=notice.category,
+                rung=notice.rung or "area",
+                slot=notice.slot,
+                reason=notice.reason,
+                by=notice.answer_by,
+                wish_id=notice.wish_id,
+            )
         except KeyError:
             return None
 
@@ -251,6 +281,6 @@ def _made(named: Named, store: Store) -> Channel:
         return Bot(named, config)
     if isinstance(config, EmailChannel):
         return Mail(named, config)
-    way = Way(config.system or system_of(named.url), honours_key=config.honours_key)
+    way = Way(config.system or system_of(named.url), honours_key=config.honours_key, private=True)
     secret = (named.secret("secret") or "").encode()
     return Webhook(named.url, secret, config.timeout_seconds, config.concurrency, named.name, way)

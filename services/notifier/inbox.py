@@ -18,8 +18,9 @@ from aiokafka.errors import IllegalStateError
 
 from schemas.codec import Event, decode
 from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB, NOTIFIER_GROUP
 from services.notifier.book import Book, Notice
 from services.notifier.delivery import Delivery
 from services.notifier.faults import PASSING, retry_seconds
@@ -30,7 +31,6 @@ from services.notifier.settings import Settings
 from services.notifier.store import Outgoing, Store, Unit
 from services.runtime import Pulse, Stop
 
-GROUP: Final = "lastmetre-notifier"
 SESSION_TIMEOUT_MS: Final = 6000
 # Who stays learns by the next heartbeat that someone has left.
 HEARTBEAT_MS: Final = 500
@@ -147,9 +147,9 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
     async def run(self, stop: Stop) -> None:
         """Take events in until stopped."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **self._settings.broker.client(),
             client_id="lastmetre-notifier",
-            group_id=GROUP,
+            group_id=NOTIFIER_GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,
@@ -238,6 +238,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
                 offsets = {one.record.partition: one.record.offset + 1 for one in counted}
                 await unit.write_matches(book.changed.values())
+                await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
                 await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
                 await unit.change_notices(book.changed_notices.values())
                 await unit.write_outbox(dead)
@@ -253,7 +254,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
         new = await unit.note_events(ids) if ids else set()
         events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
-        book = Book(await self._read(unit, events), self._settings.language)
+        book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
         dead = []
         for letter in letters:
             event = letter.event

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from schemas.codec import headers_of, masked_headers, masked_value
 from schemas.errors import InvalidEvent
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
+from services.broker import Broker, Where
 from services.notifier.book import NAMESPACE, PARTIES, Match, Told, Untold
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -83,9 +84,9 @@ class Forgets(Protocol):
 class Publisher:
     """Publishes what was handed over, then deletes its rows."""
 
-    def __init__(self, bootstrap: str, store: Forgets, lanes: Lanes, metrics: Metrics) -> None:
+    def __init__(self, kafka: Where, store: Forgets, lanes: Lanes, metrics: Metrics) -> None:
         self.pulse = Pulse()
-        self._bootstrap = bootstrap
+        self._broker = Broker.of(kafka)
         self._store = store
         self._lanes = lanes
         self._metrics = metrics
@@ -169,7 +170,7 @@ class Publisher:
     async def _ready(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **self._broker.client(),
                 client_id="lastmetre-notifier",
                 enable_idempotence=True,
                 acks="all",

@@ -17,8 +17,9 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from services.links.store import supersede
 from services.notifier import vault_news
-from services.notifier.book import Match, Notice
+from services.notifier.book import VISIT_KINDS, CalledOff, Match, Notice
 from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
@@ -35,7 +36,7 @@ ON CONFLICT (partition) DO UPDATE SET epoch = known.epoch + 1, changed_at = now(
 RETURNING epoch, next_offset
 """
 _FREE_LEASES = """
-UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp() WHERE partition = $1 AND state = 'leased'
+UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp(), fault = 'interrupted' WHERE partition = $1 AND state = 'leased'
 """
 _READ_CLOCKS = "SELECT area, clock_us FROM notifying.areas WHERE partition = $1"
 _READ_UNPUBLISHED = """
@@ -59,7 +60,10 @@ _MATCH_FIELDS: Final = (
     *("slot", "group_id", "group_size", "state", "released_for", "urgency"),
 )
 _plain_fields: Final = attrgetter(*_MATCH_FIELDS[:9])
-_NOTICE_COLUMNS = "n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried"
+_NOTICE_COLUMNS = """
+n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried,
+n.offer_id AS asked_offer_id, n.answer_by
+"""
 _READ_MATCHES = f"""
 WITH named AS (
     SELECT match_id, group_id FROM notifying.confirmations WHERE match_id = ANY($1::text[])
@@ -85,11 +89,11 @@ UPDATE notifying.confirmations m SET state = c.state, released_for = c.released_
 FROM unnest($1::text[], $2::text[], $3::text[]) c(match_id, state, released_for) WHERE m.match_id = c.match_id
 """
 _WRITE_NOTICES = """
-INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, due_at)
-SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state,
-    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $12) ELSE interval '0' END
+INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, due_at)
+SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by,
+    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $14) ELSE interval '0' END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state)
+    $11::text[], $12::text[], $13::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by)
 ON CONFLICT (key) DO NOTHING
 """
 _READ_KNOWN = "SELECT key FROM notifying.notices WHERE key = ANY($1::uuid[])"
@@ -108,10 +112,12 @@ WITH due AS (
     WHERE n.state IN ('pending', 'leased', 'retryable') AND n.due_at <= clock_timestamp()
     ORDER BY n.due_at LIMIT $3 FOR UPDATE OF n SKIP LOCKED
 ), taken AS (
-    UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4)
+    UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4),
+        fault = CASE n.state WHEN 'leased' THEN 'interrupted' ELSE n.fault END
     FROM due WHERE n.key = due.key RETURNING n.*
 )
-SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for
+SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for,
+    m.offer_id
 FROM taken n LEFT JOIN notifying.confirmations m USING (match_id)
 """  # noqa: S608 - columns are constants of this module
 _NEXT_DUE = """
@@ -133,6 +139,14 @@ FROM unnest($1::int[], $2::bigint[]) c(partition, next_offset) WHERE p.partition
 _WRITE_CLOCKS = """
 INSERT INTO notifying.areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
 ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
+"""
+# What waits to be said about visits that no longer are. Whoever says such a thing looks at the match's row first, under a lock.
+_TAKE_BACK = """
+UPDATE notifying.notices SET state = 'discarded' WHERE match_id = ANY($1::text[]) AND kind = ANY($2::text[]) AND state IN ('pending', 'retryable')
+"""
+_NOTE_CALLED_OFF = """
+UPDATE notifying.confirmations m SET called_off_at_us = c.at_us, called_off_late = c.late
+FROM unnest($1::text[], $2::bigint[], $3::boolean[]) c(match_id, at_us, late) WHERE m.match_id = c.match_id
 """
 _PUT_IN_APP = """
 INSERT INTO notifying.app_inbox AS known (key, ref, kind, text) VALUES ($1, $2, $3, $4)
@@ -211,6 +225,8 @@ def _notice(row: Any) -> Notice:
         rung=row["rung"],
         urgency=row["urgency"],
         reason=row["released_for"],
+        offer_id=row["asked_offer_id"] or row["offer_id"],
+        answer_by=row["answer_by"],
     )
 
 
@@ -275,9 +291,21 @@ class Unit:
         if self._tells_vault and await vault_news.note(self._connection, stages):
             self.has_news = True
 
+    async def end_matches(self, matches: Iterable[Match], called_off: Mapping[str, CalledOff], now: int) -> None:
+        """After their rows are written: what was still to be said of matches that are over is not, their links say so, and who called off is noted."""
+        ended = [match.match_id for match in matches if match.state in {"released", "failed", "discarded"}]
+        if ended:
+            await self._connection.execute(_TAKE_BACK, ended, VISIT_KINDS)
+            await supersede(self._connection, ended, now, but=("follow",))
+        if called_off:
+            rows = [(match_id, one.at, one.late) for match_id, one in called_off.items()]
+            await self._connection.execute(_NOTE_CALLED_OFF, *map(list, zip(*rows, strict=True)))
+
     async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
         """Insert notices; one whose key is known stays as it is."""
-        rows = [(n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state) for n in notices]
+        rows = [
+            (n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state, n.offer_id, n.answer_by) for n in notices
+        ]
         if rows:
             await self._connection.execute(_WRITE_NOTICES, *map(list, zip(*rows, strict=True)), lease_seconds)
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import asyncpg
 
-from schemas.instants import MINUTE_US
 from services.notifier import vault_news
 from services.notifier.ledger import Booked, Tariff, Transaction
 from services.notifier.store import Outgoing, outgoing, packed
@@ -94,22 +93,9 @@ SELECT DISTINCT area, wish_id, offer_id FROM (
 _TICKED = "UPDATE notifying.visit_lanes SET ticked_us = greatest(ticked_us, $2) WHERE partition = ANY($1::int[])"
 # What is watched: visits and matches that have not come to their end, each by an index of its own. A visit is looked at again until it has an end, unless it
 # was released.
-_COUNT_WATCHED = """
-SELECT (SELECT count(*) FROM notifying.visits WHERE number = 0 AND due_at_us IS NOT NULL) AS open,
-    (SELECT count(*) FROM notifying.confirmations WHERE state IN ('agreed', 'telling') AND changed_at <= to_timestamp($1::float8 / 1000000)) AS stuck,
-    count(*) FILTER (WHERE started) AS not_finished, count(*) FILTER (WHERE NOT started) AS nothing_said
-FROM (
-    SELECT EXISTS (
-            SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind = 'started') AS started
-    FROM notifying.visits v JOIN notifying.confirmations c USING (match_id)
-    WHERE v.number = 0 AND v.due_at_us IS NOT NULL AND v.ends_at_us <= $2 AND c.state <> 'released' AND NOT EXISTS (
-        SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind <> 'started')
-) silent
-"""
-# So long after its slot a visit without the helper's report is overdue; so long notices may take to be delivered.
-OVERDUE_US: Final = 30 * MINUTE_US
-STUCK_US: Final = 15 * MINUTE_US
-WATCHED: Final = ("open", "stuck", "not_finished", "nothing_said")
+_COUNT_OPEN = "SELECT count(*) FROM notifying.visits WHERE number = 0 AND due_at_us IS NOT NULL"
+_COUNT_WATCHED = "SELECT kind, count(*) AS count FROM notifying.attention_at($1) GROUP BY kind"
+WATCHED: Final = ("open", "stuck", "not_started", "not_finished", "nothing_said", "called_off_late", "no_show", "unheard")
 CLOCK_RUNS_TO: Final = "SELECT runs_to FROM notifying.clock"
 
 
@@ -280,9 +266,9 @@ class VisitsStore:
 
     async def count_watched(self, now: int) -> dict[str, int]:
         """How many visits are open, and how many need somebody's attention, by `WATCHED`; `now` is in microseconds."""
-        row = await self._pool.fetchrow(_COUNT_WATCHED, now - STUCK_US, now - OVERDUE_US)
-        assert row is not None
-        return {name: row[name] for name in WATCHED}
+        counts = {row["kind"]: row["count"] for row in await self._pool.fetch(_COUNT_WATCHED, now)}
+        counts["open"] = await self._pool.fetchval(_COUNT_OPEN)
+        return {name: counts.get(name, 0) for name in WATCHED}
 
     async def clock_runs_to(self) -> int:
         """Until when the clock runs, by event time."""

@@ -14,8 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from faust.contrib.asgi import faust_app_running
 
 from deploy.kafka import Kafka
-from schemas.topics import LANE_TOPICS, PARTITIONS
-from services.matcher.agents import GROUP, make_app
+from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS
+from services.matcher.agents import make_app
 from services.matcher.intake import Item
 
 RECORDS = 3000
@@ -65,7 +65,7 @@ async def until_acknowledged(kafka: Kafka, ends: dict[tuple[str, int], int]) -> 
     try:
         deadline = time.monotonic() + LIMIT_SECONDS
         while True:
-            found = {tuple(tp): one.offset for tp, one in (await admin.list_consumer_group_offsets(GROUP)).items()}
+            found = {tuple(tp): one.offset for tp, one in (await admin.list_consumer_group_offsets(MATCHER_GROUP)).items()}
             if ends == {place: found.get(place, -1) for place in ends}:
                 return
             assert time.monotonic() < deadline, "not all was acknowledged in time"

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0011_vault_wired"
-down_revision = "0014_gateway"
+down_revision = "0013_links"
 branch_labels = None
 depends_on = None
 
