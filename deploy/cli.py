@@ -113,7 +113,9 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secur
     began = time.monotonic()
     display = Display(console)
     policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
-    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, secure=secure)
+    # Whoever brings a directory of their own has people elsewhere.
+    vault = "LASTMETRE_DIRECTORY" not in os.environ
+    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, vault=vault, secure=secure)
     try:
         with display:
             await stack.start()

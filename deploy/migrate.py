@@ -41,6 +41,9 @@ TENANTS: Final = (
     Tenant("board", "lastmetre_board", "gateway"),
 )
 
+# Schemas of libraries: no role of their own, used by the roles of these services.
+SHARED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (("links", ("notifier", "gateway")),)
+
 
 class Server(Protocol):
     """What is needed of a PostgreSQL: ours (`deploy.postgres.Postgres`) or someone's own."""
@@ -86,14 +89,23 @@ async def _grant(server: Server, database: str) -> None:
             await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
             await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
             await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
-            await _execute(connection, "CREATE SCHEMA IF NOT EXISTS %I", tenant.schema)
-            await _execute(connection, "REVOKE ALL ON SCHEMA %I FROM PUBLIC", tenant.schema)
-            await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", tenant.schema, tenant.role)
-            for rights, kind in (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS")):
-                await _execute(connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA %I TO %I", tenant.schema, tenant.role)
-                await _execute(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT {rights} ON {kind} TO %I", tenant.schema, tenant.role)
+            await _open(connection, tenant.schema, tenant.role)
+        for schema, services in SHARED:
+            for tenant in TENANTS:
+                if tenant.service in services:
+                    await _open(connection, schema, tenant.role)
     finally:
         await connection.close()
+
+
+async def _open(connection: asyncpg.Connection, schema: str, role: str) -> None:
+    """Make a schema, and let a role use what is in it and what will be."""
+    await _execute(connection, "CREATE SCHEMA IF NOT EXISTS %I", schema)
+    await _execute(connection, "REVOKE ALL ON SCHEMA %I FROM PUBLIC", schema)
+    await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, role)
+    for rights, kind in (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES"), ("EXECUTE", "FUNCTIONS")):
+        await _execute(connection, f"GRANT {rights} ON ALL {kind} IN SCHEMA %I TO %I", schema, role)
+        await _execute(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT {rights} ON {kind} TO %I", schema, role)
 
 
 async def _narrow(server: Server, database: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, get_args
 from uuid import UUID
 
@@ -19,6 +19,10 @@ SIGN: Final = "最后一米"
 # The longest of what may come: past midnight, in September, the longest words.
 SLOT: Final = ("2026-09-23T15:45:00Z", "2026-09-23T17:15:00Z")
 CHANNELS: Final = ("console", "app", "sms", "wecom", "dingtalk", "feishu", "email", "webhook")
+# Twenty-six characters, as every code has.
+CODE: Final = "abcdefghijklmnopqrstuvwxyz"
+# Channels that reach one person carry that person's link.
+PRIVATE: Final = frozenset(("sms", "email", "webhook"))
 CATEGORY, RUNG = "disability_help", "community"
 Lang = Literal["zh-CN", "en"]
 
@@ -50,11 +54,15 @@ class Shown:
         return f"{count}, {segments_of(self.text)} 段 · segments" if self.channel == "sms" else count
 
 
-def samples(*, kind: str | None = None, party: str | None = None, language: str | None = None, channel: str | None = None) -> Iterator[Shown]:
-    """Every text through every channel, those that are asked for."""
+def samples(
+    *, kind: str | None = None, party: str | None = None, language: str | None = None, channel: str | None = None, public_url: str | None = None
+) -> Iterator[Shown]:
+    """Every text through every channel, those that are asked for; with `public_url` as they go out where notices carry links."""
+    from services.links.settings import link_url
     from services.notifier.book import Notice
+    from services.notifier.linking import PURPOSES
     from services.notifier.mail import subject_of
-    from services.notifier.notices import templates, visit_time, words_of
+    from services.notifier.notices import templates, visit_time, with_link, words_of
     from services.notifier.short import sms_text
 
     for lang in get_args(Lang):
@@ -71,8 +79,12 @@ def samples(*, kind: str | None = None, party: str | None = None, language: str 
             notice = Notice(UUID(int=0), "m", "w", 0, "a", people[1], people[0], "r", lang, text, SLOT, category=CATEGORY, rung=RUNG, reason=reason)
             for name in CHANNELS:
                 if channel in {None, name}:
+                    carried = notice
+                    if public_url is not None and name in PRIVATE and place[:2] in PURPOSES:
+                        link = link_url(public_url, CODE)
+                        carried = replace(notice, text=with_link(text, place[0], place[1], lang, link), link=link)
                     subject = subject_of(place[0], lang) if name == "email" else None
-                    yield Shown(place[0], place[1], reason, lang, name, subject, sms_text(notice, SIGN) if name == "sms" else text)
+                    yield Shown(place[0], place[1], reason, lang, name, subject, sms_text(carried, SIGN) if name == "sms" else carried.text)
 
 
 class _Filled(dict[str, str]):
@@ -102,9 +114,10 @@ def preview(
     party: Annotated[str | None, typer.Option(help="只看发给这一方的 · to this side only")] = None,
     lang: Annotated[str | None, typer.Option(help="zh-CN 或 en · or")] = None,
     channel: Annotated[str | None, typer.Option(help=f"通道 · one of {', '.join(CHANNELS)}")] = None,
+    public_url: Annotated[str | None, typer.Option(help="带链接，如此网址 · with links to this address")] = None,
 ) -> None:
     """逐条查看各通道的通知文本 · Show every text in both languages as each channel carries it."""
-    found = list(samples(kind=kind, party=party, language=lang, channel=channel))
+    found = list(samples(kind=kind, party=party, language=lang, channel=channel, public_url=public_url))
     if not found:
         raise Trouble("没有这样的通知。", "There is no such notice.")
     for shown in found:

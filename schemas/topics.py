@@ -54,8 +54,8 @@ _SENDERS: Final = ("integrations", "gateway", "matcher", "workers")
 _WATCHERS: Final = ("gateway", "workers", "auditor")
 
 _EVENTS: Final = (
-    Topic(WISHES, "micro-wishes and their withdrawals", _SENDERS, ("matcher", *_WATCHERS), 30),
-    Topic(OFFERS, "volunteers' offers", _SENDERS, ("matcher", *_WATCHERS), 30),
+    Topic(WISHES, "micro-wishes and their withdrawals", _SENDERS, ("matcher", "notifier", *_WATCHERS), 30),
+    Topic(OFFERS, "volunteers' offers", _SENDERS, ("matcher", "notifier", *_WATCHERS), 30),
     Topic(RESPONSES, "claims, answers, approvals, visits", _SENDERS, ("matcher", "notifier", *_WATCHERS), 30),
     Topic(MATCHES, "what the matcher decided", ("matcher", "workers"), ("notifier", "integrations", *_WATCHERS), 30),
     Topic(CONFIRMATIONS, "both sides told, failed or closed", ("notifier", "matcher", "workers"), ("matcher", "notifier", "integrations", *_WATCHERS), 30),
@@ -71,7 +71,8 @@ def _dead_letters_of(topic: Topic) -> Topic:
     return Topic(
         name=dead_letter_topic(topic.name),
         purpose=f"events of {topic.name} that were not taken, with the reason",
-        writers=topic.readers[:1],
+        # What the visits can't take, the notifier sets aside.
+        writers=("matcher", "notifier") if topic.name in {RESPONSES, CONFIRMATIONS} else topic.readers[:1],
         readers=_WATCHERS,
         retention_days=90,
         max_message_bytes=DEAD_LETTER_MAX_BYTES,
@@ -93,10 +94,12 @@ class Group:
 MATCHER_GROUP: Final = "lastmetre-matcher"
 NOTIFIER_GROUP: Final = "lastmetre-notifier"
 VISITS_GROUP: Final = "lastmetre-visits"
+NEIGHBOURS_GROUP: Final = "lastmetre-neighbours"
 GROUPS: Final = (
     Group(MATCHER_GROUP, "matcher"),
     Group(NOTIFIER_GROUP, "notifier"),
     Group(VISITS_GROUP, "notifier"),
+    Group(NEIGHBOURS_GROUP, "notifier"),
     # Each process of the gateway follows the stream by itself, and each integration and auditor has places of its own.
     Group("gateway-", "gateway", prefix=True),
     Group("integrations-", "integrations", prefix=True),

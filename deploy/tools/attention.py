@@ -15,21 +15,41 @@ from deploy.tools.story import readable
 from deploy.tools.target import Target
 from deploy.tools.wording import Lang, Words, clean, clock, join
 from schemas.instants import MINUTE_US
-from services.notifier.visits_store import OVERDUE_US, STUCK_US
 
-Kind = Literal["at_risk", "unanswered", "stuck", "not_finished", "nothing_said"]
+Kind = Literal[
+    "at_risk", "unanswered", "called_off_late", "unheard", "not_started", "not_finished", "stuck", "nothing_said", "no_show"
+]  # fmt: skip
 KINDS: Final[dict[Kind, tuple[Words, Words]]] = {
     "at_risk": (
         ("告急：将开始而无人确认", "at risk: soon, and nobody is confirmed"),
         ("explain 看原因，或请社区安排", "see explain, or let the community find somebody"),
     ),
     "unanswered": (("未答复：志愿者或社区尚未回话", "unanswered: the helper or the community has not replied"), ("打电话催一催", "call them")),
+    "called_off_late": (
+        ("临时取消：志愿者在上门前不久取消", "called off late: the helper called off shortly before the visit"),
+        ("看是否已另找到人，并告诉居民", "see whether another helper was found, and tell the resident"),
+    ),
+    "unheard": (
+        ("没有通知到：取消或告警没有送达", "unheard: word of a release or of an alarm reached nobody"),
+        ("打电话告诉双方", "call both sides"),
+    ),
+    "not_started": (
+        ("逾期：已到时间，无人报到", "overdue: the time has come, and nobody has reported"),
+        ("联系志愿者，并看看居民", "call the helper, and look in on the resident"),
+    ),
     "stuck": (
         ("卡住：已谈定，通知却没有送到", "stuck: agreed, but the notices do not get through"),
         ("看渠道和 notifier 日志", "see the channel and the notifier's log"),
     ),
     "not_finished": (("逾期：已开始，迟迟未结束", "overdue: started, not finished"), ("联系志愿者，确认平安", "call the helper: is all well?")),
+    "no_show": (("爽约：居民说没有帮上，志愿者也没有报到", "no-show: it did not help, and the helper never reported"), ("听听双方怎么说", "hear both sides")),
     "nothing_said": (("逾期：时间已过，没有任何反馈", "overdue: the time is over, and nothing was said"), ("回访居民", "call the resident back")),
+}
+# Whom an alarm has reached, as the database says it.
+TOLD: Final[dict[str, Words]] = {
+    "household": ("中心户长", "the centre household"),
+    "worker": ("社区", "the worker"),
+    "household,worker": ("中心户长、社区", "the centre household, the worker"),
 }
 _MOST: Final = 50
 # Half of the time for an answer is over, or the visit is near.
@@ -44,31 +64,20 @@ _MATCHER: Final = """
         WHERE live AND state = 'proposed' AND expires_at IS NOT NULL AND expires_at <= $3
     ORDER BY at, area, wish_id
 """
-_NOTIFIER: Final = """
-    SELECT 'stuck' AS kind, area, wish_id, match_id, (extract(epoch FROM changed_at) * 1000000)::bigint AS at FROM notifying.confirmations
-        WHERE state IN ('agreed', 'telling') AND changed_at <= to_timestamp($1::float8 / 1000000)
-    UNION ALL
-    SELECT CASE WHEN started THEN 'not_finished' ELSE 'nothing_said' END, area, wish_id, match_id, ends_at_us FROM (
-        SELECT v.area, v.wish_id, v.match_id, v.ends_at_us, EXISTS (
-            SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind = 'started') AS started
-        FROM notifying.visits v JOIN notifying.confirmations c USING (match_id)
-        WHERE v.number = 0 AND v.due_at_us IS NOT NULL AND v.ends_at_us <= $2 AND c.state <> 'released' AND NOT EXISTS (
-            SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind <> 'started')
-    ) silent
-    ORDER BY at, area, wish_id
-"""
+_NOTIFIER: Final = "SELECT kind, area, wish_id, match_id, at_us AS at, told FROM notifying.attention_at($1) ORDER BY at_us, area, wish_id"
 _ANSWER_US: Final = 30 * MINUTE_US
 
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """One thing to look at; `at` is the instant that matters: its deadline, its start, or since when."""
+    """One thing to look at; `at` is the instant that matters: its deadline, its start, or since when; `told`: whom an alarm has reached."""
 
     kind: Kind
     area: str
     wish_id: str
     match_id: str | None
     at: int
+    told: str | None = None
 
 
 async def look(target: Target, within_hours: float, now: int | None = None) -> list[Matter]:
@@ -78,9 +87,10 @@ async def look(target: Target, within_hours: float, now: int | None = None) -> l
     async with target.database("matcher") as connection, readable():
         rows = await connection.fetch(_MATCHER, now, soon, now + _ANSWER_US)
     async with target.database("notifier") as connection, readable():
-        rows += await connection.fetch(_NOTIFIER, now - STUCK_US, now - OVERDUE_US)
+        heard = await connection.fetch(_NOTIFIER, now)
     order = list(KINDS)
     found = [Matter(row["kind"], row["area"], row["wish_id"], row["match_id"], row["at"]) for row in rows]
+    found += [Matter(row["kind"], row["area"], row["wish_id"], row["match_id"], row["at"], row["told"]) for row in heard]
     return sorted(found, key=lambda one: (order.index(one.kind), one.at, one.area, one.wish_id))
 
 
@@ -93,14 +103,25 @@ def show(found: list[Matter], console: Console, lang: Lang) -> None:
         own = [one for one in found if one.kind == kind]
         if not own:
             continue
-        console.print(Text(f"{join(lang, title)} ({len(own)})", style="bold red" if kind in {"at_risk", "not_finished"} else "bold yellow"))
+        console.print(
+            Text(
+                f"{join(lang, title)} ({len(own)})",
+                style="bold red" if kind in {"at_risk", "called_off_late", "unheard", "not_started", "not_finished"} else "bold yellow",
+            )
+        )
         say(console, lang, (f"→ {advice[0]}", f"→ {advice[1]}"), "dim")
-        heads = (("时间", "when"), ("片区", "area"), ("心愿", "wish"), ("配对", "match"))
+        heads = (("时间", "when"), ("片区", "area"), ("心愿", "wish"), ("配对", "match"), ("已告知", "told"))
         table = Table(*(join(lang, head) for head in heads), show_edge=False)
         for column in table.columns:
             column.overflow = "fold"
         for one in own[:_MOST]:
-            table.add_row(clock(one.at), Text(clean(one.area)), Text(clean(one.wish_id)), Text(clean(one.match_id or "-")))
+            table.add_row(
+                clock(one.at),
+                Text(clean(one.area)),
+                Text(clean(one.wish_id)),
+                Text(clean(one.match_id or "-")),
+                Text(join(lang, TOLD.get(one.told or "", ("-", "-")))),
+            )
         console.print(table)
         if len(own) > _MOST:
             say(console, lang, (f"……另有 {len(own) - _MOST} 件", f"... and {len(own) - _MOST} more"), "dim")

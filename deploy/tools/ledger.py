@@ -33,6 +33,12 @@ _VISITS: Final = """
     GROUP BY t.match_id, t.area, t.volunteer_ref, t.organisation, v.starts_at_us, v.outcome, v.closed_by
     ORDER BY v.starts_at_us, t.match_id
 """
+# What somebody may want to talk about; it changes no hours.
+_MISSED: Final = """
+    SELECT (SELECT count(*) FROM notifying.confirmations c JOIN notifying.visits v USING (match_id)
+            WHERE c.called_off_late AND c.volunteer_ref = $1 AND c.area = $2 AND v.starts_at_us >= $3 AND v.starts_at_us < $4) AS called_off_late,
+        (SELECT count(*) FROM notifying.no_shows WHERE volunteer_ref = $1 AND area = $2 AND starts_at_us >= $3 AND starts_at_us < $4) AS no_shows
+"""
 _ORGANISATIONS: Final = "SELECT DISTINCT organisation FROM notifying.confirmations WHERE organisation IS NOT NULL ORDER BY organisation LIMIT 20"
 _POSTED: Final = "SELECT area, data FROM matching.posts"
 _CROOKED: Final = """
@@ -90,6 +96,8 @@ class Statement:
     area: str
     half: Half | None
     visits: list[Served]
+    called_off_late: int = 0
+    no_shows: int = 0
 
     @property
     def minutes(self) -> int:
@@ -194,14 +202,17 @@ async def statement(target: Target, volunteer_ref: str, area: str | None, half: 
     """
     async with target.database("notifier") as connection, readable():
         visits = await _visits(connection, volunteer_ref, None, area, half)
-    areas = sorted({one.area for one in visits})
+        areas = sorted({one.area for one in visits})
+        span = _FOREVER if half is None else (half.starts_us, half.ends_us)
+        missed = await connection.fetchrow(_MISSED, volunteer_ref, areas[0], *span) if areas else None
     shown = clean(volunteer_ref, 128)
     if not visits:
         raise Trouble(f"账上没有志愿者 {shown} 的服务。", f"The books hold no visit of volunteer {shown}.")
     if len(areas) > 1:
         named = ", ".join(map(clean, areas))
         raise Trouble(f"志愿者 {shown} 在几个片区都有服务，请用 --area 指定：{named}", f"Volunteer {shown} is in several areas; give one with --area: {named}")
-    return Statement(volunteer_ref, areas[0], half, visits)
+    assert missed is not None
+    return Statement(volunteer_ref, areas[0], half, visits, missed["called_off_late"], missed["no_shows"])
 
 
 async def branch(target: Target, organisation: str, half: Half) -> Branch:

@@ -45,6 +45,11 @@ def statement_sheet(found: Statement) -> Sheet:
         (("星级", "stars"), stars_line(found.stars)),
         (("服务次数", "visits"), str(sum(1 for one in found.visits if one.minutes))),
     ]
+    # Only where there are any: for whoever looks into it, and no blame in print for the others.
+    if found.called_off_late:
+        facts.append((("临时取消", "called off late"), str(found.called_off_late)))
+    if found.no_shows:
+        facts.append((("爽约", "no-shows"), str(found.no_shows)))
     if found.half is not None:
         facts.insert(2, (("期间", "period"), found.half.name))
     columns = (

@@ -56,7 +56,7 @@ class Apprised:
         self.timeout_seconds = config.timeout_seconds
         self._url = named.secret("url") or ""
         needs_address = ADDRESS_PLACE in self._url
-        self.way = Way(config.system or named.name, honours_key=False, needs_address=needs_address)
+        self.way = Way(config.system or named.name, honours_key=False, needs_address=needs_address, private=needs_address)
         self._sign = config.sign
         self._alive = 0
         if plugin_of(self._url.replace(ADDRESS_PLACE, "13800000000")) is None:

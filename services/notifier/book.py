@@ -12,24 +12,47 @@ notice: pending → leased → sent · retryable → leased · pending|leased|re
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Final, Literal
 from uuid import UUID, uuid5
 
 import orjson
 
 from schemas.codec import Event
+from schemas.instants import micros
 from schemas.matches import HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
 from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of
+from services.notifier.routes import unpacked
 
 MatchState = Literal["proposed", "agreed", "telling", "confirmed", "failed", "discarded", "released"]
 NoticeState = Literal["pending", "leased", "retryable", "sent", "discarded", "dead"]
 Fate = Literal["sent", "retryable", "dead", "discarded"]
 PARTIES: Final[tuple[Party, Party]] = ("resident", "volunteer")
+# What is said about a visit once both sides know of it; it holds as long as the match is confirmed and not closed.
+OF_VISIT: Final[tuple[tuple[Party, Kind], ...]] = (
+    ("resident", "reminder"),
+    ("volunteer", "reminder"),
+    ("volunteer", "report"),
+    ("resident", "feedback"),
+    ("household", "not_started"),
+    ("household", "not_finished"),
+    ("worker", "not_started"),
+    ("worker", "not_finished"),
+)
+VISIT_KINDS: Final = tuple(dict.fromkeys(kind for _, kind in OF_VISIT))
 # What stops being true with its match, or when the answer has come.
-FLEETING: Final[tuple[tuple[Party, Kind], ...]] = (("resident", "confirmed"), ("volunteer", "confirmed"), ("volunteer", "asked"))
-# The fault of a notice whose sender died with it in hand: it may have been heard.
+FLEETING: Final[tuple[tuple[Party, Kind], ...]] = (("resident", "confirmed"), ("volunteer", "confirmed"), ("volunteer", "asked"), *OF_VISIT)
+# After these an attempt had no effect for sure; after any other that is not a success it may have had one.
+_CLEAR: Final = frozenset(
+    (
+        *("refused", "code_refused", "code_later", "no_connection", "no_channel", "bad_address", "smtp_later", "http_4xx"),
+        *("busy", "quiet_hours", "over_budget", "too_late", "directory_away", "database"),
+    )
+)
+# A process that had it in hand has died: it may have been sent.
 INTERRUPTED: Final = "interrupted"
+# What they said they could come to, and then called off.
+CALLED_OFF: Final = frozenset(("declined",))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
 # What all our derived ids come from: the same cause gives the same id, on every attempt and after a crash.
 NAMESPACE: Final = UUID("6f0c1b1e-8f0e-5a63-9d5d-0d6f5b7c2a41")
@@ -61,6 +84,9 @@ class Notice:
     rung: str | None = None
     urgency: str | None = None
     reason: str | None = None  # why its match was released
+    offer_id: str | None = None
+    answer_by: str | None = None  # RFC 3339, where an answer is awaited
+    link: str | None = field(default=None, repr=False)  # while it is on its way to one person; never in a row or a log
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +109,7 @@ class Match:
     released_for: str | None = None
     organisation: str | None = None
     urgency: str | None = None
+    minor: bool = False  # known where it is proposed; read again by the vault's part alone
     notices: dict[tuple[Party, Kind], Notice] = field(default_factory=dict)
 
     def ref_of(self, party: Party) -> str:
@@ -102,6 +129,14 @@ class Delivered:
     retry_seconds: float = 0.0
     day: date | None = None  # the local day on which it counts against its person's number a day
     reference: str | None = None  # the channel's own number for it
+
+
+@dataclass(frozen=True, slots=True)
+class CalledOff:
+    """When the helper of a confirmed match called off, in microseconds, and whether that was late."""
+
+    at: int
+    late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,25 +172,39 @@ def _kept(fate: Fate) -> Fate:
     return "retryable" if fate == "discarded" else fate
 
 
-def _expects_visit(match: Match, party: Party) -> bool:
-    """Whether this side would wait for a visit, or be about to set out, if nobody told them: they have heard of it and did not end it themselves."""
-    confirmed, asked = match.notices.get((party, "confirmed")), match.notices.get((party, "asked"))
-    if confirmed is not None and (confirmed.state == "sent" or (confirmed.state in {"pending", "retryable"} and confirmed.fault == INTERRUPTED)):
+def may_have_heard(notice: Notice | None) -> bool:
+    """Whether a notice has come, or may have: its last attempt is unclear, its sender has died, or it lies unread in the app."""
+    if notice is None:
+        return False
+    if notice.state == "sent" or notice.fault == INTERRUPTED:
         return True
-    return asked is not None and asked.state == "sent" and match.released_for not in {"declined", "unanswered"}
+    tried = unpacked(notice.tried)
+    if tried:
+        return any(one.unclear or one.state in {"placed", "unread"} for one in tried)
+    return notice.attempts > 0 and notice.fault is not None and notice.fault not in _CLEAR
+
+
+def _expects_visit(match: Match, party: Party) -> bool:
+    """Whether this side would wait for a visit, or be about to set out, if nobody told them: they (may) have heard of it and did not end it themselves."""
+    if may_have_heard(match.notices.get((party, "confirmed"))):
+        return True
+    return may_have_heard(match.notices.get((party, "asked"))) and match.released_for not in {"declined", "unanswered"}
 
 
 class Book:
     """The rows that a batch is about, and what it changed in them. Dicts keep the order of first change."""
 
-    def __init__(self, matches: Iterable[Match] = (), language: Language = "zh-CN") -> None:
+    def __init__(self, matches: Iterable[Match] = (), language: Language = "zh-CN", late_us: int = 0) -> None:
+        """`late_us`: a visit that is called off less than so long before it begins is called off late."""
         self.matches: dict[str, Match] = {}
         self._groups: dict[str, list[Match]] = {}
         self._wishes: dict[str, list[Match]] = {}
         self._language = language
+        self._late_us = late_us
         self.changed: dict[str, Match] = {}
         self.new_notices: dict[UUID, Notice] = {}
         self.changed_notices: dict[UUID, Notice] = {}
+        self.called_off: dict[str, CalledOff] = {}
         for match in matches:
             self._file(match)
 
@@ -175,7 +224,7 @@ class Book:
         if isinstance(data, MatchAgreed):
             return self._agree(data)
         if isinstance(data, MatchReleased):
-            return self._release(data)
+            return self._release(data, event.time)
         if isinstance(data, WishExpired):
             return self._expire(data, partition)
         if isinstance(data, HelperInvited):
@@ -203,6 +252,7 @@ class Book:
             group_size=data.group_size,
             organisation=data.organisation,
             urgency=data.urgency,
+            minor=data.minor,
         )
         self._file(match)
         self.changed[match.match_id] = match
@@ -230,12 +280,15 @@ class Book:
                 self._notify(member, party, "confirmed")
         return "firm"
 
-    def _release(self, data: MatchReleased) -> str:
+    def _release(self, data: MatchReleased, at: int) -> str:
         match = self.matches.get(data.match_id)
         if match is None:
             return "unknown_match"
         if match.state == "released":
             return "no_effect"
+        if match.state == "confirmed" and data.reason in CALLED_OFF:
+            starts_at = micros(datetime.fromisoformat(match.slot[0].upper()))
+            self.called_off[match.match_id] = CalledOff(at, starts_at - at < self._late_us)
         match.released_for = data.reason
         self._become(match, "released")
         for party in PARTIES:
@@ -258,7 +311,7 @@ class Book:
             slot=(written["slot"]["start"], written["slot"]["end"]),
             by=written["expires_at"],
         )
-        self._notify_of_wish(data.wish_id, data.area, partition, "volunteer", "invited", data.volunteer_ref, text)
+        self._notify_of_wish(data.wish_id, data.area, partition, "volunteer", "invited", data.volunteer_ref, text, data.offer_id, written["expires_at"])
         return "invited"
 
     def _tell_worker(self, data: WishWidened | WishUnmet, partition: int) -> str:
@@ -272,10 +325,13 @@ class Book:
         self._notify_of_wish(data.wish_id, data.area, partition, "worker", kind, desk_of(data.area), text)
         return kind
 
-    def _notify_of_wish(self, wish_id: str, area: str, partition: int, party: Party, kind: Kind, ref: str, text: str) -> None:
+    def _notify_of_wish(
+        self, wish_id: str, area: str, partition: int, party: Party, kind: Kind, ref: str, text: str, offer_id: str | None = None, by: str | None = None
+    ) -> None:
         """A notice about no match; the first of its kind to one person about one wish stands."""
         key = notice_key(wish_id, party, kind, ref)
-        self.new_notices.setdefault(key, Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None))
+        notice = Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by)
+        self.new_notices.setdefault(key, notice)
 
     def _expire(self, data: WishExpired, partition: int) -> str:
         known = self._wishes.get(data.wish_id)
@@ -315,7 +371,8 @@ class Book:
         return ends
 
     def _settle_one(self, match: Match, notice: Notice, result: Delivered, ends: list[Told | Untold]) -> None:
-        if notice.kind not in {"confirmed", "asked"} or (notice.kind == "asked" and match.state == "proposed"):
+        holds = {"confirmed": False, "asked": match.state == "proposed"}.get(notice.kind, notice.kind not in VISIT_KINDS or match.state == "confirmed")
+        if holds:
             self._record(notice, result, _kept(result.fate))
         elif notice.kind == "confirmed" and match.state in {"telling", "confirmed"}:
             self._record(notice, result, _kept(result.fate))
@@ -337,7 +394,8 @@ class Book:
         notice.channel = result.channel
         notice.attempts = result.notice.attempts
         notice.tried = result.notice.tried
-        notice.fault = result.fault
+        if result.fate != "discarded":  # nobody has tried: what came of the last attempt still counts
+            notice.fault = result.fault
         notice.retry_seconds = result.retry_seconds if fate == "retryable" else 0.0
         notice.sent_at = result.at if fate == "sent" else None
         self.changed_notices[notice.key] = notice
@@ -383,6 +441,8 @@ class Book:
             rung=match.rung,
             urgency=match.urgency,
             reason=match.released_for,
+            offer_id=match.offer_id,
+            answer_by=by,
         )
         match.notices[party, kind] = notice
         self.new_notices[key] = notice

@@ -97,6 +97,9 @@ class AppriseChannel(_Named):
     type: Literal["apprise"]
     url_env: Variable = Field(description=_ENV_HELP)
     sign: str | None = Field(None, min_length=2, max_length=12, description="填 2 至 12 个字的短信签名 | use a signature of 2 to 12 characters")
+    address: Literal["phone", "email", "wecom", "dingtalk", "feishu"] = Field(
+        "phone", description="填保险箱中存放地址的字段 | use the vault's field that holds the address: phone, email, wecom, dingtalk or feishu"
+    )
 
 
 class BotChannel(_Named):

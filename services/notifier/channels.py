@@ -173,7 +173,7 @@ class Webhook:
         self.name = name
         self.concurrency = concurrency
         self.timeout_seconds = timeout_seconds
-        self.way = way or Way(system_of(url), honours_key=True)
+        self.way = way or Way(system_of(url), honours_key=True, private=True)
         self._url = url
         self._secret = secret
         self._session = session_of(timeout_seconds, concurrency)

@@ -246,6 +246,7 @@ class Delivery:
             await unit.receipts.write_handles([(one.channel, one.reference, one.notice.key) for one in counted if one.reference is not None])
             await unit.count_told(_told(counted, book, changed))
             await unit.change_matches(book.changed.values())
+            await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
             await unit.write_notices(book.new_notices.values(), self.lease_seconds)
             await unit.write_outbox(records)
         if again:

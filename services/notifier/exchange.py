@@ -19,10 +19,12 @@ from services.notifier.book import Delivered, Notice
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import AppChannel, AppriseChannel, BotChannel, ConsoleChannel, EmailChannel, Named, SmsChannel
 from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
-from services.notifier.directory import Directory, DirectoryAway, Everyone, FileDirectory, Person
+from services.notifier.directory import About, Directory, DirectoryAway, Everyone, FileDirectory, NoRoute, Person
 from services.notifier.faults import PASSING
+from services.notifier.linking import Linker, linker_of
 from services.notifier.mail import Mail
 from services.notifier.notices import Language, text_of
+from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
     Errand,
     GiveUp,
@@ -38,6 +40,7 @@ from services.notifier.routes import (
     next_step,
     noted,
     packed,
+    too_late,
     tried_of,
     unpacked,
     waits_for_reader,
@@ -93,11 +96,17 @@ class Exchange:
         self._rules = Rules(timedelta(hours=settings.urgent_hours), timedelta(minutes=settings.read_minutes))
         self._spending: Counter[tuple[str, date]] = Counter()
         self._log: Any = structlog.get_logger().bind()
+        self._linker: Linker | None = linker_of(settings, store)
 
     @property
     def only(self) -> Channel | None:
         """The one channel for everybody, where nobody is looked up."""
         return next(iter(self.channels.values())) if isinstance(self._directory, Everyone) and len(self.channels) == 1 else None
+
+    @property
+    def directory(self) -> Directory:
+        """Where people are looked up."""
+        return self._directory
 
     @property
     def timeout_seconds(self) -> float:
@@ -114,7 +123,12 @@ class Exchange:
 
     async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
         """One attempt through the one channel; `at` tells an area's clock."""
-        answer = await self._answer(channel, notice)
+        if self._timed and too_late(Errand(notice.kind, notice.urgency, begins_at(notice.slot)), self._now()):
+            return Delivered(notice, "dead", "", channel.name, "too_late")
+        carried = await self._carried(channel, notice)
+        if carried is None:
+            return Delivered(notice, "retryable", "", channel.name, "links_away", _AWAY_SECONDS)
+        answer = await self._answer(channel, carried)
         notice.attempts += 1
         if answer.verdict in {"sent", "placed"}:
             return Delivered(notice, "sent", at(notice.area), channel.name, reference=answer.reference)
@@ -133,6 +147,15 @@ class Exchange:
             return Answer("later", "channel_failed")
         return answer
 
+    async def _carried(self, channel: Channel, notice: Notice) -> Notice | None:
+        """The notice with its link, where it has one and this channel may carry it; None where links can't be made just now."""
+        if self._linker is None or not channel.way.private:
+            return notice
+        try:
+            return await self._linker.linked(notice)
+        except _AWAY:
+            return None
+
     def _pause(self, notice: Notice, name: str, attempt: int, answer: Answer) -> float:
         first, most = self._settings.webhook_backoff_seconds, self._settings.webhook_backoff_max_seconds
         key = notice.key.bytes if self.only is not None else notice.key.bytes + name.encode()
@@ -145,12 +168,14 @@ class Exchange:
         now = self._now() if self._timed else None
         day = None if now is None else local_day(now).date()
         try:
-            person = await self._directory.find(notice.ref, notice.party)
+            person = await self._directory.find(notice.ref, notice.party, About(notice.kind, notice.match_id, notice.wish_id))
             told = 0
             if person.wants.budget is not None and day is not None:
                 told = await self._store.read_told(notice.ref, day) + self._spending[notice.ref, day]
         except _AWAY:
             return Delivered(notice, "retryable", "", notice.channel or "", "directory_away", _AWAY_SECONDS)
+        except NoRoute as refusal:
+            return Delivered(notice, "dead", "", notice.channel or "", refusal.reason)
         tried = unpacked(notice.tried)
         if now is not None:
             tried, wait = waits_for_reader(tried, self._ways, now, self._rules)
@@ -175,7 +200,10 @@ class Exchange:
         """One attempt through the channel that was chosen, and what it comes to."""
         name, notice = passage.use.channel, passage.original
         channel = self.channels[name]
-        answer = await self._answer(channel, passage.notice, passage.address, passage.use.suffix)
+        carried = await self._carried(channel, passage.notice)
+        if carried is None:
+            return Delivered(notice, "retryable", "", name, "links_away", _AWAY_SECONDS, passage.day)
+        answer = await self._answer(channel, carried, passage.address, passage.use.suffix)
         tried = unpacked(notice.tried)
         before = tried_of(tried, name)
         if answer.verdict == "placed" and passage.use.has_next:
@@ -220,7 +248,17 @@ def _as_read(notice: Notice, person: Person) -> Notice:
 
     def said(language: Language) -> str | None:
         try:
-            return text_of(notice.kind, notice.party, language, category=notice.category, rung=notice.rung or "area", slot=notice.slot, reason=notice.reason)
+            return text_of(
+                notice.kind,
+                notice.party,
+                language,
+                category=notice.category,
+                rung=notice.rung or "area",
+                slot=notice.slot,
+                reason=notice.reason,
+                by=notice.answer_by,
+                wish_id=notice.wish_id,
+            )
         except KeyError:
             return None
 
@@ -234,15 +272,20 @@ def exchange_of(settings: Settings, store: Store, now: Callable[[], datetime] | 
     """The channels and the directory that the settings name; call inside the loop.
 
     Raises:
-        Unusable, BadDirectory: what they name can't be used; the message is in both languages.
+        Unusable, BadDirectory, BadKeys: what they name can't be used; the message is in both languages.
     """
     named = settings.named_channels
     usual = settings.channel.get_secret_value()
     usual = usual if usual in named or usual == CONSOLE else "webhook"
-    wanted = list(named) if settings.directory is not None else [usual]
-    if settings.directory is not None and usual not in named:
+    looks_up = settings.directory is not None or settings.vault_database is not None
+    wanted = list(named) if looks_up else [usual]
+    if looks_up and usual not in named:
         wanted.append(usual)
-    directory: Directory = Everyone(usual) if settings.directory is None else FileDirectory.read(settings.directory, tuple(wanted), usual)
+    directory: Directory = Everyone(usual)
+    if settings.directory is not None:
+        directory = FileDirectory.read(settings.directory, tuple(wanted), usual)
+    elif settings.vault_database is not None:
+        directory = VaultDirectory(settings, {name: source for name, one in named.items() if (source := source_of(one)) is not None}, usual)
     channels = {name: _made(named[name], store) if name in named else channel_of(settings) for name in wanted}
     attempts = {name: (named[name].config.attempts_max if name in named else None) or settings.webhook_attempts_max for name in wanted}
     if now is None:
@@ -264,6 +307,6 @@ def _made(named: Named, store: Store) -> Channel:
         return Bot(named, config)
     if isinstance(config, EmailChannel):
         return Mail(named, config)
-    way = Way(config.system or system_of(named.url), honours_key=config.honours_key, calls_back=config.receipts)
+    way = Way(config.system or system_of(named.url), honours_key=config.honours_key, calls_back=config.receipts, private=True)
     secret = (named.secret("secret") or "").encode()
     return Webhook(named.url, secret, config.timeout_seconds, config.concurrency, named.name, way)

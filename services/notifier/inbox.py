@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError
 
 from schemas.codec import Event, decode
 from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB, NOTIFIER_GROUP
 from services.notifier import failpoints
@@ -244,6 +245,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
                 offsets = {one.record.partition: one.record.offset + 1 for one in counted}
                 await unit.write_matches(book.changed.values())
+                await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
                 await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
                 await unit.change_notices(book.changed_notices.values())
                 await unit.write_outbox(dead)
@@ -259,7 +261,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
         new = await unit.note_events(ids) if ids else set()
         events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
-        book = Book(await self._read(unit, events), self._settings.language)
+        book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
         dead = []
         for letter in letters:
             event = letter.event

@@ -60,6 +60,14 @@ class Lanes:
         """Once that is committed."""
         self._clocks.update(clocks)
 
+    def clocks(self) -> dict[str, tuple[int, int]]:
+        """All of them, a copy: for `put_back`, where what set them forward was not committed."""
+        return dict(self._clocks)
+
+    def put_back(self, clocks: dict[str, tuple[int, int]]) -> None:
+        """As they were."""
+        self._clocks = dict(clocks)
+
     def micros(self, area: str) -> int:
         """The service's clock in an area, in microseconds since 1970."""
         known = self._clocks.get(area)

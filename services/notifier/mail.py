@@ -25,7 +25,11 @@ _SUBJECTS: Final[dict[Language, dict[str, str]]] = {
         "invited": "邻里互助：急需帮手，请您答复",
         "confirmed": "邻里互助：已约好",
         "released": "邻里互助：安排有变",
-        "reminder": "邻里互助：今天有约",
+        "reminder": "邻里互助：请记得约好的时间",
+        "report": "邻里互助：结束了吗？",
+        "feedback": "邻里互助：帮上忙了吗？",
+        "not_started": "邻里互助：请去看一看",
+        "not_finished": "邻里互助：请去看一看",
         "expired": "邻里互助：心愿到期",
     },
     "en": {
@@ -33,7 +37,11 @@ _SUBJECTS: Final[dict[Language, dict[str, str]]] = {
         "invited": "Help among neighbours: needed soon, please answer",
         "confirmed": "Help among neighbours: it is settled",
         "released": "Help among neighbours: a change",
-        "reminder": "Help among neighbours: today",
+        "reminder": "Help among neighbours: a reminder",
+        "report": "Help among neighbours: are you done?",
+        "feedback": "Help among neighbours: did it help?",
+        "not_started": "Help among neighbours: please have a look",
+        "not_finished": "Help among neighbours: please have a look",
         "expired": "Help among neighbours: a wish has ended",
     },
 }
@@ -74,7 +82,7 @@ class Mail:
         self.concurrency = config.concurrency
         self.timeout_seconds = config.timeout_seconds
         port = config.port or _PORTS[config.security]
-        self.way = Way(config.system or f"{config.host}:{port}", honours_key=False, needs_address=True)
+        self.way = Way(config.system or f"{config.host}:{port}", honours_key=False, needs_address=True, private=True)
         self._config = config
         self._port = port
         self._user, self._password = named.secret("user"), named.secret("password")

@@ -9,8 +9,11 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, Literal
 
-Kind = Literal["asked", "invited", "confirmed", "released", "expired", "widened", "unmet"]
-Party = Literal["resident", "volunteer", "worker"]
+Kind = Literal[
+    "asked", "invited", "confirmed", "released", "expired", "widened", "unmet", "reminder", "report", "feedback", "not_started", "not_finished"
+]  # fmt: skip
+# `household`: the centre household of the stairway, who looks after a neighbour before the community's worker is called.
+Party = Literal["resident", "volunteer", "worker", "household"]
 Language = Literal["zh-CN", "en"]
 
 # China has had one time zone and no summer time since 1992: no time-zone data is needed.
@@ -81,6 +84,14 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
         ("widened", "worker"): "您好，心愿 {wish_id} 在近处还没有找到帮手，已扩大到{reach}寻找。若您认识合适的人，请帮忙问一问。谢谢您！",
         ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
+        ("reminder", "resident"): "您好，提醒您：{near}的志愿者将于{when}前来（{category}）。",
+        ("reminder", "volunteer"): "您好，提醒您：{when}，请为{near}的邻居提供「{category}」服务。若来不了，请尽早告诉我们。谢谢您！",
+        ("report", "volunteer"): "您好，{when}的「{category}」结束了吗？请告诉我们用了多久。谢谢您！",
+        ("feedback", "resident"): "您好，{when}的「{category}」帮上忙了吗？请告诉我们一声。",
+        ("not_started", "household"): "您好，{near}有位邻居约好{when}的「{category}」，还没有人报到。请您方便时去看一看。谢谢您！",
+        ("not_finished", "household"): "您好，{near}有位邻居{when}的「{category}」，到点了还没有报告结束。请您方便时去看一看。谢谢您！",
+        ("not_started", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，还没有人报到。请您联系双方，看看是否平安。谢谢您！",
+        ("not_finished", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，已开始而没有报告结束。请您联系双方，看看是否平安。谢谢您！",
     },
     "en": {
         ("asked", "volunteer"): "A neighbour {near} would like {category} on {when}. Could you come? Please answer by {by}; a no is fine as well.",
@@ -103,6 +114,29 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("expired", "resident"): "We are sorry: by its deadline we had not found enough helpers for your wish. Please wish again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
         ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
+        ("reminder", "resident"): "A reminder: a volunteer {near} will come on {when} ({category}).",
+        (
+            "reminder",
+            "volunteer",
+        ): "A reminder: a neighbour {near} looks forward to your visit ({category}) on {when}. If you can't make it, please tell us soon. Thank you!",
+        ("report", "volunteer"): "Is your visit on {when} ({category}) over? Please tell us how long it took. Thank you!",
+        ("feedback", "resident"): "Did the visit on {when} ({category}) help? Please let us know.",
+        (
+            "not_started",
+            "household",
+        ): "A neighbour {near} expects a visit on {when} ({category}), and nobody has reported there. Could you have a look? Thank you!",
+        (
+            "not_finished",
+            "household",
+        ): "A visit to a neighbour {near} on {when} ({category}) should be over, and nobody has said so. Could you have a look? Thank you!",
+        (
+            "not_started",
+            "worker",
+        ): "Wish {wish_id}: nobody has reported at the visit on {when} ({category}). Please ask both sides whether all is well. Thank you!",
+        (
+            "not_finished",
+            "worker",
+        ): "Wish {wish_id}: the visit on {when} ({category}) began, and nobody has said that it is over. Please ask both sides whether all is well. Thank you!",
     },
 }
 
@@ -144,10 +178,12 @@ def text_of(
     slot: tuple[str, str] | None,
     reason: str | None = None,
     by: str | None = None,
+    wish_id: str = "",
 ) -> str:
-    """The text of one notice to a resident or a volunteer.
+    """The text of one notice about a visit.
 
-    `slot` is (start, end) in RFC 3339, None where no visit is meant; `reason`: why it was released; `by`: until when an answer is awaited.
+    `slot` is (start, end) in RFC 3339, None where no visit is meant; `reason`: why it was released; `by`: until when an answer is awaited;
+    `wish_id`: for workers, who look it up.
     """
     texts = _TEXTS[language]
     template = texts.get((kind, party, reason or "")) or texts[kind, party]
@@ -156,7 +192,39 @@ def text_of(
         near=_RUNGS[language].get(rung, _RUNGS[language]["area"]),
         when="" if slot is None else visit_time(*slot, language),
         by="" if by is None else moment(by, language),
+        wish_id=wish_id,
     )
+
+
+# What stands before a link, by (kind, party); only these carry one.
+_LINKED: Final[dict[Language, dict[tuple[str, str], str]]] = {
+    "zh-CN": {
+        ("asked", "volunteer"): "答复：",
+        ("invited", "volunteer"): "答复：",
+        ("confirmed", "volunteer"): "来不了请点：",
+        ("confirmed", "resident"): "查看：",
+        ("reminder", "volunteer"): "到了或来不了请点：",
+        ("reminder", "resident"): "查看：",
+        ("report", "volunteer"): "请点：",
+        ("feedback", "resident"): "请点：",
+    },
+    "en": {
+        ("asked", "volunteer"): " Answer: ",
+        ("invited", "volunteer"): " Answer: ",
+        ("confirmed", "volunteer"): " Can't make it? ",
+        ("confirmed", "resident"): " See: ",
+        ("reminder", "volunteer"): " Arrived, or can't make it? ",
+        ("reminder", "resident"): " See: ",
+        ("report", "volunteer"): " Report: ",
+        ("feedback", "resident"): " Answer: ",
+    },
+}
+
+
+def with_link(text: str, kind: str, party: str, language: Language, link: str) -> str:
+    """A text with its link behind it, last, so that nothing sticks to it. One of a kind that carries none stays as it is."""
+    words = _LINKED[language].get((kind, party))
+    return text if words is None else f"{text}{words}{link}"
 
 
 def templates(language: Language) -> Mapping[tuple[str, ...], str]:

@@ -18,6 +18,8 @@ LOCAL: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 # What a person must hear even when they have heard enough for a day: somebody comes, or does not come.
 _MUST_KINDS: Final = frozenset(("confirmed", "released"))
 _REMINDERS: Final = frozenset(("reminder",))
+# Somebody may be alone who should not be: they come at night, too.
+_ALARMS: Final = frozenset(("not_started", "not_finished"))
 # What is no longer true tomorrow: not sent late, but left out.
 _FLEETING_KINDS: Final = frozenset(("asked", "invited"))
 # Only a `red` wish invites, and an invitation's own event says no more about the wish.
@@ -42,7 +44,8 @@ class Way:
 
     `system`: who answers behind it; channels of one system know each other's idempotency keys. `honours_key`: an effect that is asked for twice under one key
     happens once. `silent`: it rings nowhere, so it may come at night. `receipts`: it can tell whether somebody has read, `calls_back`: of
-    its own accord, later.
+    its own accord, later. `private`: what it carries reaches one person and is kept nowhere that others read, so it may carry their link; a group
+    or a log may not.
     """
 
     system: str
@@ -51,6 +54,7 @@ class Way:
     silent: bool = False
     receipts: bool = False
     calls_back: bool = False
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,8 @@ def next_step(
     rules: Rules,
 ) -> Step:
     """Decide. `addresses`: the channels for which this person has given one; `now` is None where time does not count (`play`)."""
+    if too_late(errand, now):
+        return GiveUp("too_late")
     known = {one.channel: one for one in tried}
     usable = [name for name in wants.channels if name in ways and (not ways[name].needs_address or name in addresses)]
     left = [name for name in usable if name not in known or known[name].state in {"open", "placed"}]
@@ -168,16 +174,21 @@ def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: da
     return Wait(end, "quiet_hours")
 
 
+def too_late(errand: Errand, now: datetime | None) -> bool:
+    """Whether it says something that is over: nobody is reminded of a visit that has begun."""
+    return errand.kind in _REMINDERS and now is not None and errand.begins is not None and errand.begins <= now
+
+
 def must_be_told(errand: Errand, local: datetime) -> bool:
     """Whether it comes however much came today: a confirmation, a release, the reminder of a visit of the same day."""
     if errand.kind in _REMINDERS:
         return errand.begins is not None and errand.begins.astimezone(LOCAL).date() == local.date()
-    return errand.kind in _MUST_KINDS
+    return errand.kind in _MUST_KINDS | _ALARMS
 
 
 def passes_quiet(errand: Errand, now: datetime, quiet_end: datetime, rules: Rules) -> bool:
     """Whether it comes at night: of a red wish, or about a visit that begins soon, or before the night is over."""
-    if errand.urgency == "red" or errand.kind in _RED_KINDS:
+    if errand.urgency == "red" or errand.kind in _RED_KINDS | _ALARMS:
         return True
     if errand.begins is None or errand.kind not in _MUST_KINDS | _REMINDERS:
         return False

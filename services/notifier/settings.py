@@ -7,17 +7,20 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from schemas.instants import MINUTE_US
+from services.links.settings import LinkSettings
 from services.notifier.channel_settings import Named, channels_of
 from services.notifier.ledger import POINT, Tariff
 from services.notifier.notices import Language
 from services.notifier.visits import Limits
+from services.notifier.watch import Timing
 from services.runtime import ServiceSettings
+from services.vault.settings import VaultSettings
 
 CONSOLE = "console"
 
 
-class Settings(ServiceSettings):
-    """`LASTMETRE_CHANNEL` and the rest; limits are settings so that tests can shorten them."""
+class Settings(LinkSettings, ServiceSettings, VaultSettings):
+    """`LASTMETRE_CHANNEL` and the rest, the links' and the vault's own among them; limits are settings so that tests can shorten them."""
 
     channel: SecretStr = Field(
         SecretStr(CONSOLE), description="填 console、http(s) 地址或通道名称 | use console, an http(s) URL or a channel's name"
@@ -49,6 +52,43 @@ class Settings(ServiceSettings):
     points_per_hour: float = Field(1.0, ge=0, le=1000, description="填每小时积分 | use the points that an hour is worth")
     visit_minutes_max: int = Field(120, ge=1, le=1440, description="填每次服务最多计入的分钟数 | use the minutes of one visit that count at most")
 
+    remind_red_minutes: int = Field(30, ge=0, le=10080, description="填上门前的分钟数，0 为不提醒 | use minutes before the visit, 0 for no reminder")
+    remind_yellow_minutes: int = Field(120, ge=0, le=10080, description="填上门前的分钟数，0 为不提醒 | use minutes before the visit, 0 for no reminder")
+    remind_blue_minutes: int = Field(1200, ge=0, le=10080, description="填上门前的分钟数，0 为不提醒 | use minutes before the visit, 0 for no reminder")
+    not_started_minutes: int = Field(
+        15, ge=0, le=1440, description="填开始后多少分钟无人报到即告警 | use the minutes after the start for which a report is awaited"
+    )
+    not_finished_minutes: int = Field(
+        30, ge=0, le=1440, description="填结束后多少分钟未报告即告警 | use the minutes after the end for which a report is awaited"
+    )
+    alarm_worker_minutes: int = Field(15, ge=0, le=1440, description="填中心户长之后多少分钟通知社区 | use the minutes after which the worker is told as well")
+    ask_report_minutes: int = Field(10, ge=0, le=10080, description="填结束后多少分钟请志愿者报告 | use the minutes after the end until the helper is asked")
+    ask_feedback_minutes: int = Field(30, ge=0, le=10080, description="填结束后多少分钟请居民反馈 | use the minutes after the end until the resident is asked")
+    late_cancel_minutes: int = Field(
+        240, ge=0, le=10080, description="填多少分钟内取消算临时取消 | use the minutes before a visit within which calling off is late"
+    )
+    centre_households: str = Field(
+        "中心户", min_length=1, description="填中心户组织名称中的词，多个用逗号分隔 | use words in organisations' names, with commas between"
+    )
+
+    @property
+    def timing(self) -> Timing:
+        """When what is said about a visit."""
+        reminders = (self.remind_red_minutes * MINUTE_US, self.remind_yellow_minutes * MINUTE_US, self.remind_blue_minutes * MINUTE_US)
+        return Timing(
+            reminders,
+            self.not_started_minutes * MINUTE_US,
+            self.not_finished_minutes * MINUTE_US,
+            self.alarm_worker_minutes * MINUTE_US,
+            self.ask_report_minutes * MINUTE_US,
+            self.ask_feedback_minutes * MINUTE_US,
+        )
+
+    @property
+    def household_words(self) -> tuple[str, ...]:
+        """What the `organisation` of a centre household contains, one of them."""
+        return tuple(word.strip() for word in self.centre_households.split(",") if word.strip())
+
     @property
     def limits(self) -> Limits:
         """How long each side of a visit may stay silent."""
@@ -75,6 +115,21 @@ class Settings(ServiceSettings):
         names = self.named_channels  # their own complaints come first
         if CONSOLE in names and names[CONSOLE].config.type != CONSOLE:
             raise ValueError("通道名称 console 只能用于 console 类型 | a channel named console must be of type console")
+        return self
+
+    @model_validator(mode="after")
+    def _people_are_in_one_place(self) -> Self:
+        if self.vault_database is None:
+            return self
+        if self.directory is not None:
+            raise ValueError(
+                "环境变量 LASTMETRE_DIRECTORY 与 LASTMETRE_VAULT_DATABASE 只能设一个：人员在保险箱中"
+                " | give either LASTMETRE_DIRECTORY or LASTMETRE_VAULT_DATABASE: with a vault, people are in it"
+            )
+        if self.vault_keys is None:
+            raise ValueError(
+                "缺少环境变量 LASTMETRE_VAULT_KEYS：填写密钥文件的路径 | environment variable LASTMETRE_VAULT_KEYS is missing: give the path of the key file"
+            )
         return self
 
     @model_validator(mode="after")

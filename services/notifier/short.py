@@ -7,10 +7,34 @@ from datetime import datetime
 from typing import Final
 
 from services.notifier.book import Notice
-from services.notifier.notices import words_of
+from services.notifier.notices import Language, visit_time, words_of
 from services.notifier.routes import LOCAL
 
 SMS_CHARACTERS_MAX: Final = 140
+
+# With a link behind them, where the whole text does not fit.
+_SHORT_LINKED: Final[dict[Language, dict[tuple[str, ...], str]]] = {
+    "zh-CN": {
+        ("asked", "volunteer"): "{near}邻居需要「{category}」，{when}。您方便吗？答复：",
+        ("invited", "volunteer"): "{near}邻居急需「{category}」，{when}。您能去吗？答复：",
+        ("confirmed", "volunteer"): "约好了：{when}，{near}邻居「{category}」。来不了请点：",
+        ("confirmed", "resident"): "{near}志愿者将于{when}前来（{category}）。查看：",
+        ("reminder", "volunteer"): "提醒您：{when}，{near}邻居「{category}」。到了或来不了请点：",
+        ("reminder", "resident"): "提醒您：{near}志愿者将于{when}前来。查看：",
+        ("report", "volunteer"): "{when}的「{category}」结束了吗？请点：",
+        ("feedback", "resident"): "{when}的「{category}」帮上忙了吗？请点：",
+    },
+    "en": {
+        ("asked", "volunteer"): "{category}, {when}: could you? ",
+        ("invited", "volunteer"): "A neighbour needs help soon. Could you come? ",
+        ("confirmed", "volunteer"): "Settled: {when}, {category}. Can't make it? ",
+        ("confirmed", "resident"): "A volunteer comes {when}. ",
+        ("reminder", "volunteer"): "Your visit: {when}. Arrived, or can't come? ",
+        ("reminder", "resident"): "A volunteer comes {when}. ",
+        ("report", "volunteer"): "Is your visit of {when} over? ",
+        ("feedback", "resident"): "Did the visit of {when} help? ",
+    },
+}
 
 _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("asked", "volunteer"): "Could you help a neighbour {near}? {category}, {when}. Please answer in the app.",
@@ -22,6 +46,14 @@ _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("released", "volunteer"): "{when} ({category}) is cancelled: please do not set out. Thank you!",
     ("released", "volunteer", "declined"): "{when} ({category}) is off your list. Thank you for telling us!",
     ("released", "volunteer", "group_incomplete"): "{when} ({category}): your companion is missing, please do not set out. Thank you!",
+    ("reminder", "resident"): "A reminder: a volunteer {near} comes {when}.",
+    ("reminder", "volunteer"): "A reminder: {when}, {category}, a neighbour {near}. Thank you!",
+    ("report", "volunteer"): "Is your visit of {when} over? Please tell us in the app.",
+    ("feedback", "resident"): "Did the visit of {when} help? Please tell us in the app.",
+    ("not_started", "household"): "A neighbour {near} expects a visit, and nobody has reported there. Could you have a look?",
+    ("not_finished", "household"): "A visit to a neighbour {near} should be over. Could you have a look?",
+    ("not_started", "worker"): "Nobody has reported at a visit. Please look at your desk.",
+    ("not_finished", "worker"): "A visit should be over, and nobody has said so. Please look at your desk.",
     ("expired", "resident"): "Sorry: by its deadline we had not found enough helpers for your wish.",
     ("widened", "worker"): "A wish has found nobody nearby and asks further. Please look at your desk.",
     ("unmet", "worker"): "Nobody can help with a wish as yet. Please look at your desk.",
@@ -45,8 +77,20 @@ def signed_text(text: str, sign: str | None) -> str:
 def sms_text(notice: Notice, sign: str | None) -> str:
     """A notice as a text message, with the signature, within 140 characters."""
     whole = signed_text(notice.text, sign)
+    if len(whole) > SMS_CHARACTERS_MAX and notice.link is not None:
+        return _linked(notice, notice.link, sign)
     template = _SHORT.get((notice.kind, notice.party, notice.reason or "")) or _SHORT.get((notice.kind, notice.party))
     if len(whole) <= SMS_CHARACTERS_MAX or template is None or notice.language != "en":
         return whole
     words = words_of("en", category=notice.category or "other", rung=notice.rung or "area", slot=None)
     return signed_text(template.format(**(words | {"when": short_time(notice.slot)})), sign)
+
+
+def _linked(notice: Notice, link: str, sign: str | None) -> str:
+    """The short text with its link; without a short form of its own, the whole."""
+    template = _SHORT_LINKED[notice.language].get((notice.kind, notice.party))
+    if template is None:
+        return signed_text(notice.text, sign)
+    words = words_of(notice.language, category=notice.category or "other", rung=notice.rung or "area", slot=None)
+    when = short_time(notice.slot) if notice.language == "en" else "" if notice.slot is None else visit_time(*notice.slot, "zh-CN")
+    return signed_text(template.format(**(words | {"when": when})) + link, sign)

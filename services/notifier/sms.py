@@ -33,13 +33,16 @@ def segments_of(text: str) -> int:
 def sms_body(notice: Notice, number: str, config: SmsChannel) -> bytes:
     """What the gateway gets: the same bytes on every attempt."""
     templates = config.templates
+    parameters = words_of(notice.language, category=notice.category, rung=notice.rung, slot=notice.slot)
+    if notice.link is not None:
+        parameters["link"] = notice.link
     template = templates.get(f"{notice.kind}.{notice.party}") or templates.get(notice.kind) or templates.get("default")
     return orjson.dumps(
         {
             "to": number,
             "sign": config.sign,
             "template": template,
-            "parameters": words_of(notice.language, category=notice.category, rung=notice.rung, slot=notice.slot),
+            "parameters": parameters,
             "text": sms_text(notice, config.sign),
             "language": notice.language,
         }
@@ -91,7 +94,7 @@ class SmsGateway:
         self.name = named.name
         self.concurrency = config.concurrency
         self.timeout_seconds = config.timeout_seconds
-        self.way = Way(config.system or system_of(named.url), honours_key=config.honours_key, needs_address=True, calls_back=config.receipts)
+        self.way = Way(config.system or system_of(named.url), honours_key=config.honours_key, needs_address=True, calls_back=config.receipts, private=True)
         self._config = config
         self._url = named.url
         self._secret = (named.secret("secret") or "").encode()

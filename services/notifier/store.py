@@ -6,7 +6,7 @@ would be a zombie's work, so callers leave those out.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -17,9 +17,11 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.notifier import failpoints
-from services.notifier.book import Match, Notice
+from services.links.store import supersede
+from services.notifier import failpoints, vault_news
+from services.notifier.book import VISIT_KINDS, CalledOff, Match, Notice
 from services.notifier.receipts_store import ReceiptsUnit
+from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
@@ -59,7 +61,10 @@ _MATCH_FIELDS: Final = (
     *("slot", "group_id", "group_size", "state", "released_for", "urgency"),
 )
 _plain_fields: Final = attrgetter(*_MATCH_FIELDS[:9])
-_NOTICE_COLUMNS = "n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried"
+_NOTICE_COLUMNS = """
+n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried,
+n.offer_id AS asked_offer_id, n.answer_by
+"""
 _READ_MATCHES = f"""
 WITH named AS (
     SELECT match_id, group_id FROM notifying.confirmations WHERE match_id = ANY($1::text[])
@@ -75,9 +80,9 @@ ORDER BY m.match_id
 """  # noqa: S608 - columns are constants of this module
 _WRITE_MATCHES = """
 INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
-    slot_start, slot_end, group_id, group_size, state, released_for, organisation, urgency)
+    slot_start, slot_end, group_id, group_size, state, released_for, organisation, urgency, minor)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[])
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[])
 ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
 """
 _CHANGE_MATCHES = """
@@ -85,11 +90,11 @@ UPDATE notifying.confirmations m SET state = c.state, released_for = c.released_
 FROM unnest($1::text[], $2::text[], $3::text[]) c(match_id, state, released_for) WHERE m.match_id = c.match_id
 """
 _WRITE_NOTICES = """
-INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, due_at)
-SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state,
-    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $12) ELSE interval '0' END
+INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, due_at)
+SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by,
+    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $14) ELSE interval '0' END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state)
+    $11::text[], $12::text[], $13::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by)
 ON CONFLICT (key) DO NOTHING
 """
 _READ_KNOWN = "SELECT key FROM notifying.notices WHERE key = ANY($1::uuid[])"
@@ -108,10 +113,12 @@ WITH due AS (
     WHERE n.state IN ('pending', 'leased', 'retryable') AND n.due_at <= clock_timestamp()
     ORDER BY n.due_at LIMIT $3 FOR UPDATE OF n SKIP LOCKED
 ), taken AS (
-    UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4)
+    UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4),
+        fault = CASE n.state WHEN 'leased' THEN 'interrupted' ELSE n.fault END
     FROM due WHERE n.key = due.key RETURNING n.*
 )
-SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for
+SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for,
+    m.offer_id
 FROM taken n LEFT JOIN notifying.confirmations m USING (match_id)
 """  # noqa: S608 - columns are constants of this module
 _NEXT_DUE = """
@@ -133,6 +140,14 @@ FROM unnest($1::int[], $2::bigint[]) c(partition, next_offset) WHERE p.partition
 _WRITE_CLOCKS = """
 INSERT INTO notifying.areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
 ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
+"""
+# What waits to be said about visits that no longer are. Whoever says such a thing looks at the match's row first, under a lock.
+_TAKE_BACK = """
+UPDATE notifying.notices SET state = 'discarded' WHERE match_id = ANY($1::text[]) AND kind = ANY($2::text[]) AND state IN ('pending', 'retryable')
+"""
+_NOTE_CALLED_OFF = """
+UPDATE notifying.confirmations m SET called_off_at_us = c.at_us, called_off_late = c.late
+FROM unnest($1::text[], $2::bigint[], $3::boolean[]) c(match_id, at_us, late) WHERE m.match_id = c.match_id
 """
 _PUT_IN_APP = """
 INSERT INTO notifying.app_inbox AS known (key, ref, kind, text) VALUES ($1, $2, $3, $4)
@@ -219,6 +234,8 @@ def _notice(row: Any) -> Notice:
         rung=row["rung"],
         urgency=row["urgency"],
         reason=row["released_for"],
+        offer_id=row["asked_offer_id"] or row["offer_id"],
+        answer_by=row["answer_by"],
     )
 
 
@@ -235,12 +252,19 @@ def _matches(rows: Iterable[asyncpg.Record]) -> list[Match]:
     return found
 
 
+def _stages(matches: Iterable[Match]) -> Iterable[tuple[str, Stage]]:
+    return ((one.match_id, stage) for one in matches if (stage := vault_news.STAGE_OF.get(one.state)) is not None)
+
+
 class Unit:
     """One transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, tells_vault: bool = False) -> None:
+        """`tells_vault`: how far matches come is noted for the vault, in this same transaction."""
         self._connection = connection
         self.receipts = ReceiptsUnit(connection)
+        self._tells_vault = tells_vault
+        self.has_news = False
 
     async def fence(self, epochs: Mapping[int, int]) -> dict[int, int]:
         """Lock the partitions; the next offset of each that still has the epoch we know."""
@@ -258,19 +282,40 @@ class Unit:
 
     async def write_matches(self, matches: Iterable[Match]) -> None:
         """Insert matches, or change their state."""
-        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation, m.urgency) for m in matches]
+        matches = list(matches)
+        await self.note_stages(_stages(matches))
+        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation, m.urgency, m.minor) for m in matches]
         if rows:
             await self._connection.execute(_WRITE_MATCHES, *map(list, zip(*rows, strict=True)))
 
     async def change_matches(self, matches: Iterable[Match]) -> None:
         """Change the state of matches that are known."""
+        matches = list(matches)
+        await self.note_stages(_stages(matches))
         rows = [(m.match_id, m.state, m.released_for) for m in matches]
         if rows:
             await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
 
+    async def note_stages(self, stages: Iterable[tuple[str, Stage]]) -> None:
+        """Note (match, stage) for the vault, where there is one."""
+        if self._tells_vault and await vault_news.note(self._connection, stages):
+            self.has_news = True
+
+    async def end_matches(self, matches: Iterable[Match], called_off: Mapping[str, CalledOff], now: int) -> None:
+        """After their rows are written: what was still to be said of matches that are over is not, their links say so, and who called off is noted."""
+        ended = [match.match_id for match in matches if match.state in {"released", "failed", "discarded"}]
+        if ended:
+            await self._connection.execute(_TAKE_BACK, ended, VISIT_KINDS)
+            await supersede(self._connection, ended, now, but=("follow",))
+        if called_off:
+            rows = [(match_id, one.at, one.late) for match_id, one in called_off.items()]
+            await self._connection.execute(_NOTE_CALLED_OFF, *map(list, zip(*rows, strict=True)))
+
     async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
         """Insert notices; one whose key is known stays as it is."""
-        rows = [(n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state) for n in notices]
+        rows = [
+            (n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state, n.offer_id, n.answer_by) for n in notices
+        ]
         if rows:
             await self._connection.execute(_WRITE_NOTICES, *map(list, zip(*rows, strict=True)), lease_seconds)
 
@@ -322,6 +367,7 @@ class Store:
     def __init__(self, durable: asyncpg.Pool, relaxed: asyncpg.Pool) -> None:
         self._durable = durable
         self._relaxed = relaxed
+        self._on_news: Callable[[], None] | None = None
 
     @classmethod
     async def connect(cls, dsn: str) -> Self:
@@ -332,6 +378,15 @@ class Store:
     def durable(self) -> asyncpg.Pool:
         """The pool whose commits are on the disk."""
         return self._durable
+
+    def tell_stages(self, on_news: Callable[[], None]) -> None:
+        """From now on note for the vault how far matches come, and call `on_news` once such a note is committed."""
+        self._on_news = on_news
+
+    @property
+    def tells_vault(self) -> bool:
+        """Whether there is a vault to be told."""
+        return self._on_news is not None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -346,7 +401,10 @@ class Store:
     async def unit(self) -> AsyncIterator[Unit]:
         """One transaction, committed when the block ends well."""
         async with self._durable.acquire() as connection, connection.transaction():
-            yield Unit(connection)
+            unit = Unit(connection, tells_vault=self.tells_vault)
+            yield unit
+        if unit.has_news and self._on_news is not None:
+            self._on_news()
 
     async def take_over(self, partition: int) -> Taken:
         """Become a partition's owner: raise its epoch, and free what its last owner had leased."""

@@ -2,13 +2,15 @@
 
 A consumer group of its own, beside `inbox`: what volunteers and residents say needs neither notices nor their deadlines. One transaction a batch holds the
 reports, the visits' ends, the ledger's entries, the outbox and the offsets, fenced by the lane's epoch. What is said about a match that is not confirmed yet is
-kept and counts once it is. An event that is not valid, or came under a wrong key, is the matcher's to set aside or to mend.
+kept and counts once it is. An event that is not valid, or came under a wrong key, is the matcher's to set aside or to mend. One on which the work itself
+fails is found by halving the batch, and goes to the dead letters alone; a visit that can't be judged is looked at again later, and holds up no other.
 """
 
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any, Final
 from uuid import uuid5
 
@@ -20,8 +22,8 @@ from aiokafka.errors import IllegalStateError
 
 from schemas.codec import Event, decode, headers_of
 from schemas.confirmations import MatchConfirmed
-from schemas.errors import InvalidEvent
-from schemas.instants import micros, rfc3339
+from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.instants import MINUTE_US, micros, rfc3339
 from schemas.lanes import is_misplaced
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB, VISITS_GROUP
@@ -31,7 +33,7 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.ledger import Tariff, booking
 from services.notifier.metrics import Metrics
-from services.notifier.outbox import SOURCE, Publisher
+from services.notifier.outbox import SOURCE, Publisher, dead_letter_of
 from services.notifier.settings import Settings
 from services.notifier.store import Outgoing
 from services.notifier.visits import End, Limits, Report, Visit, judged
@@ -51,8 +53,10 @@ _FAREWELL_SECONDS: Final = 3.0
 # Somebody raised the epoch of a lane that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
 
-_Read = tuple[str, int, int, Event | None]
-"""(topic, partition, offset, event); None for what is not ours to judge."""
+_Read = tuple[str, int, int, Event | None, Any]
+"""(topic, partition, offset, event, record); no event for what is not ours to judge."""
+# A visit that can't be judged is tried again after this.
+_POSTPONED_US: Final = 60 * MINUTE_US
 
 
 def closed_event(visit: Visit, end: End) -> Outgoing:
@@ -85,7 +89,7 @@ def _read(record: Any) -> _Read:
         event = None
     if event is not None and is_misplaced(event.area, event.partitionkey, record.partition, record.key):
         event = None
-    return record.topic, record.partition, record.offset, event
+    return record.topic, record.partition, record.offset, event, record
 
 
 class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -226,17 +230,39 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         return transaction
 
     async def _take_in(self, read: Sequence[_Read]) -> None:
-        epochs = self.lanes.epochs_of(partition for _, partition, _, _ in read)
+        clocks = self.lanes.clocks()
+        try:
+            await self._write(read)
+        except PASSING:
+            raise
+        except Exception as error:
+            self.lanes.put_back(clocks)
+            if len(read) > 1:
+                half = len(read) // 2
+                await self._take_in(read[:half])
+                await self._take_in(read[half:])
+                return
+            topic, partition, offset, event, record = read[0]
+            if event is None:
+                raise  # even to pass it over fails: that is no fault of the event
+            self._log.error("decision_failed", topic=topic, partition=partition, offset=offset, exc_info=error)
+            self._metrics.events.labels(event.type, DECISION_FAILED).inc()
+            await self._write([(topic, partition, offset, None, record)], [dead_letter_of(record, InvalidEvent(DECISION_FAILED))])
+
+    async def _write(self, read: Sequence[_Read], dead: Sequence[Outgoing] = ()) -> None:
+        """One transaction: what the events come to, the dead letters, and that they were read."""
+        epochs = self.lanes.epochs_of(partition for _, partition, *_ in read)
         async with self._store.unit() as connection, self._transaction(connection):
-            unit = VisitsUnit(connection)
+            unit = self._store.work(connection)
             ours = await unit.fence(epochs)
             counted = [one for one in read if one[1] in ours]
-            events = [event for *_, event in counted if event is not None]
+            events = [event for *_, event, _ in counted if event is not None]
             told = [one for event in events if (one := report_of(event)) is not None]
             confirmed = [event.data for event in events if isinstance(event.data, MatchConfirmed)]
             await unit.note_reports(told)
             await unit.begin_visits([(data.match_id, micros(data.slot.start), micros(data.slot.end)) for data in confirmed])
-            clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event in counted if event is not None)
+            await unit.note_stages(told)
+            clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event, _ in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then
             pairs = {one.pair for one in told} | {(data.area, data.wish_id, data.offer_id) for data in confirmed}
             await unit.write_clocks(clocks)
@@ -244,12 +270,14 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 # In the same transaction, so that whoever sees these offsets sees all that they brought about.
                 pairs |= set(await unit.find_due(ours, max(self._ran_to, 0), _DUE_MAX, by_event=True))
             records = await self._judge(unit, pairs, max(self._ran_to, 0))
+            letters = [one for one in dead if one.partition in ours]
+            await unit.write_outbox(letters)
             offsets: dict[int, dict[str, int]] = {}
-            for topic, partition, offset, _ in counted:
+            for topic, partition, offset, *_ in counted:
                 offsets.setdefault(partition, {})[topic] = offset + 1
             await unit.advance(offsets)
         self._moved = True
-        self.publisher.hand_over(records)
+        self.publisher.hand_over([*records, *letters])
         for partition, by_topic in offsets.items():
             self._offsets[partition] |= by_topic
         stale = epochs.keys() - ours
@@ -268,7 +296,13 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         ended: list[tuple[Visit, End]] = []
         for visit in visits:
             now = max(self.lanes.micros(visit.area), runs_to)
-            after, end = judged(visit, reports.get((visit.area, visit.wish_id, visit.offer_id), ()), now, self._limits)
+            try:
+                after, end = judged(visit, reports.get((visit.area, visit.wish_id, visit.offer_id), ()), now, self._limits)
+            except Exception as error:  # noqa: BLE001 - what was said is kept, and judged again once somebody has mended this
+                self._log.error("visit_undecided", match_id=visit.match_id, area=visit.area, exc_info=error)
+                self._metrics.faults.labels("judge").inc()
+                changed.append(replace(visit, due_at=now + _POSTPONED_US))
+                continue
             if after != visit:
                 changed.append(after)
             if end is not None:
@@ -303,7 +337,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         if self._by_event and now == self._ran_to and not self._moved:
             return
         async with self._store.unit() as connection, self._transaction(connection):
-            unit = VisitsUnit(connection)
+            unit = self._store.work(connection)
             ours = await unit.fence(epochs)
             due = await unit.find_due(ours, now, _DUE_MAX, by_event=self._by_event)
             records = await self._judge(unit, set(due), now)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from schemas.instants import MINUTE_US
+from services.notifier import vault_news
 from services.notifier.ledger import Booked, Tariff, Transaction
 from services.notifier.store import Outgoing, outgoing, packed
 from services.notifier.visits import End, Report, Visit
@@ -93,22 +93,9 @@ SELECT DISTINCT area, wish_id, offer_id FROM (
 _TICKED = "UPDATE notifying.visit_lanes SET ticked_us = greatest(ticked_us, $2) WHERE partition = ANY($1::int[])"
 # What is watched: visits and matches that have not come to their end, each by an index of its own. A visit is looked at again until it has an end, unless it
 # was released.
-_COUNT_WATCHED = """
-SELECT (SELECT count(*) FROM notifying.visits WHERE number = 0 AND due_at_us IS NOT NULL) AS open,
-    (SELECT count(*) FROM notifying.confirmations WHERE state IN ('agreed', 'telling') AND changed_at <= to_timestamp($1::float8 / 1000000)) AS stuck,
-    count(*) FILTER (WHERE started) AS not_finished, count(*) FILTER (WHERE NOT started) AS nothing_said
-FROM (
-    SELECT EXISTS (
-            SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind = 'started') AS started
-    FROM notifying.visits v JOIN notifying.confirmations c USING (match_id)
-    WHERE v.number = 0 AND v.due_at_us IS NOT NULL AND v.ends_at_us <= $2 AND c.state <> 'released' AND NOT EXISTS (
-        SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND r.kind <> 'started')
-) silent
-"""
-# So long after its slot a visit without the helper's report is overdue; so long notices may take to be delivered.
-OVERDUE_US: Final = 30 * MINUTE_US
-STUCK_US: Final = 15 * MINUTE_US
-WATCHED: Final = ("open", "stuck", "not_finished", "nothing_said")
+_COUNT_OPEN = "SELECT count(*) FROM notifying.visits WHERE number = 0 AND due_at_us IS NOT NULL"
+_COUNT_WATCHED = "SELECT kind, count(*) AS count FROM notifying.attention_at($1) GROUP BY kind"
+WATCHED: Final = ("open", "stuck", "not_started", "not_finished", "nothing_said", "called_off_late", "no_show", "unheard")
 CLOCK_RUNS_TO: Final = "SELECT runs_to FROM notifying.clock"
 
 
@@ -150,8 +137,10 @@ def _report(row: asyncpg.Record) -> Report:
 class VisitsUnit:
     """One transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, tells_vault: bool = False) -> None:
+        """`tells_vault`: how far visits come is noted for the vault, in this same transaction."""
         self._connection = connection
+        self._tells_vault = tells_vault
 
     async def fence(self, epochs: Mapping[int, int]) -> set[int]:
         """Lock the lanes; those that are still ours."""
@@ -162,6 +151,12 @@ class VisitsUnit:
         rows = [(r.source, r.event_id, *one.pair, r.match_id, r.kind, r.at, r.minutes, r.by, r.outcome, one.rating) for one in told for r in (one.report,)]
         if rows:
             await self._connection.execute(_NOTE_REPORTS, *_columns(rows))
+
+    async def note_stages(self, told: Sequence[Told]) -> None:
+        """Note for the vault, where there is one, that visits have begun or are done."""
+        if self._tells_vault:
+            said = ((*one.pair, one.report.match_id, kind) for one in told if (kind := one.report.kind) != "acknowledged")
+            await vault_news.note_reports(self._connection, said)
 
     async def begin_visits(self, confirmed: Sequence[tuple[str, int, int]]) -> None:
         """Begin visits: (match, start, end of the slot) of matches that were confirmed."""
@@ -180,9 +175,12 @@ class VisitsUnit:
 
     async def write_visits(self, visits: Iterable[Visit]) -> None:
         """Write how visits stand."""
+        visits = list(visits)
         rows = [(v.match_id, v.number, *((v.end.outcome, v.end.minutes, v.end.by, v.end.at) if v.end else (None, None, None, None)), v.due_at) for v in visits]
         if rows:
             await self._connection.execute(_WRITE_VISITS, *_columns(rows))
+        if self._tells_vault:
+            await vault_news.note(self._connection, [(v.match_id, "closed") for v in visits if v.end is not None])
 
     async def read_booked(self, match_ids: Sequence[str]) -> dict[str, Booked]:
         """What the ledger holds about these matches; nothing about those that were never booked."""
@@ -231,8 +229,13 @@ class VisitsUnit:
 class VisitsStore:
     """The schema's part, over a pool."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, tells_vault: bool = False) -> None:
         self._pool = pool
+        self._tells_vault = tells_vault
+
+    def work(self, connection: Any) -> VisitsUnit:
+        """What can be done in a transaction of `unit`."""
+        return VisitsUnit(connection, tells_vault=self._tells_vault)
 
     def unit(self) -> Any:
         """A transaction's connection; use it as `async with store.unit() as connection, connection.transaction()`."""
@@ -263,9 +266,9 @@ class VisitsStore:
 
     async def count_watched(self, now: int) -> dict[str, int]:
         """How many visits are open, and how many need somebody's attention, by `WATCHED`; `now` is in microseconds."""
-        row = await self._pool.fetchrow(_COUNT_WATCHED, now - STUCK_US, now - OVERDUE_US)
-        assert row is not None
-        return {name: row[name] for name in WATCHED}
+        counts = {row["kind"]: row["count"] for row in await self._pool.fetch(_COUNT_WATCHED, now)}
+        counts["open"] = await self._pool.fetchval(_COUNT_OPEN)
+        return {name: counts.get(name, 0) for name in WATCHED}
 
     async def clock_runs_to(self) -> int:
         """Until when the clock runs, by event time."""

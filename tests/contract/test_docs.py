@@ -36,11 +36,12 @@ ENDINGS = ("py", "md", "yml", "yaml", "toml", "in", "lock", "jsonl", "json", "sh
 OWNERS: dict[str, tuple[type[BaseSettings], ...]] = {
     "all": (MatcherSettings, NotifierSettings, GatewaySettings, TopicsSettings),
     "matcher, notifier, gateway": (MatcherSettings, NotifierSettings, GatewaySettings),
+    "notifier, gateway": (NotifierSettings, GatewaySettings),
     "matcher": (MatcherSettings,),
     "notifier": (NotifierSettings,),
     "gateway": (GatewaySettings,),
     "migrations": (MigrationsSettings,),
-    "vault": (VaultSettings,),
+    "vault": (VaultSettings, NotifierSettings),
 }
 
 

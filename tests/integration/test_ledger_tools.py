@@ -78,6 +78,57 @@ async def test_a_visit_of_which_nothing_was_said_wants_attention_unless_it_was_r
     assert [("nothing_said", "w-silent")] == await look(database)
 
 
+def notice(match_id: str, party: str, kind: str, state: str = "sent") -> str:
+    sent = "'2026-11-24T12:00:00Z'" if state == "sent" else "NULL"
+    return f"""
+    INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, due_at, sent_at)
+        VALUES (gen_random_uuid(), '{match_id}', 'w-{match_id}', 0, '{AREA}', '{party}', '{kind}', 'x', 'en', '', '{state}', now(), {sent})
+    """
+
+
+async def test_a_visit_at_which_nobody_has_reported_tells_whom_the_alarm_has_reached(database: Database) -> None:
+    await execute(
+        database,
+        *(visit(name, ends=NOW + minutes * MINUTE_US) for name, minutes in (("late", 45), ("later", 40), ("in-time", 46), ("there", 30))),
+        report("there", "started"),
+        notice("late", "household", "not_started"),
+        notice("later", "household", "not_started"),
+        notice("later", "worker", "not_started"),
+        notice("in-time", "worker", "not_started", "pending"),
+    )
+    found = await attention.look(Target(None, database.dsn()), 4.0, NOW)
+    assert [("not_started", "w-later", "household,worker"), ("not_started", "w-late", "household")] == [(one.kind, one.wish_id, one.told) for one in found]
+
+
+async def test_calling_off_late_no_shows_and_what_reached_nobody_want_attention(database: Database) -> None:
+    hour = 60 * MINUTE_US
+    await execute(
+        database,
+        *(visit(name, ends=NOW + 3 * hour, state="released", due="NULL") for name in ("late", "early", "unheard")),
+        f"UPDATE notifying.confirmations SET called_off_at_us = {NOW}, called_off_late = match_id = 'late' WHERE match_id IN ('late', 'early')",
+        notice("unheard", "volunteer", "released", "dead"),
+        *(visit(name, ends=NOW - 3 * hour, number=1, due="NULL") for name in ("nobody-came", "came", "helped")),
+        f"UPDATE notifying.visits SET closed_at_us = {NOW}, outcome = CASE match_id WHEN 'helped' THEN 'done' ELSE 'not_done' END WHERE number = 1",
+        report("came", "started"),
+    )
+    assert [("called_off_late", "w-late"), ("unheard", "w-unheard"), ("no_show", "w-nobody-came")] == await look(database)
+    await execute(database, "UPDATE notifying.visits SET outcome = 'done' WHERE match_id = 'nobody-came'")
+    assert ("no_show", "w-nobody-came") not in await look(database), "a later word takes it back"
+
+
+async def test_another_role_may_be_let_look_at_what_wants_attention_and_at_nothing_else(database: Database) -> None:
+    await execute(
+        database,
+        "UPDATE notifying.clock SET runs_to = 0",
+        visit("silent", ends=NOW - 60 * MINUTE_US),
+        "GRANT USAGE ON SCHEMA notifying TO lastmetre_vault",
+        "GRANT SELECT ON notifying.attention TO lastmetre_vault",
+    )
+    assert [("nothing_said", "w-silent")] == [row[:2] for row in await ask(database.dsn("vault"), "SELECT kind, wish_id FROM notifying.attention")]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await ask(database.dsn("vault"), "SELECT * FROM notifying.visits")
+
+
 def wish(wish_id: str, ends: int, status: str = "open") -> str:
     return f"""
     INSERT INTO matching.wishes (area, wish_id, status, submitted_at, ends_at, need, match_count, barred, data, invited)

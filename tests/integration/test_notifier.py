@@ -156,7 +156,7 @@ async def test_a_group_falls_with_the_one_who_cannot_be_told(settings: Settings,
 async def test_a_match_released_before_it_was_told_is_never_confirmed(
     settings: Settings, source: Matcher, sink: Sink, settled: Settled, database: Database
 ) -> None:
-    sink.judge = lambda _body, _nth: 503
+    sink.judge = lambda _body, _nth: 429
     async with running(settings.model_copy(update={"webhook_attempts_max": 100})):
         await source.propose("m-1")
         await until(lambda: 2 == len(sink.attempts))
@@ -164,6 +164,20 @@ async def test_a_match_released_before_it_was_told_is_never_confirmed(
         await settled(2)
     assert [] == await confirmations(settings)
     assert [("discarded", 2)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.notices GROUP BY state")
+
+
+async def test_those_who_may_have_heard_are_told_of_the_release_although_no_answer_was_clear(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, database: Database
+) -> None:
+    sink.judge = lambda body, _nth: 503 if body["kind"] == "confirmed" else 200
+    async with running(settings.model_copy(update={"webhook_attempts_max": 100})):
+        await source.propose("m-1")
+        await until(lambda: 2 == len(sink.attempts))
+        await source.release("m-1", "withdrawn")
+        await settled(2)
+    assert [] == await confirmations(settings)
+    assert {("resident", "released", "m-1"), ("volunteer", "released", "m-1")} == set(sink.told)
+    assert [("discarded", 2), ("sent", 2)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.notices GROUP BY state ORDER BY state")
 
 
 async def test_those_who_were_told_hear_of_the_release(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:

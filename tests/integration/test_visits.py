@@ -13,9 +13,11 @@ import pytest
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode, headers_of
 from schemas.lanes import partition_of
+from services.notifier import visiting
 from services.notifier.metrics import Metrics
 from services.notifier.settings import Settings
 from services.notifier.visiting import Visiting
+from services.notifier.visits import judged
 from services.notifier.visits_store import VisitsStore, VisitsUnit
 from services.runtime import Stop
 from tests.conftest import Database
@@ -342,3 +344,52 @@ async def test_two_processes_share_the_lanes_and_close_each_visit_once(settings:
         await pool.close()
     assert 1 == len(await closings(settings))
     assert [(1,)] == await ask(database.dsn(), "SELECT count(*)::int FROM notifying.ledger_transactions")
+
+
+async def test_an_event_on_which_the_work_fails_is_set_aside_alone(settings: Settings, town: Town, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = visiting.report_of
+
+    def failing(event: Any) -> Any:
+        if getattr(event.data, "minutes", None) == 44:
+            raise ZeroDivisionError
+        return whole(event)
+
+    monkeypatch.setattr(visiting, "report_of", failing)
+    for match_id in ("m-1", "m-2", "m-3"):
+        await town.propose(match_id)
+    async with running(settings):
+        await read(database, 3)
+        await town.finish("m-1")
+        await town.finish("m-2", took=44, event_id="poison")
+        await town.finish("m-3")
+        for match_id in ("m-1", "m-2", "m-3"):
+            await town.acknowledge(match_id)
+        await read(database, 9)
+    (dead,) = await records(settings.kafka, "responses-dlq")
+    assert ("decision_failed", "poison", "1") == (header(dead, "dlq-reason"), header(dead, "ce_id"), header(dead, "dlq-offset"))
+    assert ["m-1", "m-3"] == [one["match_id"] for one in await closings(settings)]
+
+
+async def test_a_visit_that_can_not_be_judged_holds_up_no_other(settings: Settings, town: Town, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = judged
+
+    def failing(visit: Any, *more: Any) -> Any:
+        if visit.match_id == "m-2":
+            raise ZeroDivisionError
+        return whole(visit, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("services.notifier.visiting.judged", failing)
+        for match_id in ("m-1", "m-2"):
+            await town.propose(match_id)
+        async with running(settings):
+            for match_id in ("m-2", "m-1"):
+                await town.finish(match_id)
+                await town.acknowledge(match_id)
+            await read(database, 6)
+        assert ["m-1"] == [one["match_id"] for one in await closings(settings)]
+        assert [] == await records(settings.kafka, "responses-dlq"), "what was said is kept"
+    await ask(database.dsn(), "UPDATE notifying.visits SET due_at_us = 0 WHERE match_id = 'm-2'")
+    async with running(settings):
+        await until(lambda: _none_due(database))
+    assert ["m-1", "m-2"] == [one["match_id"] for one in await closings(settings)]

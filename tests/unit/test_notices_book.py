@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+import pytest
 
 from schemas.codec import decode_structured
-from services.notifier.book import INTERRUPTED, Book, Delivered, Fate, Match, Notice, Told, Untold
+from schemas.instants import MINUTE_US, parse_rfc3339, rfc3339
+from services.notifier.book import INTERRUPTED, Book, CalledOff, Delivered, Fate, Match, Notice, Told, Untold, notice_key
 from services.notifier.notices import Party
+from services.notifier.routes import Tried, packed
 
 AT = "2026-11-23T08:00:00Z"
 
@@ -339,3 +342,91 @@ def test_what_became_of_a_word_about_a_wish_is_kept() -> None:
     notices = on_their_way(book)
     assert [] == came_back(book, notices)
     assert ["sent"] == [one.state for one in notices]
+
+
+def unclear(notice: Notice, fault: str) -> Delivered:
+    notice.attempts += 1
+    return Delivered(notice, "retryable", "", "webhook", fault, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "heard"),
+    [("timeout", True), ("http_5xx", True), ("cut_off", True), ("something_new", True), ("refused", False), ("no_connection", False), ("links_away", True)],
+)
+def test_whoever_may_have_heard_of_a_visit_is_told_that_it_is_off(fault: str, heard: bool) -> None:
+    book = Book()
+    proposed(book)
+    notices = on_their_way(book)
+    book.settle([unclear(one, fault) for one in notices])
+    released(book, reason="unsafe")
+    told = {one.party for one in book.new_notices.values() if one.kind == "released"}
+    assert ({"resident", "volunteer"} if heard else set()) == told
+
+
+def test_an_attempt_in_flight_that_ends_unclearly_after_the_release_is_followed_by_word_of_it() -> None:
+    book = Book()
+    proposed(book)
+    notices = on_their_way(book)
+    released(book, reason="withdrawn")
+    book.settle([unclear(one, "timeout") for one in notices])
+    assert {"resident", "volunteer"} == {one.party for one in book.new_notices.values() if one.kind == "released"}
+    assert {"discarded"} == {one.state for one in notices}
+
+
+def test_what_an_earlier_attempt_may_have_said_counts_where_nobody_tried_again() -> None:
+    book = Book()
+    proposed(book)
+    notices = on_their_way(book)
+    book.settle([unclear(one, "timeout") for one in notices])
+    for one in notices:
+        one.state = "leased"
+    released(book, reason="withdrawn")
+    before = len(book.new_notices)
+    book.settle([Delivered(one, "discarded", "", "webhook") for one in notices])
+    assert {"timeout"} == {one.fault for one in notices}
+    assert before == len(book.new_notices), "it was told at the release already"
+
+
+@pytest.mark.parametrize(("tried", "heard"), [("placed", True), ("unread", True), ("open", False)])
+def test_who_has_it_lying_unread_in_the_app_is_told_that_it_is_off(tried: Any, heard: bool) -> None:
+    book = Book()
+    proposed(book)
+    for one in on_their_way(book):
+        one.tried = packed([Tried("app", 1, tried)])
+        book.settle([Delivered(one, "retryable", "", "app", "unread", 1.0)])
+    released(book, reason="unsafe")
+    assert (2 if heard else 0) == len([one for one in book.new_notices.values() if one.kind == "released"])
+
+
+def test_what_is_said_of_a_visit_ends_with_its_match() -> None:
+    book = Book()
+    proposed(book)
+    book.settle([Delivered(one, "sent", AT, "console") for one in on_their_way(book)])
+    match = book.matches["m-1"]
+    for state in ("pending", "leased"):
+        key = notice_key("m-1", "resident" if state == "pending" else "volunteer", "reminder")
+        party: Party = "resident" if state == "pending" else "volunteer"
+        match.notices[party, "reminder"] = Notice(key, "m-1", "w-1", 3, "hightech", party, "reminder", "x", "zh-CN", "", match.slot, state=state)
+    released(book)
+    assert "discarded" == match.notices["resident", "reminder"].state
+    book.settle([unclear(match.notices["volunteer", "reminder"], "timeout")])
+    assert "discarded" == match.notices["volunteer", "reminder"].state
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(239, True), (240, False), (1000, False)])
+def test_calling_off_a_confirmed_visit_shortly_before_it_is_late(minutes: int, late: bool) -> None:
+    start = parse_rfc3339(AT) + minutes * MINUTE_US
+    book = Book(late_us=240 * MINUTE_US)
+    proposed(book, slot={"start": rfc3339(start), "end": rfc3339(start + 60 * MINUTE_US)})
+    book.settle([Delivered(one, "sent", AT, "console") for one in on_their_way(book)])
+    released(book, reason="declined")
+    assert {"m-1": CalledOff(parse_rfc3339(AT), late)} == book.called_off
+
+
+@pytest.mark.parametrize("reason", ["withdrawn", "unsafe", "undeliverable"])
+def test_only_the_helper_calls_off(reason: str) -> None:
+    book = Book(late_us=10**15)
+    proposed(book)
+    book.settle([Delivered(one, "sent", AT, "console") for one in on_their_way(book)])
+    released(book, reason=reason)
+    assert {} == book.called_off

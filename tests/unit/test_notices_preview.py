@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 
-from deploy.preview import CHANNELS, Shown, places, samples
+from deploy.preview import CHANNELS, CODE, PRIVATE, Shown, places, samples
 from deploy.state import ROOT
 from schemas.personal import find_personal_data
+from services.links.settings import URL_CHARACTERS_MAX
+from services.notifier.linking import PURPOSES
 from services.notifier.notices import templates
 from services.notifier.short import SMS_CHARACTERS_MAX
 from services.notifier.sms import segments_of
 
 EVERY = list(samples())
+# An address of the greatest length.
+PUBLIC_URL = "https://" + "l" * (URL_CHARACTERS_MAX - 8)
+LINKED = [one for one in samples(public_url=PUBLIC_URL) if CODE in one.text]
 ABOUT_NOBODY = {"category", "near", "when", "by", "reach", "skills", "vetting", "wish_id"}
 LANGUAGES: tuple[Any, ...] = ("zh-CN", "en")
 
@@ -30,6 +35,19 @@ def test_a_text_message_has_at_most_140_characters_with_its_signature(shown: Sho
     assert shown.text.startswith("【最后一米】")
     assert SMS_CHARACTERS_MAX >= len(shown.text)
     assert segments_of(shown.text) <= 2
+
+
+@pytest.mark.parametrize("shown", [one for one in LINKED if one.channel == "sms"], ids=title)
+def test_a_text_message_with_the_longest_link_has_at_most_140_characters_and_ends_with_it(shown: Shown) -> None:
+    assert SMS_CHARACTERS_MAX >= len(shown.text)
+    assert shown.text.startswith("【最后一米】")
+    assert shown.text.endswith(f"{PUBLIC_URL}/a#{CODE}")
+    assert "{" not in shown.text
+
+
+def test_every_notice_that_wants_an_answer_carries_its_link_to_one_person_and_to_no_group_or_log() -> None:
+    assert len(PURPOSES) * len(PRIVATE) * 2 == len(LINKED)
+    assert PRIVATE == {one.channel for one in LINKED}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -203,3 +203,21 @@ def test_what_was_tried_survives_its_row() -> None:
     assert tried == unpacked(packed(tried))
     assert ("", ()) == (packed(()), unpacked(""))
     assert (tried[0], Tried("sms", 4)) == noted(tried, Tried("sms", 4))
+
+
+@pytest.mark.parametrize("kind", ["not_started", "not_finished"])
+def test_an_alarm_comes_at_night_and_however_much_came_today(kind: str) -> None:
+    assert "sms" == used(step("sms", kind=kind, quiet=NIGHT, now=LATE, begins=-SOON))
+    assert "sms" == used(step("sms", kind=kind, budget=2, told=2, begins=-SOON))
+
+
+@pytest.mark.parametrize("kind", ["report", "feedback"])
+def test_a_question_how_it_went_waits_for_the_morning_and_for_tomorrow(kind: str) -> None:
+    assert isinstance(step("sms", kind=kind, quiet=NIGHT, now=LATE, begins=-SOON), Wait)
+    assert isinstance(step("sms", kind=kind, budget=2, told=2, begins=-SOON), Wait)
+
+
+def test_nobody_is_reminded_of_a_visit_that_has_begun() -> None:
+    assert GiveUp("too_late") == step("sms", kind="reminder", begins=timedelta())
+    assert "sms" == used(step("sms", kind="reminder", begins=timedelta(seconds=1)))
+    assert "sms" == used(step("sms", kind="reminder", begins=-SOON, now=None)), "without a clock nothing is late"

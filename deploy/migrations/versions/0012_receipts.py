@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0012_receipts"
-down_revision = "0010_channels"
+down_revision = "0011_vault_wired"
 branch_labels = None
 depends_on = None
 

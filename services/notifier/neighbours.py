@@ -1,0 +1,137 @@
+"""Who looks after which stairway: reads `offers` of centre households, and `wishes` for the stairway that each is in.
+
+A consumer group of its own, and nothing else follows from what it reads: a repeat or an older word changes nothing, so its offsets are committed to Kafka after
+the rows are. An event that is not valid is the matcher's to set aside. By event time nobody raises an alarm, so nothing is read.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer
+
+from schemas.codec import Event, decode
+from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.instants import micros
+from schemas.offers import OfferPosted, OfferWithdrawn
+from schemas.place import Place
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MIB, NEIGHBOURS_GROUP
+from schemas.wishes import WishSubmitted
+from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.metrics import Metrics
+from services.notifier.settings import Settings
+from services.notifier.watch_store import Household, WatchUnit
+from services.runtime import Pulse, Stop
+
+TOPICS: Final = ("wishes", "offers")
+_SESSION_MS: Final = 6000
+_HEARTBEAT_MS: Final = 500
+_WAIT_MS: Final = 500
+
+
+def place_key(place: Place) -> str | None:
+    """A stairway as a key; None where the place is wider than one."""
+    return None if place.unit is None else f"{place.community}/{place.compound}/{place.building}/{place.unit}"
+
+
+def is_centre_household(organisation: str | None, words: Iterable[str]) -> bool:
+    """Whether an offer is one of a centre household, by its organisation's name."""
+    return organisation is not None and any(word in organisation for word in words)
+
+
+def _events(records: Iterable[Any]) -> list[Event]:
+    found = []
+    for record in records:
+        try:
+            found.append(decode(record.topic, record.value, record.headers))
+        except InvalidEvent:
+            continue
+    return found
+
+
+class Neighbours:
+    """The loop."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, metrics: Metrics) -> None:
+        self.pulse = Pulse()
+        self._settings = settings
+        self._pool = pool
+        self._metrics = metrics
+        self._log: Any = structlog.get_logger().bind()
+
+    async def run(self, stop: Stop) -> None:
+        """Read until stopped. After a fault it begins with a new consumer, from what was committed."""
+        failures = 0
+        while not stop and self._settings.clock == "wall":
+            consumer = AIOKafkaConsumer(
+                **self._settings.broker.client(),
+                client_id="lastmetre-neighbours",
+                group_id=NEIGHBOURS_GROUP,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                session_timeout_ms=_SESSION_MS,
+                heartbeat_interval_ms=_HEARTBEAT_MS,
+                max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
+                fetch_max_bytes=16 * MIB,
+                max_poll_records=self._settings.batch_max,
+                retry_backoff_ms=50,
+            )
+            consumer.subscribe(list(TOPICS))
+            try:
+                await consumer.start()
+                while not stop:
+                    self.pulse.beat()
+                    found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
+                    if found:
+                        await self._take_in(_events(record for run in found.values() for record in run))
+                        await consumer.commit()
+                        failures = 0
+            except PASSING as error:
+                failures += 1
+                self._metrics.faults.labels("neighbours").inc()
+                self._log.warning("neighbours_failed", fault=type(error).__name__, failures=failures)
+                await stop.pause(retry_seconds(failures))
+            finally:
+                await consumer.stop()
+
+    async def _take_in(self, events: Sequence[Event]) -> None:
+        """As `take_in`; an event that can't be written is found by halving, and passed over: the matcher reads it, too, and sets it aside."""
+        try:
+            await self.take_in(events)
+        except PASSING:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the matcher tells it
+            if len(events) > 1:
+                half = len(events) // 2
+                await self._take_in(events[:half])
+                await self._take_in(events[half:])
+                return
+            self._log.error("neighbour_passed_over", ids=[event.id for event in events], exc_info=error)
+            self._metrics.events.labels("neighbours", DECISION_FAILED).inc()
+
+    async def take_in(self, events: Iterable[Event]) -> None:
+        """Write what these events say of stairways, the last word of each offer alone."""
+        posted: dict[tuple[str, str], Household] = {}
+        closed: dict[tuple[str, str], int] = {}
+        wishes: dict[tuple[str, str], tuple[str, str, str, int]] = {}
+        for event in events:
+            data = event.data
+            if isinstance(data, OfferPosted):
+                place = place_key(data.home)
+                centre = place is not None and is_centre_household(data.organisation, self._settings.household_words)
+                key = (data.area, data.offer_id)
+                if centre and (key not in posted or posted[key].at <= event.time):
+                    posted[key] = Household(data.area, data.offer_id, data.volunteer_ref, place or "", open=True, at=event.time)
+                elif not centre:  # perhaps it was one before
+                    closed[key] = max(event.time, closed.get(key, 0))
+            elif isinstance(data, OfferWithdrawn):
+                closed[data.area, data.offer_id] = max(event.time, closed.get((data.area, data.offer_id), 0))
+            elif isinstance(data, WishSubmitted) and (place := place_key(data.place)) is not None:
+                wishes.setdefault((data.area, data.wish_id), (data.area, data.wish_id, place, micros(data.window.end)))
+        async with self._pool.acquire() as connection, connection.transaction():
+            unit = WatchUnit(connection)
+            await unit.post_households([posted[key] for key in sorted(posted)])
+            await unit.close_households([(*key, closed[key]) for key in sorted(closed)])
+            await unit.place_wishes([wishes[key] for key in sorted(wishes)])
+        self.pulse.commit()
