@@ -12,7 +12,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import latency, machine, ours, report, scaling, throughput
+from benchmarks import latency, machine, notifier, ours, report, scaling, throughput
 from benchmarks.measures import timing
 from benchmarks.report import Report
 from benchmarks.rig import Rig
@@ -80,6 +80,15 @@ def _scaling(*, short: bool, rounds: int | None, seed: int, folder: Path | None)
     return step
 
 
+def _notifier(*, short: bool, rounds: int | None, seed: int, env: list[str]) -> Step:
+    async def step(rig: Rig, found: Report) -> None:
+        sizes = notifier.SHORT if short else notifier.Sizes()
+        settings = dict(one.split("=", 1) for one in env)
+        found.add_notifier(await notifier.measure(rig, replace(sizes, rounds=rounds or sizes.rounds), seed, _say, settings))
+
+    return step
+
+
 @app.callback(invoke_without_command=True)
 def everything(
     context: typer.Context,
@@ -96,6 +105,7 @@ def everything(
             _throughput(short=short, rounds=rounds, seed=seed),
             _latency(short=short, rounds=rounds, seed=seed),
             _scaling(short=short, rounds=rounds, seed=seed, folder=folder),
+            _notifier(short=short, rounds=rounds, seed=seed, env=[]),
         ]
         _measure(steps, seed, folder, out)
 
@@ -116,6 +126,20 @@ def only_latency(*, short: Short = False, seed: Seed = _SEED, rounds: Rounds = N
 def only_scaling(*, short: Short = False, seed: Seed = _SEED, rounds: Rounds = None, folder: Folder = None, out: Out = report.RESULTS) -> None:
     """Matches per second with few and with very many open offers."""
     _measure([_scaling(short=short, rounds=rounds, seed=seed, folder=folder)], seed, folder, out)
+
+
+@app.command("notifier")
+def only_notifier(
+    *,
+    short: Short = False,
+    seed: Seed = _SEED,
+    rounds: Rounds = None,
+    folder: Folder = None,
+    out: Out = report.RESULTS,
+    env: Annotated[list[str] | None, typer.Option(help="A setting of the notifier as NAME=VALUE, such as those that open the vault; may be repeated.")] = None,
+) -> None:
+    """Confirmations beside proposals per second, and from a proposal to both notices."""
+    _measure([_notifier(short=short, rounds=rounds, seed=seed, env=env or [])], seed, folder, out)
 
 
 @app.command()

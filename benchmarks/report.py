@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks.latency import Latency
 from benchmarks.latency import verdicts as latency_verdicts
 from benchmarks.measures import Spread, Verdict
+from benchmarks.notifier import Result as Notified
 from benchmarks.scaling import Scaling
 from benchmarks.throughput import CONTENDERS, OURS, Result
 
@@ -97,6 +98,29 @@ class Report:
         self.tables.append((title, ["open offers", "matches/s", "lowest", "highest", "÷ few"], rows))
         self.verdicts.extend(result.verdicts())
         self.raw["scaling"] = _plain(result)
+
+    def add_notifier(self, result: Notified) -> None:
+        """Rates side by side, and the latency."""
+        sizes = result.sizes
+        rows = [
+            [
+                str(number),
+                *(f"{one:,.0f}" for one in (proposed.per_second, confirmed.per_second)),
+                f"{ratio:.2f}",
+                *(f"{one.cpu_us or 0:,.0f}" for one in (proposed, confirmed)),
+                f"{told.matches:,}",
+                *(f"{ms:.1f}" for ms in (told.p50, told.p99, told.max, told.late_ms)),
+            ]
+            for number, (proposed, confirmed, ratio, told) in enumerate(
+                zip(result.proposed, result.confirmed, result.ratio().values, result.told, strict=True), 1
+            )
+        ]
+        heads = ["round", "proposed/s", "confirmed/s", "confirmed ÷ proposed", "matcher's CPU µs", "notifier's CPU µs", "matches told"]
+        heads += ["p50 ms", "p99 ms", "max ms", "generator late, max ms"]
+        title = f"The notifier: {sizes.wishes:,} wishes proposed, then confirmed; then {sizes.rate} matches a second for {sizes.seconds} s"
+        self.tables.append((title, heads, rows))
+        self.verdicts.extend(result.verdicts())
+        self.raw["notifier"] = _plain(result)
 
     def show(self, console: Console) -> None:
         """On the terminal."""

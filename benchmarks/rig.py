@@ -27,11 +27,12 @@ from deploy import migrate, topics
 from deploy.process import Process
 from deploy.stack import Stack
 from deploy.state import ROOT, default_folder
-from schemas.topics import MATCHES, OFFERS, PARTITIONS, TOPICS, WISHES, Topic, dead_letter_topic
+from schemas.topics import CONFIRMATIONS, MATCHES, OFFERS, PARTITIONS, TOPICS, WISHES, Topic, dead_letter_topic
 
 _AT_ONCE: Final = Path(__file__).with_name("at-once.toml")
 _TEMPLATE: Final = "bench_template"
-_REMADE: Final = (WISHES, OFFERS, MATCHES, dead_letter_topic(WISHES), dead_letter_topic(OFFERS))
+_STAMPED: Final = (MATCHES, CONFIRMATIONS)
+_REMADE: Final = (WISHES, OFFERS, MATCHES, CONFIRMATIONS, dead_letter_topic(WISHES), dead_letter_topic(OFFERS))
 _BATCH_BYTES: Final = 512 * 1024
 _POLL_SECONDS: Final = 0.05
 _STALL_SECONDS: Final = 240.0  # loading very many offers takes a while on a busy machine
@@ -93,7 +94,7 @@ class Rig:
 
     async def fresh(self) -> None:
         """Empty topics and a new database."""
-        remade = [_Stamped.like(topic) if topic.name == MATCHES else topic for topic in TOPICS if topic.name in _REMADE]
+        remade = [_Stamped.like(topic) if topic.name in _STAMPED else topic for topic in TOPICS if topic.name in _REMADE]
         await topics.remake(self.bootstrap, remade)
         if self.database:
             await migrate.drop(self._stack.postgres, self.database)
@@ -129,6 +130,11 @@ class Rig:
         env = {"LASTMETRE_KAFKA": self.bootstrap, "LASTMETRE_DATABASE": dsn, "LASTMETRE_OPS_PORT": str(ops_port), "LASTMETRE_POLICY": str(_AT_ONCE)}
         module, *arguments = (*wrapper, "services.matcher")
         return self.process(module, *arguments, env=env)
+
+    def notifier(self, more: Mapping[str, str]) -> Process:
+        """One notifier as it ships, that tells people through the console; `more` settings on top."""
+        dsn = self._stack.postgres.dsn("lastmetre_notifier", self.database)
+        return self.process("services.notifier", env={"LASTMETRE_KAFKA": self.bootstrap, "LASTMETRE_DATABASE": dsn, **more})
 
     @staticmethod
     async def end(process: Process) -> None:

@@ -25,6 +25,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from deploy.day_people import put_in
 from deploy.day_plan import Plan, Sending, plan_day
 from deploy.demo import has_gateway, show_accounts
 from deploy.hightech import AREA_NAME, BRANCHES, COMMUNITIES, COMPOUNDS, PARTY_MEMBERS, RESIDENTS
@@ -119,6 +120,11 @@ async def play(stack: Stack, console: Console, *, seed: int, seconds: float, qui
     connection = await asyncpg.connect(stack.postgres.owner_dsn(stack.database), timeout=10)
     try:
         plan = plan_day(await _next_run(stack.state.folder, connection), datetime.now(LOCAL), seed)
+        if stack.has_vault:
+            people, minors = await put_in(stack, plan)
+            console.print(
+                Text(both(f"保险箱：{people} 位虚构人员，{minors} 名未成年人有监护人同意", f"vault: {people} invented people, {minors} minors with consent"))
+            )
         if has_gateway(stack):
             await show_accounts(stack, connection, plan, console)
         day = _Day(plan, console, connection, seconds, quiet_seconds)
@@ -432,6 +438,7 @@ def _what_next(outcome: Outcome, console: Console, *, stays: bool) -> None:
         ("publish examples/first-wish.jsonl", ("发布第一个心愿", "publish a first wish")),
         ("watch", ("实时查看事件", "watch the events")),
         ("dlq list", ("查看死信", "look at the dead letters")),
+        ("vault audit", ("保险箱：谁为何查看了谁", "the vault: who looked at whom, and why")),
     ]
     if outcome.waiting:
         commands.insert(2, (f"explain {outcome.waiting[-1]}", ("它为什么还在等", "why this one still waits")))

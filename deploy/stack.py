@@ -34,7 +34,7 @@ from deploy.process import end_left_over
 from deploy.servers import ExternalKafka, ExternalPostgres, named_broker
 from deploy.state import ROOT, State, write_private
 from deploy.supervisor import Service
-from deploy.vault_keys import make_key_file
+from deploy.vault_keys import key_file, make_key_file
 from deploy.words import Trouble, both
 from services.broker import PREFIX, Broker
 
@@ -48,9 +48,11 @@ SETTINGS_OF_DEPLOY = {
     # What compose needs to make the roles; a service is given its own connection string and no more.
     *("LASTMETRE_OWNER_PASSWORD", "LASTMETRE_MATCHER_PASSWORD", "LASTMETRE_NOTIFIER_PASSWORD", "LASTMETRE_VAULT_PASSWORD"),
     *("LASTMETRE_GATEWAY_PASSWORD", "LASTMETRE_BOARD_PASSWORD", "LASTMETRE_EXPLAINER_PASSWORD"),
-    # Whoever holds these can open the vault: no service does that yet.
+    # Whoever holds these can open the vault: the notifier and the gateway of a stack that has one are given them, and nobody else.
     *("LASTMETRE_VAULT_DATABASE", "LASTMETRE_VAULT_KEYS", "LASTMETRE_VAULT_SECRET"),
 }
+OPENS_THE_VAULT = frozenset({"notifier", "gateway"})
+VAULT_ROLE = "lastmetre_vault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Stack:
         matchers: int = 1,
         env: Mapping[str, str] | None = None,
         services: Sequence[str] = ("matcher", "notifier"),
+        vault: bool = False,
         commands: Mapping[str, Sequence[str]] | None = None,
         report: Report = _quiet,
         secure: bool | None = None,
@@ -94,6 +97,7 @@ class Stack:
             matchers: how many matcher processes, `matcher`, `matcher-2`, ...
             env: settings for every service, on top of ours.
             services: packages under `services/`, and `explainer`.
+            vault: let notifier and gateway look people up in the vault. Without it nobody is looked up, and nothing asks for a guardian's consent.
             commands: argv of a service in place of `python -m services.<name>`.
             report: told of each step.
             secure: whether our Kafka is secured (TLS, passwords, rules); None: as the last time in this folder.
@@ -106,6 +110,7 @@ class Stack:
         self._matchers = matchers
         self._env = dict(env or {})
         self._kinds = tuple(services)
+        self.has_vault = vault
         self._commands = dict(commands or {})
         self._report = report
         self._secure = secure
@@ -185,6 +190,11 @@ class Stack:
     def services(self) -> tuple[Service, ...]:
         """All services."""
         return tuple(self._services.values())
+
+    @property
+    def vault_dsn(self) -> str:
+        """The vault's connection string: the one that is named, else that of its role in our own PostgreSQL."""
+        return os.environ.get("LASTMETRE_VAULT_DATABASE") or self.postgres.dsn(VAULT_ROLE, self.database)
 
     async def ready(self) -> None:
         """Wait until every service that runs is ready.
@@ -286,6 +296,10 @@ class Stack:
             env["LASTMETRE_EXPLAINER_PORT"] = str(self._door_port())
         if kind in {"gateway", "explainer"} and "explainer" in self._kinds:
             env["LASTMETRE_EXPLAINER_SECRET"] = self.state.password("explainer-door")
+        if self.has_vault and kind in OPENS_THE_VAULT:
+            env |= {"LASTMETRE_VAULT_DATABASE": self.vault_dsn, "LASTMETRE_VAULT_KEYS": str(key_file(self.state).path)}
+            if secret := os.environ.get("LASTMETRE_VAULT_SECRET"):
+                env["LASTMETRE_VAULT_SECRET"] = secret
         return Service(
             name,
             self._commands.get(kind, (sys.executable, "-m", MODULES.get(kind, f"services.{kind}"))),

@@ -39,7 +39,8 @@ class MatchProposed(OfArea):
 
     `needs_answer`: the volunteer is asked and may decline until `expires_at`. `needs_approval` (added): a community
     worker's word is awaited. `category` and `urgency` (added): what the notice to both sides may say of the wish.
-    `organisation` (added): for which branch, unit or team the volunteer comes, as the offer names it.
+    `organisation` (added): for which branch, unit or team the volunteer comes, as the offer names it. `minor` (added): the wish concerns a minor or a
+    left-behind child, so that a guardian's consent may be asked for.
     """
 
     match_id: EventId
@@ -59,6 +60,7 @@ class MatchProposed(OfArea):
     category: Category | None = None
     urgency: Urgency | None = None
     organisation: Name | None = None
+    minor: bool = False
 
 
 class HelperInvited(OfArea):

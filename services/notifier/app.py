@@ -19,12 +19,16 @@ from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.neighbours import Neighbours
 from services.notifier.outbox import Publisher
+from services.notifier.people import VaultDirectory
+from services.notifier.receipts import Receipts
 from services.notifier.settings import Settings
+from services.notifier.stages import Stages
 from services.notifier.store import Store
 from services.notifier.visiting import Visiting
 from services.notifier.visits_store import VisitsStore
 from services.notifier.watching import Watching
 from services.runtime import EXIT_SETTINGS, Ops, Readiness, Stop
+from services.vault.faults import BadKeys
 
 _PING_SECONDS: Final = 2.0
 
@@ -40,7 +44,13 @@ class Notifier:
         self.publisher = Publisher(settings.broker, store, self.lanes, self.metrics)
         self.delivery = Delivery(settings, store, self.lanes, exchange, self.publisher, self.metrics)
         self.inbox = Inbox(settings, store, self.lanes, self.delivery, self.publisher, self.metrics)
-        self.visiting = Visiting(settings, VisitsStore(store.durable), self.metrics)
+        self.receipts = Receipts(settings, store, self.lanes, exchange, self.delivery, self.metrics)
+        self.stages: Stages | None = None
+        if isinstance(exchange.directory, VaultDirectory):
+            timed = settings.clock == "wall"
+            self.stages = Stages(store, exchange.directory.opened, self.lanes, self.publisher, self.metrics, timed=timed)
+            exchange.directory.follow(self.stages, self.metrics)
+        self.visiting = Visiting(settings, VisitsStore(store.durable, tells_vault=store.tells_vault), self.metrics)
         self.watching = Watching(settings, store.durable, self.metrics, self.delivery.look)
         self.neighbours = Neighbours(settings, store.durable, self.metrics)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
@@ -49,30 +59,37 @@ class Notifier:
     async def run(self, stop: Stop) -> None:
         """Until stopped: then take nothing more in, bring what is in hand to its end within limits, and leave the rest to the next owner."""
         pulses = {"inbox": self.inbox.pulse, "delivery": self.delivery.pulse, "publisher": self.publisher.pulse, "visits": self.visiting.pulse}
+        if self.stages is not None:
+            pulses["vault"] = self.stages.pulse
         if self._settings.clock == "wall":  # by event time these two have nothing to do
             pulses |= {"watch": self.watching.pulse, "neighbours": self.neighbours.pulse}
         last = Stop()
-        loops: tuple[Callable[[Stop], Coroutine[Any, Any, None]], ...] = (
-            self.delivery.send,
-            self.delivery.record,
-            self.delivery.poll,
-            self.publisher.run,
-            self.visiting.publisher.run,
-        )
+        loops: dict[str, Callable[[Stop], Coroutine[Any, Any, None]]] = {
+            "send": self.delivery.send,
+            "record": self.delivery.record,
+            "due": self.delivery.poll,
+            "receipts": self.receipts.run,
+            "publish": self.publisher.run,
+            "publish visits": self.visiting.publisher.run,
+        }
+        if self.stages is not None:
+            loops["stages"] = self.stages.run
         async with Ops(self._settings.ops_port, pulses, self.ready, self.metrics.registry), asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(loop(last))
+            for name, loop in loops.items():
+                group.create_task(loop(last), name=name)
             try:
                 async with asyncio.TaskGroup() as readers:
-                    readers.create_task(self.inbox.run(stop))
-                    readers.create_task(self.visiting.run(stop))
-                    readers.create_task(self.watching.run(stop))
-                    readers.create_task(self.neighbours.run(stop))
+                    readers.create_task(self.inbox.run(stop), name="inbox")
+                    readers.create_task(self.visiting.run(stop), name="visits")
+                    readers.create_task(self.watching.run(stop), name="watch")
+                    readers.create_task(self.neighbours.run(stop), name="neighbours")
             finally:
                 last.set()
                 self.delivery.wake()
                 self.publisher.wake()
                 self.visiting.publisher.wake()
+                if self.stages is not None:
+                    self.stages.wake()
 
     async def ready(self) -> Readiness:
         """Whether events are taken in and told, now."""
@@ -107,7 +124,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         cleanup.push_async_callback(store.close)
         try:
             exchange = exchange_of(settings, store)
-        except (Unusable, BadDirectory) as fault:  # what only trying shows: a file's content, a URL that no plugin takes
+        except (Unusable, BadDirectory, BadKeys) as fault:  # what only trying shows: a file's content, a URL that no plugin takes
             print(fault, file=sys.stderr)
             sys.exit(EXIT_SETTINGS)
         cleanup.push_async_callback(exchange.close)

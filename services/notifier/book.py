@@ -4,9 +4,10 @@
 and write what it says has changed. Arrows:
 
 match: proposed (the volunteer may be asked) → agreed (its group is not complete yet) → telling → confirmed
-       telling → failed (a side can't be told) · agreed|telling → discarded (another of its group fell away)
+       telling|confirmed → failed (a side can't be told, or a gateway says later that it was not) · agreed|telling → discarded (another of its group fell away)
        any → released(reason)
 notice: pending → leased → sent · retryable → leased · pending|leased|retryable → discarded (no longer true) · leased → dead
+        sent → retryable · dead (a gateway says later that it did not arrive) · pending|retryable|discarded|dead → sent (it says that it did)
 """
 
 from collections.abc import Iterable
@@ -108,6 +109,7 @@ class Match:
     released_for: str | None = None
     organisation: str | None = None
     urgency: str | None = None
+    minor: bool = False  # known where it is proposed; read again by the vault's part alone
     notices: dict[tuple[Party, Kind], Notice] = field(default_factory=dict)
 
     def ref_of(self, party: Party) -> str:
@@ -126,6 +128,7 @@ class Delivered:
     fault: str | None = None
     retry_seconds: float = 0.0
     day: date | None = None  # the local day on which it counts against its person's number a day
+    reference: str | None = None  # the channel's own number for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,7 @@ class Book:
             group_size=data.group_size,
             organisation=data.organisation,
             urgency=data.urgency,
+            minor=data.minor,
         )
         self._file(match)
         self.changed[match.match_id] = match
@@ -356,13 +360,23 @@ class Book:
             self._settle_one(match, kept, result, ends)
         return ends
 
+    def learn(self, notice: Notice, result: Delivered) -> list[Told | Untold]:
+        """Apply what is heard of a notice later, also where it had its end; and say which matches that ends."""
+        match = None if notice.match_id is None else self.matches.get(notice.match_id)
+        ends: list[Told | Untold] = []
+        if match is None:
+            self._record(notice, result, result.fate)
+        else:
+            self._settle_one(match, notice, result, ends)
+        return ends
+
     def _settle_one(self, match: Match, notice: Notice, result: Delivered, ends: list[Told | Untold]) -> None:
         holds = {"confirmed": False, "asked": match.state == "proposed"}.get(notice.kind, notice.kind not in VISIT_KINDS or match.state == "confirmed")
         if holds:
             self._record(notice, result, _kept(result.fate))
-        elif notice.kind == "confirmed" and match.state == "telling":
+        elif notice.kind == "confirmed" and match.state in {"telling", "confirmed"}:
             self._record(notice, result, _kept(result.fate))
-            if result.fate == "sent":
+            if result.fate == "sent" and match.state == "telling":
                 ends.extend(self._confirm(match))
             elif result.fate == "dead":
                 self._become(match, "failed")

@@ -73,6 +73,7 @@ class WebhookChannel(_Named):
     url_env: Variable | None = Field(None, description=_ENV_HELP)
     secret_env: Variable = Field(description=_ENV_HELP)
     honours_key: bool = Field(default=True, description="填 true 或 false | use true or false")
+    receipts: bool = Field(default=False, description="填 true 或 false：回执是否说明已读 | use true or false: whether its callbacks tell who has read")
 
 
 class SmsChannel(WebhookChannel):
@@ -87,6 +88,7 @@ class SmsChannel(WebhookChannel):
     code_field: str = Field("code", min_length=1, description="填返回码的字段名 | use the name of the answer's field that holds its code")
     codes_sent: tuple[str, ...] = Field(("0", "OK"), description=_CODES_HELP)
     codes_later: tuple[str, ...] = Field((), description=_CODES_HELP)
+    id_field: str | None = Field(None, min_length=1, description="填回复中消息编号的字段名 | use the name of the answer's field that holds its own number")
 
 
 class AppriseChannel(_Named):
@@ -95,6 +97,9 @@ class AppriseChannel(_Named):
     type: Literal["apprise"]
     url_env: Variable = Field(description=_ENV_HELP)
     sign: str | None = Field(None, min_length=2, max_length=12, description="填 2 至 12 个字的短信签名 | use a signature of 2 to 12 characters")
+    address: Literal["phone", "email", "wecom", "dingtalk", "feishu"] = Field(
+        "phone", description="填保险箱中存放地址的字段 | use the vault's field that holds the address: phone, email, wecom, dingtalk or feishu"
+    )
 
 
 class BotChannel(_Named):

@@ -31,7 +31,7 @@ _LATER: Final = frozenset((408, 425, 429))
 _RETRY_AFTER_MAX_SECONDS: Final = 3600.0
 
 # After these the attempt may have had its effect all the same: the answer is missing, or says nothing about it.
-_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent"))
+_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent", "channel_failed"))
 
 # `placed`: it lies there, and nobody has read it.
 Verdict = Literal["sent", "later", "never", "placed"]
@@ -39,12 +39,16 @@ Verdict = Literal["sent", "later", "never", "placed"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one attempt; `fault` is a code, `after_seconds` the receiver's own wish, `placed_seconds` how long it lies there unread."""
+    """What came of one attempt: `fault` is a code, `after_seconds` the receiver's own wish, `placed_seconds` how long it lies there unread.
+
+    `reference`: the receiver's own number for the message.
+    """
 
     verdict: Verdict
     fault: str | None = None
     after_seconds: float = 0.0
     placed_seconds: float = 0.0
+    reference: str | None = None
 
     @property
     def unclear(self) -> bool:

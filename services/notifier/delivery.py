@@ -8,7 +8,7 @@ while the partition is ours.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -114,13 +114,13 @@ class Delivery:
         async with asyncio.TaskGroup() as group:
             if only is not None:
                 for _ in range(only.concurrency):
-                    group.create_task(self._hand(stop, only))
+                    group.create_task(self._hand(stop, only), name="hand")
                 return
             for _ in range(_ROUTERS):
-                group.create_task(self._router(stop))
+                group.create_task(self._router(stop), name="router")
             for channel in self._exchange.channels.values():
                 for _ in range(channel.concurrency):
-                    group.create_task(self._routed_hand(stop, channel))
+                    group.create_task(self._routed_hand(stop, channel), name="hand")
 
     async def _hand(self, stop: Stop, only: Channel) -> None:
         done = 0
@@ -242,8 +242,9 @@ class Delivery:
             ends = book.settle(counted)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self.lease(book.new_notices.values())
-            await unit.change_notices(book.changed_notices.values())
-            await unit.count_told(_told(counted, book))
+            changed = await unit.change_notices(book.changed_notices.values())
+            await unit.receipts.write_handles([(one.channel, one.reference, one.notice.key) for one in counted if one.reference is not None])
+            await unit.count_told(_told(counted, book, changed))
             await unit.change_matches(book.changed.values())
             await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
             await unit.write_notices(book.new_notices.values(), self.lease_seconds)
@@ -251,9 +252,10 @@ class Delivery:
         if again:
             # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
             records = [one for partition in ours for one in await self._store.read_unpublished(partition)]
-        self._announce(records, leased, book)
+        self.announce(records, leased, book)
 
-    def _announce(self, records: Sequence[Outgoing], leased: Sequence[Notice], book: Book) -> None:
+    def announce(self, records: Sequence[Outgoing], leased: Sequence[Notice], book: Book) -> None:
+        """After the commit: hand over, take back, count."""
         self._publisher.hand_over(records)
         self.hand_over(leased)
         self.cancel(book.changed.values())
@@ -291,11 +293,11 @@ class Delivery:
             pause = self._settings.poll_seconds if due is None else min(max(due, 0.01), self._settings.poll_seconds)
 
 
-def _told(results: Sequence[Delivered], book: Book) -> Counter[tuple[str, date]]:
-    """What counts against people's number of notices a day, of what this record brings to its end."""
+def _told(results: Sequence[Delivered], book: Book, now_changed: Collection[UUID]) -> Counter[tuple[str, date]]:
+    """What counts against people's number of notices a day, of what this record brings to its end: a record that was committed already brings nothing."""
     told: Counter[tuple[str, date]] = Counter()
     for result in results:
         changed = book.changed_notices.get(result.notice.key)
-        if result.day is not None and result.fate == "sent" and changed is not None and changed.state == "sent":
+        if result.day is not None and changed is not None and changed.state == "sent" and changed.key in now_changed:
             told[result.notice.ref, result.day] += 1
     return told

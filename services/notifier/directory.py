@@ -1,6 +1,7 @@
 """Whom a reference means to the channels: a person's wishes and their addresses at each channel.
 
-`exchange` asks once an attempt. Two answer here: one that knows nobody and gives everybody the configured channel, and a file, for demonstrations and tests.
+`exchange` asks once an attempt. Two answer here: one that knows nobody and gives everybody the configured channel, and a file, for demonstrations and
+tests; the vault's is in `people`.
 Nothing of an address is ever logged, nor in an error.
 """
 
@@ -27,18 +28,39 @@ class Person:
     addresses: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """Why somebody is looked up: a notice of which kind, about which match or wish."""
+
+    kind: str = ""
+    match_id: str | None = None
+    wish_id: str | None = None
+
+
+NOTHING: Final = About()
+
+
 class DirectoryAway(Exception):
     """The directory does not answer just now; asked again later, it may."""
+
+
+class NoRoute(Exception):
+    """This person must not be told this, on no channel; `reason` is a code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Directory(Protocol):
     """From a reference to a person."""
 
-    async def find(self, ref: str, party: Party) -> Person:
-        """What is known of them; somebody unknown gets what is usual.
+    async def find(self, ref: str, party: Party, about: About = NOTHING) -> Person:
+        """What is known of them; somebody unknown gets what is usual. `about`: what for.
 
         Raises:
             DirectoryAway: it can't be told now.
+            NoRoute: they must not be told.
         """
 
     async def close(self) -> None:
@@ -51,7 +73,7 @@ class Everyone:
     def __init__(self, *channels: str) -> None:
         self._person = Person(Preferences(channels))
 
-    async def find(self, ref: str, party: Party) -> Person:  # noqa: ARG002 - whoever it is
+    async def find(self, ref: str, party: Party, about: About = NOTHING) -> Person:  # noqa: ARG002 - whoever it is
         """The usual."""
         return self._person
 
@@ -118,7 +140,7 @@ class FileDirectory:
                 raise BadDirectory(f"通讯录 {who} 的通道 {names} 不存在：现有 {known} | directory, {who}: no such channel as {names}: there are {known}")
         return cls({ref: _person(entry, default, usual) for ref, entry in people.items()}, _person(default, default, usual))
 
-    async def find(self, ref: str, party: Party) -> Person:  # noqa: ARG002 - a reference says all
+    async def find(self, ref: str, party: Party, about: About = NOTHING) -> Person:  # noqa: ARG002 - a reference says all
         """Their entry, or the default."""
         return self._people.get(ref, self._default)
 

@@ -8,19 +8,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+import structlog
+
+from services.notifier import failpoints
 from services.notifier.app_inbox import AppInbox
 from services.notifier.apprised import Apprised
 from services.notifier.book import Delivered, Notice
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import AppChannel, AppriseChannel, BotChannel, ConsoleChannel, EmailChannel, Named, SmsChannel
 from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
-from services.notifier.directory import Directory, DirectoryAway, Everyone, FileDirectory, Person
+from services.notifier.directory import About, Directory, DirectoryAway, Everyone, FileDirectory, NoRoute, Person
 from services.notifier.faults import PASSING
 from services.notifier.linking import Linker, linker_of
 from services.notifier.mail import Mail
 from services.notifier.notices import Language, text_of
+from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
     Errand,
     GiveUp,
@@ -39,6 +43,7 @@ from services.notifier.routes import (
     too_late,
     tried_of,
     unpacked,
+    waits_for_reader,
 )
 from services.notifier.settings import CONSOLE, Settings
 from services.notifier.sms import SmsGateway
@@ -90,12 +95,18 @@ class Exchange:
         self._ways: dict[str, Way] = {name: channel.way for name, channel in channels.items()}
         self._rules = Rules(timedelta(hours=settings.urgent_hours), timedelta(minutes=settings.read_minutes))
         self._spending: Counter[tuple[str, date]] = Counter()
+        self._log: Any = structlog.get_logger().bind()
         self._linker: Linker | None = linker_of(settings, store)
 
     @property
     def only(self) -> Channel | None:
         """The one channel for everybody, where nobody is looked up."""
         return next(iter(self.channels.values())) if isinstance(self._directory, Everyone) and len(self.channels) == 1 else None
+
+    @property
+    def directory(self) -> Directory:
+        """Where people are looked up."""
+        return self._directory
 
     @property
     def timeout_seconds(self) -> float:
@@ -117,13 +128,24 @@ class Exchange:
         carried = await self._carried(channel, notice)
         if carried is None:
             return Delivered(notice, "retryable", "", channel.name, "links_away", _AWAY_SECONDS)
-        answer = await channel.send(carried)
+        answer = await self._answer(channel, carried)
         notice.attempts += 1
         if answer.verdict in {"sent", "placed"}:
-            return Delivered(notice, "sent", at(notice.area), channel.name)
+            return Delivered(notice, "sent", at(notice.area), channel.name, reference=answer.reference)
         if answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]:
             return Delivered(notice, "dead", "", channel.name, answer.fault)
         return Delivered(notice, "retryable", "", channel.name, answer.fault, self._pause(notice, channel.name, notice.attempts, answer))
+
+    async def _answer(self, channel: Channel, notice: Notice, address: str = "", suffix: str = "") -> Answer:
+        """One attempt. A channel promises not to raise; one that does all the same takes neither the notice nor the others' hands with it."""
+        try:
+            await failpoints.before("send")
+            answer = await channel.send(notice, address, suffix)
+            await failpoints.after("send")
+        except Exception as error:  # noqa: BLE001 - whatever a plugin thinks of
+            self._log.error("channel_failed", channel=channel.name, fault=type(error).__name__)
+            return Answer("later", "channel_failed")
+        return answer
 
     async def _carried(self, channel: Channel, notice: Notice) -> Notice | None:
         """The notice with its link, where it has one and this channel may carry it; None where links can't be made just now."""
@@ -146,13 +168,20 @@ class Exchange:
         now = self._now() if self._timed else None
         day = None if now is None else local_day(now).date()
         try:
-            person = await self._directory.find(notice.ref, notice.party)
+            person = await self._directory.find(notice.ref, notice.party, About(notice.kind, notice.match_id, notice.wish_id))
             told = 0
             if person.wants.budget is not None and day is not None:
                 told = await self._store.read_told(notice.ref, day) + self._spending[notice.ref, day]
         except _AWAY:
             return Delivered(notice, "retryable", "", notice.channel or "", "directory_away", _AWAY_SECONDS)
+        except NoRoute as refusal:
+            return Delivered(notice, "dead", "", notice.channel or "", refusal.reason)
         tried = unpacked(notice.tried)
+        if now is not None:
+            tried, wait = waits_for_reader(tried, self._ways, now, self._rules)
+            if wait is not None:
+                return Delivered(notice, "retryable", "", notice.channel or "", wait.why, min((wait.until - now).total_seconds(), _WAIT_SECONDS_MAX))
+            notice.tried = packed(tried)
         errand = Errand(notice.kind, notice.urgency, begins_at(notice.slot))
         step = next_step(person.wants, person.addresses, self._ways, errand, tried, told, now, self._rules)
         if isinstance(step, Wait):
@@ -174,14 +203,19 @@ class Exchange:
         carried = await self._carried(channel, passage.notice)
         if carried is None:
             return Delivered(notice, "retryable", "", name, "links_away", _AWAY_SECONDS, passage.day)
-        answer = await channel.send(carried, passage.address, passage.use.suffix)
+        answer = await self._answer(channel, carried, passage.address, passage.use.suffix)
         tried = unpacked(notice.tried)
         before = tried_of(tried, name)
         if answer.verdict == "placed" and passage.use.has_next:
             return self._placed(passage, tried, before, answer)
         notice.attempts += 1
+        if answer.verdict == "sent" and channel.way.calls_back and passage.use.has_next and self._timed:
+            after = replace(before, attempts=before.attempts + 1, state="placed", since=self._now().timestamp())
+            notice.tried = packed(noted(tried, after))
+            pause = min(self._rules.read_limit.total_seconds(), _WAIT_SECONDS_MAX)
+            return Delivered(notice, "retryable", "", name, "unread", pause, passage.day, answer.reference)
         if answer.verdict in {"sent", "placed"}:
-            return Delivered(notice, "sent", at(notice.area), name, day=passage.day)
+            return Delivered(notice, "sent", at(notice.area), name, day=passage.day, reference=answer.reference)
         final = answer.verdict == "never" or before.attempts + 1 >= self._attempts[name]
         after = attempted(before, state="failed" if final else "open", fault=answer.fault, unclear=answer.unclear, honours_key=channel.way.honours_key)
         notice.tried = packed(noted(tried, after))
@@ -238,15 +272,20 @@ def exchange_of(settings: Settings, store: Store, now: Callable[[], datetime] | 
     """The channels and the directory that the settings name; call inside the loop.
 
     Raises:
-        Unusable, BadDirectory: what they name can't be used; the message is in both languages.
+        Unusable, BadDirectory, BadKeys: what they name can't be used; the message is in both languages.
     """
     named = settings.named_channels
     usual = settings.channel.get_secret_value()
     usual = usual if usual in named or usual == CONSOLE else "webhook"
-    wanted = list(named) if settings.directory is not None else [usual]
-    if settings.directory is not None and usual not in named:
+    looks_up = settings.directory is not None or settings.vault_database is not None
+    wanted = list(named) if looks_up else [usual]
+    if looks_up and usual not in named:
         wanted.append(usual)
-    directory: Directory = Everyone(usual) if settings.directory is None else FileDirectory.read(settings.directory, tuple(wanted), usual)
+    directory: Directory = Everyone(usual)
+    if settings.directory is not None:
+        directory = FileDirectory.read(settings.directory, tuple(wanted), usual)
+    elif settings.vault_database is not None:
+        directory = VaultDirectory(settings, {name: source for name, one in named.items() if (source := source_of(one)) is not None}, usual)
     channels = {name: _made(named[name], store) if name in named else channel_of(settings) for name in wanted}
     attempts = {name: (named[name].config.attempts_max if name in named else None) or settings.webhook_attempts_max for name in wanted}
     if now is None:
@@ -268,6 +307,6 @@ def _made(named: Named, store: Store) -> Channel:
         return Bot(named, config)
     if isinstance(config, EmailChannel):
         return Mail(named, config)
-    way = Way(config.system or system_of(named.url), honours_key=config.honours_key, private=True)
+    way = Way(config.system or system_of(named.url), honours_key=config.honours_key, calls_back=config.receipts, private=True)
     secret = (named.secret("secret") or "").encode()
     return Webhook(named.url, secret, config.timeout_seconds, config.concurrency, named.name, way)

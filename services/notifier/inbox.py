@@ -21,6 +21,7 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB, NOTIFIER_GROUP
+from services.notifier import failpoints
 from services.notifier.book import Book, Notice
 from services.notifier.delivery import Delivery
 from services.notifier.faults import PASSING, retry_seconds
@@ -150,6 +151,8 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             **self._settings.broker.client(),
             client_id="lastmetre-notifier",
             group_id=NOTIFIER_GROUP,
+            # Under a name of its own a process that was killed and comes back has its partitions at once: nobody waits for its old session to end.
+            group_instance_id=self._settings.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,
@@ -193,13 +196,17 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             return
         if self._to_take:
             await self._take_over()
+        await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
         if not found:
             self.pulse.commit()
             return
+        await failpoints.after("poll")
         async with self._busy:
             records = [one for tp in sorted(found) if tp.partition in self._lanes for one in found[tp]]
+            await failpoints.before("validate")
             letters = [_letter(record) for record in records if record.offset >= self._next_offsets[record.partition]]
+            await failpoints.after("validate")
             if letters:
                 await self._take_in(letters)
                 self.pulse.commit()

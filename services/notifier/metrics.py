@@ -30,4 +30,12 @@ class Metrics:
             "lastmetre_notifier_visits", "visits that have no end yet, and those that need attention, of all processes", ("state",), registry=self.registry
         )
         self.closed = Counter("lastmetre_notifier_visits_closed", "ends of visits, corrections included", ("outcome", "by"), registry=self.registry)
+        self.receipts = Counter("lastmetre_notifier_receipts", "what came of gateways' callbacks", ("outcome",), registry=self.registry)
         self.faults = Counter("lastmetre_notifier_faults", "faults of the infrastructure, by loop", ("loop",), registry=self.registry)
+        self.vault_looks = Counter("lastmetre_notifier_vault_looks", "people looked up in the vault, each in its audit", registry=self.registry)
+        self.vault_seconds = Histogram(
+            "lastmetre_notifier_vault_seconds", "one transaction with the vault, for all who are looked up together", buckets=_SECONDS, registry=self.registry
+        )
+        self.unconsented = Counter(
+            "lastmetre_notifier_unconsented", "confirmed visits to minors that were called off, as no guardian's consent held any more", registry=self.registry
+        )

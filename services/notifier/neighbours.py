@@ -16,7 +16,7 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import micros
 from schemas.offers import OfferPosted, OfferWithdrawn
 from schemas.place import Place
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MIB
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MIB, NEIGHBOURS_GROUP
 from schemas.wishes import WishSubmitted
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.metrics import Metrics
@@ -24,7 +24,6 @@ from services.notifier.settings import Settings
 from services.notifier.watch_store import Household, WatchUnit
 from services.runtime import Pulse, Stop
 
-GROUP: Final = "lastmetre-neighbours"
 TOPICS: Final = ("wishes", "offers")
 _SESSION_MS: Final = 6000
 _HEARTBEAT_MS: Final = 500
@@ -66,9 +65,9 @@ class Neighbours:
         failures = 0
         while not stop and self._settings.clock == "wall":
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._settings.kafka,
+                **self._settings.broker.client(),
                 client_id="lastmetre-neighbours",
-                group_id=GROUP,
+                group_id=NEIGHBOURS_GROUP,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 session_timeout_ms=_SESSION_MS,

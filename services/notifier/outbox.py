@@ -18,6 +18,7 @@ from schemas.codec import headers_of, masked_headers, masked_value
 from schemas.errors import InvalidEvent
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
 from services.broker import Broker, Where
+from services.notifier import failpoints
 from services.notifier.book import NAMESPACE, PARTIES, Match, Told, Untold
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -131,7 +132,9 @@ class Publisher:
         failures = 0
         while records and not stop:
             try:
+                await failpoints.before("publish")
                 await self._send(records)
+                await failpoints.after("publish")
                 # A mark that gets lost means a repeat, so it does not wait for the disk.
                 await self._store.forget_published([one.id for one in records])
                 self.pulse.commit()

@@ -43,8 +43,9 @@ class Way:
     """What routes need to know of a channel.
 
     `system`: who answers behind it; channels of one system know each other's idempotency keys. `honours_key`: an effect that is asked for twice under one key
-    happens once. `silent`: it rings nowhere, so it may come at night. `receipts`: it can tell whether somebody has read. `private`: what it carries reaches
-    one person and is kept nowhere that others read, so it may carry their link; a group or a log may not.
+    happens once. `silent`: it rings nowhere, so it may come at night. `receipts`: it can tell whether somebody has read, `calls_back`: of
+    its own accord, later. `private`: what it carries reaches one person and is kept nowhere that others read, so it may carry their link; a group
+    or a log may not.
     """
 
     system: str
@@ -52,6 +53,7 @@ class Way:
     needs_address: bool = False
     silent: bool = False
     receipts: bool = False
+    calls_back: bool = False
     private: bool = False
 
 
@@ -69,6 +71,7 @@ class Tried:
     """What came of one channel so far.
 
     `failed`: for good. `placed`: it lies there, unread. `unread`: nobody has read it in time. `unclear`: an attempt may have had its effect all the same.
+    `since`: when it was placed, in seconds since 1970, where a channel calls back.
     """
 
     channel: str
@@ -76,6 +79,7 @@ class Tried:
     state: State = "open"
     fault: str | None = None
     unclear: bool = False
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,15 @@ def noted(tried: Sequence[Tried], one: Tried) -> tuple[Tried, ...]:
     return (*tried, one)
 
 
+def waits_for_reader(tried: Sequence[Tried], ways: Mapping[str, Way], now: datetime, rules: Rules) -> tuple[tuple[Tried, ...], Wait | None]:
+    """(what was tried, as it stands now; how long to wait for a channel's word that somebody has read). Without the word it lies unread."""
+    for one in tried:
+        if one.state == "placed" and one.channel in ways and ways[one.channel].calls_back:
+            until = datetime.fromtimestamp(one.since, UTC) + rules.read_limit
+            return (tuple(tried), Wait(until, "unread")) if now < until else (noted(tried, replace(one, state="unread")), None)
+    return tuple(tried), None
+
+
 def tried_of(tried: Sequence[Tried], channel: str) -> Tried:
     """What came of a channel so far."""
     return next((one for one in tried if one.channel == channel), Tried(channel))
@@ -239,7 +252,11 @@ def attempted(before: Tried, *, state: State, fault: str | None, unclear: bool, 
 
 def packed(tried: Sequence[Tried]) -> str:
     """As a row keeps it; nothing where nothing was tried."""
-    return orjson.dumps([[one.channel, one.attempts, one.state, one.fault, one.unclear] for one in tried]).decode() if tried else ""
+    return (
+        orjson.dumps([[one.channel, one.attempts, one.state, one.fault, one.unclear, *([one.since] if one.since else [])] for one in tried]).decode()
+        if tried
+        else ""
+    )
 
 
 def unpacked(text: str) -> tuple[Tried, ...]:

@@ -14,12 +14,13 @@ from services.notifier.notices import Language
 from services.notifier.visits import Limits
 from services.notifier.watch import Timing
 from services.runtime import ServiceSettings
+from services.vault.settings import VaultSettings
 
 CONSOLE = "console"
 
 
-class Settings(LinkSettings, ServiceSettings):
-    """`LASTMETRE_CHANNEL` and the rest; limits are settings so that tests can shorten them."""
+class Settings(LinkSettings, ServiceSettings, VaultSettings):
+    """`LASTMETRE_CHANNEL` and the rest, the links' and the vault's own among them; limits are settings so that tests can shorten them."""
 
     channel: SecretStr = Field(
         SecretStr(CONSOLE), description="填 console、http(s) 地址或通道名称 | use console, an http(s) URL or a channel's name"
@@ -34,6 +35,11 @@ class Settings(LinkSettings, ServiceSettings):
     webhook_backoff_seconds: float = Field(1.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
     webhook_backoff_max_seconds: float = Field(300.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
     webhook_concurrency: int = Field(64, ge=1, le=1000, description="填 1 至 1000 | use 1 to 1000")
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="填本进程固定且唯一的名称 | use a name that is this process's own and stays the same when it starts again",
+    )
     language: Language = Field("zh-CN", description="填 zh-CN 或 en | use zh-CN or en")
     batch_max: int = Field(1000, ge=1, description="填大于 0 的事件数 | use more than 0 events")
     poll_seconds: float = Field(1.0, gt=0, description="填大于 0 的秒数 | use more than 0 seconds")
@@ -109,6 +115,21 @@ class Settings(LinkSettings, ServiceSettings):
         names = self.named_channels  # their own complaints come first
         if CONSOLE in names and names[CONSOLE].config.type != CONSOLE:
             raise ValueError("通道名称 console 只能用于 console 类型 | a channel named console must be of type console")
+        return self
+
+    @model_validator(mode="after")
+    def _people_are_in_one_place(self) -> Self:
+        if self.vault_database is None:
+            return self
+        if self.directory is not None:
+            raise ValueError(
+                "环境变量 LASTMETRE_DIRECTORY 与 LASTMETRE_VAULT_DATABASE 只能设一个：人员在保险箱中"
+                " | give either LASTMETRE_DIRECTORY or LASTMETRE_VAULT_DATABASE: with a vault, people are in it"
+            )
+        if self.vault_keys is None:
+            raise ValueError(
+                "缺少环境变量 LASTMETRE_VAULT_KEYS：填写密钥文件的路径 | environment variable LASTMETRE_VAULT_KEYS is missing: give the path of the key file"
+            )
         return self
 
     @model_validator(mode="after")

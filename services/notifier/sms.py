@@ -21,6 +21,7 @@ from services.notifier.short import sms_text
 
 # Beyond 70 characters a message of Chinese goes out in parts.
 SEGMENT_CHARACTERS: Final = 70
+REFERENCE_MAX: Final = 200
 _ANSWER_BYTES_MAX: Final = 65536
 
 
@@ -48,20 +49,28 @@ def sms_body(notice: Notice, number: str, config: SmsChannel) -> bytes:
     )
 
 
-def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str, ...]) -> Answer:
-    """What the code in an accepted request's answer means; without one, the status counts."""
+def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str, ...], id_field: str | None = None) -> Answer:
+    """What the code in an accepted request's answer means; without one, the status counts. `id_field`: where its own number for the message stands."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return SENT
     code = answer.get(field) if isinstance(answer, dict) else None
     if code is None or str(code) in sent:
-        return SENT
+        reference = answer.get(id_field) if isinstance(answer, dict) and id_field is not None else None
+        return SENT if reference is None else Answer("sent", reference=str(reference)[:REFERENCE_MAX])
     return Answer("later", "code_later") if str(code) in later else Answer("never", "code_refused")
 
 
 async def post_judged(
-    session: aiohttp.ClientSession, url: str | URL, body: bytes, headers: dict[str, str], field: str, sent: tuple[str, ...], later: tuple[str, ...]
+    session: aiohttp.ClientSession,
+    url: str | URL,
+    body: bytes,
+    headers: dict[str, str],
+    field: str,
+    sent: tuple[str, ...],
+    later: tuple[str, ...],
+    id_field: str | None = None,
 ) -> Answer:
     """One POST request and its verdict; the URL is never logged, as it may carry a token."""
     try:
@@ -69,7 +78,7 @@ async def post_judged(
             verdict = judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
             if verdict.verdict != "sent":
                 return verdict
-            return judge_code(await answer.content.read(_ANSWER_BYTES_MAX), field, sent, later)
+            return judge_code(await answer.content.read(_ANSWER_BYTES_MAX), field, sent, later, id_field)
     except TimeoutError:
         return Answer("later", "timeout")
     except aiohttp.ClientConnectorError:
@@ -85,7 +94,7 @@ class SmsGateway:
         self.name = named.name
         self.concurrency = config.concurrency
         self.timeout_seconds = config.timeout_seconds
-        self.way = Way(config.system or system_of(named.url), honours_key=config.honours_key, needs_address=True, private=True)
+        self.way = Way(config.system or system_of(named.url), honours_key=config.honours_key, needs_address=True, calls_back=config.receipts, private=True)
         self._config = config
         self._url = named.url
         self._secret = (named.secret("secret") or "").encode()
@@ -96,7 +105,7 @@ class SmsGateway:
         config = self._config
         body = sms_body(notice, address, config)
         headers: dict[str, Any] = signed_headers(self._secret, body, config.key_header, f"{notice.key}{suffix}")
-        return await post_judged(self._session, self._url, body, headers, config.code_field, config.codes_sent, config.codes_later)
+        return await post_judged(self._session, self._url, body, headers, config.code_field, config.codes_sent, config.codes_later, config.id_field)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -6,7 +6,7 @@ would be a zombie's work, so callers leave those out.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +18,10 @@ import asyncpg
 import orjson
 
 from services.links.store import supersede
+from services.notifier import failpoints, vault_news
 from services.notifier.book import VISIT_KINDS, CalledOff, Match, Notice
+from services.notifier.receipts_store import ReceiptsUnit
+from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
@@ -77,9 +80,9 @@ ORDER BY m.match_id
 """  # noqa: S608 - columns are constants of this module
 _WRITE_MATCHES = """
 INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
-    slot_start, slot_end, group_id, group_size, state, released_for, organisation, urgency)
+    slot_start, slot_end, group_id, group_size, state, released_for, organisation, urgency, minor)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[])
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[], $18::boolean[])
 ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
 """
 _CHANGE_MATCHES = """
@@ -100,7 +103,7 @@ UPDATE notifying.notices n SET state = c.state, attempts = c.attempts, channel =
     due_at = clock_timestamp() + make_interval(secs => c.seconds), tried = c.tried
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::text[])
     c(key, state, attempts, channel, sent_at, fault, seconds, tried)
-WHERE n.key = c.key AND n.state NOT IN ('sent', 'discarded', 'dead')
+WHERE n.key = c.key AND n.state NOT IN ('sent', 'discarded', 'dead') RETURNING n.key
 """  # "not in": said the other way, the planner takes the index of what is under way, which is full of dead entries
 _LEASE_DUE = f"""
 WITH due AS (
@@ -156,6 +159,14 @@ INSERT INTO notifying.told AS known (ref, day, notices) SELECT * FROM unnest($1:
 ON CONFLICT (ref, day) DO UPDATE SET notices = known.notices + excluded.notices
 """
 _READ_TOLD = "SELECT notices FROM notifying.told WHERE ref = $1 AND day = $2"
+_HAS_RECEIPTS = """
+SELECT EXISTS (SELECT FROM notifying.receipts WHERE (outcome IS NULL OR outcome = 'unknown') AND look_at <= clock_timestamp())
+"""
+_LOCK_NOTICES = f"""
+SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, NULL AS slot_start, NULL AS slot_end, NULL AS category, NULL AS rung, NULL AS urgency,
+    NULL AS released_for
+FROM notifying.notices n WHERE n.key = ANY($1::uuid[]) ORDER BY n.key FOR UPDATE
+"""  # noqa: S608 - columns are constants of this module
 _COUNT_BACKLOG = """
 SELECT (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) AS outbox,
     (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable')) AS notices
@@ -241,11 +252,19 @@ def _matches(rows: Iterable[asyncpg.Record]) -> list[Match]:
     return found
 
 
+def _stages(matches: Iterable[Match]) -> Iterable[tuple[str, Stage]]:
+    return ((one.match_id, stage) for one in matches if (stage := vault_news.STAGE_OF.get(one.state)) is not None)
+
+
 class Unit:
     """One transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, tells_vault: bool = False) -> None:
+        """`tells_vault`: how far matches come is noted for the vault, in this same transaction."""
         self._connection = connection
+        self.receipts = ReceiptsUnit(connection)
+        self._tells_vault = tells_vault
+        self.has_news = False
 
     async def fence(self, epochs: Mapping[int, int]) -> dict[int, int]:
         """Lock the partitions; the next offset of each that still has the epoch we know."""
@@ -263,15 +282,24 @@ class Unit:
 
     async def write_matches(self, matches: Iterable[Match]) -> None:
         """Insert matches, or change their state."""
-        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation, m.urgency) for m in matches]
+        matches = list(matches)
+        await self.note_stages(_stages(matches))
+        rows = [(*_plain_fields(m), *m.slot, m.group_id, m.group_size, m.state, m.released_for, m.organisation, m.urgency, m.minor) for m in matches]
         if rows:
             await self._connection.execute(_WRITE_MATCHES, *map(list, zip(*rows, strict=True)))
 
     async def change_matches(self, matches: Iterable[Match]) -> None:
         """Change the state of matches that are known."""
+        matches = list(matches)
+        await self.note_stages(_stages(matches))
         rows = [(m.match_id, m.state, m.released_for) for m in matches]
         if rows:
             await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
+
+    async def note_stages(self, stages: Iterable[tuple[str, Stage]]) -> None:
+        """Note (match, stage) for the vault, where there is one."""
+        if self._tells_vault and await vault_news.note(self._connection, stages):
+            self.has_news = True
 
     async def end_matches(self, matches: Iterable[Match], called_off: Mapping[str, CalledOff], now: int) -> None:
         """After their rows are written: what was still to be said of matches that are over is not, their links say so, and who called off is noted."""
@@ -295,11 +323,16 @@ class Unit:
         """Those of these notices that are there already."""
         return [row["key"] for row in await self._connection.fetch(_READ_KNOWN, keys)]
 
-    async def change_notices(self, notices: Iterable[Notice]) -> None:
-        """Write what became of notices; one that has its end keeps it."""
+    async def lock_notices(self, keys: Sequence[UUID]) -> list[Notice]:
+        """Lock notices, so that nobody leases them now; those that are about no match."""
+        rows = await self._connection.fetch(_LOCK_NOTICES, keys)
+        return [_notice(row) for row in rows if row["match_id"] is None]
+
+    async def change_notices(self, notices: Iterable[Notice]) -> set[UUID]:
+        """Write what became of notices; one that has its end keeps it. Those that changed."""
         rows = [(n.key, n.state, n.attempts, n.channel, n.sent_at, n.fault, n.retry_seconds, n.tried) for n in notices]
-        if rows:
-            await self._connection.execute(_CHANGE_NOTICES, *map(list, zip(*rows, strict=True)))
+        changed = await self._connection.fetch(_CHANGE_NOTICES, *map(list, zip(*rows, strict=True))) if rows else ()
+        return {row["key"] for row in changed}
 
     async def count_told(self, told: Counter[tuple[str, date]]) -> None:
         """Add to the number of notices that people got on a day."""
@@ -334,6 +367,7 @@ class Store:
     def __init__(self, durable: asyncpg.Pool, relaxed: asyncpg.Pool) -> None:
         self._durable = durable
         self._relaxed = relaxed
+        self._on_news: Callable[[], None] | None = None
 
     @classmethod
     async def connect(cls, dsn: str) -> Self:
@@ -344,6 +378,15 @@ class Store:
     def durable(self) -> asyncpg.Pool:
         """The pool whose commits are on the disk."""
         return self._durable
+
+    def tell_stages(self, on_news: Callable[[], None]) -> None:
+        """From now on note for the vault how far matches come, and call `on_news` once such a note is committed."""
+        self._on_news = on_news
+
+    @property
+    def tells_vault(self) -> bool:
+        """Whether there is a vault to be told."""
+        return self._on_news is not None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -358,7 +401,10 @@ class Store:
     async def unit(self) -> AsyncIterator[Unit]:
         """One transaction, committed when the block ends well."""
         async with self._durable.acquire() as connection, connection.transaction():
-            yield Unit(connection)
+            unit = Unit(connection, tells_vault=self.tells_vault)
+            yield unit
+        if unit.has_news and self._on_news is not None:
+            self._on_news()
 
     async def take_over(self, partition: int) -> Taken:
         """Become a partition's owner: raise its epoch, and free what its last owner had leased."""
@@ -391,6 +437,11 @@ class Store:
         found: float | None = await self._relaxed.fetchval(_NEXT_DUE, list(partitions))
         return found
 
+    async def has_receipts(self) -> bool:
+        """Whether any is to be looked at now."""
+        found: bool = await self._relaxed.fetchval(_HAS_RECEIPTS)
+        return found
+
     async def put_in_app(self, notice: Notice) -> tuple[bool, float]:
         """Put a notice into its person's inbox in the app, once; whether they have read it, and for how many seconds it lies there."""
         row = await self._durable.fetchrow(_PUT_IN_APP, notice.key, notice.ref, notice.kind, notice.text)
@@ -417,6 +468,7 @@ async def _pool(dsn: str, synchronous_commit: str) -> asyncpg.Pool:
         command_timeout=STATEMENT_SECONDS,
         max_inactive_connection_lifetime=300,
         reset=_keep_session,
+        connection_class=failpoints.connection_class(),
         server_settings={
             "application_name": "lastmetre-notifier",
             "synchronous_commit": synchronous_commit,

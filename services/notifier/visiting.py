@@ -27,6 +27,7 @@ from schemas.instants import MINUTE_US, micros, rfc3339
 from schemas.lanes import is_misplaced
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB, VISITS_GROUP
+from services.notifier import failpoints
 from services.notifier.book import NAMESPACE
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -167,6 +168,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             **self._settings.broker.client(),
             client_id="lastmetre-visits",
             group_id=VISITS_GROUP,
+            group_instance_id=self._settings.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             # Both topics have as many partitions: this gives everyone the same numbers of both.
@@ -207,11 +209,17 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def _round(self, consumer: AIOKafkaConsumer) -> None:
         if self._to_take:
             await self._take_over(consumer)
+        await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS_PLAYED if self._by_event else _WAIT_MS, max_records=self._settings.batch_max)
+        if found:
+            await failpoints.after("poll")
         async with self._busy:
+            if found:
+                await failpoints.before("validate")
             read = [_read(record) for tp in sorted(found, reverse=True) for record in found[tp] if tp.partition in self.lanes]
             read = [one for one in read if one[2] >= self._offsets[one[1]][one[0]]]
             if read:
+                await failpoints.after("validate")
                 await self._take_in(read)
             await self._tick()
         await self._watch()
@@ -245,7 +253,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """One transaction: what the events come to, the dead letters, and that they were read."""
         epochs = self.lanes.epochs_of(partition for _, partition, *_ in read)
         async with self._store.unit() as connection, self._transaction(connection):
-            unit = VisitsUnit(connection)
+            unit = self._store.work(connection)
             ours = await unit.fence(epochs)
             counted = [one for one in read if one[1] in ours]
             events = [event for *_, event, _ in counted if event is not None]
@@ -253,6 +261,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             confirmed = [event.data for event in events if isinstance(event.data, MatchConfirmed)]
             await unit.note_reports(told)
             await unit.begin_visits([(data.match_id, micros(data.slot.start), micros(data.slot.end)) for data in confirmed])
+            await unit.note_stages(told)
             clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event, _ in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then
             pairs = {one.pair for one in told} | {(data.area, data.wish_id, data.offer_id) for data in confirmed}
@@ -328,7 +337,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         if self._by_event and now == self._ran_to and not self._moved:
             return
         async with self._store.unit() as connection, self._transaction(connection):
-            unit = VisitsUnit(connection)
+            unit = self._store.work(connection)
             ours = await unit.fence(epochs)
             due = await unit.find_due(ours, now, _DUE_MAX, by_event=self._by_event)
             records = await self._judge(unit, set(due), now)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.notifier import vault_news
 from services.notifier.ledger import Booked, Tariff, Transaction
 from services.notifier.store import Outgoing, outgoing, packed
 from services.notifier.visits import End, Report, Visit
@@ -136,8 +137,10 @@ def _report(row: asyncpg.Record) -> Report:
 class VisitsUnit:
     """One transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, tells_vault: bool = False) -> None:
+        """`tells_vault`: how far visits come is noted for the vault, in this same transaction."""
         self._connection = connection
+        self._tells_vault = tells_vault
 
     async def fence(self, epochs: Mapping[int, int]) -> set[int]:
         """Lock the lanes; those that are still ours."""
@@ -148,6 +151,12 @@ class VisitsUnit:
         rows = [(r.source, r.event_id, *one.pair, r.match_id, r.kind, r.at, r.minutes, r.by, r.outcome, one.rating) for one in told for r in (one.report,)]
         if rows:
             await self._connection.execute(_NOTE_REPORTS, *_columns(rows))
+
+    async def note_stages(self, told: Sequence[Told]) -> None:
+        """Note for the vault, where there is one, that visits have begun or are done."""
+        if self._tells_vault:
+            said = ((*one.pair, one.report.match_id, kind) for one in told if (kind := one.report.kind) != "acknowledged")
+            await vault_news.note_reports(self._connection, said)
 
     async def begin_visits(self, confirmed: Sequence[tuple[str, int, int]]) -> None:
         """Begin visits: (match, start, end of the slot) of matches that were confirmed."""
@@ -166,9 +175,12 @@ class VisitsUnit:
 
     async def write_visits(self, visits: Iterable[Visit]) -> None:
         """Write how visits stand."""
+        visits = list(visits)
         rows = [(v.match_id, v.number, *((v.end.outcome, v.end.minutes, v.end.by, v.end.at) if v.end else (None, None, None, None)), v.due_at) for v in visits]
         if rows:
             await self._connection.execute(_WRITE_VISITS, *_columns(rows))
+        if self._tells_vault:
+            await vault_news.note(self._connection, [(v.match_id, "closed") for v in visits if v.end is not None])
 
     async def read_booked(self, match_ids: Sequence[str]) -> dict[str, Booked]:
         """What the ledger holds about these matches; nothing about those that were never booked."""
@@ -217,8 +229,13 @@ class VisitsUnit:
 class VisitsStore:
     """The schema's part, over a pool."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, tells_vault: bool = False) -> None:
         self._pool = pool
+        self._tells_vault = tells_vault
+
+    def work(self, connection: Any) -> VisitsUnit:
+        """What can be done in a transaction of `unit`."""
+        return VisitsUnit(connection, tells_vault=self._tells_vault)
 
     def unit(self) -> Any:
         """A transaction's connection; use it as `async with store.unit() as connection, connection.transaction()`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-from services.vault.consents import Purpose
+from services.vault.consents import Consent, Purpose, any_holds
 from services.vault.contact import FIELDS, READABLE
 from services.vault.faults import Denied
 from services.vault.ladder import Ladder, Slot, Stage, visible
@@ -38,7 +38,7 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A match as the vault must know it."""
+    """A match as the vault must know it. `minor`: it concerns one, whoever the resident is; a guardian must have consented to it then."""
 
     match_id: str
     wish_id: str
@@ -46,6 +46,18 @@ class Visit:
     helper_ref: str
     stage: Stage
     slot: Slot
+    minor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One look of many. `why` is what for. `to_confirm`: they are told that the visit is settled; where it concerns a minor a guardian must have consented."""
+
+    person: str
+    fields: tuple[str, ...]
+    what: Occasion
+    why: str
+    to_confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +112,8 @@ def readable(asked: Question) -> frozenset[str]:
         Denied: nothing at all.
     """
     return _BY_ROLE[asked.who.role](asked)
+
+
+def may_take_place(visit: Visit, consents: Iterable[Consent], now: datetime) -> bool:
+    """Whether a visit that concerns a minor may be settled, or begin: a guardian's consent to visits covers the time at which it is (or goes on)."""
+    return any_holds(consents, visit.resident_ref, "visit", max(now, visit.slot.start))

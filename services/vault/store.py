@@ -25,11 +25,16 @@ STATEMENT_SECONDS: Final = 30.0
 _IDLE_IN_TRANSACTION: Final = "5s"
 
 _LOCK_PERSON_SHARED = "SELECT area, minor FROM vault.people WHERE person_ref = $1 FOR SHARE"
+# In one order, so that two who read many never wait for each other.
+_LOCK_PEOPLE = "SELECT person_ref, area, minor FROM vault.people WHERE person_ref = ANY($1::text[]) ORDER BY person_ref FOR SHARE"
+_READ_ERASED = "SELECT DISTINCT person_ref FROM vault.tombstones WHERE person_ref = ANY($1::text[])"
 _LOCK_PERSON = "SELECT area, minor FROM vault.people WHERE person_ref = $1 FOR UPDATE"
 _IS_ERASED = "SELECT EXISTS (SELECT 1 FROM vault.tombstones WHERE person_ref = $1)"
 # Putting and erasing one reference for the first time have no row to lock yet.
 _LOCK_REF = "SELECT pg_advisory_xact_lock(hashtextextended('vault ' || $1, 0))"
 _READ_KEY = "SELECT key_id, leaf, wrapped FROM vault.keys WHERE person_ref = $1"
+_READ_KEYS = "SELECT person_ref, key_id, leaf, wrapped FROM vault.keys WHERE person_ref = ANY($1::text[])"
+_READ_SEALED_OF = "SELECT person_ref, field, version, value FROM vault.sealed WHERE person_ref = ANY($1::text[]) AND field = ANY($2::text[])"
 _READ_SEALED = "SELECT field, version, value FROM vault.sealed WHERE person_ref = $1 AND ($2::text[] IS NULL OR field = ANY($2))"
 _WRITE_PERSON = """
 INSERT INTO vault.people (person_ref, area, minor, changed_at) VALUES ($1, $2, $3, $4)
@@ -70,16 +75,28 @@ RETURNING key_id, leaf
 """
 _READ_TOMBSTONES = "SELECT key_id, leaf FROM vault.tombstones WHERE $1::text IS NULL OR person_ref = $1"
 _PEOPLE_UNDER_OTHERS = "SELECT person_ref FROM vault.keys WHERE key_id <> $1 ORDER BY person_ref"
-# A visit goes forward only, and what is over stays over: a late event cannot show a door again.
-_WRITE_VISIT = """
-INSERT INTO vault.visits AS known (match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end) VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (match_id) DO UPDATE SET stage = excluded.stage
+# A visit goes forward only, and what is over stays over: a late event cannot show a door again. Whoever was erased comes back in no visit.
+_WRITE_VISITS = """
+INSERT INTO vault.visits AS known (match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end, minor)
+SELECT new.match_id, new.wish_id, new.resident_ref, new.helper_ref, new.stage, new.slot_start, new.slot_end,
+    new.minor OR EXISTS (SELECT 1 FROM vault.people p WHERE p.person_ref = new.resident_ref AND p.minor)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[])
+    new(match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end, minor)
+WHERE new.slot_start < new.slot_end
+    AND NOT EXISTS (SELECT 1 FROM vault.tombstones t WHERE t.person_ref IN (new.resident_ref, new.helper_ref))
+ORDER BY new.match_id
+ON CONFLICT (match_id) DO UPDATE SET stage = excluded.stage, minor = known.minor OR excluded.minor
 WHERE known.stage NOT IN ('closed', 'released')
-    AND array_position($8::text[], excluded.stage) > array_position($8::text[], known.stage)
+    AND array_position($9::text[], excluded.stage) > array_position($9::text[], known.stage)
 """
-_READ_VISIT = "SELECT wish_id, resident_ref, helper_ref, stage, slot_start, slot_end FROM vault.visits WHERE match_id = $1"
+_VISIT_COLUMNS = "match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end, minor"
+_READ_VISITS = f"SELECT {_VISIT_COLUMNS} FROM vault.visits WHERE match_id = ANY($1::text[])"  # noqa: S608 - constants
+_READ_VISITS_OF_MINORS = f"""
+SELECT {_VISIT_COLUMNS} FROM vault.visits WHERE minor AND stage IN ('confirmed', 'started') AND slot_end > $1
+"""  # noqa: S608 - constants
 _CONSENT_COLUMNS = "minor_ref, guardian_ref, purpose, starts_at, ends_at, proof_sha256, given_at, withdrawn_at"
 _READ_CONSENTS = f"SELECT {_CONSENT_COLUMNS} FROM vault.consents WHERE $1::text IS NULL OR minor_ref = $1 ORDER BY minor_ref, given_at"  # noqa: S608 - constants
+_READ_CONSENTS_OF = f"SELECT {_CONSENT_COLUMNS} FROM vault.consents WHERE minor_ref = ANY($1::text[])"  # noqa: S608 - constants
 _WRITE_CONSENT = f"INSERT INTO vault.consents ({_CONSENT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL) ON CONFLICT DO NOTHING"  # noqa: S608 - constants
 _WITHDRAW_CONSENTS = """
 UPDATE vault.consents SET withdrawn_at = $4
@@ -87,7 +104,9 @@ WHERE minor_ref = $1 AND guardian_ref = $2 AND ($3::text IS NULL OR purpose = $3
 """
 _ADD_AUDIT = """
 INSERT INTO vault.audit (at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+SELECT at, action, outcome, reason, role, reader_ref, person_ref, string_to_array(fields, ','), why, match_id, wish_id
+FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+    WITH ORDINALITY new(at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id, n) ORDER BY n
 """
 _READ_AUDIT = """
 SELECT at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id FROM vault.audit
@@ -120,6 +139,11 @@ class Wrapped:
     wrapped: bytes
 
 
+def _visit(row: Any) -> Visit:
+    slot = Slot(row["slot_start"], row["slot_end"])
+    return Visit(row["match_id"], row["wish_id"], row["resident_ref"], row["helper_ref"], row["stage"], slot, row["minor"])
+
+
 class Unit:
     """One transaction."""
 
@@ -130,6 +154,15 @@ class Unit:
         """(area, minor), locked until the transaction ends; None where the vault knows nobody of that reference."""
         row = await self._connection.fetchrow(_LOCK_PERSON_SHARED if shared else _LOCK_PERSON, person)
         return None if row is None else (row["area"], row["minor"])
+
+    async def lock_people(self, people: Iterable[str]) -> dict[str, tuple[str, bool]]:
+        """(area, minor) of several people, locked for others to change until the transaction ends; of those whom the vault knows."""
+        rows = await self._connection.fetch(_LOCK_PEOPLE, sorted(set(people)))
+        return {row["person_ref"]: (row["area"], row["minor"]) for row in rows}
+
+    async def read_erased(self, people: Iterable[str]) -> set[str]:
+        """Those of them who have a tombstone."""
+        return {row["person_ref"] for row in await self._connection.fetch(_READ_ERASED, list(people))}
 
     async def lock_ref(self, person: str) -> None:
         """Let nobody else put or erase this reference until the transaction ends."""
@@ -152,6 +185,22 @@ class Unit:
         """(version, sealed value) by field; of all fields where none are named."""
         rows = await self._connection.fetch(_READ_SEALED, person, None if fields is None else list(fields))
         return {row["field"]: (row["version"], row["value"]) for row in rows}
+
+    async def read_keys(self, people: Mapping[str, tuple[str, bool]]) -> dict[str, Wrapped]:
+        """The wrapped data keys of several people, with (area, minor) as they were locked."""
+        rows = await self._connection.fetch(_READ_KEYS, list(people))
+        return {
+            ref: Wrapped(Envelope(people[ref][0], ref, people[ref][1], row["key_id"], row["leaf"]), row["wrapped"])
+            for row in rows
+            if (ref := row["person_ref"])
+        }
+
+    async def read_sealed_of(self, people: Iterable[str], fields: Iterable[str]) -> dict[str, dict[str, tuple[int, bytes]]]:
+        """(version, sealed value) by field, by person."""
+        found: dict[str, dict[str, tuple[int, bytes]]] = {}
+        for row in await self._connection.fetch(_READ_SEALED_OF, list(people), list(fields)):
+            found.setdefault(row["person_ref"], {})[row["field"]] = (row["version"], row["value"])
+        return found
 
     async def next_leaf(self) -> int:
         """A leaf that nobody had."""
@@ -182,19 +231,26 @@ class Unit:
         """Whoever is not sealed under this master key."""
         return [row["person_ref"] for row in await self._connection.fetch(_PEOPLE_UNDER_OTHERS, key_id)]
 
-    async def write_visit(self, visit: Visit, stages: Iterable[Stage]) -> None:
-        """Note a visit, or move it forward. `stages` in the order in which they come."""
-        slot = visit.slot
-        await self._connection.execute(
-            _WRITE_VISIT, visit.match_id, visit.wish_id, visit.resident_ref, visit.helper_ref, visit.stage, slot.start, slot.end, list(stages)
-        )
+    async def write_visits(self, visits: Iterable[Visit], stages: Iterable[Stage]) -> None:
+        """Note visits, or move them forward; each match once. `stages` in the order in which they come."""
+        rows = [(v.match_id, v.wish_id, v.resident_ref, v.helper_ref, v.stage, v.slot.start, v.slot.end, v.minor) for v in visits]
+        if rows:
+            await self._connection.execute(_WRITE_VISITS, *map(list, zip(*rows, strict=True)), list(stages))
 
-    async def read_visit(self, match_id: str) -> Visit | None:
-        """A visit by its match."""
-        row = await self._connection.fetchrow(_READ_VISIT, match_id)
-        if row is None:
-            return None
-        return Visit(match_id, row["wish_id"], row["resident_ref"], row["helper_ref"], row["stage"], Slot(row["slot_start"], row["slot_end"]))
+    async def read_visits(self, match_ids: Iterable[str]) -> dict[str, Visit]:
+        """Visits by match."""
+        return {row["match_id"]: _visit(row) for row in await self._connection.fetch(_READ_VISITS, list(match_ids))}
+
+    async def read_visits_of_minors(self, now: datetime) -> list[Visit]:
+        """The visits to minors that stand and are not over."""
+        return [_visit(row) for row in await self._connection.fetch(_READ_VISITS_OF_MINORS, now)]
+
+    async def read_consents_of(self, minors: Iterable[str]) -> dict[str, list[Consent]]:
+        """The consents about several minors."""
+        found: dict[str, list[Consent]] = {}
+        for row in await self._connection.fetch(_READ_CONSENTS_OF, list(minors)):
+            found.setdefault(row["minor_ref"], []).append(Consent(*row.values()))
+        return found
 
     async def read_consents(self, minor: str | None) -> list[Consent]:
         """The consents about a minor, or all."""
@@ -218,22 +274,14 @@ class Unit:
         done = await self._connection.execute(_WITHDRAW_CONSENTS, minor, guardian, purpose, now)
         return int(done.split()[-1])
 
-    async def add_audit(self, entry: Entry) -> None:
-        """Add a row to the audit."""
-        await self._connection.execute(
-            _ADD_AUDIT,
-            entry.at,
-            entry.action,
-            entry.outcome,
-            entry.reason,
-            entry.role,
-            entry.reader_ref,
-            entry.person_ref,
-            list(entry.fields),
-            entry.why,
-            entry.match_id,
-            entry.wish_id,
-        )
+    async def add_audit(self, *entries: Entry) -> None:
+        """Add rows to the audit, in this order."""
+        rows = [
+            (one.at, one.action, one.outcome, one.reason, one.role, one.reader_ref, one.person_ref, ",".join(one.fields), one.why, one.match_id, one.wish_id)
+            for one in entries
+        ]
+        if rows:
+            await self._connection.execute(_ADD_AUDIT, *map(list, zip(*rows, strict=True)))
 
     async def read_audit(self, person: str | None, limit: int) -> list[Entry]:
         """The audit, newest first."""

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from schemas.personal import is_bare_number, mask
 from services.vault.consents import Consent, Purpose, any_holds
-from services.vault.contact import FIELDS, READABLE, VIEWS, Contact, view
-from services.vault.faults import BadContact, Denied, DoesNotOpen, KeyDestroyed, Unfinished, UnknownKey
+from services.vault.contact import FIELDS, READABLE, Contact
+from services.vault.faults import BadContact, Denied, KeyDestroyed, Unfinished
 from services.vault.keyfile import KeyFile
-from services.vault.ladder import STAGES, Ladder
-from services.vault.policy import PURPOSE_OF, Occasion, Question, Reader, Visit, readable
-from services.vault.sealing import Envelope, Identity, new_key, seal, unseal, unwrap, wrap
+from services.vault.ladder import OVER, STAGES, Ladder
+from services.vault.looking import look, open_values
+from services.vault.policy import Ask, Occasion, Reader, Visit, may_take_place
+from services.vault.sealing import Envelope, Identity, new_key, seal, wrap
 from services.vault.store import Entry, Leaf, Store, Unit, Wrapped
 
 WHY_MAX: Final = 200
@@ -117,10 +118,23 @@ class Vault:
             leaf = await self._new_leaf(unit)
         await self._seal_all(unit, replace(new, key_id=current, leaf=leaf), values | given, versions, now)
 
-    async def note_visit(self, visit: Visit) -> None:
-        """Take in how far a match is; it goes forward only, and one that is closed or released stays so."""
+    async def note_visit(self, *visits: Visit) -> None:
+        """Take in how far matches are, each match once; it goes forward only, and one that is closed or released stays so."""
         async with self._store.unit() as unit:
-            await unit.write_visit(visit, STAGES)
+            await unit.write_visits(visits, STAGES)
+
+    async def unconsented(self, who: Reader, match_ids: Collection[str] | None = None) -> list[str]:
+        """The matches of visits to minors that stand, and for which no guardian's consent holds: of these matches, or of all. Each is in the audit."""
+        _check_refs(who.ref)
+        now = self._clock()
+        async with self._store.unit() as unit:
+            visits = list((await unit.read_visits(match_ids)).values()) if match_ids is not None else await unit.read_visits_of_minors(now)
+            visits = [one for one in visits if one.minor and one.stage not in OVER and now < one.slot.end]
+            consents = await unit.read_consents_of({one.resident_ref for one in visits}) if visits else {}
+            found = [one for one in visits if not may_take_place(one, consents.get(one.resident_ref, ()), now)]
+            occasions = [(one.resident_ref, Occasion(one.match_id, one.wish_id)) for one in found]
+            await unit.add_audit(*(_entry("visit", now, who, ref, (), "consent to a visit", what, "no_consent") for ref, what in occasions))
+        return sorted(one.match_id for one in found)
 
     # --- out
 
@@ -132,47 +146,27 @@ class Vault:
             BadContact: a reference is a phone or identity-card number.
             Denied: no rule allows it, or it does not open; `reason` says why. The audit has it then already.
         """
-        _check_refs(person, who.ref, *(one for one in (what.match_id, what.wish_id) if one))
-        wanted = tuple(dict.fromkeys(fields))
-        if not wanted or not READABLE.issuperset(wanted):
-            raise ValueError(f"fields are some of {', '.join(sorted(READABLE))}")
-        denied: Denied | None = None
-        opened: dict[str, Any] = {}
+        (found,) = await self.read_many((Ask(person, tuple(dict.fromkeys(fields)), what, why),), who)
+        if isinstance(found, Denied):
+            raise found
+        return found
+
+    async def read_many(self, asks: Sequence[Ask], who: Reader) -> list[Opened | Denied]:
+        """Several looks at once, each judged and in the audit by itself; the answers in their order, a refusal as a value.
+
+        Raises:
+            ValueError, BadContact: as `read`; of any of them, and none is answered then.
+            BadKeys: the key file cannot be used.
+        """
+        for ask in asks:
+            _check_refs(ask.person, who.ref, *(one for one in (ask.what.match_id, ask.what.wish_id) if one))
+            if not ask.fields or not READABLE.issuperset(ask.fields):
+                raise ValueError(f"fields are some of {', '.join(sorted(READABLE))}")
         now = self._clock()
         async with self._store.unit() as unit:
-            try:
-                opened = await self._read(unit, person, wanted, who, what, why, now)
-            except Denied as fault:
-                denied = fault
-            await unit.add_audit(_entry("read", now, who, person, wanted, why, what, denied.reason if denied else None))
-        if denied is not None:
-            raise denied
-        return Opened(opened)
-
-    async def _read(self, unit: Unit, person: str, wanted: tuple[str, ...], who: Reader, what: Occasion, why: str, now: datetime) -> dict[str, Any]:
-        known = await unit.lock_person(person, shared=True)
-        if known is None:
-            raise Denied("erased" if await unit.is_erased(person) else "no_such_person")
-        area, minor = known
-        if not why.strip():
-            raise Denied("no_purpose")
-        visit = None if what.match_id is None else await unit.read_visit(what.match_id)
-        refused = set(wanted) - readable(Question(person, who, what, visit, now, self._ladder))
-        if refused:
-            raise Denied("not_visible", refused)
-        if minor and not any_holds(await unit.read_consents(person), person, PURPOSE_OF[who.role], now):
-            raise Denied("no_consent")
-        sources = {source for name in wanted if (source := VIEWS.get(name, name)) is not None}
-        try:
-            key = await unit.read_key(person, area, minor)
-            values, _ = self._open(key, await unit.read_sealed(person, sources))
-        except KeyDestroyed:
-            raise Denied("key_destroyed") from None
-        except UnknownKey:
-            raise Denied("unknown_key") from None
-        except DoesNotOpen:
-            raise Denied("does_not_open") from None
-        return {name: view(name, values, what.match_id) for name in wanted}
+            found = await look(unit, asks, who, now, self._ladder, self._keys.ring)
+            await unit.add_audit(*(_asked(ask, now, who, one) for ask, one in zip(asks, found, strict=True)))
+        return [one if isinstance(one, Denied) else Opened(one) for one in found]
 
     # --- away
 
@@ -297,17 +291,12 @@ class Vault:
 
     # --- opening and sealing
 
-    def _open(self, key: Wrapped, sealed: Mapping[str, tuple[int, bytes]]) -> tuple[dict[str, Any], dict[str, int]]:
-        envelope = key.envelope
-        data_key = unwrap(self._keys.ring().wrapping_key(envelope.key_id, envelope.leaf), key.wrapped, envelope)
-        values = {name: unseal(data_key, value, Identity("sealed", envelope.area, envelope.person, name, version)) for name, (version, value) in sealed.items()}
-        return values, {name: version for name, (version, _) in sealed.items()}
-
     async def _open_all(self, unit: Unit, person: str, known: tuple[str, bool]) -> tuple[Wrapped, dict[str, Any], dict[str, int]]:
         key = await unit.read_key(person, *known)
-        values, versions = self._open(key, await unit.read_sealed(person, None))
+        sealed = await unit.read_sealed(person, None)
+        values = open_values(self._keys.ring(), key, sealed)
         # What a newer version of us added is not in the rows yet.
-        return key, dict.fromkeys(FIELDS) | values, dict.fromkeys(FIELDS, 0) | versions
+        return key, dict.fromkeys(FIELDS) | values, dict.fromkeys(FIELDS, 0) | {name: version for name, (version, _) in sealed.items()}
 
     async def _seal_all(self, unit: Unit, envelope: Envelope, values: Mapping[str, Any], versions: Mapping[str, int], now: datetime) -> None:
         data_key = new_key()
@@ -336,3 +325,7 @@ def _entry(action: str, now: datetime, who: Reader, person: str | None, fields: 
     # Whoever asks may have typed a number into the purpose: it is masked, as the audit holds no personal data.
     outcome = "allowed" if reason is None else "failed" if reason in {"key_destroyed", "unknown_key", "does_not_open"} else "denied"
     return Entry(now, action, outcome, reason, who.role, who.ref, person, tuple(fields), mask(why)[:WHY_MAX], what.match_id, what.wish_id)
+
+
+def _asked(ask: Ask, now: datetime, who: Reader, found: dict[str, Any] | Denied) -> Entry:
+    return _entry("read", now, who, ask.person, ask.fields, ask.why, ask.what, found.reason if isinstance(found, Denied) else None)

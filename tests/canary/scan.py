@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
+import os
 import re
 import urllib.parse
 import zlib
@@ -17,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 OVERLAP_BYTES: Final = 4096
 WAL_PAGE_BYTES: Final = 8192
@@ -24,6 +28,9 @@ WAL_HEADER_BYTES: Final = 24
 WAL_FIRST_HEADER_BYTES: Final = 40
 # gzip, and the usual headers of zlib.
 _STREAM: Final = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
+# Files that are made large beforehand, such as Kafka's indexes, are zeros for the most part. No form of a canary has as many in a row.
+_NOTHING: Final = re.compile(rb"\0{4096,}")
+_SOME_NOTHING: Final = bytes(4096)
 _UNPACKED_MAX: Final = 64 * 1024 * 1024
 _NESTED_MAX: Final = 3
 _BASE64_SLACK: Final = 3
@@ -73,14 +80,35 @@ class Scanner:
                 if len(needle) < _SHORTEST_NEEDLE:
                     raise ValueError(f"{name} is too short to be told from chance")
                 self._forms.setdefault(needle, (name, form))
+        # Where two bytes and two bytes more are as some needle begins, that needle is looked for: hundreds of needles, but one pass over the data.
+        self._beginnings: dict[bytes, list[bytes]] = {}
+        self._pairs = np.zeros((_SHORTEST_NEEDLE // 2, 65536), dtype=np.bool_)
+        for needle in self._forms:
+            self._beginnings.setdefault(needle[:_SHORTEST_NEEDLE], []).append(needle)
+            for place in range(_SHORTEST_NEEDLE // 2):
+                self._pairs[place, needle[2 * place] << 8 | needle[2 * place + 1]] = True
+
+    def _found(self, data: bytes) -> set[bytes]:
+        """The needles that are in some bytes."""
+        if len(data) < _SHORTEST_NEEDLE:
+            return set()
+        each = np.frombuffer(data, dtype=np.uint8)
+        pairs = each[:-1].astype(np.uint16) << 8 | each[1:]
+        places = np.flatnonzero(self._pairs[0][pairs[: len(data) - _SHORTEST_NEEDLE + 1]])
+        for nth in range(1, _SHORTEST_NEEDLE // 2):
+            places = places[self._pairs[nth][pairs[places + 2 * nth]]]
+        found: set[bytes] = set()
+        for place in places.tolist():
+            found.update(one for one in self._beginnings.get(data[place : place + _SHORTEST_NEEDLE], ()) if data.startswith(one, place))
+        return found
 
     def bytes(self, data: bytes, place: str, depth: int = 0) -> Iterator[Hit]:
         """The hits in some bytes, and in the compressed streams inside them."""
+        data = _NOTHING.sub(_SOME_NOTHING, data)
         if not data.strip(b"\0"):
             return
-        for needle, (name, form) in self._forms.items():
-            if needle in data:
-                yield Hit(place, name, form)
+        for needle in self._found(data):
+            yield Hit(place, *self._forms[needle])
         if depth < _NESTED_MAX:
             for unpacked in streams(data):
                 yield from self.bytes(unpacked, f"{place} (unpacked)", depth + 1)
@@ -88,10 +116,12 @@ class Scanner:
     def file(self, path: Path, place: str) -> Iterator[Hit]:
         """The hits in a file, whatever its size."""
         with path.open("rb") as file:
-            tail = b""
-            while chunk := file.read(CHUNK_BYTES):
-                yield from self.bytes(tail + chunk, place)
-                tail = chunk[-OVERLAP_BYTES:]
+            for start, end in extents(file.fileno()):
+                tail = b""
+                file.seek(start)
+                while chunk := file.read(min(CHUNK_BYTES, end - file.tell())):
+                    yield from self.bytes(tail + chunk, place)
+                    tail = chunk[-OVERLAP_BYTES:]
         if path.parent.name == "pg_wal" and path.stat().st_size % WAL_PAGE_BYTES == 0:
             yield from self.bytes(b"".join(wal_bodies(path.read_bytes())), f"{place} (without page headers)")
 
@@ -110,6 +140,20 @@ class Scanner:
                     files += 1
                     size += path.stat().st_size
         return sorted(hits), files, size
+
+
+def extents(handle: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of what is written in a file: Kafka's indexes are holes for the most part, and a hole holds nothing."""
+    end = 0
+    while True:
+        try:
+            start = os.lseek(handle, end, os.SEEK_DATA)
+        except OSError as fault:
+            if fault.errno == errno.ENXIO:  # nothing more
+                return
+            raise
+        end = os.lseek(handle, start, os.SEEK_HOLE)
+        yield start, end
 
 
 def streams(data: bytes) -> Iterator[bytes]:

@@ -5,14 +5,11 @@ The phone of a person also stands in the text of an exception that is logged: it
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
-import io
 import os
 import random
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +20,7 @@ import asyncpg
 import structlog
 
 from deploy import migrate
-from deploy.postgres import DATABASE, Postgres, binaries
+from deploy.postgres import DATABASE, Postgres
 from services.runtime import render
 from services.vault.consents import Consent, Purpose
 from services.vault.contact import FIELDS, parse_contact
@@ -33,6 +30,7 @@ from services.vault.ladder import Ladder, Slot
 from services.vault.policy import Occasion, Reader, Visit
 from services.vault.sealing import Envelope, Identity, unseal, unwrap
 from services.vault.vault import Vault
+from tests.canary.dumps import dump, talkative
 from tests.canary.people import canaries, invent
 from tests.canary.scan import Hit, Scanner
 
@@ -90,15 +88,15 @@ class Scene:
         await self.server.start()
         try:
             await migrate.prepare(self.server, DATABASE)
-            await self._talkative()
+            await talkative(self.server, "lastmetre_vault")
             await self._live()
-            await self._settle("before")
+            await dump(self.server, self.dumps, "before")
             if not self.short:
                 self._search(more)
             backup = await self._backup()
             await self._count("backup, erased, before", backup, "erased")
             await self._erase()
-            await self._settle("after")
+            await dump(self.server, self.dumps, "after")
             await self._count("backup, erased, after", backup, "erased")
             await self._count("backup, kept, after", backup, "kept")
             await self._count("live, erased, after", self.server, "erased")
@@ -108,18 +106,6 @@ class Scene:
         return self.verdict
 
     # --- the life of the data
-
-    async def _talkative(self) -> None:
-        """PostgreSQL's log as loose as a role can make it: the vault must not depend on its being quiet."""
-        connection = await asyncpg.connect(self.server.owner_dsn())
-        for setting in (
-            "log_statement = 'all'",
-            "log_min_error_statement = 'debug5'",
-            "log_parameter_max_length_on_error = -1",
-            "log_error_verbosity = 'verbose'",
-        ):
-            await connection.execute(f"ALTER ROLE lastmetre_vault SET {setting}")
-        await connection.close()
 
     async def _vault(self) -> Vault:
         return await Vault.connect(self.server.dsn("lastmetre_vault"), self.keys, Ladder(), lambda: NOW)
@@ -194,22 +180,6 @@ class Scene:
         await vault.close()
 
     # --- what is left
-
-    async def _settle(self, name: str) -> None:
-        """Bring everything to the disk, and dump it as text and compressed."""
-        owner = await asyncpg.connect(self.server.owner_dsn())
-        await owner.execute("CHECKPOINT")
-        for table in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'vault'"):
-            out = io.BytesIO()
-            await owner.copy_from_query(f"SELECT * FROM vault.{table['tablename']}", output=out)
-            (self.dumps / f"{name}-{table['tablename']}.copy").write_bytes(out.getvalue())
-        await owner.close()
-        tool = binaries() / "pg_dump"
-        if tool.exists():
-            for form in ("plain", "custom"):
-                argv = [str(tool), f"--format={form}", f"--file={self.dumps / name}.{form}", "--compress=0" if form == "plain" else "--compress=gzip:6"]
-                env = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-                await asyncio.to_thread(subprocess.run, [*argv, f"--dbname={self.server.owner_dsn()}"], check=True, env=env, capture_output=True)
 
     def _search(self, more: Iterable[Path]) -> None:
         hits, files, size = self.scanner.tree([self.folder, *more])

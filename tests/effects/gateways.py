@@ -6,7 +6,7 @@ import asyncio
 import random
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,8 +24,9 @@ TROUBLES = {
     "hang_after": 3,
     "429": 4,
 }
-# One in so many people is refused for good by the channel for text messages.
+# Of so many people one is refused for good by the channel for text messages, and one is taken, and is told of later as not reached.
 REFUSED_ONE_IN = 12
+REFUSED, UNREACHED = 0, 1
 HANG_SECONDS = 3.0
 OUTAGE_ONE_IN = 2000
 OUTAGE_SECONDS = 1.5
@@ -42,6 +43,9 @@ class Gateways:
     repeats: int = 0
     troubles: Counter[str] = field(default_factory=Counter)
     suffixed: int = 0
+    leave: Callable[[str, str, str], Awaitable[object]] | None = None
+    callbacks: Counter[str] = field(default_factory=Counter)
+    _calling: set[asyncio.Task[None]] = field(default_factory=set)
     _closed: dict[tuple[str, str], bool] = field(default_factory=dict)
     _away_until: float = 0.0
 
@@ -86,13 +90,37 @@ class Gateways:
         if known is not None:
             self.repeats += 1
             return known
-        taken = not (channel == "sms" and hash_of(body["to"]) % REFUSED_ONE_IN == 0)
+        drawn = hash_of(body["to"]) % REFUSED_ONE_IN if channel == "sms" else None
+        taken = drawn != REFUSED
         self._closed[system, key] = taken
-        if taken:
+        arrives = drawn not in {REFUSED, UNREACHED}
+        if drawn is not None and taken:
+            self._call_back(channel, key, "delivered" if arrives else "failed")
+        if arrives:
             base, _, suffix = key.partition(":")
             self.effects[base] += 1
             self.suffixed += bool(suffix)
         return taken
+
+    def _call_back(self, channel: str, key: str, status: str) -> None:
+        """Say later how it went: at once or after a while, and some of it up to three times."""
+        times = self.rng.choice((1, 1, 2, 3)) if status == "failed" else self.rng.choice((0, 0, 1, 3))
+        pauses = [self.rng.choice((0.0, 0.2, 2.0)) for _ in range(times)]
+
+        async def call() -> None:
+            for pause in pauses:
+                await asyncio.sleep(pause)
+                if self.leave is not None:
+                    self.callbacks[status] += 1
+                    await self.leave(channel, key, status)
+
+        task = asyncio.create_task(call())
+        self._calling.add(task)
+        task.add_done_callback(self._calling.discard)
+
+    async def called_back(self) -> None:
+        """Until all that is to be said is said."""
+        await asyncio.gather(*self._calling)
 
 
 def hash_of(text: str) -> int:

@@ -8,26 +8,35 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import asyncpg
 from pydantic import SecretStr
 
 from services.notifier.book import PARTIES, notice_key
 from services.notifier.settings import Settings
 from tests.chaos.rig import allowed
 from tests.effects.gateways import Gateways, gateways
+from tests.forked import Child, forked
 from tests.integration.notifier_rig import SECRET, Matcher, ask, header, matcher, process, records, settings_of
 
 VARIABLE = "EFFECTS_SECRET"
 PROGRESS_SECONDS = 30.0
 SETTLED_SECONDS = 180.0
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02
+# Few enough that their directory is read in no time: the notifier reads it at every start.
+PEOPLE = 400
+OTHER_ONE_IN = 25
 UNDER_WAY = """
 SELECT (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
-    + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL)
+    + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) + (SELECT count(*) FROM notifying.receipts WHERE outcome IS NULL)
 """
+
+
+LEAVE = "SELECT notifying.leave_receipt($1, $2, $3, now())"
 
 
 @dataclass
@@ -43,6 +52,7 @@ class Storm:
     proposed: list[str] = field(default_factory=list)
     released: set[str] = field(default_factory=set)
     events: int = 0
+    others: int = 0
 
     async def load(self, source: Matcher, done: asyncio.Event) -> None:
         """Propose matches of every lane, release some of them, until it is enough."""
@@ -50,7 +60,9 @@ class Storm:
             match_id = f"m-{len(self.proposed):06}"
             source.partition = self.rng.randrange(6)
             source.area = f"area-{source.partition}"
-            await source.propose(match_id, urgency=self.rng.choice(("red", "yellow", "blue")))
+            person = self.rng.randrange(PEOPLE)
+            refs = {"resident_ref": f"r-{person:03}", "volunteer_ref": f"v-{person:03}"}
+            await source.propose(match_id, urgency=self.rng.choice(("red", "yellow", "blue")), **refs)
             self.proposed.append(match_id)
             self.events += 1
             if self.rng.random() < 0.05:
@@ -62,17 +74,24 @@ class Storm:
     async def kills(self, kills: int) -> None:
         """Start the notifier and kill it, so many times: mostly while it tells people, else at whichever moment it is in."""
         for number in range(1, kills + 1):
-            async with process(self.settings) as child:
+            async with self._notifier() as child:
                 if self.rng.random() < 0.7:
                     await self._progress(self.gateways.attempts)
                     await asyncio.sleep(self.rng.random() * 0.7)
                 else:
-                    await asyncio.sleep(self.rng.random() * 4.0)
+                    await asyncio.sleep(self.rng.random() * 2.0)
                 assert child.returncode is None, "the notifier ended by itself"
                 child.kill()
                 await child.wait()
             if number % 10 == 0 or number == kills:
                 self.told(f"{number} kills, {len(self.proposed)} matches, {sum(self.gateways.effects.values())} effects, {self.gateways.attempts} attempts")
+
+    def _notifier(self) -> AbstractAsyncContextManager[Child]:
+        """Mostly the same one that comes back and has its partitions at once; at times another one, who must wait until the dead one's session is over."""
+        if self.rng.randrange(OTHER_ONE_IN) == 0:
+            self.others += 1
+            return forked(self.settings.model_copy(update={"instance": f"effects-{self.others}"}))
+        return forked(self.settings)
 
     async def _progress(self, before: int) -> None:
         deadline = time.monotonic() + allowed(PROGRESS_SECONDS)
@@ -83,10 +102,12 @@ class Storm:
     async def settle(self) -> None:
         """Let one more process bring everything to its end."""
         deadline = time.monotonic() + allowed(SETTLED_SECONDS)
+        await self.gateways.called_back()
         async with process(self.settings) as child:
             while True:
                 taken = (await ask(self.owner_dsn, "SELECT coalesce(sum(next_offset), 0)::int FROM notifying.partitions"))[0][0]
                 left = (await ask(self.owner_dsn, UNDER_WAY))[0][0]
+                await self.gateways.called_back()
                 if taken >= self.events and left == 0:
                     break
                 assert time.monotonic() < deadline, f"not settled: {taken} of {self.events} events, {left} under way"
@@ -118,21 +139,26 @@ class Storm:
         assert {len(values) for values in confirmed.values()} <= {1}, "two different confirmations of one match"
         unconfirmed = set(self.proposed) - self.released - confirmed.keys()
         assert not unconfirmed, f"{len(unconfirmed)} matches were not confirmed"
+        receipts = dict(await ask(self.owner_dsn, "SELECT coalesce(outcome, 'open'), count(*) FROM notifying.receipts GROUP BY 1"))
+        left_behind = await ask(self.owner_dsn, "SELECT coalesce(sum(repeats + 1), 0)::int FROM notifying.receipts")
+        assert left_behind[0][0] == sum(self.gateways.callbacks.values()), "a callback is lost"
+        assert not receipts.keys() & {"open", "unknown", "contradicted"}, f"callbacks without an end: {receipts}"
         gone = self.gateways
         return (
             f"{len(self.proposed)} matches, {sum(effects.values())} effects, each once; {gone.attempts} attempts, "
-            f"{gone.repeats} of them repeats that the keys caught, {gone.suffixed} by a second channel of the same system; troubles: {dict(gone.troubles)}"
+            f"{gone.repeats} of them repeats that the keys caught, {gone.suffixed} by a second channel of the same system; troubles: {dict(gone.troubles)}; "
+            f"{sum(gone.callbacks.values())} callbacks: {receipts}"
         )
 
 
 def _people(file: Path) -> Path:
     """Most have text messages first; some a pager. Each has a number of their own, made up."""
     lines = ["[default]", 'channels = ["sms", "voice", "pager"]']
-    for number in range(20_000):
+    for number in range(PEOPLE):
         for side in "rv":
-            address = f"{number:06}{side}"
+            address = f"{number:03}{side}"
             order = '["pager", "sms"]' if number % 3 == 0 else '["sms", "voice", "pager"]'
-            lines += [f'[people."{side}-m-{number:06}"]', f"channels = {order}", f'addresses = {{ sms = "{address}", voice = "{address}" }}']
+            lines += [f'[people."{side}-{number:03}"]', f"channels = {order}", f'addresses = {{ sms = "{address}", voice = "{address}" }}']
     file.write_text("\n".join(lines), encoding="utf-8")
     return file
 
@@ -156,13 +182,16 @@ async def storm(
                 bootstrap,
                 notifier_dsn,
                 "sms",
+                instance="effects",
                 channels=SecretStr(json.dumps(channels)),
                 directory=_people(folder / "people.toml"),
                 webhook_attempts_max=100,
                 webhook_backoff_seconds=0.05,
                 webhook_backoff_max_seconds=0.5,
             )
-            yield Storm(settings, owner_dsn, found, rng, per_second, told)
+            async with asyncpg.create_pool(notifier_dsn, min_size=0, max_size=2) as door:
+                found.leave = partial(door.fetchval, LEAVE)
+                yield Storm(settings, owner_dsn, found, rng, per_second, told)
     finally:
         del os.environ[VARIABLE]
 

@@ -74,7 +74,8 @@ class Sink:
             status = 503
         if status == 200:
             self.accepted[key] += 1
-            self.told.append((body["to"], body["kind"], body["match_id"]))
+            self.told.append((body["to"], body.get("kind", "text"), body.get("match_id")))
+            return web.json_response({"code": "OK", "id": f"n-{key}"})
         return web.Response(status=status)
 
 

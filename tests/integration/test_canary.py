@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 from deploy import migrate
 from deploy.postgres import Postgres
+from deploy.stack import Stack
 from tests.canary.scan import Scanner
 from tests.canary.scene import Scene
+from tests.canary.town import Town, plant
 
 PHONE = "19900307123"
 NAME = "测猗窈湉瑾珩翀"
@@ -20,6 +24,25 @@ async def test_nobody_who_was_put_in_is_anywhere_on_the_disk_and_who_was_erased_
     assert [] == verdict.hits
     assert verdict.files > 1000
     assert verdict.is_clean, verdict.opened
+
+
+async def test_the_whole_town_leaves_nobody_in_plain_and_only_what_is_planted_on_its_kafka_is_found(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town", seed=20261125, short=True)
+    phone, name, door = (town.people["kept"][kind] for kind in ("phone", "name", "door"))
+
+    holders: set[str] = set()
+
+    async def planted(stack: Stack) -> None:
+        holders.update(one.name for one in stack.services if any("LASTMETRE_VAULT" in name for name in psutil.Process(one.pid).environ()))
+        await plant(stack, phone, None)
+        await plant(stack, name, "gzip")
+        await plant(stack, door, "gzip", as_header=True)
+
+    verdict = await town.run(planted)
+    assert {"kept's phone", "kept's name", "kept's door"} == {hit.canary for hit in verdict.hits}
+    assert {"wishes-dlq"} == {Path(hit.file.partition(" ")[0]).parent.name.rpartition("-")[0] for hit in verdict.hits}
+    assert replace(verdict, hits=[]).is_clean, verdict
+    assert {"notifier"} == holders
 
 
 async def test_a_plain_row_would_be_found_in_the_data_folder(own_postgres: Postgres) -> None:

@@ -74,9 +74,9 @@ async def until_acknowledged(kafka: Kafka, ends: dict[tuple[str, int], int]) -> 
         await admin.close()
 
 
-async def publish(kafka: Kafka) -> dict[tuple[str, int], list[int]]:
+async def publish(kafka: Kafka, compression: str | None = None) -> dict[tuple[str, int], list[int]]:
     """Records on every partition of every topic of the lanes; where they came to lie."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, compression_type=compression)
     await producer.start()
     try:
         topics = [(topic, partition) for topic in LANE_TOPICS for partition in range(PARTITIONS)]
@@ -116,3 +116,14 @@ async def test_every_record_comes_once_in_order_and_many_a_message_and_is_acknow
     assert sent == first.offsets
     assert later == second.offsets
     assert RECORDS / 10 > first.runs
+
+
+async def test_reads_what_was_sent_compressed_whichever_way(fresh_topics: Kafka) -> None:
+    sent: dict[tuple[str, int], list[int]] = defaultdict(list)
+    codecs = ("gzip", "snappy", "lz4", "zstd")
+    for codec in codecs:
+        for place, offsets in (await publish(fresh_topics, codec)).items():
+            sent[place] += offsets
+    async with reading(fresh_topics) as taker:
+        await until(lambda: taker.records >= RECORDS * len(codecs))
+    assert sent == taker.offsets

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.canary import segments
 from tests.canary.people import canaries, invent
 from tests.canary.scan import CHUNK_BYTES, WAL_FIRST_HEADER_BYTES, WAL_HEADER_BYTES, WAL_PAGE_BYTES, Scanner
 
@@ -69,6 +70,27 @@ def test_finds_it_across_the_edge_of_what_is_read_at_once(scanner: Scanner, tmp_
     path = tmp_path / "big"
     path.write_bytes(b"x" * (CHUNK_BYTES - 5) + PHONE.encode() + b"x" * 100)
     assert {"phone"} == {hit.canary for hit in scanner.file(path, "big")}
+
+
+def test_finds_it_between_the_holes_of_a_file(scanner: Scanner, tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    with path.open("wb") as file:
+        file.seek(50_000_000)
+        file.write(PHONE.encode())
+        file.truncate(100_000_000)
+    assert {"phone"} == {hit.canary for hit in scanner.file(path, "index")}
+
+
+def test_tells_the_codec_of_a_batch_that_it_cannot_unpack(scanner: Scanner, tmp_path: Path) -> None:
+    batch = bytearray(100)
+    batch[8:12] = (88).to_bytes(4, "big")
+    batch[16], batch[22] = 2, 4  # magic, attributes
+    batch[57:61] = (1).to_bytes(4, "big")
+    segment = tmp_path / "wishes-0" / "00000000000000000000.log"
+    segment.parent.mkdir()
+    segment.write_bytes(batch)
+    _, records, unread = segments.search(scanner, tmp_path)
+    assert (0, 1, ["zstd"]) == (records, len(unread), [codec for codec, _ in segments.batches(bytes(batch))])
 
 
 @pytest.mark.parametrize("cut", [1, 5, 10])

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.codec import decode_structured
 from schemas.instants import MINUTE_US, parse_rfc3339, rfc3339
-from services.notifier.book import Book, CalledOff, Delivered, Fate, Match, Notice, Told, Untold, notice_key
+from services.notifier.book import INTERRUPTED, Book, CalledOff, Delivered, Fate, Match, Notice, Told, Untold, notice_key
 from services.notifier.notices import Party
 from services.notifier.routes import Tried, packed
 
@@ -153,6 +153,16 @@ def test_a_notice_that_was_on_its_way_at_the_release_is_followed_by_another() ->
     assert [] == came_back(book, [volunteer], "retryable")
     expected = {("resident", "confirmed"): "sent", ("volunteer", "confirmed"): "discarded", ("resident", "released"): "pending"}
     assert expected == states(book.matches["m-1"])
+
+
+def test_whoever_may_have_heard_it_from_a_process_that_died_hears_of_the_release() -> None:
+    book = Book()
+    proposed(book)
+    resident, volunteer = (book.matches["m-1"].notices[party, "confirmed"] for party in ("resident", "volunteer"))
+    volunteer.fault = INTERRUPTED
+    assert "released" == released(book)
+    assert [("volunteer", "released", "pending")] == [(one.party, one.kind, one.state) for one in book.new_notices.values() if one.kind == "released"]
+    assert ("discarded", "discarded") == (resident.state, volunteer.state)
 
 
 def test_a_group_is_told_when_all_are_firm() -> None:

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0013_links"
-down_revision = "0014_gateway"
+down_revision = "0012_receipts"
 branch_labels = None
 depends_on = None
 

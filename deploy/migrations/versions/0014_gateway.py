@@ -6,7 +6,7 @@
 from alembic import op
 
 revision = "0014_gateway"
-down_revision = "0010_channels"
+down_revision = "0013_links"
 branch_labels = None
 depends_on = None
 

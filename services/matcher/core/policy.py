@@ -55,7 +55,7 @@ class Policy:
     - `widen_us`: how long a wish is for its own building first, then for one rung more, and so on; 0: everyone is asked at once.
     - `edges_max`: how many helpers a round weighs for each wish; fewer, but never fewer than six, where very many wishes wait.
     - `proof_needed`: the skills that an offer has only with a proof that is valid at the visit, such as care and medicine.
-    - `centre_households`: how the `organisation` of a centre household begins.
+    - `centre_households`: words of which the `organisation` of a centre household has one; the notifier goes by the same.
     - `points`: what counts in a round beside the weight.
     """
 
@@ -90,7 +90,7 @@ class Policy:
 
     def is_centre(self, organisation: str | None) -> bool:
         """Whether an offer of that organisation is one of a centre household."""
-        return organisation is not None and organisation.startswith(self.centre_households)
+        return organisation is not None and any(word in organisation for word in self.centre_households)
 
     def in_rounds(self, urgency: str) -> bool:
         """Whether wishes of that urgency wait for the round."""

@@ -68,7 +68,7 @@ class Wish:
 
     __slots__ = (
         "approval", "barred", "category", "circles", "end", "id", "invited", "languages", "length", "match_count",
-        "matches", "need", "place", "proof_for", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
+        "matches", "minor", "need", "place", "proof_for", "resident_ref", "skills", "start", "status", "stored", "submitted_at", "together",
         "urgency", "urgency_order", "vetting", "waits", "welfare",
     )  # fmt: skip
 
@@ -87,10 +87,10 @@ class Wish:
         self.end = micros(data.window.end)
         self.length = data.minutes * MINUTE_US
         band = data.beneficiary.age_band
-        protected = band in _MINORS or data.category == "left_behind_children"
-        self.together = protected or data.accompanied
+        self.minor = band in _MINORS or data.category == "left_behind_children"
+        self.together = self.minor or data.accompanied
         self.need = max(2, data.helpers_needed) if self.together else data.helpers_needed
-        self.vetting: int = VETTING_MAX if protected else max(data.vetting_min, 2 if data.beneficiary.lives_alone else 0)
+        self.vetting: int = VETTING_MAX if self.minor else max(data.vetting_min, 2 if data.beneficiary.lives_alone else 0)
         self.approval = data.approval == "worker"
         self.languages = frozenset(data.languages) if data.languages else None
         self.resident_ref = data.resident_ref

@@ -120,6 +120,8 @@ class Turn:
             data["needs_approval"] = True
         if offer.organisation is not None:
             data["organisation"] = offer.organisation
+        if wish.minor:
+            data["minor"] = True
         if offer.id in wish.invited:
             area.end_invitation(wish, offer.id, bar=False)
         area.hold(match)

@@ -107,6 +107,10 @@ def test_the_policy_says_how_a_centre_household_is_called() -> None:
     assert "o1" == visited(offer("o1"), offer("o9", **CENTRE), policy=named)
 
 
+def test_a_centre_household_may_name_its_branch_first() -> None:
+    assert "o9" == visited(offer("o1"), offer("o9", organisation="建民新村党支部 · 3栋2单元中心户"))
+
+
 def test_of_two_centre_households_the_ranking_decides_and_then_all_others_follow() -> None:
     scene = given(offer("o1"), offer("o2", **CENTRE), offer("o3", skills=["haircut", "repair"], **CENTRE), offer("o4"))
     order = scene.area.index.in_order(Wish(wish(category="health").data, 0))

@@ -1,0 +1,144 @@
+"""The notifier beside the matcher: does it confirm as fast as matches are proposed, and how long does a proposal take until both sides are told?
+
+In each round the matcher alone works off a backlog of wishes, then the notifier alone works off the proposals that the matcher has just written: the same
+events, the same servers, one after the other. The broker's own stamps count (`LogAppendTime`). For the latency proposals come at a fixed pace, and the clock
+runs from when each was due until `match.confirmed` is on Kafka, which is after both notices were recorded and committed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from benchmarks import ours, throughput
+from benchmarks.measures import Spread, Timing, Verdict, timing
+from benchmarks.rig import Rig, Seen, Watch
+from benchmarks.throughput import Say
+from deploy.whatif.counting import percentile
+from schemas.topics import CONFIRMATIONS, PARTITIONS
+
+_PROPOSED: Final = "lastmetre.match.proposed.v1"
+_CONFIRMED: Final = "lastmetre.match.confirmed.v1"
+_OWNED: Final = "SELECT count(*)::int FROM notifying.partitions"
+# A match is confirmed once both notices are recorded; when its row in the outbox is gone, Kafka has it.
+_DONE: Final = """
+    SELECT (SELECT count(*) FROM notifying.confirmations WHERE state = 'confirmed')::int - (SELECT count(*) FROM notifying.outbox)::int
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured: a backlog of `wishes`, and proposals at `rate` a second for `seconds` after `warm_seconds`."""
+
+    offers: int = 10_000
+    wishes: int = 20_000
+    areas: int = 6
+    rounds: int = 3
+    rate: int = 500
+    seconds: int = 20
+    warm_seconds: int = 5
+
+
+SHORT: Final = Sizes(offers=600, wishes=300, rounds=1, rate=50, seconds=2, warm_seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Milliseconds from when a proposal was due until both sides were told; `late_ms`: how late the generator was at worst."""
+
+    matches: int
+    p50: float
+    p99: float
+    max: float
+    late_ms: float
+
+
+@dataclass(slots=True)
+class Result:
+    """By round: the matcher's timing, the notifier's, and the latency."""
+
+    sizes: Sizes
+    proposed: list[Timing] = field(default_factory=list)
+    confirmed: list[Timing] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+
+    def ratio(self) -> Spread:
+        """Confirmations a second over proposals a second, in each round."""
+        pairs = zip(self.confirmed, self.proposed, strict=True)
+        return Spread.of([one.per_second / other.per_second if other.per_second else 0.0 for one, other in pairs])
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Against what was promised; the median of the rounds."""
+        yield Verdict("confirmations per second ÷ proposals per second", self.ratio().median, at_least=1)
+        p99 = Spread.of([one.p99 for one in self.told]).median
+        yield Verdict(f"event to both notices at {self.sizes.rate} matches a second, p99, ms", p99, at_most=100)
+
+
+async def measure(rig: Rig, sizes: Sizes, seed: int, say: Say, env: Mapping[str, str]) -> Result:
+    """All rounds. `env`: more settings of the notifier, such as those that open the vault for it."""
+    result = Result(sizes)
+    stream = throughput.Stream.of(throughput.Sizes(offers=sizes.offers, wishes=sizes.wishes, areas=sizes.areas), seed)
+    for number in range(1, sizes.rounds + 1):
+        await rig.fresh()
+        await ours.take_offers(rig, stream.offers)
+        await rig.publish(stream.wishes)
+        cpu_us = await ours.work_off(rig, len(stream.wishes))
+        result.proposed.append(timing([one.at for one in await _seen(rig, _PROPOSED)], cpu_us))
+        cpu_us = await _confirm(rig, result.proposed[-1].matches, env)
+        result.confirmed.append(timing([one.at for one in await _seen(rig, _CONFIRMED, CONFIRMATIONS)], cpu_us))
+        result.told.append(await _latency(rig, sizes, env))
+        one, other, told = result.proposed[-1], result.confirmed[-1], result.told[-1]
+        say(f"notifier, round {number}: {one.per_second:,.0f} proposed/s, {other.per_second:,.0f} confirmed/s; p50 {told.p50:.1f} ms, p99 {told.p99:.1f} ms")
+    return result
+
+
+async def _seen(rig: Rig, kind: str, topic: str = "matches") -> list[Seen]:
+    return [one for one in await rig.matches(topic) if one.type == kind]
+
+
+async def _confirm(rig: Rig, matches: int, env: Mapping[str, str]) -> float:
+    """Start a notifier on the proposals that wait, stop it when all are confirmed; its processor time a match, in microseconds."""
+    await rig.settle()
+    worker = rig.notifier(env)
+    worker.start()
+    try:
+        connection = await rig.connect()
+        try:
+            return await Watch(worker, matches).until(lambda: connection.fetchval(_DONE))
+        finally:
+            await connection.close()
+    finally:
+        await rig.end(worker)
+
+
+async def _latency(rig: Rig, sizes: Sizes, env: Mapping[str, str]) -> Told:
+    await rig.fresh()
+    number = sizes.rate * (sizes.seconds + sizes.warm_seconds)
+    plan, out = rig.folder / "proposals.json", rig.folder / "proposed.json"
+    out.unlink(missing_ok=True)
+    plan.write_bytes(orjson.dumps({"number": number, "areas": sizes.areas, "rate": sizes.rate}))
+    await rig.settle()
+    worker = rig.notifier(env)
+    generator = rig.process("benchmarks.proposals", str(plan), str(out), env={"LASTMETRE_KAFKA": rig.bootstrap})
+    worker.start()
+    try:
+        connection = await rig.connect()
+        try:
+            await Watch(worker, PARTITIONS).until(lambda: connection.fetchval(_OWNED))
+            generator.start()
+            await Watch(worker, number).until(lambda: connection.fetchval(_DONE))
+        finally:
+            await connection.close()
+        await generator.wait()
+    finally:
+        await rig.end(generator)
+        await rig.end(worker)
+    sent = orjson.loads(out.read_bytes())
+    found = []
+    for one in await _seen(rig, _CONFIRMED, CONFIRMATIONS):
+        index = int(orjson.loads(one.value)["match_id"].rpartition("-")[2])
+        if index >= sizes.rate * sizes.warm_seconds:
+            found.append((one.at - sent["start"] - index / sizes.rate) * 1000)
+    found.sort()
+    return Told(len(found), percentile(found, 0.5), percentile(found, 0.99), found[-1], sent["latest_ms"])

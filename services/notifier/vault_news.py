@@ -1,0 +1,77 @@
+"""SQL of what the vault is to be told, in schema `notifying`: a row for each stage that a match reached, until the vault has it.
+
+Rows are written in the transaction that changes the match, so none is lost; `stages` tells the vault and forgets them. References and instants only.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+from services.vault.ladder import Slot, Stage
+from services.vault.policy import Visit
+
+# What a match's state here means to the vault; of the others it need not know.
+STAGE_OF: Final[Mapping[str, Stage]] = {
+    "proposed": "proposed", "agreed": "agreed", "telling": "agreed", "confirmed": "confirmed", "released": "released",
+}  # fmt: skip
+
+_NOTE = """
+INSERT INTO notifying.vault_news (match_id, stage) SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING
+"""
+# What is said about a pair is about its visit; what is said before the confirmation says nothing here, as the door is not open yet.
+_NOTE_REPORTS = """
+INSERT INTO notifying.vault_news (match_id, stage)
+SELECT DISTINCT v.match_id, told.stage
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) told(area, wish_id, offer_id, match_id, stage)
+JOIN notifying.visits v ON v.area = told.area AND v.wish_id = told.wish_id AND v.offer_id = told.offer_id
+WHERE (told.match_id IS NULL OR told.match_id = v.match_id) AND v.number = 0
+ON CONFLICT DO NOTHING
+"""
+_COLUMNS = "c.match_id, c.wish_id, c.resident_ref, c.volunteer_ref, c.slot_start, c.slot_end, c.minor"
+_READ = f"""
+SELECT n.stage, {_COLUMNS} FROM notifying.vault_news n JOIN notifying.confirmations c USING (match_id)
+WHERE c.partition = ANY($1::int[]) ORDER BY n.place LIMIT $2
+"""  # noqa: S608 - of our own constants
+_READ_KNOWN = f"SELECT c.state, {_COLUMNS} FROM notifying.confirmations c WHERE c.match_id = ANY($1::text[])"  # noqa: S608 - of our own constants
+_FORGET = """
+DELETE FROM notifying.vault_news n USING unnest($1::text[], $2::text[]) told(match_id, stage)
+WHERE n.match_id = told.match_id AND n.stage = told.stage
+"""
+
+
+async def note(connection: Any, stages: Iterable[tuple[str, Stage]]) -> bool:
+    """Note (match, stage), inside the caller's transaction; whether there was any."""
+    rows = list(stages)
+    if rows:
+        await connection.execute(_NOTE, *map(list, zip(*rows, strict=True)))
+    return bool(rows)
+
+
+async def note_reports(connection: Any, told: Iterable[tuple[str, str, str, str | None, Stage]]) -> None:
+    """Note what was said of visits that have no end yet: (area, wish, offer, match where it was named, stage)."""
+    rows = list(told)
+    if rows:
+        await connection.execute(_NOTE_REPORTS, *map(list, zip(*rows, strict=True)))
+
+
+def _visit(row: asyncpg.Record, stage: Stage) -> Visit:
+    start, end = (datetime.fromisoformat(row[name].upper()) for name in ("slot_start", "slot_end"))
+    return Visit(row["match_id"], row["wish_id"], row["resident_ref"], row["volunteer_ref"], stage, Slot(start, end), row["minor"])
+
+
+async def read(pool: asyncpg.Pool, partitions: Sequence[int], limit: int) -> list[Visit]:
+    """The oldest news of these partitions' matches, in order; of one match there may be several."""
+    return [_visit(row, row["stage"]) for row in await pool.fetch(_READ, partitions, limit)]
+
+
+async def read_known(pool: asyncpg.Pool, match_ids: Sequence[str]) -> list[Visit]:
+    """How far these matches are here, whatever the vault was told."""
+    rows = await pool.fetch(_READ_KNOWN, match_ids)
+    return [_visit(row, STAGE_OF[row["state"]]) for row in rows if row["state"] in STAGE_OF]
+
+
+async def forget(pool: asyncpg.Pool, told: Sequence[Visit]) -> None:
+    """The vault has these."""
+    await pool.execute(_FORGET, [one.match_id for one in told], [one.stage for one in told])

@@ -1,0 +1,83 @@
+"""A sample in which every step is met once, and that no statement is without a point. The long form: `python -m tests.failpoints`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.kafka import Kafka
+from tests.conftest import Database
+from tests.failpoints.rig import Rig, rig
+from tests.failpoints.run import go_through, look, sample_of, step_of
+from tests.failpoints.scene import Case
+from tests.failpoints.trap import STATEMENTS, Order, step_name
+
+# Passed elsewhere, each with why.
+ELSEWHERE = {
+    "count_backlog": "asked by /readyz alone, and changes nothing",
+}
+BY_EVENT_TIME = {"write_clocks", "find_due_by_event", "ticked", "clock_runs_to"}
+# What the promise names, in both readers.
+PHASES = {
+    *(f"{reader}: {order} {step}" for reader in ("inbox", "visits") for order in ("before", "after") for step in ("poll", "validate", "begin", "commit")),
+    *(f"{reader}: {order} {step}" for reader in ("publish", "publish visits") for order in ("before", "after") for step in ("publish", "forget_published")),
+    *(f"record: {order} {step}" for order in ("before", "after") for step in ("begin", "change_notices", "write_outbox", "commit")),
+    *(f"hand: {order} send" for order in ("before", "after")),
+}
+# What the long form has found, by the fault that it was.
+FOUND = (
+    # The record was committed, which nobody knew: a notice about no match was counted against its person's number a day once more.
+    (Order("record: after begin", "error"), Order("record: before read_unpublished", "error", at_work=False)),
+)
+
+
+async def _sample(one: Rig, names: set[str] | None = None) -> set[str]:
+    """Meet a sample, of these steps alone where they are named; all points that were seen."""
+    found = await look(one)
+    points = {*found.at_work, *found.at_start}
+    left_out = {step_of(point) for point in points if names is not None and _name_of(point) not in names}
+    outcome = await go_through(one, [*sample_of(found, left_out), *(FOUND if one.timed else ())], points, print)
+    print(f"{outcome.cases} cases, {len(outcome.met)} points met, {outcome.seconds:.1f} s")
+    return points
+
+
+def _name_of(point: str) -> str:
+    return step_of(point).split(": ")[1]
+
+
+async def test_every_step_is_met_by_a_kill_an_error_or_a_delay_and_nothing_is_lost_or_doubled(fresh_topics: Kafka, database: Database, tmp_path: Path) -> None:
+    async with rig(fresh_topics.bootstrap, database.dsn("notifier"), database.dsn(), tmp_path, timed=True) as one:
+        points = await _sample(one)
+        await _a_wrong_end_would_be_found(one)
+    assert set() == PHASES - points
+    unmet = {*STATEMENTS.values()} - {_name_of(point) for point in points}
+    assert {*ELSEWHERE, *BY_EVENT_TIME} == unmet, "a statement that no case passes: let the scene bring it about"
+
+
+async def test_steps_that_only_event_time_takes_are_met_too(fresh_topics: Kafka, database: Database, tmp_path: Path) -> None:
+    async with rig(fresh_topics.bootstrap, database.dsn("notifier"), database.dsn(), tmp_path, timed=False) as one:
+        points = await _sample(one, BY_EVENT_TIME)
+    assert set() == BY_EVENT_TIME - {_name_of(point) for point in points}
+
+
+async def _a_wrong_end_would_be_found(one: Rig) -> None:
+    case = Case(one.number - 1)
+    await one.judge(case, 0)
+    key = next(iter(case.heard))
+    times = one.sink.accepted.pop(key)
+    with pytest.raises(AssertionError, match="lost: 1 notices"):
+        await one.judge(case, 0)
+    one.sink.accepted |= {key: times, "another": 1}
+    with pytest.raises(AssertionError, match="doubled: 1 effects"):
+        await one.judge(case, 0)
+    del one.sink.accepted["another"]
+    one.sink.attempts[key] = 5
+    with pytest.raises(AssertionError, match="again and again"):
+        await one.judge(case, 0)
+
+
+def test_a_statement_without_a_name_is_refused() -> None:
+    with pytest.raises(LookupError, match="without a name"):
+        step_name("UPDATE notifying.notices SET state = 'sent'")
+    assert ("begin", "commit", "poll") == tuple(step_name(step) for step in ("BEGIN;", "COMMIT;", "poll"))
