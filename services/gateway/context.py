@@ -1,6 +1,6 @@
 """What the routes work with: made once by `app.main`, handed to each request as `request.app.state.gateway`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
@@ -10,6 +10,7 @@ from services.gateway.database import Database
 from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
 from services.gateway.people.shelf import Shelf
+from services.gateway.people.turnstile import Turnstile
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -31,6 +32,7 @@ class Gateway:
     shelf: Shelf
     identity: Identity
     links: LinkKeys | None
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
 
 def _of(request: Request) -> Gateway:

@@ -41,7 +41,7 @@ OWNERS: dict[str, tuple[type[BaseSettings], ...]] = {
     "notifier": (NotifierSettings,),
     "gateway": (GatewaySettings,),
     "migrations": (MigrationsSettings,),
-    "vault": (VaultSettings, NotifierSettings),
+    "vault": (VaultSettings, NotifierSettings, GatewaySettings),
 }
 
 

@@ -73,7 +73,11 @@ async def claim(gateway: Gateway, principal: Principal, wish_id: str) -> Outcome
     one = shown(wish, before.offers, home_of(before.offers, principal.scope), utc_now())
     if one.offer_id is None:
         return await _refused(gateway, principal, "unknown_offer", wish_id, before)
-    answer = await _ask(gateway, area, wish_id, one.offer_id)
+    offer_id = one.offer_id
+    if wish.helpers_needed == 1 and not wish.together and one.missing is None:
+        answer = await gateway.turnstile.pass_through((area, wish_id), offer_id, lambda: _ask(gateway, area, wish_id, offer_id))
+    else:
+        answer = await _ask(gateway, area, wish_id, offer_id)
     if isinstance(answer, Rejected):
         return await _refused(gateway, principal, answer.reason, wish_id, before)
     return Outcome(answer)
