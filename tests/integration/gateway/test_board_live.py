@@ -30,7 +30,7 @@ async def test_a_confirmed_wish_is_on_an_open_monitor_of_its_community_and_on_no
         await rig.wish("w-live")
         line = await here.until(lambda one: one["wish_id"] == "w-live" and one["kind"] == "match.confirmed.v1")
         await everywhere.until(lambda one: one["wish_id"] == "w-live" and one["kind"] == "match.confirmed.v1")
-        assert (line["word"], line["text"], line["place"]) == ("双方已确认", "「理发」 · 同单元", ["c1", "p1", "b1"])
+        assert (line["word"], line["text"], line["place"]) == ("双方已确认", "「理发」 · 同单元", ["c1", "p1", "b1 栋"])
         await rig.wish("w-there", community="c2", skill="nobody_can")
         await there.until(lambda one: one["wish_id"] == "w-there")
     assert here.kinds("w-live") == ["wish.submitted.v1", "match.proposed.v1", "match.confirmed.v1"]
