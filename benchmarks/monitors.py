@@ -175,39 +175,38 @@ def _spread(milliseconds: list[float]) -> dict[str, float | int | None]:
     }
 
 
-async def measure(*, monitors: int, phones: int, seconds: float, rate: float, folder: Path | None = None) -> dict[str, Any]:
+async def hold(stack: Stack, *, monitors: int, phones: int, seconds: float, rate: float) -> dict[str, Any]:
     """Open the streams, let wishes be confirmed, and say what was seen: milliseconds, MiB of the gateway's resident memory."""
-    async with _system(folder) as stack:
-        port = orjson.loads((stack.state.folder / "ports.json").read_bytes())["gateway-web"]
-        pid = orjson.loads((stack.state.folder / "stack.json").read_bytes())["services"]["gateway"]["pid"]
-        seen = Seen()
-        empty = psutil.Process(pid).memory_info().rss / _MIB
-        used = 0.0
-        producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=2)
-        await producer.start()
-        streams: list[asyncio.Task[None]] = []
-        try:
-            await _offers(producer, 400)
-            await producer.flush()
-            everyone = [(number, number < monitors) for number in range(monitors + phones)]
-            for first in range(0, len(everyone), _OPENING):
-                for number, monitor in everyone[first : first + _OPENING]:
-                    timed = monitor and number % max(1, monitors // 50) == 0
-                    streams.append(asyncio.create_task(_hold(port, _principal(number, monitor=monitor), seen, timed=timed)))
-                await _until(lambda: seen.opened + seen.ended >= len(streams), 120)
-            held = psutil.Process(pid).memory_info().rss / _MIB
-            before = _cpu_seconds(pid)
-            looking = asyncio.create_task(_look(pid, seen))
-            wishes = await _wishes(producer, rate, seconds)
-            await _until(lambda: seen.confirmations >= wishes * monitors, _SETTLE_SECONDS)
-            looking.cancel()
-            used = _cpu_seconds(pid) - before
-            ended = seen.ended
-        finally:
-            for stream in streams:
-                stream.cancel()
-            await asyncio.gather(*streams, return_exceptions=True)
-            await producer.stop()
+    port = orjson.loads((stack.state.folder / "ports.json").read_bytes())["gateway-web"]
+    pid = orjson.loads((stack.state.folder / "stack.json").read_bytes())["services"]["gateway"]["pid"]
+    seen = Seen()
+    empty = psutil.Process(pid).memory_info().rss / _MIB
+    used = 0.0
+    producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=2)
+    await producer.start()
+    streams: list[asyncio.Task[None]] = []
+    try:
+        await _offers(producer, 400)
+        await producer.flush()
+        everyone = [(number, number < monitors) for number in range(monitors + phones)]
+        for first in range(0, len(everyone), _OPENING):
+            for number, monitor in everyone[first : first + _OPENING]:
+                timed = monitor and number % max(1, monitors // 50) == 0
+                streams.append(asyncio.create_task(_hold(port, _principal(number, monitor=monitor), seen, timed=timed)))
+            await _until(lambda: seen.opened + seen.ended >= len(streams), 120)
+        held = psutil.Process(pid).memory_info().rss / _MIB
+        before = _cpu_seconds(pid)
+        looking = asyncio.create_task(_look(pid, seen))
+        wishes = await _wishes(producer, rate, seconds)
+        await _until(lambda: seen.confirmations >= wishes * monitors, _SETTLE_SECONDS)
+        looking.cancel()
+        used = _cpu_seconds(pid) - before
+        ended = seen.ended
+    finally:
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+        await producer.stop()
     tenth = max(1, len(seen.rss_mib) // 10)
     return {
         "monitors": monitors,
@@ -225,6 +224,12 @@ async def measure(*, monitors: int, phones: int, seconds: float, rate: float, fo
         "load_average": [round(one, 1) for one in os.getloadavg()],
         "gateway_rss_mib": {"empty": round(empty, 1), "all_open": round(held, 1), "over_time": [round(one, 1) for one in seen.rss_mib[::tenth]]},
     }
+
+
+async def measure(*, monitors: int, phones: int, seconds: float, rate: float, folder: Path | None = None) -> dict[str, Any]:
+    """The same with a system of its own."""
+    async with _system(folder) as stack:
+        return await hold(stack, monitors=monitors, phones=phones, seconds=seconds, rate=rate)
 
 
 def main(arguments: list[str]) -> int:
