@@ -282,6 +282,7 @@ class Stack:
             env["LASTMETRE_DATABASE"] = self.postgres.dsn(role, self.database)
         if kind == "gateway":
             env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
+            env.setdefault("LASTMETRE_DOOR_SECRET", self.state.password("door"))
             env.setdefault("LASTMETRE_WEB_PORT", str(self.state.port("gateway-web")))
         if self.has_vault and kind == OPENS_THE_VAULT:
             env |= {"LASTMETRE_VAULT_DATABASE": self.vault_dsn, "LASTMETRE_VAULT_KEYS": str(key_file(self.state).path)}
