@@ -89,15 +89,15 @@ STATEMENTS = (
         family text NOT NULL
     )
     """,
-    # `used` counts what gateways have set apart for themselves, so it may run a little ahead of what was sent. `owner`: a family of keys.
+    # `used` counts what gateways have set apart for themselves, so it may run a little ahead of what was sent.
     """
     CREATE TABLE gateway.key_usage (
-        owner text NOT NULL,
+        family text NOT NULL,
         account_id text NOT NULL,
         seconds integer NOT NULL CHECK (seconds IN (60, 86400)),
         starts_at timestamptz NOT NULL,
         used bigint NOT NULL,
-        PRIMARY KEY (owner, seconds, starts_at)
+        PRIMARY KEY (family, seconds, starts_at)
     )
     """,
     "CREATE INDEX key_usage_by_time ON gateway.key_usage (starts_at)",

@@ -26,7 +26,7 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 
 _LIST: Final = """
     SELECT k.key_id, k.account_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, q.per_minute, q.per_day, q.family,
-        (SELECT coalesce(sum(u.used), 0) FROM gateway.key_usage u WHERE u.owner = q.family AND u.seconds = 86400 AND u.starts_at > now() - interval '1 day')
+        (SELECT coalesce(sum(u.used), 0) FROM gateway.key_usage u WHERE u.family = q.family AND u.seconds = 86400 AND u.starts_at > now() - interval '1 day')
             AS used_today
     FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
 """
