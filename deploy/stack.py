@@ -289,6 +289,7 @@ class Stack:
         if kind == "gateway":
             env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
             env["LASTMETRE_IDENTITY_KEYS"] = str(gateway_key_file(self.state))
+            env.setdefault("LASTMETRE_DOOR_SECRET", self.state.password("door"))
             env.setdefault("LASTMETRE_WEB_PORT", str(self.state.port("gateway-web")))
             if "explainer" in self._kinds:
                 env["LASTMETRE_EXPLAINER_URL"] = f"http://127.0.0.1:{self._door_port()}"

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from services.gateway.board.hub import Hub
 from services.gateway.database import Database
+from services.gateway.door.door import Door
 from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
 from services.gateway.people.shelf import Shelf
@@ -32,6 +33,7 @@ class Gateway:
     shelf: Shelf
     identity: Identity
     links: LinkKeys | None
+    door: Door
     turnstile: Turnstile = field(default_factory=Turnstile)
 
 

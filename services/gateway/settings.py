@@ -36,6 +36,21 @@ class Settings(VaultSettings, ServiceSettings):
     explainer_secret: SecretStr | None = Field(
         None, min_length=16, description="填与解释服务共用的密钥，至少 16 个字符 | give the secret shared with the explanation door, 16 characters or more"
     )
+    door_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="填 32 个以上随机字符，用于派生 webhook 的密钥；不填则没有 webhook"
+        " | give 32 random characters or more, from which the webhooks' secrets are derived; without it there are no webhooks",
+    )
+    receipt_secrets: dict[str, SecretStr] = Field(
+        {},
+        description='填各通道回执的密钥，如 {"sms": "…"} | give the secret of each channel\'s receipts, such as {"sms": "…"}',
+    )
+    webhook_private: bool = Field(default=False, description="只用于测试：允许内部地址 | for tests only: allow addresses of inner networks")
+    webhook_backoff_seconds: float = Field(1.0, gt=0, le=60, description="填首次重试前的秒数 | use the seconds before the first retry")
+    webhook_give_up_seconds: float = Field(
+        3 * 86_400.0, gt=0, le=30 * 86_400, description="填持续失败多少秒后停用 | use the seconds of failure after which a webhook is disabled"
+    )
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
     places: Path | None = Field(None, description="填地名文件的路径，或不设 | use the path of the file with the names of places, or leave it unset")
     link_keys: SecretStr | None = Field(
