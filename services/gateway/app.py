@@ -8,6 +8,7 @@ import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from services.gateway.bulk import Bulk
 from services.gateway.context import Gateway
 from services.gateway.database import Database
 from services.gateway.publisher import Publisher
@@ -47,7 +48,10 @@ async def main(settings: Settings, stop: Stop) -> None:
         publisher = Publisher(settings.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
-        gateway = Gateway(settings, database, publisher, Renderer(), stop)
+        bulk = Bulk(settings.kafka)
+        await bulk.start()
+        cleanup.push_async_callback(bulk.stop)
+        gateway = Gateway(settings, database, publisher, bulk, Renderer(), stop)
         config = uvicorn.Config(
             create_app(gateway),
             host=settings.web_host,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
+from services.gateway.bulk import Bulk
 from services.gateway.database import Database
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
@@ -19,6 +20,7 @@ class Gateway:
     settings: Settings
     database: Database
     publisher: Publisher
+    bulk: Bulk
     renderer: Renderer
     stop: Stop
 

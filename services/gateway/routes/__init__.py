@@ -4,6 +4,6 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import home
+from services.gateway.routes import home, ingest
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (home.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (home.router, ingest.router)

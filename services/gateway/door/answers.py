@@ -1,0 +1,100 @@
+"""What the door answers where it does not take something: a status, a code, a sentence in each language, and the field."""
+
+from typing import Any, Final
+
+import orjson
+from fastapi import Response
+from pydantic import BaseModel, Field
+
+from schemas import errors
+from schemas.errors import InvalidEvent
+
+CONTENT_TYPE: Final = "content-type"
+RETRY_SECONDS: Final = 2
+
+# code -> (status, Chinese, English): what the door refuses beside the contract's own reasons.
+_WORDS: Final[dict[str, tuple[int, str, str]]] = {
+    "out_of_scope": (403, "{field} 不在此密钥的范围内，请用所属区域的密钥", "{field} lies outside this key's scope: use a key of that area"),
+    "type_not_allowed": (
+        403,
+        "外部系统不能发送此类型，请查看 /catalogue 中的接收类型",
+        "other systems may not send this type: see the types taken in at /catalogue",
+    ),
+    "batch_too_large": (413, "一批至多 {field}，请拆分后重发", "a batch holds at most {field}: split it and send it again"),
+    "empty_batch": (400, "批次为空，请至少放入一个事件", "the batch is empty: put one event into it at least"),
+    "not_acknowledged": (
+        503,
+        "Kafka 未在时限内确认，请用相同的 id 重发，不会重复",
+        "Kafka did not acknowledge it in time: send it again with the same id, nothing will happen twice",
+    ),
+    "overloaded": (503, "当前过于繁忙，请稍后用相同的 id 重发", "too much is waiting: send it again in a moment with the same id"),
+    "quota_exceeded": (429, "此密钥的配额已用完，请在 Retry-After 秒后再试", "this key's quota is used up: try again after Retry-After seconds"),
+    "bad_cursor": (400, "字段 {field} 不是有效的位置，请使用此前返回的 next", "field {field} is no valid position: use a `next` that was given to you"),
+    "bad_value": (422, "字段 {field} 不合规，请查看 /api/openapi.json", "field {field} is not valid: see /api/openapi.json"),
+    "bad_address": (
+        422,
+        "字段 {field} 应为公网 https 网址，不能指向内部地址",
+        "field {field}: give an https address on the public internet, none of an internal network",
+    ),
+    "not_found": (404, "没有找到，或无权查看", "there is none, or not for you"),
+    "too_many": (409, "数量已达上限 {field}，请先删除不用的", "there are {field} already, which is the most: remove one first"),
+    "switched_off": (503, "此功能未启用：请设置 {field}", "this is not switched on: set {field}"),
+}
+_UNREADABLE: Final = frozenset({errors.NOT_JSON, errors.BAD_ENCODING, errors.TOO_DEEP, errors.DUPLICATE_HEADER, errors.NULL_VALUE})
+
+
+class Problem(BaseModel):
+    """Why something was not taken."""
+
+    code: str = Field(description="a reason of the contract, or one of the door's own", examples=["missing_field"])
+    zh: str = Field(description="what to do, in Chinese", examples=["缺少字段 data.area，请补上"])
+    en: str = Field(description="what to do, in English", examples=["field data.area is missing: add it"])
+    field: str | None = Field(default=None, description="which field it is about", examples=["data.area"])
+
+
+class Refused(Exception):
+    """Something the door does not take, ready to be answered."""
+
+    def __init__(self, code: str, field: str = "", *, retry_after: int | None = None) -> None:
+        self.code, self.field = code, field
+        self.status, zh, en = _WORDS[code]
+        self.zh, self.en = zh.format(field=field), en.format(field=field)
+        self.retry_after = RETRY_SECONDS if retry_after is None and self.status == 503 else retry_after
+        super().__init__(self.en)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As :class:`Problem`."""
+        return _body(self.code, self.zh, self.en, self.field)
+
+
+def status_of(fault: InvalidEvent) -> int:
+    """400 where it could not be read, 413 too large, 415 another format, 422 where it was read and is not valid."""
+    if fault.reason == errors.TOO_LARGE:
+        return 413
+    if fault.reason in _UNREADABLE:
+        return 400
+    return 415 if fault.field == CONTENT_TYPE else 422
+
+
+def body_of(fault: InvalidEvent) -> dict[str, Any]:
+    """As :class:`Problem`; headers are named as HTTP spells them, `ce-id` for the contract's `ce_id`."""
+    zh, _, en = str(fault).replace("ce_", "ce-").partition(" | ")
+    return _body(fault.reason, zh, en, fault.field.replace("ce_", "ce-"))
+
+
+def _body(code: str, zh: str, en: str, field: str) -> dict[str, Any]:
+    return {"code": code, "zh": zh, "en": en} | ({"field": field} if field else {})
+
+
+def answer(status: int, body: Any, *, retry_after: int | None = None) -> Response:
+    """JSON that nobody keeps."""
+    headers = {"cache-control": "no-store"} | ({} if retry_after is None else {"retry-after": str(retry_after)})
+    return Response(orjson.dumps(body), status, headers, "application/json")
+
+
+def refusal(fault: InvalidEvent | Refused) -> Response:
+    """The answer to one thing that is not taken."""
+    if isinstance(fault, Refused):
+        return answer(fault.status, fault.body, retry_after=fault.retry_after)
+    return answer(status_of(fault), body_of(fault))

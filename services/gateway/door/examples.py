@@ -1,0 +1,119 @@
+"""What the OpenAPI document shows: the golden examples of `schemas/`, as HTTP carries them, and the shapes of the answers."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.codec import STRUCTURED_TYPE
+from services.gateway.door.answers import Problem, Refused
+from services.gateway.door.intake import BATCH_TYPE
+
+EXAMPLES: Final = Path(__file__).parents[3] / "schemas" / "examples" / "good"
+
+Json = dict[str, Any]
+
+
+def structured(kind: str, name: str = "minimal") -> Json:
+    """A golden example of a type (without `lastmetre.`) as one structured event, whatever mode it is stored in."""
+    stored = json.loads((EXAMPLES / kind / f"{name}.json").read_text(encoding="utf-8"))
+    attributes = {header[3:]: text for header, text in stored["headers"] if header.startswith("ce_")}
+    if not attributes:
+        whole: Json = stored["value"]
+        return whole
+    return {**attributes, "data": stored["value"]}
+
+
+def problem(code: str, field: str = "") -> Json:
+    """An answer of the door's own."""
+    return Refused(code, field).body
+
+
+_WISH: Final = structured("wish.submitted.v1")
+_OFFER: Final = structured("offer.posted.v1")
+_MISSING: Final = {"code": "missing_field", "zh": "缺少字段 data.area，请补上", "en": "field data.area is missing: add it", "field": "data.area"}
+_TAKEN: Final = {"source": _WISH["source"], "id": _WISH["id"]}
+
+
+def _json(example: Any, schema: Json | None = None) -> Json:
+    return {"application/json": {"schema": schema or {"$ref": "#/components/schemas/Problem"}, "example": example}}
+
+
+def refused(description: str, example: Json, *, retry: bool = False) -> Json:
+    """One response that says why not."""
+    header = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return {"model": Problem, "description": description, "content": _json(example)} | ({"headers": header} if retry else {})
+
+
+_PROBLEM: Final[Json] = {
+    "code": {"type": "string"},
+    "zh": {"type": "string"},
+    "en": {"type": "string"},
+    "field": {"type": "string"},
+}
+_RESULTS: Final[Json] = {
+    "type": "object",
+    "required": ["accepted", "refused", "results"],
+    "properties": {
+        "accepted": {"type": "integer", "description": "how many are on the topic"},
+        "refused": {"type": "integer"},
+        "results": {
+            "type": "array",
+            "description": "one for each event, in the order sent",
+            "items": {
+                "type": "object",
+                "required": ["index", "status"],
+                "properties": {
+                    "index": {"type": "integer"},
+                    "status": {"type": "integer", "description": "what the event alone would have been answered"},
+                    "source": {"type": "string"},
+                    "id": {"type": "string"},
+                    **_PROBLEM,
+                },
+            },
+        },
+    },
+}
+_ONE: Final[Json] = {"type": "object", "required": ["source", "id"], "properties": {"source": {"type": "string"}, "id": {"type": "string"}}}
+_MIXED: Final = {"accepted": 1, "refused": 1, "results": [{"index": 0, "status": 202, **_TAKEN}, {"index": 1, "status": 422, **_MISSING}]}
+
+INGEST_RESPONSES: Final[dict[int | str, Json]] = {
+    202: {
+        "description": "Kafka has acknowledged the event, or all events of the batch",
+        "content": _json(_TAKEN, {"oneOf": [_ONE, _RESULTS]}),
+    },
+    207: {"description": "A batch of which not every event is on the topic: a result for each", "content": _json(_MIXED, _RESULTS)},
+    400: refused("It could not be read", {"code": "not_json", "zh": "value 不是有效的 JSON，请检查语法", "en": "value is not valid JSON: check its syntax"}),
+    401: {"description": "No key, or one that does not hold"},
+    403: refused("Outside the key's scope, or a type that only services write", problem("out_of_scope", "data.area")),
+    413: refused("Over 1 MiB, or a batch over 8 MiB or 2,000 events", problem("batch_too_large", "2000")),
+    415: refused(
+        "A format of CloudEvents other than JSON", {"code": "invalid_field", "zh": "字段 content-type 不合规", "en": "field content-type is not valid"}
+    ),
+    422: refused("Read, and not valid by the contract", _MISSING),
+    429: refused("The key's quota is used up", problem("quota_exceeded"), retry=True),
+    503: refused("Kafka did not acknowledge it: send it again with the same id", problem("not_acknowledged"), retry=True),
+}
+
+
+def _attribute(name: str) -> Json:
+    return {
+        "name": f"ce-{name}",
+        "in": "header",
+        "required": False,
+        "description": "binary mode only; percent-encoded where it is not ASCII",
+        "schema": {"type": "string"},
+        "example": _WISH[name],
+    }
+
+
+INGEST_BODY: Final[Json] = {
+    "parameters": [_attribute(name) for name in ("specversion", "id", "source", "type", "time", "subject", "partitionkey")],
+    "requestBody": {
+        "required": True,
+        "content": {
+            STRUCTURED_TYPE: {"schema": {"type": "object"}, "examples": {"wish": {"value": _WISH}, "offer": {"value": _OFFER}}},
+            BATCH_TYPE: {"schema": {"type": "array", "items": {"type": "object"}}, "examples": {"both": {"value": [_WISH, _OFFER]}}},
+            "application/json": {"schema": {"type": "object"}, "examples": {"binary mode: the data alone": {"value": _WISH["data"]}}},
+        },
+    },
+}

@@ -1,0 +1,88 @@
+"""CloudEvents over HTTP: headers and body into valid events, or the reason why not. Pure.
+
+Source: CloudEvents 1.0.2, its HTTP Protocol Binding (structured, binary, batched). What an event must be is `schemas/`'s; here is only how
+HTTP carries it, what its sender may send, and where.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from schemas import errors, strict_json, topics
+from schemas.codec import STRUCTURED_TYPE, Event, decode, decode_structured
+from schemas.errors import InvalidEvent
+from schemas.registry import TOPIC_OF
+from services.gateway.door.answers import Refused
+from services.gateway.policy import Act, Thing, may
+from services.gateway.roles import Principal
+
+BATCH_TYPE: Final = "application/cloudevents-batch+json"
+BATCH_MAX_BYTES: Final = 8 * topics.MIB
+BATCH_MAX_EVENTS: Final = 2_000
+IN: Final = frozenset({topics.WISHES, topics.OFFERS, topics.RESPONSES})
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""As ASGI gives them: names in lower case."""
+
+
+def is_batch(headers: Headers) -> bool:
+    """Whether the body is a batch."""
+    return any(name == b"content-type" and value[: len(BATCH_TYPE)].lower() == BATCH_TYPE.encode() for name, value in headers)
+
+
+def read(headers: Headers, body: bytes) -> Event:
+    """The one event of a request, in structured or binary mode; a body that says neither is read as structured, as on Kafka.
+
+    Raises:
+        InvalidEvent: the contract does not take it.
+    """
+    found = [(f"ce_{name[3:].decode('latin-1')}", _unescaped(value)) for name, value in headers if name[:3] == b"ce-"]
+    content_types = [value for name, value in headers if name == b"content-type"]
+    if len(content_types) > 1:
+        raise InvalidEvent(errors.DUPLICATE_HEADER, "content-type")
+    media_type = content_types[0].partition(b";")[0].strip().lower() if content_types else b""
+    if media_type.startswith(b"application/cloudevents") and media_type != STRUCTURED_TYPE.encode():
+        raise InvalidEvent(errors.INVALID_FIELD, "content-type", (f"应为 {STRUCTURED_TYPE}", f"send {STRUCTURED_TYPE}"))
+    if not found or media_type == STRUCTURED_TYPE.encode():
+        if len(body) > topics.EVENT_MAX_BYTES:
+            raise InvalidEvent(errors.TOO_LARGE)
+        return decode_structured(body)
+    kind = dict(found).get("ce_type", b"").decode(errors="replace")
+    found.extend(("content-type", value) for value in content_types)
+    return decode(TOPIC_OF.get(kind, ""), body, found)
+
+
+def read_batch(body: bytes) -> list[Any]:
+    """The members of a batch, each still to be read with `decode_document`.
+
+    Raises:
+        InvalidEvent: it is no sound JSON array.
+        Refused: it holds none, or too many.
+    """
+    members = strict_json.parse(body, "value")
+    if not isinstance(members, list):
+        raise InvalidEvent(errors.INVALID_FIELD, "value", ("应为 JSON 数组", "send a JSON array"))
+    if not members:
+        raise Refused("empty_batch")
+    if len(members) > BATCH_MAX_EVENTS:
+        raise Refused("batch_too_large", f"{BATCH_MAX_EVENTS}")
+    return members
+
+
+def refuse_foreign(principal: Principal | None, event: Event) -> None:
+    """Refuse what this sender may not send, or not there.
+
+    Raises:
+        Refused: the type is one that only services write, or the place lies outside the scope.
+    """
+    if TOPIC_OF[event.type] not in IN:
+        raise Refused("type_not_allowed", "type")
+    place = getattr(event.data, "place", None) or getattr(event.data, "home", None)
+    if not may(principal, Act.PUBLISH_EVENTS, Thing(event.area, place)):
+        whole = principal is not None and principal.scope.area == event.area and place is not None
+        raise Refused("out_of_scope", "data.place" if whole else "data.area")
+
+
+def _unescaped(value: bytes) -> bytes:
+    """A header's value as the binding percent-encodes it."""
+    return unquote_to_bytes(value) if b"%" in value else value

@@ -1,0 +1,112 @@
+"""`POST /api/v1/events`: CloudEvents in, in all three modes of the HTTP binding; 202 says that Kafka has them.
+
+The body is read as bytes and never passes through a model of FastAPI's: `schemas/` judges it, as it judges what comes over Kafka.
+"""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from schemas import errors
+from schemas.codec import Event, decode_document, mended
+from schemas.errors import InvalidEvent
+from schemas.lanes import partition_of
+from schemas.registry import TOPIC_OF
+from schemas.topics import EVENT_MAX_BYTES
+from services.gateway.bulk import Overloaded, Record
+from services.gateway.context import Gateway, GatewayOf
+from services.gateway.door import answers, examples, intake
+from services.gateway.door.answers import Refused
+from services.gateway.guard import needs
+from services.gateway.policy import Act
+from services.gateway.roles import Principal
+
+router = APIRouter(tags=["events"])
+_TURN: Final = 250  # members of a batch between two turns of the loop
+
+Sender = Annotated[Principal, needs(Act.PUBLISH_EVENTS)]
+
+
+@router.post(
+    "/api/v1/events",
+    status_code=202,
+    summary="Publish events (CloudEvents over HTTP)",
+    responses=examples.INGEST_RESPONSES,
+    openapi_extra=examples.INGEST_BODY,
+    response_class=Response,
+)
+async def ingest(request: Request, gateway: GatewayOf, principal: Sender) -> Response:
+    """One event (structured or binary mode) or a batch. 202 only once Kafka has acknowledged; the same id again is harmless, the second is dropped.
+
+    A batch is answered 202 where every event is on the topic, else 207 with a result for each, in the order sent. What is refused is not published.
+    """
+    headers = request.scope["headers"]
+    batch = intake.is_batch(headers)
+    try:
+        body = await _body(request, intake.BATCH_MAX_BYTES if batch else EVENT_MAX_BYTES)
+        if batch:
+            return await _several(gateway, principal, intake.read_batch(body))
+        event = intake.read(headers, body)
+        intake.refuse_foreign(principal, event)
+        if not (await gateway.bulk.put([_record(event)]))[0]:
+            raise Refused("not_acknowledged")
+    except Overloaded:
+        return answers.refusal(Refused("overloaded"))
+    except (InvalidEvent, Refused) as fault:
+        return answers.refusal(fault)
+    return answers.answer(202, _taken(event))
+
+
+async def _several(gateway: Gateway, principal: Principal, members: list[Any]) -> Response:
+    results: list[dict[str, Any]] = []
+    records: list[Record] = []
+    places: list[int] = []
+    for index, member in enumerate(members):
+        try:
+            event = decode_document(member)
+            intake.refuse_foreign(principal, event)
+        except InvalidEvent as fault:
+            results.append({"index": index, "status": answers.status_of(fault), **answers.body_of(fault)})
+        except Refused as fault:
+            results.append({"index": index, "status": fault.status, **fault.body})
+        else:
+            results.append({"index": index, "status": 202, **_taken(event)})
+            records.append(_record(event))
+            places.append(index)
+        if index % _TURN == _TURN - 1:
+            await asyncio.sleep(0)
+    acknowledged = await gateway.bulk.put(records) if records else []
+    for place, there in zip(places, acknowledged, strict=True):
+        if not there:
+            results[place] = {"index": place, "status": 503, **Refused("not_acknowledged").body}
+    taken = sum(acknowledged)
+    body = {"accepted": taken, "refused": len(results) - taken, "results": results}
+    if records and not taken:
+        return answers.answer(503, body, retry_after=answers.RETRY_SECONDS)
+    return answers.answer(202 if taken == len(results) else 207, body)
+
+
+def _taken(event: Event) -> dict[str, Any]:
+    return {"source": event.source, "id": event.id}
+
+
+def _record(event: Event) -> Record:
+    area = event.area
+    return TOPIC_OF[event.type], partition_of(area), area.encode(), event.raw, mended(event)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body, unless it is longer than `limit` bytes.
+
+    Raises:
+        InvalidEvent: it is.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise InvalidEvent(errors.TOO_LARGE)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,96 @@
+"""A running gateway over servers that are there already, as a process of its own; callers who say who they are; and what lies on the topics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.postgres import Postgres
+from deploy.process import Process
+from deploy.state import ROOT, free_port
+from deploy.supervisor import http_status
+from schemas.topics import PARTITIONS
+
+INTEGRATOR = {"account": "app-gaoxin", "roles": ["integrator"], "scope": {"area": "gaoxin"}}
+DEADLINE_SECONDS = 60.0
+
+
+def said(principal: dict[str, Any]) -> dict[str, str]:
+    """The header that names a principal where demo principals are allowed."""
+    return {"x-demo-principal": json.dumps(principal)}
+
+
+class Gateway:
+    """One gateway process. `kill` and `start` again at will: ports stay."""
+
+    def __init__(self, folder: Path, bootstrap: str, postgres: Postgres, database: str, **env: str) -> None:
+        self.bootstrap = bootstrap
+        self.port = free_port(frozenset())
+        self._ops_port = free_port(frozenset({self.port}))
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("LASTMETRE_")}
+        settings = {
+            "LASTMETRE_KAFKA": bootstrap,
+            "LASTMETRE_DATABASE": postgres.dsn("lastmetre_gateway", database),
+            "LASTMETRE_BOARD_DATABASE": postgres.dsn("lastmetre_board", database),
+            "LASTMETRE_WEB_PORT": str(self.port),
+            "LASTMETRE_OPS_PORT": str(self._ops_port),
+            "LASTMETRE_DEMO_PRINCIPALS": "1",
+        }
+        self.process = Process([sys.executable, "-m", "services.gateway"], log=folder / "gateway.log", env=ours | settings | env, cwd=ROOT)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.process.start()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while await http_status(self._ops_port, "/readyz") != 200:
+            assert self.process.alive, f"it ended: see {self.process.log}"
+            assert time.monotonic() < deadline, f"not ready within {DEADLINE_SECONDS} s"
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        await self.process.stop(20)
+
+    def caller(self, principal: dict[str, Any] | None = None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers=said(principal or INTEGRATOR), timeout=30, trust_env=False)
+
+
+@asynccontextmanager
+async def running(folder: Path, bootstrap: str, postgres: Postgres, database: str, **env: str) -> AsyncIterator[Gateway]:
+    """A gateway for as long as the `async with` lasts."""
+    gateway = Gateway(folder, bootstrap, postgres, database, **env)
+    try:
+        await gateway.start()
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+async def lying_on(bootstrap: str, topics: Iterable[str]) -> list[Any]:
+    """All records that lie on these topics now."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=8 << 20)
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        found: list[Any] = []
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for run in (await consumer.getmany(timeout_ms=500)).values():
+                found.extend(run)
+        return found
+    finally:
+        await consumer.stop()

@@ -1,0 +1,208 @@
+"""The door for other systems, over a real Kafka and a real PostgreSQL: what is answered, and what lies on the topics."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+from cloudevents.core.bindings.http import to_binary, to_structured
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from deploy import migrate
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from schemas.codec import decode
+from schemas.lanes import partition_of
+from tests.conftest import TEMPLATE
+from tests.contract import stored
+from tests.contract.stored import Stored
+from tests.integration.gateway_rig import INTEGRATOR, Gateway, lying_on, running
+
+IN = ("wishes", "offers", "responses")
+EVENTS = "/api/v1/events"
+STRUCTURED = {"content-type": "application/cloudevents+json"}
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+# What HTTP cannot say (a body that is not there, a topic), and what only HTTP takes.
+UNSAYABLE = {"bad/tombstone", "bad/wrong-topic", "bad/batch"}
+BAD = [example for example in stored.bad() if example.name not in UNSAYABLE]
+
+
+@pytest.fixture(scope="module")
+async def door(kafka: Kafka, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    name = f"door_{uuid4().hex[:8]}"
+    await migrate.prepare(postgres, name, template=TEMPLATE)
+    folder = tmp_path_factory.mktemp("door")
+    async with running(folder, kafka.bootstrap, postgres, name) as gateway:
+        yield gateway
+    await migrate.drop(postgres, name)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def http(door: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with door.caller() as client:
+        yield client
+
+
+def wish(event_id: str | None = None, **changed: Any) -> dict[str, Any]:
+    """A structured event, valid unless what is changed makes it another."""
+    data: dict[str, Any] = json.loads((stored.EXAMPLES / "good" / "wish.submitted.v1" / "full.json").read_text(encoding="utf-8"))["value"]
+    return {
+        "specversion": "1.0",
+        "id": event_id or f"e-{uuid4()}",
+        "source": "//tests/door",
+        "type": "lastmetre.wish.submitted.v1",
+        "time": "2026-11-23T08:00:00+08:00",
+        "subject": "w-1",
+        "partitionkey": "gaoxin",
+        "data": data | changed,
+    }
+
+
+async def ids_lying_there(door: Gateway) -> list[str]:
+    """The ids of all events on the topics in, each as a reader of the contract finds it."""
+    records = await lying_on(door.bootstrap, IN)
+    found = []
+    for record in records:
+        if record.topic in IN and dict(record.headers).get("ce_source") == b"//tests/door":
+            event = decode(record.topic, record.value, record.headers)
+            assert (event.area.encode(), partition_of(event.area)) == (record.key, record.partition)
+            found.append(event.id)
+    return found
+
+
+def peer(document: dict[str, Any]) -> CloudEvent:
+    """The same event, as the `cloudevents` library holds it."""
+    from datetime import datetime
+
+    attributes = {name: value for name, value in document.items() if name != "data"}
+    attributes["time"] = datetime.fromisoformat(attributes["time"])
+    return CloudEvent({**attributes, "datacontenttype": "application/json"}, document["data"])
+
+
+async def test_takes_what_another_implementation_of_cloudevents_sends_in_every_mode(door: Gateway, http: httpx.AsyncClient) -> None:
+    documents = [wish() for _ in range(4)]
+    structured, binary = to_structured(peer(documents[0]), JSONFormat()), to_binary(peer(documents[1]), JSONFormat())
+    batch = b"[" + b",".join(to_structured(peer(one), JSONFormat()).body for one in documents[2:]) + b"]"
+
+    answers = [
+        await http.post(EVENTS, content=structured.body, headers=structured.headers),
+        await http.post(EVENTS, content=binary.body, headers=binary.headers),
+        await http.post(EVENTS, content=batch, headers=BATCH),
+    ]
+
+    assert [202, 202, 202] == [answer.status_code for answer in answers]
+    assert {"accepted": 2, "refused": 0} == {name: answers[2].json()[name] for name in ("accepted", "refused")}
+    lying = await ids_lying_there(door)
+    assert [1, 1, 1, 1] == [lying.count(document["id"]) for document in documents]
+
+
+async def test_every_good_example_of_a_type_in_is_taken(door: Gateway, http: httpx.AsyncClient) -> None:
+    for example in stored.good():
+        headers, body = over_http(example)
+        answer = await http.post(EVENTS, content=body, headers=headers)
+        if example.topic in IN:
+            assert 202 == answer.status_code, (example.name, answer.text)
+        else:
+            assert (403, "type_not_allowed") == (answer.status_code, answer.json()["code"]), example.name
+
+
+def spelled(field: str) -> str:
+    """HTTP has no capitals in a header's name, and a hyphen where Kafka has an underscore."""
+    return field.replace("ce_", "ce-").lower()
+
+
+def over_http(example: Stored) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """A stored Kafka message as the HTTP binding carries it."""
+    headers = []
+    for name, value in example.headers:
+        if name.startswith("ce_"):
+            headers.append((f"ce-{name[3:]}".encode(), quote(value or b"", safe="/:+-.=@").encode()))
+        else:
+            headers.append((name.encode(), value or b""))
+    return headers, example.value or b""
+
+
+async def test_every_bad_example_gets_its_reason_in_both_languages_and_is_not_published(door: Gateway, http: httpx.AsyncClient) -> None:
+    before = len(await lying_on(door.bootstrap, IN))
+    for example in BAD:
+        headers, body = over_http(example)
+        answer = await http.post(EVENTS, content=body, headers=headers)
+        found = answer.json()
+        assert 400 <= answer.status_code < 500, (example.name, answer.text)
+        assert (example.reason, spelled(example.field)) == (found["code"], spelled(found.get("field", ""))), example.name
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in found["zh"]), example.name
+        assert found["en"].isascii(), example.name
+    assert before == len(await lying_on(door.bootstrap, IN))
+
+
+async def test_the_same_event_again_gets_the_same_answer(http: httpx.AsyncClient) -> None:
+    event = wish()
+    answers = [await http.post(EVENTS, json=event, headers=STRUCTURED) for _ in range(3)]
+
+    assert [(202, {"source": "//tests/door", "id": event["id"]})] * 3 == [(answer.status_code, answer.json()) for answer in answers]
+
+
+async def test_a_batch_says_of_each_event_what_became_of_it_and_publishes_the_valid_ones(door: Gateway, http: httpx.AsyncClient) -> None:
+    good, other, invalid, foreign = wish(), wish(), wish(urgency="purple"), wish(area="elsewhere")
+    batch = [good, invalid, "no event", foreign, other]
+
+    answer = await http.post(EVENTS, json=batch, headers=BATCH)
+
+    assert 207 == answer.status_code
+    found = answer.json()
+    assert (2, 3) == (found["accepted"], found["refused"])
+    assert [(0, 202, None), (1, 422, "invalid_field"), (2, 422, "invalid_field"), (3, 403, "out_of_scope"), (4, 202, None)] == [
+        (one["index"], one["status"], one.get("code")) for one in found["results"]
+    ]
+    assert "data.urgency" == found["results"][1]["field"]
+    lying = await ids_lying_there(door)
+    assert [1, 0, 0, 1] == [lying.count(event["id"]) for event in (good, invalid, foreign, other)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"[]", 400, "empty_batch"),
+        (b"{}", 422, "invalid_field"),
+        (b"[", 400, "not_json"),
+        (b'[{"id":"1","id":"2"}]', 422, "invalid_field"),
+        (b"[" + b",".join([b"{}"] * 2001) + b"]", 413, "batch_too_large"),
+        (b"[" + b" " * (8 << 20) + b"]", 413, "too_large"),
+    ],
+    ids=["empty", "an object", "cut off", "a key twice", "too many", "too long"],
+)
+async def test_refuses_as_a_whole_what_is_no_sound_batch(http: httpx.AsyncClient, body: bytes, status: int, code: str) -> None:
+    answer = await http.post(EVENTS, content=body, headers=BATCH)
+
+    assert (status, code) == (answer.status_code, answer.json()["code"])
+
+
+@pytest.mark.parametrize(
+    ("scope", "status", "field"),
+    [
+        ({"area": "gaoxin", "community": "tianfu-changcheng"}, 202, None),
+        ({"area": "gaoxin", "community": "elsewhere"}, 403, "data.place"),
+        ({"area": "elsewhere"}, 403, "data.area"),
+    ],
+    ids=["inside", "another community", "another area"],
+)
+async def test_a_key_sends_only_what_lies_inside_its_scope(door: Gateway, scope: dict[str, str], status: int, field: str | None) -> None:
+    async with door.caller({**INTEGRATOR, "scope": scope}) as http:
+        answer = await http.post(EVENTS, json=wish(), headers=STRUCTURED)
+
+    assert (status, field) == (answer.status_code, answer.json().get("field"))
+
+
+async def test_nobody_but_an_integrator_sends(door: Gateway) -> None:
+    async with httpx.AsyncClient(base_url=door.url, trust_env=False) as http:
+        assert 401 == (await http.post(EVENTS, json=wish(), headers=STRUCTURED)).status_code
+    async with door.caller({**INTEGRATOR, "roles": ["volunteer"]}) as http:
+        assert 403 == (await http.post(EVENTS, json=wish(), headers=STRUCTURED)).status_code
