@@ -91,6 +91,10 @@ class Rig:
         """The owner's connection string for the measurement's database."""
         return self._stack.postgres.owner_dsn(self.database)
 
+    def dsn(self, role: str) -> str:
+        """A role's connection string for the measurement's database."""
+        return self._stack.postgres.dsn(role, self.database)
+
     async def fresh(self) -> None:
         """Empty topics and a new database."""
         remade = [_Stamped.like(topic) if topic.name == MATCHES else topic for topic in TOPICS if topic.name in _REMADE]

@@ -57,6 +57,7 @@ _USUAL: Final = (*_REQUIRED, "datacontenttype")
 _USUAL_HEADERS: Final = (*(f"ce_{name}" for name in _REQUIRED), "content-type")
 _USUAL_SET: Final = frozenset(_USUAL_HEADERS)
 _usual_values: Final = itemgetter(*_USUAL_HEADERS)
+_usual_of_document: Final = itemgetter(*_REQUIRED)
 # CloudEvents: lower-case letters and digits. `data` and `data_base64` are no attributes.
 _EXTENSION_NAME: Final = re.compile(r"(?!data$)[a-z0-9]{1,40}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -123,11 +124,31 @@ def decode_structured(value: bytes) -> Event:
 
 def decode_document(document: Any) -> Event:
     """The event of one member of a batch, whose JSON was read with :func:`schemas.strict_json.parse`; its topic is its type's."""
+    usual = _usual_document(document)
+    if usual is not None:
+        raw = orjson.dumps(document["data"])
+        if len(raw) > topics.EVENT_MAX_BYTES:
+            raise InvalidEvent(errors.TOO_LARGE)
+        return _event(TOPIC_OF.get(usual[3], ""), usual, raw, {}, sound=True)
     attributes, raw = _of_document(document)
     if len(raw) > topics.EVENT_MAX_BYTES:
         raise InvalidEvent(errors.TOO_LARGE)
     topic = TOPIC_OF.get(attributes.get("type", ""), "")
     return _event(topic, _required(attributes), raw, _extensions(attributes), sound=True)
+
+
+def _usual_document(document: Any) -> list[str] | None:
+    """As :func:`_usual_attributes`, of a structured event."""
+    if not isinstance(document, dict) or len(document) not in {8, 9}:
+        return None
+    try:
+        values = [*_usual_of_document(document), document.get("datacontenttype", "application/json")]
+        text = " ".join(values)
+    except (KeyError, TypeError):
+        return None
+    known = len(document) == 8 or "datacontenttype" in document
+    sound = known and document.get("data") is not None and text.count(" ") == len(_USUAL) - 1 and text.isprintable() and "" not in values
+    return values if sound and len(text) <= _ATTRIBUTE_MAX_CHARACTERS else None
 
 
 def _usual_attributes(headers: Sequence[tuple[str, bytes | None]]) -> list[str] | None:

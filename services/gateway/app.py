@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Iterator
 
 import structlog
@@ -18,6 +19,8 @@ from services.gateway.web import create_app
 from services.runtime import Ops, Pulse, Readiness, Stop
 
 _GRACE_SECONDS = 5
+# A batch of events makes some thousand objects that die together: left to its usual counts, the collector takes a third of the time of ingest.
+_COLLECT_AFTER = (50_000, 20, 50)
 
 
 class _Server(uvicorn.Server):
@@ -70,6 +73,9 @@ async def main(settings: Settings, stop: Stop) -> None:
             return Readiness(server.started, pulse.commit_age_seconds, reasons=() if server.started else ("starting",))
 
         async with Ops(settings.ops_port, {"web": pulse}, ready, CollectorRegistry(), stuck_seconds=3600):
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_COLLECT_AFTER)
             log.info("started", port=settings.web_port)
             await _serve(server, stop)
     log.info("stopped")

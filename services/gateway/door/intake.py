@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from schemas import errors, strict_json, topics
-from schemas.codec import STRUCTURED_TYPE, Event, decode, decode_structured
+from schemas.codec import STRUCTURED_TYPE, Event, decode, decode_document
 from schemas.errors import InvalidEvent
 from schemas.registry import TOPIC_OF
 from services.gateway.door.answers import Refused
@@ -46,7 +46,7 @@ def read(headers: Headers, body: bytes) -> Event:
     if not found or media_type == STRUCTURED_TYPE.encode():
         if len(body) > topics.EVENT_MAX_BYTES:
             raise InvalidEvent(errors.TOO_LARGE)
-        return decode_structured(body)
+        return decode_document(strict_json.parse(body, "value"))
     kind = dict(found).get("ce_type", b"").decode(errors="replace")
     found.extend(("content-type", value) for value in content_types)
     return decode(TOPIC_OF.get(kind, ""), body, found)
@@ -77,6 +77,8 @@ def refuse_foreign(principal: Principal | None, event: Event) -> None:
     """
     if TOPIC_OF[event.type] not in IN:
         raise Refused("type_not_allowed", "type")
+    if principal is not None and principal.scope.community is None and event.area == principal.scope.area:
+        return  # the whole area: no place of it lies outside
     place = getattr(event.data, "place", None) or getattr(event.data, "home", None)
     if not may(principal, Act.PUBLISH_EVENTS, Thing(event.area, place)):
         whole = principal is not None and principal.scope.area == event.area and place is not None

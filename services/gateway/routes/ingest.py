@@ -4,9 +4,11 @@ The body is read as bytes and never passes through a model of FastAPI's: `schema
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 
 from schemas import errors
 from schemas.codec import Event, decode_document, mended
@@ -22,10 +24,25 @@ from services.gateway.guard import needs
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
-router = APIRouter(tags=["events"])
+
+class _Direct(APIRoute):
+    """A route that asks the guard and then its function, without FastAPI's solving of dependencies: half the time of a small request."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What runs for each request; what is declared stands in the OpenAPI document all the same."""
+
+        async def handle(request: Request) -> Response:
+            principal = await _guard.dependency(request)
+            return await ingest(request, request.app.state.gateway, principal)
+
+        return handle
+
+
+_guard: Final = needs(Act.PUBLISH_EVENTS)
+router = APIRouter(tags=["events"], route_class=_Direct)
 _TURN: Final = 250  # members of a batch between two turns of the loop
 
-Sender = Annotated[Principal, needs(Act.PUBLISH_EVENTS)]
+Sender = Annotated[Principal, _guard]
 
 
 @router.post(
