@@ -9,9 +9,9 @@ import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from services.gateway.bulk import Bulk
 from services.gateway.context import Gateway
 from services.gateway.database import Database
+from services.gateway.door.door import opened
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -51,10 +51,8 @@ async def main(settings: Settings, stop: Stop) -> None:
         publisher = Publisher(settings.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
-        bulk = Bulk(settings.kafka)
-        await bulk.start()
-        cleanup.push_async_callback(bulk.stop)
-        gateway = Gateway(settings, database, publisher, bulk, Renderer(), stop)
+        door = await cleanup.enter_async_context(opened(settings, database, stop))
+        gateway = Gateway(settings, database, publisher, door, Renderer(), stop)
         config = uvicorn.Config(
             create_app(gateway),
             host=settings.web_host,

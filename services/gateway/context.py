@@ -5,8 +5,8 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
-from services.gateway.bulk import Bulk
 from services.gateway.database import Database
+from services.gateway.door.door import Door
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -20,7 +20,7 @@ class Gateway:
     settings: Settings
     database: Database
     publisher: Publisher
-    bulk: Bulk
+    door: Door
     renderer: Renderer
     stop: Stop
 

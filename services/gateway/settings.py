@@ -22,4 +22,15 @@ class Settings(ServiceSettings):
     )
     pool_max: int = Field(16, ge=1, le=200, description="填 1 至 200 个数据库连接 | use 1 to 200 database connections")
     answer_seconds: float = Field(5.0, gt=0, le=60, description="填等待匹配结果的秒数 | use the seconds for which a decision is awaited")
+    door_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="填 32 个以上随机字符，用于派生 webhook 的密钥；不填则没有 webhook"
+        " | give 32 random characters or more, from which the webhooks' secrets are derived; without it there are no webhooks",
+    )
+    webhook_private: bool = Field(default=False, description="只用于测试：允许内部地址 | for tests only: allow addresses of inner networks")
+    webhook_backoff_seconds: float = Field(1.0, gt=0, le=60, description="填首次重试前的秒数 | use the seconds before the first retry")
+    webhook_give_up_seconds: float = Field(
+        3 * 86_400.0, gt=0, le=30 * 86_400, description="填持续失败多少秒后停用 | use the seconds of failure after which a webhook is disabled"
+    )
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")

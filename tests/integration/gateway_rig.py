@@ -36,6 +36,7 @@ class Gateway:
     def __init__(self, folder: Path, bootstrap: str, postgres: Postgres, database: str, **env: str) -> None:
         self.bootstrap = bootstrap
         self.port = free_port(frozenset())
+        self.database = postgres.dsn("lastmetre_gateway", database)
         self._ops_port = free_port(frozenset({self.port}))
         ours = {name: value for name, value in os.environ.items() if not name.startswith("LASTMETRE_")}
         settings = {

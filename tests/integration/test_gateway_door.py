@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -20,6 +20,7 @@ from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from schemas.codec import decode
 from schemas.lanes import partition_of
+from services.gateway.door import examples
 from tests.conftest import TEMPLATE
 from tests.contract import stored
 from tests.contract.stored import Stored
@@ -31,6 +32,7 @@ STRUCTURED = {"content-type": "application/cloudevents+json"}
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 # What HTTP cannot say (a body that is not there, a topic), and what only HTTP takes.
 UNSAYABLE = {"bad/tombstone", "bad/wrong-topic", "bad/batch"}
+SECRET = "a-secret-of-the-tests-with-forty-characters"
 BAD = [example for example in stored.bad() if example.name not in UNSAYABLE]
 
 
@@ -39,7 +41,8 @@ async def door(kafka: Kafka, postgres: Postgres, tmp_path_factory: pytest.TempPa
     name = f"door_{uuid4().hex[:8]}"
     await migrate.prepare(postgres, name, template=TEMPLATE)
     folder = tmp_path_factory.mktemp("door")
-    async with running(folder, kafka.bootstrap, postgres, name) as gateway:
+    settings = {"DOOR_SECRET": SECRET, "WEBHOOK_PRIVATE": "1", "WEBHOOK_BACKOFF_SECONDS": "0.05", "WEBHOOK_GIVE_UP_SECONDS": "1"}
+    async with running(folder, kafka.bootstrap, postgres, name, **{f"LASTMETRE_{key}": value for key, value in settings.items()}) as gateway:
         yield gateway
     await migrate.drop(postgres, name)
     shutil.rmtree(folder)
@@ -53,7 +56,7 @@ async def http(door: Gateway) -> AsyncIterator[httpx.AsyncClient]:
 
 def wish(event_id: str | None = None, **changed: Any) -> dict[str, Any]:
     """A structured event, valid unless what is changed makes it another."""
-    data: dict[str, Any] = json.loads((stored.EXAMPLES / "good" / "wish.submitted.v1" / "full.json").read_text(encoding="utf-8"))["value"]
+    data: dict[str, Any] = examples.structured("wish.submitted.v1", "full")["data"]
     return {
         "specversion": "1.0",
         "id": event_id or f"e-{uuid4()}",
@@ -80,8 +83,6 @@ async def ids_lying_there(door: Gateway) -> list[str]:
 
 def peer(document: dict[str, Any]) -> CloudEvent:
     """The same event, as the `cloudevents` library holds it."""
-    from datetime import datetime
-
     attributes = {name: value for name, value in document.items() if name != "data"}
     attributes["time"] = datetime.fromisoformat(attributes["time"])
     return CloudEvent({**attributes, "datacontenttype": "application/json"}, document["data"])

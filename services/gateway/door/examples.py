@@ -117,3 +117,58 @@ INGEST_BODY: Final[Json] = {
         },
     },
 }
+
+_MATCH: Final = structured("match.confirmed.v1")
+READ_RESPONSES: Final[dict[int | str, Json]] = {
+    200: {
+        "description": "Events in the order of the topic",
+        "content": _json(
+            {"events": [_MATCH], "next": "Y29uZmlybWF0aW9uczozOjE3", "more": False, "gap": False},
+            {
+                "type": "object",
+                "required": ["events", "next", "more", "gap"],
+                "properties": {
+                    "events": {"type": "array", "items": {"type": "object"}},
+                    "next": {"type": "string", "description": "`after` of the next request"},
+                    "more": {"type": "boolean", "description": "whether more lies there already"},
+                    "gap": {"type": "boolean", "description": "whether records after the position were dropped by age"},
+                },
+            },
+        ),
+    },
+    400: refused("No position of this topic and area", problem("bad_cursor", "after")),
+    401: {"description": "No key, or one that does not hold"},
+    403: refused("The key's scope is narrower than an area", problem("out_of_scope", "scope")),
+    503: refused("Too many read at once", problem("overloaded"), retry=True),
+}
+_WEBHOOK: Final[Json] = {
+    "webhook_id": "wh0123456789abcdef", "area": "gaoxin", "url": "https://app.example/lastmetre", "types": ["lastmetre.match.confirmed.v1"],
+    "state": "active", "reason": None, "created_at": "2026-11-25T08:00:00Z", "failing_since": None, "attempts": 0, "last_status": 204,
+    "last_at": "2026-11-25T08:30:00Z",
+}  # fmt: skip
+_OBJECT: Final[Json] = {"type": "object"}
+NOT_FOUND: Final[dict[int | str, Json]] = {404: refused("None of yours", problem("not_found"))}
+WEBHOOK_RESPONSES: Final[dict[int | str, Json]] = {
+    201: {"description": "Subscribed", "content": _json({**_WEBHOOK, "secret": "whsec_…"}, _OBJECT)},
+    403: refused("The scope is narrower than an area", problem("out_of_scope", "scope")),
+    409: refused("There are as many as there may be", problem("too_many", "10")),
+    422: refused("Not valid", problem("bad_address", "url")),
+    503: refused("Webhooks are not switched on", problem("switched_off", "LASTMETRE_DOOR_SECRET"), retry=True),
+}
+WEBHOOKS_RESPONSES: Final[dict[int | str, Json]] = {200: {"description": "Subscriptions", "content": _json({"webhooks": [_WEBHOOK]}, _OBJECT)}}
+TEST_RESPONSES: Final[dict[int | str, Json]] = {
+    200: {"description": "What the sample was answered with", "content": _json({"delivered": True, "status": 204, "id": "sample-1764000000"}, _OBJECT)},
+    **NOT_FOUND,
+}
+_API_KEY: Final[Json] = {
+    "key_id": "0123456789abcdef", "name": "community app", "scopes": ["publish_events"], "state": "active", "created_at": "2026-11-25T08:00:00Z",
+    "expires_at": None, "last_used_at": None, "per_minute": 6000, "per_day": None, "used_today": 0,
+}  # fmt: skip
+KEYS_RESPONSES: Final[dict[int | str, Json]] = {200: {"description": "Keys", "content": _json({"keys": [_API_KEY]}, _OBJECT)}}
+KEY_RESPONSES: Final[dict[int | str, Json]] = {
+    201: {"description": "Made; the key is shown this once", "content": _json({**_API_KEY, "key": "lmk_0123456789abcdef_…"}, _OBJECT)},
+    403: refused("Keys are made by people", problem("by_people")),
+    404: NOT_FOUND[404],
+    409: refused("There are as many as there may be", problem("too_many", "20")),
+    422: refused("Not valid", problem("bad_value", "scopes")),
+}

@@ -4,6 +4,13 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import home, ingest
+from services.gateway.routes import catalogue, events, home, ingest, keys, webhooks
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (home.router, ingest.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    home.router,
+    ingest.router,
+    events.router,
+    webhooks.router,
+    keys.router,
+    catalogue.router,
+)

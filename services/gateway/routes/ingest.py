@@ -16,10 +16,10 @@ from schemas.errors import InvalidEvent
 from schemas.lanes import partition_of
 from schemas.registry import TOPIC_OF
 from schemas.topics import EVENT_MAX_BYTES
-from services.gateway.bulk import Overloaded, Record
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.door import answers, examples, intake
+from services.gateway.door import answers, examples, intake, keys
 from services.gateway.door.answers import Refused
+from services.gateway.door.bulk import Overloaded, Record
 from services.gateway.guard import needs
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
@@ -62,11 +62,13 @@ async def ingest(request: Request, gateway: GatewayOf, principal: Sender) -> Res
     batch = intake.is_batch(headers)
     try:
         body = await _body(request, intake.BATCH_MAX_BYTES if batch else EVENT_MAX_BYTES)
+        key_id = keys.key_id_of(request.headers.get("authorization"))
         if batch:
-            return await _several(gateway, principal, intake.read_batch(body))
+            return await _several(gateway, principal, key_id, intake.read_batch(body))
         event = intake.read(headers, body)
         intake.refuse_foreign(principal, event)
-        if not (await gateway.bulk.put([_record(event)]))[0]:
+        await gateway.door.quotas.take(principal, key_id, 1)
+        if not (await gateway.door.bulk.put([_record(event)]))[0]:
             raise Refused("not_acknowledged")
     except Overloaded:
         return answers.refusal(Refused("overloaded"))
@@ -75,7 +77,7 @@ async def ingest(request: Request, gateway: GatewayOf, principal: Sender) -> Res
     return answers.answer(202, _taken(event))
 
 
-async def _several(gateway: Gateway, principal: Principal, members: list[Any]) -> Response:
+async def _several(gateway: Gateway, principal: Principal, key_id: str | None, members: list[Any]) -> Response:
     results: list[dict[str, Any]] = []
     records: list[Record] = []
     places: list[int] = []
@@ -93,7 +95,8 @@ async def _several(gateway: Gateway, principal: Principal, members: list[Any]) -
             places.append(index)
         if index % _TURN == _TURN - 1:
             await asyncio.sleep(0)
-    acknowledged = await gateway.bulk.put(records) if records else []
+    await gateway.door.quotas.take(principal, key_id, len(records))
+    acknowledged = await gateway.door.bulk.put(records) if records else []
     for place, there in zip(places, acknowledged, strict=True):
         if not there:
             results[place] = {"index": place, "status": 503, **Refused("not_acknowledged").body}

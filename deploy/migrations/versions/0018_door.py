@@ -1,0 +1,137 @@
+"""The door for other systems: webhooks with how far each has been served, quotas of keys with what was used of them.
+
+Each row is seen by the account that it belongs to, and by admins of its area; `lastmetre_board`, which delivers, sees the webhooks and moves their cursors.
+"""
+
+from alembic import op
+
+revision = "0018_door"
+down_revision = "0014_gateway"
+branch_labels = None
+depends_on = None
+
+TABLES = ("webhooks", "webhook_cursors", "key_quotas", "key_usage")
+
+# `gateway.api_keys` is migration 0015's. Only where that has not run: a table of the same shape.
+STANDING_IN = """
+    DO $$
+    BEGIN
+        IF to_regclass('gateway.api_keys') IS NULL THEN
+            CREATE TABLE gateway.api_keys (
+                key_id text PRIMARY KEY CHECK (key_id ~ '^[a-z0-9]{8,32}$'),
+                account_id text NOT NULL,
+                digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+                name text NOT NULL CHECK (length(name) BETWEEN 1 AND 80),
+                scopes text[] NOT NULL,
+                created_at timestamptz NOT NULL,
+                expires_at timestamptz,
+                last_used_at timestamptz,
+                revoked_at timestamptz
+            );
+            ALTER TABLE gateway.api_keys ENABLE ROW LEVEL SECURITY;
+            ALTER TABLE gateway.api_keys FORCE ROW LEVEL SECURITY;
+            CREATE POLICY own ON gateway.api_keys FOR ALL TO lastmetre_gateway
+                USING (account_id = gateway.me() ->> 'account') WITH CHECK (account_id = gateway.me() ->> 'account');
+        END IF;
+    END
+    $$
+"""
+
+STATEMENTS = (
+    STANDING_IN,
+    # `secret_version`: the secret itself is derived from the gateway's own and stands nowhere. `failing_since`: of the delivery that does not go through now.
+    """
+    CREATE TABLE gateway.webhooks (
+        webhook_id text PRIMARY KEY CHECK (webhook_id ~ '^wh[0-9a-f]{16}$'),
+        account_id text NOT NULL,
+        area text NOT NULL,
+        url text NOT NULL CHECK (length(url) BETWEEN 1 AND 2000),
+        types text[] NOT NULL CHECK (cardinality(types) BETWEEN 1 AND 32),
+        state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled')),
+        reason text,
+        secret_version integer NOT NULL DEFAULT 1 CHECK (secret_version > 0),
+        revision bigint NOT NULL DEFAULT 1,
+        created_at timestamptz NOT NULL,
+        failing_since timestamptz,
+        attempts integer NOT NULL DEFAULT 0,
+        last_status integer,
+        last_at timestamptz
+    )
+    """,
+    "CREATE INDEX webhooks_of_account ON gateway.webhooks (account_id)",
+    # The next record of the area's partition that this webhook has not been served.
+    """
+    CREATE TABLE gateway.webhook_cursors (
+        webhook_id text NOT NULL REFERENCES gateway.webhooks ON DELETE CASCADE,
+        topic text NOT NULL,
+        next_offset bigint NOT NULL CHECK (next_offset >= 0),
+        PRIMARY KEY (webhook_id, topic)
+    )
+    """,
+    # Null: no limit of its own. `family`: what all keys of one rotation count under together.
+    """
+    CREATE TABLE gateway.key_quotas (
+        key_id text PRIMARY KEY REFERENCES gateway.api_keys ON DELETE CASCADE,
+        per_minute integer CHECK (per_minute > 0),
+        per_day integer CHECK (per_day > 0),
+        family text NOT NULL
+    )
+    """,
+    # `used` counts what gateways have set apart for themselves, so it may run a little ahead of what was sent. `owner`: a family of keys.
+    """
+    CREATE TABLE gateway.key_usage (
+        owner text NOT NULL,
+        account_id text NOT NULL,
+        seconds integer NOT NULL CHECK (seconds IN (60, 86400)),
+        starts_at timestamptz NOT NULL,
+        used bigint NOT NULL,
+        PRIMARY KEY (owner, seconds, starts_at)
+    )
+    """,
+    "CREATE INDEX key_usage_by_time ON gateway.key_usage (starts_at)",
+    *(
+        statement
+        for table in TABLES
+        for statement in (
+            f"ALTER TABLE gateway.{table} ENABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE gateway.{table} FORCE ROW LEVEL SECURITY",
+            f"CREATE POLICY owner ON gateway.{table} TO CURRENT_USER USING (true) WITH CHECK (true)",
+        )
+    ),
+    """
+    CREATE POLICY own ON gateway.webhooks FOR ALL TO lastmetre_gateway
+        USING (account_id = gateway.me() ->> 'account' OR (gateway.has('admin') AND gateway.covers(area, NULL, NULL, NULL, NULL)))
+        WITH CHECK (gateway.covers(area, NULL, NULL, NULL, NULL)
+            AND (account_id = gateway.me() ->> 'account' OR gateway.has('admin')))
+    """,
+    """
+    CREATE POLICY own ON gateway.webhook_cursors FOR ALL TO lastmetre_gateway
+        USING (EXISTS (SELECT FROM gateway.webhooks w WHERE w.webhook_id = webhook_cursors.webhook_id))
+        WITH CHECK (EXISTS (SELECT FROM gateway.webhooks w WHERE w.webhook_id = webhook_cursors.webhook_id))
+    """,
+    """
+    CREATE POLICY own ON gateway.key_quotas FOR ALL TO lastmetre_gateway
+        USING (EXISTS (SELECT FROM gateway.api_keys k WHERE k.key_id = key_quotas.key_id))
+        WITH CHECK (EXISTS (SELECT FROM gateway.api_keys k WHERE k.key_id = key_quotas.key_id))
+    """,
+    """
+    CREATE POLICY own ON gateway.key_usage FOR ALL TO lastmetre_gateway
+        USING (account_id = gateway.me() ->> 'account') WITH CHECK (account_id = gateway.me() ->> 'account')
+    """,
+    "CREATE POLICY delivered ON gateway.webhooks FOR ALL TO lastmetre_board USING (true) WITH CHECK (true)",
+    "CREATE POLICY delivered ON gateway.webhook_cursors FOR ALL TO lastmetre_board USING (true) WITH CHECK (true)",
+    "CREATE POLICY swept ON gateway.key_usage FOR DELETE TO lastmetre_board USING (true)",
+    "CREATE POLICY seen ON gateway.key_usage FOR SELECT TO lastmetre_board USING (true)",
+)
+
+
+def upgrade() -> None:
+    """Make the tables and who sees what of them."""
+    for statement in STATEMENTS:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Drop them: subscriptions and quotas are lost."""
+    for table in reversed(TABLES):
+        op.execute(f"DROP TABLE gateway.{table} CASCADE")

@@ -1,0 +1,142 @@
+"""The life of an API key: made, shown once, rotated with an overlap, revoked. All SQL about it but that of checking one, which is the sign-in's.
+
+A key is `lmk_<id>_<secret>`; the table keeps the SHA-256 of the whole of it. 256 random bits cannot be guessed, so a slow hash would gain nothing.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from services.gateway.policy import Act
+from services.gateway.roles import Principal
+
+PREFIX: Final = "lmk_"
+SCOPES: Final = (Act.PUBLISH_EVENTS, Act.READ_EVENTS, Act.MANAGE_WEBHOOKS)
+"""What a key can be made for. Keys are managed by people, never by a key."""
+KEYS_MAX: Final = 20
+OVERLAP_DEFAULT: Final = timedelta(days=7)
+OVERLAP_MAX: Final = timedelta(days=90)
+Connection = asyncpg.Connection | PoolConnectionProxy
+
+_LIST: Final = """
+    SELECT k.key_id, k.account_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, q.per_minute, q.per_day, q.family,
+        (SELECT coalesce(sum(u.used), 0) FROM gateway.key_usage u WHERE u.owner = q.family AND u.seconds = 86400 AND u.starts_at > now() - interval '1 day')
+            AS used_today
+    FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as its owner sees it, without its secret. `used_today` may run a little ahead, as counting goes in shares."""
+
+    key_id: str
+    account_id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    per_minute: int | None
+    per_day: int | None
+    family: str | None
+    used_today: int
+
+    @classmethod
+    def of(cls, row: Any) -> "Key":
+        """From a row of the list."""
+        return cls(**{**dict(row), "scopes": tuple(row["scopes"]), "used_today": int(row["used_today"] or 0)})
+
+    def state(self, now: datetime) -> str:
+        """`active`, `ending` (it was rotated, or has an end), `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is None:
+            return "active"
+        return "ending" if now < self.expires_at else "expired"
+
+
+def minted() -> tuple[str, str, bytes]:
+    """(id, key, digest) of a new key."""
+    key_id = secrets.token_hex(8)
+    key = f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
+    return key_id, key, sha256(key.encode()).digest()
+
+
+def key_id_of(authorization: str | None) -> str | None:
+    """The id in a header `Authorization: Bearer lmk_...`, which the guard has checked before."""
+    if authorization is None or authorization[:7].lower() != "bearer " or not authorization[7:].startswith(PREFIX):
+        return None
+    return authorization[7 + len(PREFIX) :].partition("_")[0]
+
+
+async def listed(connection: Connection) -> list[Key]:
+    """All keys that the asker may see, the newest first."""
+    return [Key.of(row) for row in await connection.fetch(f"{_LIST} ORDER BY k.created_at DESC, k.key_id")]
+
+
+async def one(connection: Connection, key_id: str) -> Key | None:
+    """One of them."""
+    row = await connection.fetchrow(f"{_LIST} WHERE k.key_id = $1", key_id)
+    return None if row is None else Key.of(row)
+
+
+async def add(
+    connection: Connection,
+    principal: Principal,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+    per_minute: int | None,
+    per_day: int | None,
+    now: datetime,
+    family: str | None = None,
+) -> tuple[Key, str]:
+    """Make a key of the asker's own; with it the text that is shown once."""
+    key_id, key, digest = minted()
+    await connection.execute(
+        "INSERT INTO gateway.api_keys (key_id, account_id, digest, name, scopes, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        key_id,
+        principal.account,
+        digest,
+        name,
+        sorted(set(scopes)),
+        now,
+        expires_at,
+    )
+    await connection.execute(
+        "INSERT INTO gateway.key_quotas (key_id, per_minute, per_day, family) VALUES ($1, $2, $3, $4)", key_id, per_minute, per_day, family or key_id
+    )
+    made = await one(connection, key_id)
+    assert made is not None
+    return made, key
+
+
+async def rotate(connection: Connection, principal: Principal, old: Key, overlap: timedelta, now: datetime) -> tuple[Key, str]:
+    """A new key like the old one, which goes on for the overlap and then ends; both count under one quota."""
+    until = now + overlap
+    await connection.execute("UPDATE gateway.api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE key_id = $1", old.key_id, until)
+    return await add(
+        connection,
+        principal,
+        name=old.name,
+        scopes=old.scopes,
+        expires_at=None,
+        per_minute=old.per_minute,
+        per_day=old.per_day,
+        now=now,
+        family=old.family,
+    )
+
+
+async def revoke(connection: Connection, key_id: str, now: datetime) -> bool:
+    """End it now; false where there is none. A second time changes nothing."""
+    return bool(await connection.execute("UPDATE gateway.api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE key_id = $1", key_id, now) == "UPDATE 1")

@@ -1,0 +1,159 @@
+"""All SQL about webhooks: what their owners do with them, and what the delivery notes."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+MAX_OF_ACCOUNT: Final = 10
+Connection = asyncpg.Connection | PoolConnectionProxy
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One subscription. `revision` rises with every change its owner makes."""
+
+    webhook_id: str
+    account_id: str
+    area: str
+    url: str
+    types: tuple[str, ...]
+    state: str
+    reason: str | None
+    secret_version: int
+    revision: int
+    created_at: datetime
+    failing_since: datetime | None
+    attempts: int
+    last_status: int | None
+    last_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Any) -> "Webhook":
+        """From a row of the table."""
+        return cls(**{**dict(row), "types": tuple(row["types"])})
+
+
+def new_id() -> str:
+    """The id of a new webhook."""
+    return f"wh{secrets.token_hex(8)}"
+
+
+async def add(connection: Connection, webhook_id: str, account: str, area: str, url: str, types: list[str], now: datetime) -> Webhook:
+    """Put one in; its cursors follow with `move`."""
+    row = await connection.fetchrow(
+        "INSERT INTO gateway.webhooks (webhook_id, account_id, area, url, types, created_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING *",
+        webhook_id,
+        account,
+        area,
+        url,
+        types,
+        now,
+    )
+    assert row is not None
+    return Webhook.of(row)
+
+
+async def number_of(connection: Connection, account: str) -> int:
+    """How many an account has."""
+    return int(await connection.fetchval("SELECT count(*) FROM gateway.webhooks WHERE account_id = $1", account))
+
+
+async def all_seen(connection: Connection) -> list[Webhook]:
+    """Those that the asker may see, the oldest first."""
+    return [Webhook.of(row) for row in await connection.fetch("SELECT * FROM gateway.webhooks ORDER BY created_at, webhook_id")]
+
+
+async def one(connection: Connection, webhook_id: str) -> Webhook | None:
+    """One of them."""
+    row = await connection.fetchrow("SELECT * FROM gateway.webhooks WHERE webhook_id = $1", webhook_id)
+    return None if row is None else Webhook.of(row)
+
+
+async def move(connection: Connection, webhook_id: str, offsets: Mapping[str, int]) -> None:
+    """Set where delivery goes on, topic by topic."""
+    await connection.executemany(
+        "INSERT INTO gateway.webhook_cursors (webhook_id, topic, next_offset) VALUES ($1, $2, $3) "
+        "ON CONFLICT (webhook_id, topic) DO UPDATE SET next_offset = excluded.next_offset",
+        [(webhook_id, topic, offset) for topic, offset in offsets.items()],
+    )
+
+
+async def resume(connection: Connection, webhook_id: str) -> None:
+    """Deliver (again), whatever was before."""
+    await connection.execute(
+        "UPDATE gateway.webhooks SET state = 'active', reason = NULL, failing_since = NULL, attempts = 0, revision = revision + 1 WHERE webhook_id = $1",
+        webhook_id,
+    )
+
+
+async def rotate(connection: Connection, webhook_id: str) -> int | None:
+    """A new secret; its version."""
+    version = await connection.fetchval(
+        "UPDATE gateway.webhooks SET secret_version = secret_version + 1, revision = revision + 1 WHERE webhook_id = $1 RETURNING secret_version", webhook_id
+    )
+    return None if version is None else int(version)
+
+
+async def remove(connection: Connection, webhook_id: str) -> bool:
+    """Take one away."""
+    return bool(await connection.execute("DELETE FROM gateway.webhooks WHERE webhook_id = $1", webhook_id) == "DELETE 1")
+
+
+async def cursors(connection: Connection, webhook_id: str) -> dict[str, int]:
+    """Topic -> the next offset."""
+    rows = await connection.fetch("SELECT topic, next_offset FROM gateway.webhook_cursors WHERE webhook_id = $1", webhook_id)
+    return {row["topic"]: row["next_offset"] for row in rows}
+
+
+# --- what the delivery notes
+
+
+async def served(connection: Connection, webhook: Webhook, topic: str, offset: int, next_offset: int, status: int | None, now: datetime) -> bool:
+    """Move on from `offset`; with a status, something was delivered. False where the owner changed it meanwhile: then nothing is noted."""
+    moved = await connection.execute(
+        "UPDATE gateway.webhook_cursors c SET next_offset = $4 FROM gateway.webhooks w "
+        "WHERE c.webhook_id = $1 AND c.topic = $2 AND c.next_offset = $3 AND w.webhook_id = $1 AND w.revision = $5",
+        webhook.webhook_id,
+        topic,
+        offset,
+        next_offset,
+        webhook.revision,
+    )
+    if moved != "UPDATE 1":
+        return False
+    if status is not None:
+        await connection.execute(
+            "UPDATE gateway.webhooks SET failing_since = NULL, attempts = 0, last_status = $2, last_at = $3 WHERE webhook_id = $1",
+            webhook.webhook_id,
+            status,
+            now,
+        )
+    return True
+
+
+async def failed(connection: Connection, webhook: Webhook, status: int | None, now: datetime) -> datetime | None:
+    """Note an attempt that did not go through; since when it fails, or nothing where the owner changed it meanwhile."""
+    since: datetime | None = await connection.fetchval(
+        "UPDATE gateway.webhooks SET failing_since = coalesce(failing_since, $3), attempts = attempts + 1, last_status = $2, last_at = $3 "
+        "WHERE webhook_id = $1 AND revision = $4 RETURNING failing_since",
+        webhook.webhook_id,
+        status,
+        now,
+        webhook.revision,
+    )
+    return since
+
+
+async def disable(connection: Connection, webhook: Webhook, reason: str) -> None:
+    """Deliver no more, until its owner resumes it."""
+    await connection.execute(
+        "UPDATE gateway.webhooks SET state = 'disabled', reason = $2, revision = revision + 1 WHERE webhook_id = $1 AND revision = $3",
+        webhook.webhook_id,
+        reason,
+        webhook.revision,
+    )

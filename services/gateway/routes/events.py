@@ -1,0 +1,52 @@
+"""`GET /api/v1/events`: what the services decided, read again from any position, or waited for."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from services.gateway.context import GatewayOf
+from services.gateway.door import answers, examples, positions
+from services.gateway.door.answers import Refused
+from services.gateway.guard import needs
+from services.gateway.policy import Act, Thing, may
+from services.gateway.roles import Principal
+
+router = APIRouter(tags=["events"])
+LIMIT_MAX: Final = 500
+WAIT_MAX_SECONDS: Final = 30.0
+Reader = Annotated[Principal, needs(Act.READ_EVENTS)]
+
+
+@router.get("/api/v1/events", summary="Read events from a position", response_class=Response, responses=examples.READ_RESPONSES)
+async def read(
+    gateway: GatewayOf,
+    principal: Reader,
+    topic: Annotated[Literal["matches", "confirmations"], Query(description="which topic")],
+    after: Annotated[str | None, Query(max_length=200, description="`next` of an earlier answer; without it and `since`, the oldest that is kept")] = None,
+    since: Annotated[datetime | None, Query(description="RFC 3339: begin with the first event published at or after it")] = None,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="at most so many events")] = 100,
+    wait: Annotated[float, Query(ge=0, le=WAIT_MAX_SECONDS, description="where nothing is there yet: seconds to wait for the first")] = 0,
+) -> Response:
+    """Events of the key's area, in the order of the topic. Go on with `next`; `gap` says that records before were dropped by age.
+
+    A key whose scope is narrower than an area reads nothing here: these events name no place.
+    """
+    area = principal.scope.area
+    try:
+        if not may(principal, Act.READ_EVENTS, Thing(area)):
+            raise Refused("out_of_scope", "scope")
+        if after is not None:
+            offset = positions.offset_of(after, topic, area)
+        elif since is not None:
+            if since.tzinfo is None:
+                raise Refused("bad_value", "since")
+            offset = await gateway.door.positions.at(topic, area, max(0, int(since.timestamp() * 1000)))
+        else:
+            offset = 0
+        page = await gateway.door.positions.read(topic, area, offset, limit, wait)
+    except Refused as fault:
+        return answers.refusal(fault)
+    if after is None:
+        page = positions.Page(page.events, page.next_offset, page.more, gap=False)
+    return Response(page.body(topic, area), headers={"cache-control": "no-store"}, media_type="application/json")

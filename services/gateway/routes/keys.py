@@ -1,0 +1,216 @@
+"""`/api/v1/keys` and the page `/keys`: make, list, rotate and revoke API keys."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.context import Gateway, GatewayOf
+from services.gateway.door import examples, keys
+from services.gateway.door.answers import Refused, answer, refusal
+from services.gateway.door.keys import Key
+from services.gateway.guard import needs
+from services.gateway.policy import Act
+from services.gateway.roles import Principal
+
+router = APIRouter(tags=["keys"])
+Owner = Annotated[Principal, needs(Act.MANAGE_KEYS)]
+Quota = Annotated[int | None, Field(ge=1, le=100_000_000)]
+
+
+class NewKey(BaseModel):
+    """What a key is made for."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "community app", "scopes": ["publish_events"], "per_minute": 6000}]})
+
+    name: str = Field(min_length=1, max_length=80, description="for yourselves; no personal data")
+    scopes: list[str] = Field(
+        default_factory=lambda: [str(act) for act in keys.SCOPES], min_length=1, max_length=8, description="publish_events, read_events, manage_webhooks"
+    )
+    expires_at: datetime | None = Field(default=None, description="RFC 3339; none: until it is revoked")
+    per_minute: Quota = Field(default=None, description="events a minute; none: no limit of its own")
+    per_day: Quota = Field(default=None, description="events a day (UTC)")
+
+
+class Rotation(BaseModel):
+    """How the old key ends."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 604800}]})
+
+    overlap_seconds: int = Field(
+        default=int(keys.OVERLAP_DEFAULT.total_seconds()), ge=0, le=int(keys.OVERLAP_MAX.total_seconds()), description="so long both keys hold"
+    )
+
+
+def _shown(key: Key, now: datetime, secret: str | None = None) -> dict[str, Any]:
+    found = {
+        "key_id": key.key_id,
+        "name": key.name,
+        "scopes": key.scopes,
+        "state": key.state(now),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
+        "per_minute": key.per_minute,
+        "per_day": key.per_day,
+        "used_today": key.used_today,
+    }
+    return found | ({} if secret is None else {"key": secret})
+
+
+async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: datetime) -> tuple[Key, str]:
+    _by_people(principal)
+    if not set(wanted.scopes) <= set(keys.SCOPES):
+        raise Refused("bad_value", "scopes")
+    if wanted.expires_at is not None and (wanted.expires_at.tzinfo is None or wanted.expires_at <= now):
+        raise Refused("bad_value", "expires_at")
+    async with gateway.database.acting_for(principal) as connection:
+        if (
+            len([one for one in await keys.listed(connection) if one.account_id == principal.account and one.state(now) in {"active", "ending"}])
+            >= keys.KEYS_MAX
+        ):
+            raise Refused("too_many", str(keys.KEYS_MAX))
+        return await keys.add(
+            connection,
+            principal,
+            name=wanted.name,
+            scopes=wanted.scopes,
+            expires_at=wanted.expires_at,
+            per_minute=wanted.per_minute,
+            per_day=wanted.per_day,
+            now=now,
+        )
+
+
+async def _rotate(gateway: Gateway, principal: Principal, key_id: str, overlap: timedelta, now: datetime) -> tuple[Key, str]:
+    _by_people(principal)
+    async with gateway.database.acting_for(principal) as connection:
+        old = await keys.one(connection, key_id)
+        # Whose it is keeps the secret: an admin may end a key, and not make one for somebody.
+        if old is None or old.account_id != principal.account or old.state(now) not in {"active", "ending"}:
+            raise Refused("not_found")
+        return await keys.rotate(connection, principal, old, overlap, now)
+
+
+async def _revoke(gateway: Gateway, principal: Principal, key_id: str) -> None:
+    async with gateway.database.acting_for(principal) as connection:
+        if not await keys.revoke(connection, key_id, datetime.now(UTC)):
+            raise Refused("not_found")
+    gateway.door.quotas.forget(key_id)
+
+
+def _by_people(principal: Principal) -> None:
+    if principal.via in {"key", "token"}:
+        raise Refused("by_people")
+
+
+# --- the API
+
+
+@router.get("/api/v1/keys", summary="My keys", response_class=Response, responses=examples.KEYS_RESPONSES)
+async def listed(gateway: GatewayOf, principal: Owner) -> Response:
+    """All keys with their state, without their secrets."""
+    async with gateway.database.acting_for(principal) as connection:
+        found = await keys.listed(connection)
+    now = datetime.now(UTC)
+    return answer(200, {"keys": [_shown(key, now) for key in found]})
+
+
+@router.post("/api/v1/keys", status_code=201, summary="Make a key", response_class=Response, responses=examples.KEY_RESPONSES)
+async def make(gateway: GatewayOf, principal: Owner, wanted: NewKey) -> Response:
+    """The answer has the key, which is shown this once and kept nowhere."""
+    now = datetime.now(UTC)
+    try:
+        key, secret = await _make(gateway, principal, wanted, now)
+    except Refused as fault:
+        return refusal(fault)
+    return answer(201, _shown(key, now, secret))
+
+
+@router.post("/api/v1/keys/{key_id}/rotate", status_code=201, summary="Rotate a key", response_class=Response, responses=examples.KEY_RESPONSES)
+async def rotate(gateway: GatewayOf, principal: Owner, key_id: str, how: Rotation) -> Response:
+    """A new key like the old one; both hold during the overlap, and count under one quota."""
+    now = datetime.now(UTC)
+    try:
+        key, secret = await _rotate(gateway, principal, key_id, timedelta(seconds=how.overlap_seconds), now)
+    except Refused as fault:
+        return refusal(fault)
+    return answer(201, _shown(key, now, secret))
+
+
+@router.delete("/api/v1/keys/{key_id}", status_code=204, summary="Revoke a key", response_class=Response, responses=examples.NOT_FOUND)
+async def revoke(gateway: GatewayOf, principal: Owner, key_id: str) -> Response:
+    """It holds no longer, from now on."""
+    try:
+        await _revoke(gateway, principal, key_id)
+    except Refused as fault:
+        return refusal(fault)
+    return Response(status_code=204)
+
+
+# --- the page
+
+
+async def _page(request: Request, gateway: Gateway, principal: Principal, *, secret: str | None = None, fault: Refused | None = None) -> HTMLResponse:
+    async with gateway.database.acting_for(principal) as connection:
+        found = await keys.listed(connection)
+    page = gateway.renderer.page(
+        request,
+        "keys.html",
+        status=200 if fault is None else fault.status,
+        keys=found,
+        now=datetime.now(UTC),
+        scopes=[str(act) for act in keys.SCOPES],
+        secret=secret,
+        fault=fault,
+        csrf=getattr(request.state, "csrf", ""),
+    )
+    page.headers["cache-control"] = "no-store"
+    return page
+
+
+@router.get("/keys", response_class=HTMLResponse, summary="Page of keys")
+async def page(request: Request, gateway: GatewayOf, principal: Owner) -> HTMLResponse:
+    """My keys, and forms to make, rotate and revoke them."""
+    return await _page(request, gateway, principal)
+
+
+@router.post("/keys", response_class=HTMLResponse, summary="Make a key on the page")
+async def make_on_page(
+    request: Request,
+    gateway: GatewayOf,
+    principal: Owner,
+    name: Annotated[str, Form(min_length=1, max_length=80)],
+    scopes: Annotated[list[str], Form(max_length=8)],
+    per_minute: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
+    per_day: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
+) -> HTMLResponse:
+    """The page with the new key on it, this once."""
+    wanted = NewKey(name=name, scopes=scopes, per_minute=int(per_minute or 0) or None, per_day=int(per_day or 0) or None)
+    try:
+        _, secret = await _make(gateway, principal, wanted, datetime.now(UTC))
+    except Refused as fault:
+        return await _page(request, gateway, principal, fault=fault)
+    return await _page(request, gateway, principal, secret=secret)
+
+
+@router.post("/keys/{key_id}/rotate", response_class=HTMLResponse, summary="Rotate a key on the page")
+async def rotate_on_page(request: Request, gateway: GatewayOf, principal: Owner, key_id: str) -> HTMLResponse:
+    """The page with the new key on it; the old one holds for another week."""
+    try:
+        _, secret = await _rotate(gateway, principal, key_id, keys.OVERLAP_DEFAULT, datetime.now(UTC))
+    except Refused as fault:
+        return await _page(request, gateway, principal, fault=fault)
+    return await _page(request, gateway, principal, secret=secret)
+
+
+@router.post("/keys/{key_id}/revoke", response_class=HTMLResponse, summary="Revoke a key on the page")
+async def revoke_on_page(request: Request, gateway: GatewayOf, principal: Owner, key_id: str) -> HTMLResponse:
+    """The page without it."""
+    try:
+        await _revoke(gateway, principal, key_id)
+    except Refused as fault:
+        return await _page(request, gateway, principal, fault=fault)
+    return await _page(request, gateway, principal)

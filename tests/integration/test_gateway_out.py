@@ -1,0 +1,376 @@
+"""What the door gives out: events read from a position, webhooks, keys with their quotas, the catalogue. Over a real Kafka and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from aiohttp import web
+from aiokafka import AIOKafkaProducer
+
+from deploy import migrate
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from schemas import errors
+from schemas.codec import headers_of
+from schemas.lanes import partition_of
+from schemas.registry import MODEL_OF
+from services.gateway.database import Database
+from services.gateway.door import examples, keys
+from services.gateway.door.answers import Refused
+from services.gateway.door.quotas import Quotas
+from services.gateway.roles import Principal, Role, Scope
+from tests.conftest import TEMPLATE
+from tests.integration.gateway_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, running
+
+CONFIRMED = "lastmetre.match.confirmed.v1"
+CLOSED = "lastmetre.match.closed.v1"
+EVENTS = "/api/v1/events"
+HOOKS = "/api/v1/webhooks"
+
+
+@pytest.fixture(scope="module")
+async def door(kafka: Kafka, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    name = f"door_{uuid4().hex[:8]}"
+    await migrate.prepare(postgres, name, template=TEMPLATE)
+    folder = tmp_path_factory.mktemp("door")
+    settings = {
+        "LASTMETRE_DOOR_SECRET": "a-secret-of-the-tests-with-forty-characters",
+        "LASTMETRE_WEBHOOK_PRIVATE": "1",
+        "LASTMETRE_WEBHOOK_BACKOFF_SECONDS": "0.05",
+        "LASTMETRE_WEBHOOK_GIVE_UP_SECONDS": "1",
+    }
+    async with running(folder, kafka.bootstrap, postgres, name, **settings) as gateway:
+        yield gateway
+    await migrate.drop(postgres, name)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def area() -> str:
+    """An area of the test's own, so that no other test's events are among its own."""
+    return f"a{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def http(door: Gateway, area: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with door.caller(integrator(area)) as client:
+        yield client
+
+
+def integrator(area: str, **steps: str) -> dict[str, Any]:
+    return {**INTEGRATOR, "account": f"app-{area}", "scope": {"area": area, **steps}}
+
+
+async def decided(door: Gateway, area: str, number: int, kind: str = CONFIRMED) -> list[str]:
+    """So many events of the services' about an area, on their topic; their ids."""
+    short = kind.removeprefix("lastmetre.")
+    data = examples.structured(short)["data"] | {"area": area}
+    ids = [f"d-{uuid4()}" for _ in range(number)]
+    async with AIOKafkaProducer(bootstrap_servers=door.bootstrap, enable_idempotence=True, acks="all") as producer:
+        for event_id in ids:
+            headers = headers_of(kind, event_id, "lastmetre/notifier", "2026-11-25T08:00:00Z", "m-1", area)
+            await producer.send_and_wait("confirmations", json.dumps(data).encode(), key=area.encode(), headers=headers, partition=partition_of(area))
+    return ids
+
+
+# --- reading
+
+
+async def test_reads_an_areas_events_in_order_and_goes_on_from_a_position(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
+    other = f"b{area[1:]}"
+    ids = await decided(door, area, 3)
+    await decided(door, other, 2)
+    ids += await decided(door, area, 2)
+
+    first = (await http.get(EVENTS, params={"topic": "confirmations", "limit": 3})).json()
+    rest = (await http.get(EVENTS, params={"topic": "confirmations", "after": first["next"]})).json()
+    none = (await http.get(EVENTS, params={"topic": "confirmations", "after": rest["next"]})).json()
+    again = (await http.get(EVENTS, params={"topic": "confirmations", "after": first["next"]})).json()
+
+    assert ids == [event["id"] for event in (*first["events"], *rest["events"])]
+    assert ([], False, False) == (none["events"], none["more"], none["gap"])
+    assert rest["events"] == again["events"]
+    assert {area} == {event["data"]["area"] for event in first["events"]}
+
+
+async def test_waits_for_the_first_event_where_none_is_there(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
+    at = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
+    waiting = asyncio.create_task(http.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30}))
+    ids = await decided(door, area, 1)
+
+    assert ids == [event["id"] for event in (await waiting).json()["events"]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "code"),
+    [
+        ({"topic": "confirmations", "after": "no position"}, 400, "bad_cursor"),
+        ({"topic": "confirmations", "after": base64.urlsafe_b64encode(b"matches:0:1").decode()}, 400, "bad_cursor"),
+        ({"topic": "confirmations", "since": "2026-11-25T08:00:00"}, 422, "bad_value"),
+    ],
+)
+async def test_refuses_a_position_that_it_did_not_give_out(http: httpx.AsyncClient, parameters: dict[str, str], status: int, code: str) -> None:
+    answer = await http.get(EVENTS, params=parameters)
+
+    assert (status, code) == (answer.status_code, answer.json()["code"])
+
+
+async def test_reads_only_whole_areas_and_no_topic_that_others_write(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
+    async with door.caller(integrator(area, community="c-1")) as narrow:
+        assert 403 == (await narrow.get(EVENTS, params={"topic": "matches"})).status_code
+    assert 422 == (await http.get(EVENTS, params={"topic": "wishes"})).status_code
+
+
+# --- webhooks
+
+
+class Receiver:
+    """A subscriber: keeps what it was sent, answers as it is told."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+        self.always: int | None = None
+        self.url = ""
+        self._news = asyncio.Event()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.got.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
+        self._news.set()
+        return web.Response(status=self.always or (self.answers.pop(0) if self.answers else 204))
+
+    @property
+    def ids(self) -> list[str]:
+        return [headers["webhook-id"] for headers, _ in self.got]
+
+    async def until(self, true: Callable[[], bool], what: str) -> None:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not true():
+                self._news.clear()
+                await self._news.wait()
+        assert true(), what
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    one = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", one.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    one.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    yield one
+    await runner.cleanup()
+
+
+async def subscribed(http: httpx.AsyncClient, receiver: Receiver, **more: Any) -> dict[str, Any]:
+    answer = await http.post(HOOKS, json={"url": receiver.url, "types": [CONFIRMED], **more})
+    assert 201 == answer.status_code, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    """As the specification of Standard Webhooks says it, written anew."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return wanted in headers["webhook-signature"].split() and abs(time.time() - int(headers["webhook-timestamp"])) < 300
+
+
+async def state_of(http: httpx.AsyncClient, webhook_id: str) -> dict[str, Any]:
+    found = [one for one in (await http.get(HOOKS)).json()["webhooks"] if one["webhook_id"] == webhook_id]
+    assert len(found) == 1
+    state: dict[str, Any] = found[0]
+    return state
+
+
+async def test_delivers_the_types_asked_for_signed_in_order_and_under_their_ids(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
+    hook = await subscribed(http, receiver)
+    ids = await decided(door, area, 3)
+    await decided(door, area, 1, CLOSED)
+    ids += await decided(door, area, 1)
+
+    await receiver.until(lambda: len(receiver.got) >= 4, "four deliveries")
+
+    assert ids == receiver.ids
+    assert ids == [json.loads(body)["id"] for _, body in receiver.got]
+    assert all(is_signed(hook["secret"], headers, body) for headers, body in receiver.got)
+    assert "secret" not in await state_of(http, hook["webhook_id"])
+
+
+async def test_tries_again_until_it_is_taken_and_keeps_the_order(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
+    await subscribed(http, receiver)
+    receiver.answers = [500, 302, 429]
+    first, second = await decided(door, area, 2)
+
+    await receiver.until(lambda: len(receiver.got) >= 5, "the second after four attempts of the first")
+
+    assert [first, first, first, first, second] == receiver.ids
+
+
+async def test_is_disabled_after_a_long_failure_and_goes_on_where_it_was_when_resumed(
+    door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver
+) -> None:
+    hook = await subscribed(http, receiver)
+    receiver.always = 500
+    ids = await decided(door, area, 2)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while (state := await state_of(http, hook["webhook_id"]))["state"] == "active":  # noqa: ASYNC110 - another process changes it
+            await asyncio.sleep(0.1)
+    assert ("disabled", "status_500") == (state["state"], state["reason"])
+
+    receiver.always = None
+    before = len(receiver.got)
+    assert "active" == (await http.post(f"{HOOKS}/{hook['webhook_id']}/resume")).json()["state"]
+    await receiver.until(lambda: len(receiver.got) >= before + 2, "both events")
+    assert ids == receiver.ids[before:]
+
+
+async def test_delivers_again_from_a_position_and_sends_a_sample(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
+    begin = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
+    ids = await decided(door, area, 2)
+    hook = await subscribed(http, receiver)
+    url = f"{HOOKS}/{hook['webhook_id']}"
+
+    assert 200 == (await http.post(f"{url}/replay", json={"topic": "confirmations", "after": begin})).status_code
+    await receiver.until(lambda: len(receiver.got) >= 2, "what was before the subscription")
+    assert ids == receiver.ids
+
+    second = (await http.post(f"{url}/secret")).json()["secret"]
+    sample = (await http.post(f"{url}/test")).json()
+    assert (True, 204) == (sample["delivered"], sample["status"])
+    headers, body = receiver.got[-1]
+    assert sample["id"] == headers["webhook-id"]
+    assert is_signed(second, headers, body), "the new secret signs"
+    assert is_signed(hook["secret"], headers, body), "and the one before, for a while"
+    assert 204 == (await http.delete(url)).status_code
+    assert 404 == (await http.post(f"{url}/test")).status_code
+
+
+async def test_nobody_sees_or_touches_anothers_webhook(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
+    hook = await subscribed(http, receiver)
+    async with door.caller({**integrator(area), "account": "somebody-else"}) as other:
+        assert [] == (await other.get(HOOKS)).json()["webhooks"]
+        assert 404 == (await other.post(f"{HOOKS}/{hook['webhook_id']}/resume")).status_code
+        assert 404 == (await other.delete(f"{HOOKS}/{hook['webhook_id']}")).status_code
+
+
+# --- keys
+
+
+async def test_a_key_is_made_rotated_with_an_overlap_and_revoked(http: httpx.AsyncClient) -> None:
+    made = (await http.post("/api/v1/keys", json={"name": "app", "scopes": ["publish_events"], "per_minute": 100})).json()
+    new = (await http.post(f"/api/v1/keys/{made['key_id']}/rotate", json={"overlap_seconds": 3600})).json()
+    listed = {one["key_id"]: one for one in (await http.get("/api/v1/keys")).json()["keys"]}
+
+    assert made["key"].startswith(f"lmk_{made['key_id']}_")
+    assert made["key"] != new["key"]
+    assert {made["key_id"]: "ending", new["key_id"]: "active"} == {key: one["state"] for key, one in listed.items()}
+    assert 100 == new["per_minute"]
+    assert not any("key" in one for one in listed.values())
+    assert 204 == (await http.delete(f"/api/v1/keys/{made['key_id']}")).status_code
+    assert ["active", "revoked"] == sorted(one["state"] for one in (await http.get("/api/v1/keys")).json()["keys"])
+
+
+async def test_the_page_of_keys_shows_a_new_key_once_in_both_languages(http: httpx.AsyncClient) -> None:
+    page = await http.post("/keys", data={"name": "<b>app</b>", "scopes": ["publish_events", "read_events"], "per_minute": "60"})
+    after = await http.get("/keys", params={"lang": "en"})
+
+    assert (200, 200) == (page.status_code, after.status_code)
+    assert 1 == page.text.count("lmk_")
+    assert "lmk_" not in after.text
+    assert "新密钥" in page.text
+    assert "&lt;b&gt;app" in after.text
+    assert "Make a key" in after.text
+
+
+async def test_a_quota_used_up_is_answered_429_with_the_seconds_to_wait_and_both_keys_of_a_rotation_share_it(http: httpx.AsyncClient, area: str) -> None:
+    made = (await http.post("/api/v1/keys", json={"name": "app", "per_day": 3})).json()
+    new = (await http.post(f"/api/v1/keys/{made['key_id']}/rotate", json={})).json()
+    event = examples.structured("offer.withdrawn.v1")
+    body = {
+        "specversion": "1.0", "source": "//tests/quota", "type": "lastmetre.offer.withdrawn.v1", "time": "2026-11-23T08:00:00Z", "subject": "o-1",
+        "partitionkey": area, "data": {**event["data"], "area": area},
+    }  # fmt: skip
+
+    async def sent(key: str, number: int) -> httpx.Response:
+        batch = [{**body, "id": str(uuid4())} for _ in range(number)]
+        headers = {"content-type": "application/cloudevents-batch+json", "authorization": f"Bearer {key}"}
+        return await http.post(EVENTS, content=json.dumps(batch), headers=headers)
+
+    assert 202 == (await sent(made["key"], 2)).status_code
+    assert 429 == (await sent(new["key"], 2)).status_code
+    assert 202 == (await sent(new["key"], 1)).status_code
+    refused = await sent(made["key"], 1)
+    assert (429, "quota_exceeded") == (refused.status_code, refused.json()["code"])
+    assert 0 < int(refused.headers["retry-after"]) <= 86_400
+
+
+async def test_several_gateways_together_let_no_more_through_than_the_quota(door: Gateway) -> None:
+    principal = Principal(f"app-{uuid4().hex[:8]}", frozenset({Role.INTEGRATOR}), Scope("gaoxin"))
+    database = await Database.connect(door.database, size=4)
+    try:
+        async with database.acting_for(principal) as connection:
+            key, _ = await keys.add(
+                connection, principal, name="app", scopes=["publish_events"], expires_at=None, per_minute=None, per_day=1000, now=datetime.now(UTC)
+            )
+        gateways = [Quotas(database) for _ in range(3)]
+        let_through = 0
+        refused: set[int] = set()
+        while len(refused) < len(gateways):
+            for number, one in enumerate(gateways):
+                try:
+                    await one.take(principal, key.key_id, 7)
+                    let_through += 7
+                except Refused:
+                    refused.add(number)
+        assert 1000 - 3 * 50 <= let_through <= 1000
+    finally:
+        await database.close()
+
+
+# --- what the door says of itself
+
+
+async def test_the_catalogue_shows_every_type_with_its_fields_and_every_reason(door: Gateway) -> None:
+    async with httpx.AsyncClient(base_url=door.url, trust_env=False) as anybody:
+        zh, en = (await anybody.get("/catalogue")).text, (await anybody.get("/catalogue", params={"lang": "en"})).text
+        asyncapi = (await anybody.get("/api/asyncapi.json")).json()
+
+    for kind in MODEL_OF:
+        assert kind in zh
+        assert kind in en
+    assert set(errors.SENTENCES) - {errors.DECISION_FAILED, errors.WRONG_TOPIC, errors.NULL_VALUE} <= {code for code in errors.SENTENCES if code in en}
+    assert "data.beneficiary.age_band" in en
+    assert "提交一个微心愿" in zh
+    assert "3.0.0" == asyncapi["asyncapi"]
+
+
+async def test_the_openapi_document_has_an_example_and_an_error_shape_for_each_answer(door: Gateway) -> None:
+    async with httpx.AsyncClient(base_url=door.url, trust_env=False) as anybody:
+        document = (await anybody.get("/api/openapi.json")).json()
+
+    assert document["openapi"].startswith("3.1")
+    operation = document["paths"][EVENTS]["post"]
+    assert {"202", "207", "400", "401", "403", "413", "415", "422", "429", "503"} <= set(operation["responses"])
+    assert {"application/cloudevents+json", "application/cloudevents-batch+json", "application/json"} == set(operation["requestBody"]["content"])
+    for path in (EVENTS, HOOKS, "/api/v1/keys"):
+        for method, described in document["paths"][path].items():
+            for status, answer in described["responses"].items():
+                if status not in {"401", "204", "422"}:
+                    assert all("example" in one for one in answer["content"].values()), (method, path, status)
