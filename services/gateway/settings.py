@@ -28,6 +28,10 @@ class Settings(ServiceSettings):
         description="填 32 个以上随机字符，用于派生 webhook 的密钥；不填则没有 webhook"
         " | give 32 random characters or more, from which the webhooks' secrets are derived; without it there are no webhooks",
     )
+    receipt_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='填各通道回执的密钥，如 {"sms": "…"} | give the secret of each channel\'s receipts, such as {"sms": "…"}',
+    )
     webhook_private: bool = Field(default=False, description="只用于测试：允许内部地址 | for tests only: allow addresses of inner networks")
     webhook_backoff_seconds: float = Field(1.0, gt=0, le=60, description="填首次重试前的秒数 | use the seconds before the first retry")
     webhook_give_up_seconds: float = Field(

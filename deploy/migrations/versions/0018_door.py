@@ -37,6 +37,18 @@ STANDING_IN = """
     $$
 """
 
+# Gateways' receipts go into the notifier's table by its one function, and by nothing else. Only where migration 0012 has run.
+RECEIPTS = """
+    DO $$
+    BEGIN
+        IF to_regprocedure('notifying.leave_receipt(text, text, text, timestamptz, text)') IS NOT NULL THEN
+            GRANT USAGE ON SCHEMA notifying TO lastmetre_gateway;
+            GRANT EXECUTE ON FUNCTION notifying.leave_receipt(text, text, text, timestamptz, text) TO lastmetre_gateway;
+        END IF;
+    END
+    $$
+"""
+
 STATEMENTS = (
     STANDING_IN,
     # `secret_version`: the secret itself is derived from the gateway's own and stands nowhere. `failing_since`: of the delivery that does not go through now.
@@ -122,6 +134,7 @@ STATEMENTS = (
     "CREATE POLICY delivered ON gateway.webhook_cursors FOR ALL TO lastmetre_board USING (true) WITH CHECK (true)",
     "CREATE POLICY swept ON gateway.key_usage FOR DELETE TO lastmetre_board USING (true)",
     "CREATE POLICY seen ON gateway.key_usage FOR SELECT TO lastmetre_board USING (true)",
+    RECEIPTS,
 )
 
 

@@ -172,3 +172,20 @@ KEY_RESPONSES: Final[dict[int | str, Json]] = {
     409: refused("There are as many as there may be", problem("too_many", "20")),
     422: refused("Not valid", problem("bad_value", "scopes")),
 }
+_RECEIPT: Final[Json] = {"reference": "5b0c8a52-6c0e-5d53-9f0a-0b8a1c9d2e3f", "status": "failed", "at": "2026-11-25T08:31:00Z", "fault": "absent"}
+RECEIPT_BODY: Final[Json] = {
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "description": words, "schema": {"type": "string"}}
+        for name, words in (
+            ("x-lastmetre-timestamp", "whole seconds since 1970, within five minutes of now"),
+            ("x-lastmetre-signature", "hex HMAC-SHA256 over timestamp + '.' + body, with the channel's secret"),
+        )
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": _RECEIPT}}},
+}
+RECEIPT_RESPONSES: Final[dict[int | str, Json]] = {
+    202: {"description": "It is kept", "content": _json({"reference": _RECEIPT["reference"]}, _OBJECT)},
+    401: refused("Not signed with the channel's secret, or too old", problem("bad_signature")),
+    422: refused("Not valid", problem("bad_value", "status")),
+    503: refused("Receipts are not switched on", problem("switched_off", "LASTMETRE_RECEIPT_SECRETS"), retry=True),
+}

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import catalogue, events, home, ingest, keys, webhooks
+from services.gateway.routes import catalogue, events, home, ingest, keys, receipts, webhooks
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     home.router,
@@ -13,4 +13,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     webhooks.router,
     keys.router,
     catalogue.router,
+    receipts.router,
 )

@@ -1,0 +1,90 @@
+"""`POST /api/v1/receipts/{channel}`: what a gateway for text messages says afterwards about a notice: delivered, failed, read.
+
+Gateways have no account: each channel has a secret, and its callbacks are signed as the notifier signs what it sends there, HMAC-SHA256 over time and body.
+What comes is left in the notifier's table through its one function, and answered after the commit; whether anybody knows the reference is not told.
+"""
+
+import hmac
+import time
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Final, Literal
+
+import asyncpg
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.gateway.context import GatewayOf
+from services.gateway.door import answers, examples
+from services.gateway.door.answers import Refused
+from services.gateway.guard import needs
+from services.gateway.policy import Act
+from services.gateway.roles import Principal
+
+router = APIRouter(tags=["receipts"])
+SIGNATURE_HEADER: Final = "x-lastmetre-signature"
+TIME_HEADER: Final = "x-lastmetre-timestamp"
+_BODY_MAX_BYTES: Final = 64 * 1024
+_CLOCK_SECONDS: Final = 300
+_LEAVE: Final = "SELECT notifying.leave_receipt($1, $2, $3, $4, $5)"
+
+# The signature is the proof; the policy has nobody to ask about.
+Anybody = Annotated[Principal | None, needs(Act.OPEN_PAGE)]
+Channel = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,32}$", description="the channel's name in the notifier's file")]
+
+
+class Receipt(BaseModel):
+    """One thing that a gateway says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reference: str = Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]+$", description="the key it was sent, or its own number")
+    status: Literal["delivered", "failed", "read"]
+    at: Annotated[datetime, Field(strict=False)]
+    fault: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,40}$", description="why it failed, as a code")
+
+
+def is_signed(secret: bytes, timestamp: str, body: bytes, signature: str, now: float) -> bool:
+    """Whether hex HMAC-SHA256 over timestamp + "." + body fits, and the time is of these minutes."""
+    if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12 or abs(now - int(timestamp)) > _CLOCK_SECONDS:
+        return False
+    wanted = hmac.new(secret, timestamp.encode() + b"." + body, sha256).hexdigest()
+    return hmac.compare_digest(wanted.encode(), signature.strip().lower().encode())
+
+
+@router.post(
+    "/api/v1/receipts/{channel}",
+    status_code=202,
+    summary="A gateway's delivery receipt",
+    response_class=Response,
+    responses=examples.RECEIPT_RESPONSES,
+    openapi_extra=examples.RECEIPT_BODY,
+)
+async def leave(request: Request, gateway: GatewayOf, _principal: Anybody, channel: Channel) -> Response:
+    """202 once it is kept; the same again is harmless."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _BODY_MAX_BYTES:
+            return answers.refusal(Refused("bad_value", "body"))
+    secret = gateway.settings.receipt_secrets.get(channel)
+    headers = request.headers
+    signed = secret is not None and is_signed(
+        secret.get_secret_value().encode(), headers.get(TIME_HEADER, ""), bytes(body), headers.get(SIGNATURE_HEADER, ""), time.time()
+    )
+    if not signed:
+        return answers.refusal(Refused("bad_signature"))
+    try:
+        receipt = Receipt.model_validate_json(bytes(body))
+        if receipt.at.tzinfo is None:
+            raise Refused("bad_value", "at")
+        async with gateway.database.pool.acquire() as connection:
+            await connection.execute(_LEAVE, channel, receipt.reference, receipt.status, receipt.at, receipt.fault)
+    except ValidationError as fault:
+        place = fault.errors(include_url=False, include_input=False)[0]["loc"]
+        return answers.refusal(Refused("bad_value", ".".join(map(str, place)) or "body"))
+    except Refused as fault:
+        return answers.refusal(fault)
+    except (asyncpg.UndefinedFunctionError, asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError):
+        return answers.refusal(Refused("switched_off", "migration 0012_receipts"))
+    return answers.answer(202, {"reference": receipt.reference})

@@ -1,0 +1,118 @@
+"""The door's pure parts: where a webhook may go, how it is signed, what a callback's signature proves, and that each reason has its words."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from hashlib import sha256
+
+import pytest
+
+from schemas.registry import PREFIX, TOPIC_OF
+from services.gateway.door import addresses, answers, catalogue, keys, positions, signing
+from services.gateway.door.answers import Refused
+from services.gateway.routes.receipts import is_signed
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://app.example/hook",
+        "https://127.0.0.1/hook",
+        "https://127.1/hook",
+        "https://2130706433/hook",
+        "https://0x7f000001/hook",
+        "https://0x7f.0.0.1/hook",
+        "https://10.0.0.8/hook",
+        "https://169.254.169.254/latest",
+        "https://[::1]/hook",
+        "https://[::ffff:10.0.0.1]/hook",
+        "https://[64:ff9b::a00:1]/hook",
+        "https://[fd00::1]/hook",
+        "https://localhost/hook",
+        "https://app.localhost/hook",
+        "https://database.internal/hook",
+        "https://postgres/hook",
+        "https://user:secret@app.example/hook",
+        "https://app.example/hook#part",
+        "https://app.example:port/hook",
+        "https:///hook",
+        "ftp://app.example/hook",
+        "https://app.example/a b",
+    ],
+)
+def test_refuses_addresses_that_are_not_on_the_public_internet(url: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        addresses.see_url(url, private=False)
+
+    assert ("bad_address", "url") == (refusal.value.code, refusal.value.field)
+
+
+@pytest.mark.parametrize("url", ["https://app.example/hook", "https://8.8.8.8/hook", "https://[2001:4860:4860::8888]:8443/hook?for=us"])
+def test_takes_addresses_of_the_public_internet(url: str) -> None:
+    addresses.see_url(url, private=False)
+
+
+async def test_refuses_a_name_that_leads_to_an_inner_address_when_the_connection_is_opened() -> None:
+    resolver = addresses.PublicResolver()
+    with pytest.raises(addresses.NotPublic):
+        await resolver.resolve("localhost", 443)
+    await resolver.close()
+
+
+def test_signs_as_the_specification_of_standard_webhooks_has_it() -> None:
+    """The example of the specification's own libraries."""
+    secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
+
+    assert "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" == signing.signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+
+
+def test_every_version_of_a_webhooks_secret_is_another_and_none_gives_away_our_own() -> None:
+    own = b"a secret of the gateway's own"
+    found = {signing.secret_of(own, webhook, version) for webhook in ("wh1", "wh2") for version in (1, 2)}
+
+    assert 4 == len(found)
+    assert {32} == {len(base64.b64decode(secret.removeprefix("whsec_"))) for secret in found}
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "body", "now", "expected"),
+    [("1000", b"{}", 1000, True), ("1000", b"{ }", 1000, False), ("1000", b"{}", 1301, False), ("1001", b"{}", 1000, False), ("", b"{}", 1000, False)],
+    ids=["good", "another body", "too old", "another time", "none"],
+)
+def test_takes_a_receipt_only_with_the_channels_signature_of_these_minutes(timestamp: str, body: bytes, now: float, expected: bool) -> None:
+    signature = hmac.new(b"secret", b"1000.{}", sha256).hexdigest()
+
+    assert expected is is_signed(b"secret", timestamp, body, signature, now)
+
+
+def test_a_position_comes_back_as_it_was_given_out_and_no_other_is_taken() -> None:
+    text = positions.written("matches", "gaoxin", 17)
+
+    assert 17 == positions.offset_of(text, "matches", "gaoxin")
+    for bad in ("", "?", text[:-3], base64.urlsafe_b64encode(b"matches:0:-1").decode(), "é"):
+        with pytest.raises(Refused, match="position"):
+            positions.offset_of(bad, "matches", "gaoxin")
+    with pytest.raises(Refused, match="position"):
+        positions.offset_of(text, "confirmations", "gaoxin")
+
+
+def test_finds_the_id_of_a_key_in_the_header_that_carries_it() -> None:
+    key_id, key, _ = keys.minted()
+
+    assert key_id == keys.key_id_of(f"Bearer {key}")
+    assert key_id == keys.key_id_of(f"bearer {key}")
+    assert [None, None, None] == [keys.key_id_of(other) for other in (None, "Bearer eyJ.a.b", key)]
+
+
+def test_every_code_of_the_door_has_words_in_both_languages() -> None:
+    for code in answers.CODES:
+        refused = Refused(code, "data.area")
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in refused.zh), code
+        assert refused.en.isascii(), code
+        assert 400 <= refused.status < 600, code
+
+
+def test_the_catalogue_names_every_type_in_chinese() -> None:
+    assert {kind.removeprefix(PREFIX) for kind in TOPIC_OF} == set(catalogue.CHINESE)
+    assert {kind.name for channel in catalogue.channels() for kind in channel.kinds} == set(TOPIC_OF)
