@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, EVENT_MAX_BYTES
+from services.broker import Broker, Where
 
 _BATCH_BYTES: Final = 2 * EVENT_MAX_BYTES
 _PENDING_MAX_BYTES: Final = 64 * EVENT_MAX_BYTES
@@ -57,9 +58,9 @@ class _Queue:
 class Bulk:
     """One idempotent producer with acks from all, fed with batches of our own making."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, kafka: Where) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
+            **Broker.of(kafka).client(),
             client_id="lastmetre-gateway-door",
             enable_idempotence=True,
             acks="all",

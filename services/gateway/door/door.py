@@ -29,8 +29,8 @@ class Door:
 @asynccontextmanager
 async def opened(settings: Settings, database: Database, stop: Stop) -> AsyncIterator[Door]:
     """The door, for as long as the gateway runs."""
-    bulk = Bulk(settings.kafka)
-    positions = Positions(settings.kafka)
+    bulk = Bulk(settings.broker)
+    positions = Positions(settings.broker)
     sender = None
     delivering: asyncio.Task[None] | None = None
     await bulk.start()

@@ -20,6 +20,7 @@ from schemas import topics
 from schemas.codec import decode, structured
 from schemas.errors import InvalidEvent
 from schemas.lanes import partition_of
+from services.broker import Broker, Where
 from services.gateway.door.answers import Refused
 
 OUT: Final = (topics.MATCHES, topics.CONFIRMATIONS)
@@ -76,8 +77,8 @@ def event_of(record: Any, area: str) -> tuple[str, str, bytes] | None:
 class Positions:
     """A few consumers without a group, lent out one request at a time."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Where) -> None:
+        self._broker = Broker.of(kafka)
         self._idle: list[AIOKafkaConsumer] = []
         self._room = asyncio.Semaphore(_CONSUMERS_MAX)
 
@@ -106,9 +107,7 @@ class Positions:
 
     async def made(self) -> AIOKafkaConsumer:
         """A new one, for whoever keeps it."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, client_id="lastmetre-gateway-door", enable_auto_commit=False, auto_offset_reset="earliest"
-        )
+        consumer = AIOKafkaConsumer(**self._broker.client(), client_id="lastmetre-gateway-door", enable_auto_commit=False, auto_offset_reset="earliest")
         await consumer.start()
         return consumer
 
