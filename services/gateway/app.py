@@ -52,7 +52,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
         door = await cleanup.enter_async_context(opened(settings, database, stop))
-        gateway = Gateway(settings, database, publisher, door, Renderer(), stop)
+        gateway = Gateway(settings, database, publisher, Renderer(), stop, door)
         config = uvicorn.Config(
             create_app(gateway),
             host=settings.web_host,

@@ -20,9 +20,9 @@ class Gateway:
     settings: Settings
     database: Database
     publisher: Publisher
-    door: Door
     renderer: Renderer
     stop: Stop
+    door: Door
 
 
 def _of(request: Request) -> Gateway:

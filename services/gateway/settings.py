@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
         " | give 32 random characters or more, from which the webhooks' secrets are derived; without it there are no webhooks",
     )
     receipt_secrets: dict[str, SecretStr] = Field(
-        default_factory=dict,
+        {},
         description='填各通道回执的密钥，如 {"sms": "…"} | give the secret of each channel\'s receipts, such as {"sms": "…"}',
     )
     webhook_private: bool = Field(default=False, description="只用于测试：允许内部地址 | for tests only: allow addresses of inner networks")

@@ -14,7 +14,7 @@ from deploy import migrate, topics
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from tests.ingest.storm import blow
-from tests.integration.gateway_rig import running
+from tests.integration.door_rig import running
 
 DATABASE = "ingest"
 

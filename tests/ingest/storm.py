@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from services.gateway.door import examples
-from tests.integration.gateway_rig import DEADLINE_SECONDS, Gateway, lying_on
+from tests.integration.door_rig import DEADLINE_SECONDS, Gateway, lying_on
 
 SOURCE = "//tests/ingest"
 SENDERS = 6

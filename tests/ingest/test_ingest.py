@@ -12,7 +12,7 @@ from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from tests.conftest import Database
 from tests.ingest.storm import Tally, blow, judge
-from tests.integration.gateway_rig import Gateway, running
+from tests.integration.door_rig import Gateway, running
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from services.gateway.door import examples
 from tests.conftest import TEMPLATE
 from tests.contract import stored
 from tests.contract.stored import Stored
-from tests.integration.gateway_rig import INTEGRATOR, Gateway, lying_on, running
+from tests.integration.door_rig import INTEGRATOR, Gateway, lying_on, running
 
 IN = ("wishes", "offers", "responses")
 EVENTS = "/api/v1/events"

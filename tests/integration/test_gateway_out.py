@@ -32,7 +32,7 @@ from services.gateway.door.answers import Refused
 from services.gateway.door.quotas import Quotas
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
-from tests.integration.gateway_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, running
+from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, running
 
 CONFIRMED = "lastmetre.match.confirmed.v1"
 CLOSED = "lastmetre.match.closed.v1"
