@@ -7,7 +7,9 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -22,22 +24,24 @@ from aiokafka import AIOKafkaProducer
 from deploy import migrate
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
+from deploy.state import ROOT
 from schemas import errors
 from schemas.codec import headers_of
 from schemas.lanes import partition_of
-from schemas.registry import MODEL_OF
+from schemas.registry import MODEL_OF, TOPIC_OF
 from services.gateway.database import Database
 from services.gateway.door import examples, keys
 from services.gateway.door.answers import Refused
 from services.gateway.door.quotas import Quotas
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
-from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, running
+from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, known_by_key, running
 
 CONFIRMED = "lastmetre.match.confirmed.v1"
 CLOSED = "lastmetre.match.closed.v1"
 EVENTS = "/api/v1/events"
 HOOKS = "/api/v1/webhooks"
+RECEIPTS = b"a-secret-for-receipts"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,7 @@ async def door(kafka: Kafka, postgres: Postgres, tmp_path_factory: pytest.TempPa
         "LASTMETRE_WEBHOOK_PRIVATE": "1",
         "LASTMETRE_WEBHOOK_BACKOFF_SECONDS": "0.05",
         "LASTMETRE_WEBHOOK_GIVE_UP_SECONDS": "1",
+        "LASTMETRE_RECEIPT_SECRETS": json.dumps({"sms": RECEIPTS.decode()}),
     }
     async with running(folder, kafka.bootstrap, postgres, name, **settings) as gateway:
         yield gateway
@@ -81,7 +86,7 @@ async def decided(door: Gateway, area: str, number: int, kind: str = CONFIRMED) 
     async with AIOKafkaProducer(bootstrap_servers=door.bootstrap, enable_idempotence=True, acks="all") as producer:
         for event_id in ids:
             headers = headers_of(kind, event_id, "lastmetre/notifier", "2026-11-25T08:00:00Z", "m-1", area)
-            await producer.send_and_wait("confirmations", json.dumps(data).encode(), key=area.encode(), headers=headers, partition=partition_of(area))
+            await producer.send_and_wait(TOPIC_OF[kind], json.dumps(data).encode(), key=area.encode(), headers=headers, partition=partition_of(area))
     return ids
 
 
@@ -342,6 +347,47 @@ async def test_several_gateways_together_let_no_more_through_than_the_quota(door
         assert 1000 - 3 * 50 <= let_through <= 1000
     finally:
         await database.close()
+
+
+# --- receipts
+
+
+async def test_takes_no_receipt_that_is_not_signed_for_its_channel(door: Gateway) -> None:
+    body = json.dumps({"reference": "n-1", "status": "failed", "at": "2026-11-25T08:00:00Z"}).encode()
+    now = str(int(time.time()))
+
+    def signed(secret: bytes, timestamp: str = now) -> dict[str, str]:
+        return {"x-lastmetre-timestamp": timestamp, "x-lastmetre-signature": hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()}
+
+    async with httpx.AsyncClient(base_url=door.url, trust_env=False) as http:
+        refused = [
+            await http.post("/api/v1/receipts/sms", content=body),
+            await http.post("/api/v1/receipts/sms", content=body, headers=signed(b"another")),
+            await http.post("/api/v1/receipts/sms", content=body, headers=signed(RECEIPTS, str(int(now) - 600))),
+            await http.post("/api/v1/receipts/voice", content=body, headers=signed(RECEIPTS)),
+            await http.post("/api/v1/receipts/sms", content=body + b" ", headers=signed(RECEIPTS)),
+        ]
+        good = await http.post("/api/v1/receipts/sms", content=body, headers=signed(RECEIPTS))
+
+    assert [(401, "bad_signature")] * 5 == [(answer.status_code, answer.json()["code"]) for answer in refused]
+    assert good.status_code in {202, 503}, good.text
+
+
+# --- examples
+
+
+async def test_the_example_clients_publish_a_wish_and_read_what_is_decided(door: Gateway) -> None:
+    await decided(door, "gaoxin", 1, "lastmetre.match.proposed.v1")
+    async with known_by_key(door) as (url, key):
+        for command in ([sys.executable, "publish.py"], ["sh", "publish.sh"]):
+            process = await asyncio.create_subprocess_exec(
+                *command, "wish.json", cwd=ROOT / "examples" / "http", env={**os.environ, "LASTMETRE_URL": url, "LASTMETRE_KEY": key},
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            told, _ = await process.communicate()
+            assert 0 == process.returncode, told.decode()
+            assert b"example-wish-1" in told, told.decode()
+            assert b"lastmetre.match.proposed.v1" in told, told.decode()
 
 
 # --- what the door says of itself
