@@ -6,7 +6,7 @@ Each row is seen by the account that it belongs to, and by admins of its area; `
 from alembic import op
 
 revision = "0018_door"
-down_revision = "0014_gateway"
+down_revision = "0013_links"
 branch_labels = None
 depends_on = None
 
