@@ -28,7 +28,7 @@ from deploy.state import ROOT, State, default_folder
 from deploy.words import Trouble, both
 
 # Each has `register(app)`. This is the one place where a command from elsewhere is announced.
-COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview")
+COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview", "deploy.account")
 
 DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
@@ -113,7 +113,7 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secur
     began = time.monotonic()
     display = Display(console)
     policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
-    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, secure=secure)
+    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, secure=secure, services=("matcher", "notifier", "gateway"))
     try:
         with display:
             await stack.start()
@@ -133,6 +133,7 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secur
     finally:
         if stack.started:
             console.print(both("正在停止", "stopping"), markup=False, highlight=False)
+            await importlib.import_module("deploy.demo").drop_accounts(stack)
         await stack.stop()
 
 

@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.day_plan import Plan, Sending, plan_day
+from deploy.demo import has_gateway, show_accounts
 from deploy.hightech import AREA_NAME, BRANCHES, COMMUNITIES, COMPOUNDS, PARTY_MEMBERS, RESIDENTS
 from deploy.stack import Stack
 from deploy.state import write_private
@@ -118,6 +119,8 @@ async def play(stack: Stack, console: Console, *, seed: int, seconds: float, qui
     connection = await asyncpg.connect(stack.postgres.owner_dsn(stack.database), timeout=10)
     try:
         plan = plan_day(await _next_run(stack.state.folder, connection), datetime.now(LOCAL), seed)
+        if has_gateway(stack):
+            await show_accounts(stack, connection, plan, console)
         day = _Day(plan, console, connection, seconds, quiet_seconds)
         broker = stack.kafka.broker("workers")
         async with kafka.reachable(broker), kafka.consumer(broker, _WATCHED, from_start=False) as source, kafka.producer(broker) as producer:

@@ -29,7 +29,12 @@ class Tenant:
     schema: str
     add_only: tuple[str, ...] = ()
     """Tables of the schema whose rows the role may neither change nor delete."""
+    taken: tuple[tuple[str, str], ...] = ()
+    """What it must not have, of all that a schema's roles are granted: (rights, object), such as ("ALL", "TABLE gateway.accounts")."""
 
+
+_IDENTITY_TABLES: Final = ("accounts", "identities", "sessions", "pending_sign_ins", "api_keys", "audit", "audit_head")
+_AUDIT_FUNCTIONS: Final = ("audit_last", "audit_add")
 
 TENANTS: Final = (
     Tenant("matcher", "lastmetre_matcher", "matching"),
@@ -37,8 +42,26 @@ TENANTS: Final = (
     # No service of its own: a library for whoever is given this role and the key file.
     Tenant("vault", "lastmetre_vault", "vault", add_only=("audit",)),
     # Two roles on one schema: requests see rows by row-level security, the board's writer writes them all (migration 0014 narrows both).
-    Tenant("gateway", "lastmetre_gateway", "gateway"),
-    Tenant("board", "lastmetre_board", "gateway"),
+    Tenant(
+        "gateway",
+        "lastmetre_gateway",
+        "gateway",
+        taken=(
+            ("INSERT, UPDATE, DELETE", "TABLE gateway.audit"),
+            ("ALL", "TABLE gateway.audit_head"),
+            ("INSERT, DELETE", "TABLE gateway.accounts"),
+            ("INSERT, UPDATE, DELETE", "TABLE gateway.identities"),
+        ),
+    ),
+    Tenant(
+        "board",
+        "lastmetre_board",
+        "gateway",
+        taken=(
+            *(("ALL", f"TABLE gateway.{table}") for table in _IDENTITY_TABLES),
+            *(("ALL", f"FUNCTION gateway.{function}") for function in _AUDIT_FUNCTIONS),
+        ),
+    ),
 )
 
 # Schemas of libraries: no role of their own, used by the roles of these services.
@@ -115,6 +138,8 @@ async def _narrow(server: Server, database: str) -> None:
         for tenant in TENANTS:
             for table in tenant.add_only:
                 await _execute(connection, "REVOKE UPDATE, DELETE ON %I.%I FROM %I", tenant.schema, table, tenant.role)
+            for rights, thing in tenant.taken:
+                await _execute(connection, f"REVOKE {rights} ON {thing} FROM %I", tenant.role)
     finally:
         await connection.close()
 

@@ -26,6 +26,7 @@ from aiokafka.errors import KafkaError
 
 from deploy import migrate, topics
 from deploy.door import Door, environment
+from deploy.gateway_keys import gateway_key_file, make_gateway_key_file
 from deploy.kafka import Kafka
 from deploy.lock import Lock
 from deploy.postgres import DATABASE, Postgres
@@ -248,6 +249,8 @@ class Stack:
         except OSError as fault:
             raise Trouble(f"无法连接 PostgreSQL:{fault}", f"PostgreSQL does not answer: {fault}") from fault
         await asyncio.to_thread(make_key_file, self.state)
+        if "gateway" in self._kinds:
+            await asyncio.to_thread(make_gateway_key_file, self.state)
         self._report(Step("postgres", f"PostgreSQL {_address(self.postgres.owner_dsn(self.database))}", finished=True))
 
     async def _start_service(self, service: Service) -> None:
@@ -273,6 +276,7 @@ class Stack:
         if kind == "gateway":
             env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
             env.setdefault("LASTMETRE_DOOR_SECRET", self.state.password("door"))
+            env["LASTMETRE_IDENTITY_KEYS"] = str(gateway_key_file(self.state))
             env.setdefault("LASTMETRE_WEB_PORT", str(self.state.port("gateway-web")))
         return Service(
             name,

@@ -95,6 +95,14 @@ class State:
         self._write("ports.json", {**ports, name: port})
         return port
 
+    def known_port(self, name: str) -> int:
+        """The port that `name` was given, whoever listens on it now.
+
+        Raises:
+            KeyError: it was given none.
+        """
+        return int(self._read("ports.json")[name])
+
     def password(self, role: str) -> str:
         """Give the password of a database role: random, made once, kept in a file that only its owner can read."""
         passwords = self._read("passwords.json")

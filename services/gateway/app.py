@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Iterator
+from typing import Self
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.gateway.context import Gateway
 from services.gateway.database import Database
 from services.gateway.door.door import opened
+from services.gateway.identity.keys import read_key_file
+from services.gateway.identity.service import Identity
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -23,11 +27,29 @@ _GRACE_SECONDS = 5
 _COLLECT_AFTER = (50_000, 20, 50)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn without its own signal handlers: `services.runtime` has them."""
+
+    @classmethod
+    def of(cls, app: FastAPI, settings: Settings) -> Self:
+        """A server of this application, where the settings say."""
+        config = uvicorn.Config(
+            app,
+            host=settings.web_host,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,  # a URL may carry what is nobody else's business
+            lifespan="off",
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies or None,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        return cls(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signals alone."""
         yield
 
 
@@ -51,26 +73,18 @@ async def main(settings: Settings, stop: Stop) -> None:
         publisher = Publisher(settings.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
+        identity = Identity(settings, database, read_key_file(settings.identity_keys))
+        cleanup.push_async_callback(identity.close)
         door = await cleanup.enter_async_context(opened(settings, database, stop))
-        gateway = Gateway(settings, database, publisher, Renderer(), stop, door)
-        config = uvicorn.Config(
-            create_app(gateway),
-            host=settings.web_host,
-            port=settings.web_port,
-            log_config=None,
-            access_log=False,  # a URL may carry what is nobody else's business
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        server = _Server(config)
+        registry = CollectorRegistry()
+        gateway = Gateway(settings, database, publisher, Renderer(), stop, identity, door)
+        server = Server.of(create_app(gateway, registry), settings)
 
         async def ready() -> Readiness:
             pulse.beat()
             return Readiness(server.started, pulse.commit_age_seconds, reasons=() if server.started else ("starting",))
 
-        async with Ops(settings.ops_port, {"web": pulse}, ready, CollectorRegistry(), stuck_seconds=3600):
+        async with Ops(settings.ops_port, {"web": pulse}, ready, registry, stuck_seconds=3600):
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_COLLECT_AFTER)

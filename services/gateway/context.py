@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from services.gateway.database import Database
 from services.gateway.door.door import Door
+from services.gateway.identity.service import Identity
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -22,6 +23,7 @@ class Gateway:
     publisher: Publisher
     renderer: Renderer
     stop: Stop
+    identity: Identity
     door: Door
 
 

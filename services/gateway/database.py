@@ -47,6 +47,7 @@ def described(principal: Principal) -> str:
             "compound": scope.compound,
             "building": scope.building,
             "unit": scope.unit,
+            "centre": None if principal.centre is None else list(principal.centre.steps),
             "volunteer_ref": principal.volunteer_ref,
             "resident_refs": sorted(principal.resident_refs),
         }

@@ -39,11 +39,13 @@ class Renderer:
         )
 
     def page(self, request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """One page. Templates see `lang` and `t(zh, en)`, which picks the text of the language."""
+        """One page. Templates see `lang`, `t(zh, en)`, which picks the text of the language, `csrf` for forms, and `principal` or none."""
         language = language_of(request)
 
         def text(zh: str, en: str) -> str:
             return en if language == "en" else zh
 
+        state = request.state
+        values = {"csrf": getattr(state, "csrf", ""), "principal": getattr(state, "principal", None)} | values
         html = self._environment.get_template(template).render(lang=language, t=text, request=request, **values)
         return HTMLResponse(html, status_code=status)

@@ -50,6 +50,8 @@ class Principal:
     """Somebody who asks, as the policy sees them. References are the opaque ones of the topics; `account` is ours.
 
     `via`: how they proved who they are; `link` holds for one purpose on one match or wish only.
+    `centre`: the circle for which a volunteer is the centre household (中心户) and may enter wishes for neighbours.
+    `acts`: where given, they may do no more than these, whatever their roles: what a key or a token was made for.
     """
 
     account: str
@@ -58,6 +60,8 @@ class Principal:
     volunteer_ref: str | None = None
     resident_refs: frozenset[str] = field(default_factory=frozenset)
     via: Literal["session", "key", "token", "link"] = "session"
+    centre: Scope | None = None
+    acts: frozenset[str] | None = None
 
     def has(self, *roles: Role) -> bool:
         """Whether they have one of these roles."""

@@ -1,8 +1,9 @@
 """What the gateway can be told from outside."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from services.runtime import LOOPBACK, ServiceSettings
 
@@ -38,3 +39,41 @@ class Settings(ServiceSettings):
         3 * 86_400.0, gt=0, le=30 * 86_400, description="填持续失败多少秒后停用 | use the seconds of failure after which a webhook is disabled"
     )
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
+    identity_keys: Path = Field(
+        description="填写网关密钥文件的路径，新建：python3 -m deploy account new-keys | give the path of the gateway's key file; make one: "
+        "python3 -m deploy account new-keys"
+    )
+    password_memory_kib: int = Field(28 * 1024, ge=8, le=1024 * 1024, description="填每次密码计算的内存（KiB） | use the memory of one password's hash in KiB")
+    rate_factor: float = Field(1.0, ge=0, le=1000, description="填限流倍数，0 为不限 | use a factor for the rate limits, 0 for none")
+    trusted_proxies: str = Field(
+        "", pattern=r"^[0-9a-fA-F.:,/]*$", description="填可信反向代理的地址，逗号分隔 | give the addresses of trusted reverse proxies, with commas between"
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?[^\s?#]*)$",
+        description="填 OpenID 提供方的 issuer，须为 https | give the OpenID provider's issuer, which must be https",
+    )
+    oidc_client_id: str = Field("lastmetre", min_length=1, description="填在提供方登记的客户端编号 | give the client id that the provider knows us by")
+    oidc_client_secret: SecretStr | None = Field(None, description="填客户端密钥，没有则不填 | give the client's secret, where it has one")
+    oidc_audience: str | None = Field(
+        None, min_length=1, description="填访问令牌的受众，须不同于客户端编号 | give the audience of access tokens, another than the client id"
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.oidc_audience is not None and self.oidc_audience == self.oidc_client_id:
+            # Else an id token, which every browser has held, would open the API.
+            raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
+        if self.demo_principals and (self.web_host != LOOPBACK or self.public_url is not None):
+            raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where people reach the gateway; never what a request says."""
+        return self.public_url or f"http://{self.web_host}:{self.web_port}"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach it over TLS."""
+        return self.address.startswith("https://")

@@ -6,36 +6,11 @@ Each row is seen by the account that it belongs to, and by admins of its area; `
 from alembic import op
 
 revision = "0018_door"
-down_revision = "0013_links"
+down_revision = "0015_identity"
 branch_labels = None
 depends_on = None
 
 TABLES = ("webhooks", "webhook_cursors", "key_quotas", "key_usage")
-
-# `gateway.api_keys` is migration 0015's. Only where that has not run: a table of the same shape.
-STANDING_IN = """
-    DO $$
-    BEGIN
-        IF to_regclass('gateway.api_keys') IS NULL THEN
-            CREATE TABLE gateway.api_keys (
-                key_id text PRIMARY KEY CHECK (key_id ~ '^[a-z0-9]{8,32}$'),
-                account_id text NOT NULL,
-                digest bytea NOT NULL CHECK (octet_length(digest) = 32),
-                name text NOT NULL CHECK (length(name) BETWEEN 1 AND 80),
-                scopes text[] NOT NULL,
-                created_at timestamptz NOT NULL,
-                expires_at timestamptz,
-                last_used_at timestamptz,
-                revoked_at timestamptz
-            );
-            ALTER TABLE gateway.api_keys ENABLE ROW LEVEL SECURITY;
-            ALTER TABLE gateway.api_keys FORCE ROW LEVEL SECURITY;
-            CREATE POLICY own ON gateway.api_keys FOR ALL TO lastmetre_gateway
-                USING (account_id = gateway.me() ->> 'account') WITH CHECK (account_id = gateway.me() ->> 'account');
-        END IF;
-    END
-    $$
-"""
 
 # Gateways' receipts go into the notifier's table by its one function, and by nothing else. Only where migration 0012 has run.
 RECEIPTS = """
@@ -50,7 +25,6 @@ RECEIPTS = """
 """
 
 STATEMENTS = (
-    STANDING_IN,
     # `secret_version`: the secret itself is derived from the gateway's own and stands nowhere. `failing_since`: of the delivery that does not go through now.
     """
     CREATE TABLE gateway.webhooks (
@@ -89,15 +63,15 @@ STATEMENTS = (
         family text NOT NULL
     )
     """,
-    # `used` counts what gateways have set apart for themselves, so it may run a little ahead of what was sent. `owner`: a family of keys.
+    # `used` counts what gateways have set apart for themselves, so it may run a little ahead of what was sent.
     """
     CREATE TABLE gateway.key_usage (
-        owner text NOT NULL,
+        family text NOT NULL,
         account_id text NOT NULL,
         seconds integer NOT NULL CHECK (seconds IN (60, 86400)),
         starts_at timestamptz NOT NULL,
         used bigint NOT NULL,
-        PRIMARY KEY (owner, seconds, starts_at)
+        PRIMARY KEY (family, seconds, starts_at)
     )
     """,
     "CREATE INDEX key_usage_by_time ON gateway.key_usage (starts_at)",

@@ -21,8 +21,8 @@ _SHARE_MAX: Final = 500
 _KNOWN_SECONDS: Final = 30.0
 
 _TAKE: Final = """
-    INSERT INTO gateway.key_usage AS u (owner, account_id, seconds, starts_at, used) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (owner, seconds, starts_at) DO UPDATE SET used = u.used + excluded.used WHERE u.used + excluded.used <= $6
+    INSERT INTO gateway.key_usage AS u (family, account_id, seconds, starts_at, used) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (family, seconds, starts_at) DO UPDATE SET used = u.used + excluded.used WHERE u.used + excluded.used <= $6
     RETURNING used
 """
 

@@ -4,10 +4,13 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.gateway.routes import catalogue, events, home, ingest, keys, receipts, webhooks
+from services.gateway.routes import accounts, audit, catalogue, events, home, ingest, keys, receipts, sign_in, webhooks
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     home.router,
+    sign_in.router,
+    accounts.router,
+    audit.router,
     ingest.router,
     events.router,
     webhooks.router,

@@ -88,9 +88,11 @@ async def _rotate(gateway: Gateway, principal: Principal, key_id: str, overlap: 
     _by_people(principal)
     async with gateway.database.acting_for(principal) as connection:
         old = await keys.one(connection, key_id)
-        # Whose it is keeps the secret: an admin may end a key, and not make one for somebody.
-        if old is None or old.account_id != principal.account or old.state(now) not in {"active", "ending"}:
+        if old is None or old.state(now) not in {"active", "ending"}:
             raise Refused("not_found")
+        # Whose it is keeps the secret: an admin may end a key, and not make one for somebody.
+        if old.account_id != principal.account:
+            raise Refused("not_own")
         return await keys.rotate(connection, principal, old, overlap, now)
 
 

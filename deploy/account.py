@@ -1,0 +1,327 @@
+"""`python3 -m deploy account ...` and `... audit ...`: who may sign in at the gateway, and whether its audit log holds.
+
+Works as the owner of the database: the gateway's own role can neither make accounts nor give them rights.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import typer
+
+from deploy.words import Trouble, both
+
+FIRST_PASSWORD: Final = timedelta(days=7)
+_LEVELS_MAX: Final = 5
+
+account = typer.Typer(help="网关账号：新增、列出、停用、重置 · The gateway's accounts: add, list, disable, reset", no_args_is_help=True)
+audit = typer.Typer(help="网关审计：查看、校验 · The gateway's audit log: look, verify", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `python3 -m deploy`."""
+    app.add_typer(account, name="account")
+    app.add_typer(audit, name="audit")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account to be made."""
+
+    login: str
+    roles: tuple[str, ...]
+    scope: tuple[str, ...]
+    centre: tuple[str, ...] | None = None
+    volunteer_ref: str | None = None
+    resident_refs: tuple[str, ...] = ()
+    oidc: tuple[str, str] | None = None
+    """(issuer, subject) at the OpenID provider."""
+    demo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is shown once: the first password, and the second factor where the roles need one."""
+
+    account_id: str
+    login: str
+    password: str
+    totp: str | None
+    totp_address: str | None
+
+
+_INSERT: Final = """
+    INSERT INTO gateway.accounts (account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change,
+                                  password_expires_at, totp, demo, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+"""
+_RESET: Final = """
+    UPDATE gateway.accounts SET password_hash = $2, must_change = true, password_expires_at = $3, totp = $4, totp_step = 0, disabled_at = NULL
+    WHERE account_id = $1
+"""
+
+
+async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) -> Made:
+    """Make an account with a random first password; a demo account keeps it, others change it within a week.
+
+    Raises:
+        Trouble: there is one of this login, or a role or scope is not valid.
+    """
+    import asyncpg
+    from argon2 import PasswordHasher
+
+    from services.gateway.identity import second_factor
+    from services.gateway.identity.model import SECOND_FACTOR_ROLES
+    from services.gateway.identity.passwords import MEMORY_KIB, ROUNDS, random_password
+
+    account_id, password = secrets.token_hex(10), random_password()
+    totp = second_factor.new_secret() if SECOND_FACTOR_ROLES.intersection(wanted.roles) else None
+    hasher = PasswordHasher(time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=1)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                _INSERT,
+                account_id,
+                wanted.login,
+                list(wanted.roles),
+                list(wanted.scope),
+                None if wanted.centre is None else list(wanted.centre),
+                wanted.volunteer_ref,
+                list(wanted.resident_refs),
+                await asyncio.to_thread(hasher.hash, password),
+                not wanted.demo,
+                None if wanted.demo else now + FIRST_PASSWORD,
+                None if totp is None else second_factor.seal(keys, totp, account_id),
+                wanted.demo,
+                now,
+            )
+            if wanted.oidc is not None:
+                await connection.execute("INSERT INTO gateway.identities (issuer, subject, account_id) VALUES ($1, $2, $3)", *wanted.oidc, account_id)
+    except asyncpg.UniqueViolationError:
+        raise Trouble(f"账号 {wanted.login} 或该身份已存在。", f"There is an account {wanted.login}, or one of this identity, already.") from None
+    except asyncpg.CheckViolationError:
+        raise Trouble(
+            "账号名须为 3 至 64 个小写字符，角色和范围须有效。", "A login has 3 to 64 characters in lower case; roles and scope must be valid ones."
+        ) from None
+    return Made(account_id, wanted.login, password, totp, None if totp is None else second_factor.address(totp, wanted.login))
+
+
+def _run(main: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
+    """Run something with the owner's connection and the keys.
+
+    Raises:
+        Trouble: nothing runs, or PostgreSQL does not answer.
+    """
+    import asyncpg
+
+    from deploy.gateway_keys import gateway_keys
+    from deploy.postgres import OWNER
+    from deploy.stack import running
+    from deploy.state import State, default_folder
+
+    keys = gateway_keys(State(default_folder()))
+    dsn = os.environ.get("LASTMETRE_POSTGRES") or running(default_folder()).dsn(OWNER)
+
+    async def inside() -> None:
+        connection = await asyncpg.connect(dsn, timeout=10)
+        try:
+            await main(connection, keys)
+        finally:
+            await connection.close()
+
+    try:
+        asyncio.run(inside())
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        raise Trouble(
+            f"数据库没有应答或拒绝了（{type(fault).__name__}）。请看：python3 -m deploy status",
+            f"The database does not answer, or refuses ({type(fault).__name__}). See: python3 -m deploy status",
+        ) from fault
+
+
+def _steps(text: str | None) -> tuple[str, ...] | None:
+    """A scope such as `ankang-hightech/jianmin` as its steps.
+
+    Raises:
+        Trouble: not the form of one.
+    """
+    if text is None:
+        return None
+    steps = tuple(text.split("/"))
+    if len(steps) > _LEVELS_MAX or not all(re.fullmatch(r"[a-z0-9-]{1,32}", step) for step in steps):
+        raise Trouble(
+            "范围的写法：区/社区/小区/楼/单元，从区起，可只写前几级。",
+            "Scope: area/community/compound/building/unit, from the area on, as far down as wanted.",
+        )
+    return steps
+
+
+def show(made: Made, out: Callable[[str], None]) -> None:
+    """Say what is said once only."""
+    out(f"{both('账号', 'login')}: {made.login}")
+    out(f"{both('初始密码（只显示一次）', 'first password, shown once')}: {made.password}")
+    if made.totp is not None:
+        out(f"{both('两步验证密钥（只显示一次）', 'second factor, shown once')}: {made.totp}")
+        out(f"{made.totp_address}")
+
+
+Login = Annotated[str, typer.Argument(help="账号名 · login")]
+
+
+@account.command()
+def add(
+    login: Login,
+    *,
+    role: Annotated[list[str], typer.Option("--role", help="角色，可多个 · a role, more than once for several")],
+    scope: Annotated[str, typer.Option("--scope", help="范围：区/社区/… · scope: area/community/…")],
+    centre: Annotated[str | None, typer.Option("--centre", help="中心户负责的单元 · the unit whose centre household this is")] = None,
+    volunteer: Annotated[str | None, typer.Option("--volunteer", help="志愿者编号 · volunteer_ref")] = None,
+    resident: Annotated[list[str] | None, typer.Option("--resident", help="居民编号，可多个 · resident_ref")] = None,
+    issuer: Annotated[str | None, typer.Option("--issuer", help="统一登录的 issuer · the OpenID provider's issuer")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="统一登录中的 subject · the subject there")] = None,
+) -> None:
+    """新增账号，初始密码 7 天内须修改 · Add an account; its first password is to be changed within a week."""
+    steps = _steps(scope)
+    assert steps is not None
+    if (issuer is None) != (subject is None):
+        raise Trouble("--issuer 和 --subject 须一起给出。", "Give --issuer and --subject together.")
+    oidc = (issuer, subject) if issuer is not None and subject is not None else None
+    wanted = NewAccount(login, tuple(role), steps, _steps(centre), volunteer, tuple(resident or ()), oidc)
+
+    async def work(connection: Any, keys: Any) -> None:
+        show(await make(connection, keys, wanted, datetime.now(UTC)), typer.echo)
+
+    _run(work)
+
+
+@account.command(name="list")
+def list_accounts() -> None:
+    """列出账号 · List the accounts."""
+    from rich.console import Console
+    from rich.table import Table
+
+    async def work(connection: Any, _keys: Any) -> None:
+        table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "停用 · disabled")
+        rows = await connection.fetch("SELECT login, roles, scope, totp IS NOT NULL AS totp, disabled_at FROM gateway.accounts ORDER BY login")
+        for row in rows:
+            table.add_row(row["login"], " ".join(row["roles"]), "/".join(row["scope"]), "✓" if row["totp"] else "", str(row["disabled_at"] or ""))
+        Console(highlight=False).print(table)
+
+    _run(work)
+
+
+async def _id_of(connection: Any, login: str) -> str:
+    found = await connection.fetchval("SELECT account_id FROM gateway.accounts WHERE login = $1", login)
+    if found is None:
+        raise Trouble(f"没有账号 {login}。", f"There is no account {login}.")
+    return str(found)
+
+
+@account.command()
+def disable(login: Login) -> None:
+    """停用账号并结束其全部会话 · Disable an account and end all its sessions."""
+
+    async def work(connection: Any, _keys: Any) -> None:
+        account_id = await _id_of(connection, login)
+        async with connection.transaction():
+            await connection.execute("UPDATE gateway.accounts SET disabled_at = $2 WHERE account_id = $1", account_id, datetime.now(UTC))
+            await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
+        typer.echo(both("已停用", "disabled"))
+
+    _run(work)
+
+
+@account.command()
+def reset(login: Login) -> None:
+    """新的初始密码（和两步验证），结束全部会话 · A new first password (and second factor); all sessions end."""
+    from argon2 import PasswordHasher
+
+    from services.gateway.identity import second_factor
+    from services.gateway.identity.passwords import MEMORY_KIB, ROUNDS, random_password
+
+    async def work(connection: Any, keys: Any) -> None:
+        account_id = await _id_of(connection, login)
+        had = await connection.fetchval("SELECT totp IS NOT NULL FROM gateway.accounts WHERE account_id = $1", account_id)
+        password, totp = random_password(), second_factor.new_secret() if had else None
+        hashed = PasswordHasher(time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=1).hash(password)
+        sealed = None if totp is None else second_factor.seal(keys, totp, account_id)
+        async with connection.transaction():
+            await connection.execute(_RESET, account_id, hashed, datetime.now(UTC) + FIRST_PASSWORD, sealed)
+            await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
+        show(Made(account_id, login, password, totp, None if totp is None else second_factor.address(totp, login)), typer.echo)
+
+    _run(work)
+
+
+@account.command()
+def new_keys() -> None:
+    """新建网关密钥文件 · Make the gateway's key file, where there is none."""
+    from deploy.gateway_keys import gateway_key_file
+    from deploy.state import State, default_folder
+    from services.gateway.identity.keys import make_key_file, read_key_file
+
+    path = gateway_key_file(State(default_folder()))
+    if path.exists():
+        raise Trouble(f"密钥文件已存在，不会覆盖：{path}", f"There is a key file already, which is not replaced: {path}")
+    make_key_file(path)
+    read_key_file(path)
+    typer.echo(f"{both('已新建', 'made')}: {path}")
+
+
+@audit.command()
+def verify(
+    anchor: Annotated[list[str] | None, typer.Option("--anchor", help="另外记下的链尾 SEQ:HASH · an end of the chain noted elsewhere, SEQ:HASH")] = None,
+) -> None:
+    """校验审计链：改动、删除、换序、截尾都会发现 · Verify the chain: a row changed, removed, moved, or cut off at the end is found."""
+    from deploy.gateway_keys import gateway_key_file
+    from deploy.state import State, default_folder
+    from services.gateway.identity.audit import Anchor, read_all
+    from services.gateway.identity.audit import verify as judge
+
+    noted = [_noted(text) for text in anchor or ()]
+
+    async def work(connection: Any, keys: Any) -> None:
+        outside = Anchor(gateway_key_file(State(default_folder())).with_name("audit-anchor.json"), keys)
+        try:
+            kept = outside.read()
+        except ValueError:
+            raise Trouble(f"库外链尾文件被改动：{outside.path}", f"The anchor file was changed: {outside.path}") from None
+        entries, head = await read_all(connection)
+        verdict = judge(entries, head, [*noted, *([] if kept is None else [kept])], keys)
+        if verdict.fault is not None:
+            raise Trouble(f"审计链不成立：{verdict.fault[0]}", f"The audit log does not hold: {verdict.fault[1]}")
+        typer.echo(f"{both(f'审计链成立，共 {verdict.rows} 条', f'the audit log holds, {verdict.rows} rows')}")
+        typer.echo(f"{verdict.rows}:{verdict.head.hex()}")
+
+    _run(work)
+
+
+def _noted(text: str) -> tuple[int, bytes]:
+    seq, _, head = text.partition(":")
+    try:
+        return int(seq), bytes.fromhex(head)
+    except ValueError:
+        raise Trouble("--anchor 的写法：SEQ:HASH", "--anchor is SEQ:HASH") from None
+
+
+@audit.command()
+def tail(lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="多少行 · how many rows")] = 20) -> None:
+    """最近的审计记录 · The latest rows of the audit log."""
+    from rich.console import Console
+    from rich.table import Table
+
+    async def work(connection: Any, _keys: Any) -> None:
+        rows = await connection.fetch("SELECT * FROM (SELECT * FROM gateway.audit ORDER BY seq DESC LIMIT $1) AS latest ORDER BY seq", lines)
+        table = Table("#", "时间 · when", "谁 · who", "动作 · act", "结果 · outcome", "对象 · of what")
+        for row in rows:
+            who = f"{row['who'] or '-'} {' '.join(row['roles'])}"
+            table.add_row(str(row["seq"]), f"{row['at']:%Y-%m-%d %H:%M:%S}Z", who, row["act"], row["outcome"], " ".join(row["things"]))
+        Console(highlight=False).print(table)
+
+    _run(work)

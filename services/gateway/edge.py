@@ -1,0 +1,299 @@
+"""What every request passes on its way in and every answer on its way out: limits, who it is, headers, one line in the log, numbers.
+
+Plain ASGI, so that a stream of hours passes like a page. The order on the way in: an id, the size of what is sent, how often, who, how deep.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.errors import answer, plain
+from services.gateway.guard import SAFE_METHODS, form_token
+from services.gateway.identity.model import NOBODY, Caller, new_secret
+from services.gateway.identity.service import Identity
+from services.gateway.identity.throttle import Buckets, Rate
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        *("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'", "form-action 'self'"),
+        *("frame-ancestors 'none'", "base-uri 'none'", "manifest-src 'self'", "worker-src 'self'"),
+    )
+)
+HEADERS: Final = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    # A one-time link is in an address: no other site gets it. Not "no-referrer", with which browsers hide from us where a form came from.
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+STRICT_TRANSPORT: Final = "max-age=31536000; includeSubDomains"
+STATIC: Final = "/static/"
+
+BODY_MAX: Final = 1024 * 1024
+BODY_MAX_OF: Final = {"/api/v1/events": 8 * 1024 * 1024}
+"""Where more is taken than `BODY_MAX`: a batch of events."""
+DEPTH_MAX: Final = 32
+_JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+# By account where somebody is signed in, else by address.
+RATES: Final = {
+    "read": Rate(burst=120, per_second=20),
+    "write": Rate(burst=30, per_second=5),
+    "events": Rate(burst=5000, per_second=5000),
+}
+_UNPROVEN: Final = Rate(burst=400, per_second=100)
+"""Requests from one address that show something to be looked up."""
+
+SESSION_COOKIE: Final = "lm_session"
+BROWSER_COOKIE: Final = "lm_browser"
+DEVICE_COOKIE: Final = "lm_device"
+
+
+def cookie_name(name: str, *, https: bool) -> str:
+    """Over TLS a cookie is bound to this host alone, by its name."""
+    return f"__Host-{name}" if https else name
+
+
+class Meters:
+    """What is counted: by route and status, never by account or address."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.seconds = Histogram(
+            "lastmetre_gateway_request_seconds",
+            "Time from a request's head to the head of its answer",
+            ("route", "method", "status"),
+            registry=registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+        )
+        self.refused = Counter("lastmetre_gateway_refused_total", "Requests that were refused at the edge", ("why",), registry=registry)
+
+
+class _TooLarge(Exception):
+    """More was sent than is taken."""
+
+
+def depth_of(body: bytes) -> int:
+    """How deep JSON is nested, at most; what is no JSON has some depth, too."""
+    if body.count(b"{") + body.count(b"[") <= DEPTH_MAX:
+        return 0
+    depth = deepest = 0
+    for token in _JSON_TOKENS.finditer(body):
+        first = body[token.start()]
+        if first in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    return deepest
+
+
+@dataclass(slots=True)
+class _Passage:
+    """One request on its way."""
+
+    request: Request
+    began: float
+    status: int = 0
+    head_seconds: float = 0.0
+    browser: str | None = None
+    """A secret for a browser that had none; its cookie is set with the first page."""
+
+
+class Edge:
+    """The middleware. Parts of the running gateway are found at the first request, as nothing connects when the application is made."""
+
+    def __init__(self, app: ASGIApp, *, identity: Identity, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._identity = identity
+        self._https = identity.settings.is_https
+        self._meters = Meters(registry)
+        factor = identity.settings.rate_factor
+        self._limited = factor > 0
+        self._buckets = {name: Buckets(Rate(rate.burst * (factor or 1), rate.per_second * (factor or 1))) for name, rate in RATES.items()}
+        self._unproven = Buckets(Rate(_UNPROVEN.burst * (factor or 1), _UNPROVEN.per_second * (factor or 1)))
+        self._log = structlog.get_logger().bind()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through, or answer it here."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await self._app(scope, receive, send)
+            return
+        passage = _Passage(Request(scope, receive), time.monotonic())
+        state = scope.setdefault("state", {})
+        state.update(request_id=secrets.token_hex(8), caller=NOBODY, csrf="", principal=None, demonstrated=False)
+        failed: BaseException | None = None
+        try:
+            await self._inside(passage, scope, receive, self._outward(passage, send))
+        except Exception as fault:  # noqa: BLE001 - the edge: answered, logged with its trace, and counted
+            failed = fault
+            if passage.status == 0:
+                await plain(500)(scope, receive, self._outward(passage, send))
+        except BaseException:
+            passage.status = passage.status or 499
+            raise
+        finally:
+            self._tell(passage, scope, failed)
+
+    async def _inside(self, passage: _Passage, scope: Scope, receive: Receive, send: Send) -> None:
+        request = passage.request
+        path = request.url.path
+        if path.startswith(STATIC):
+            await self._app(scope, receive, send)
+            return
+        limit = BODY_MAX_OF.get(path, BODY_MAX)
+        declared = request.headers.get("content-length", "0")
+        if not declared.isascii() or not declared.isdigit() or int(declared) > limit:
+            self._meters.refused.labels("size").inc()
+            await answer(request, 413)(scope, receive, send)
+            return
+        address = request.client.host if request.client is not None else ""
+        if self._limited and ("authorization" in request.headers or "cookie" in request.headers):
+            wait = self._unproven.take(address, passage.began)
+            if wait > 0:
+                await self._too_often(request, wait, scope, receive, send)
+                return
+        await self._identify(passage, scope)
+        caller: Caller = scope["state"]["caller"]
+        if self._limited:
+            kind = "events" if path in BODY_MAX_OF and caller.principal is not None else "read" if request.method in SAFE_METHODS else "write"
+            who = address if caller.principal is None else f"account {caller.principal.account}"
+            wait = self._buckets[kind].take(who, passage.began)
+            if wait > 0:
+                await self._too_often(request, wait, scope, receive, send)
+                return
+        try:
+            receive = await self._measured(request, receive, limit)
+        except _TooLarge:
+            self._meters.refused.labels("size").inc()
+            await answer(request, 413)(scope, receive, send)
+            return
+        except RecursionError:
+            self._meters.refused.labels("depth").inc()
+            await answer(request, 400, "too_deep", ("JSON 嵌套过深", "the JSON is nested too deeply"))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _too_often(self, request: Request, wait: float, scope: Scope, receive: Receive, send: Send) -> None:
+        self._meters.refused.labels("rate").inc()
+        await answer(request, 429, headers={"Retry-After": str(int(wait) + 1)})(scope, receive, send)
+
+    async def _identify(self, passage: _Passage, scope: Scope) -> None:
+        request, state, identity = passage.request, scope["state"], self._identity
+        demonstrated = identity.demonstrated(request.headers.get("x-demo-principal"))
+        if demonstrated is not None:
+            state.update(caller=Caller(demonstrated), principal=demonstrated, demonstrated=True)
+            return
+        cookies = request.cookies
+        caller = await identity.caller(cookies.get(cookie_name(SESSION_COOKIE, https=self._https)), request.headers.get("authorization"))
+        if caller.secret is None and "authorization" not in request.headers:
+            secret = cookies.get(cookie_name(BROWSER_COOKIE, https=self._https))
+            if not secret:
+                secret = passage.browser = new_secret()
+            caller = Caller(caller.principal, caller.session, secret, caller.must_change, caller.refused)
+        state.update(caller=caller, principal=caller.principal, csrf=form_token(caller.secret))
+
+    async def _measured(self, request: Request, receive: Receive, limit: int) -> Receive:
+        """The body, once it is there and neither too large nor too deep; a request without one is not waited for."""
+        if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+            return receive
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return _replay([message], receive)
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise _TooLarge
+            parts.append(part)
+            if not message.get("more_body", False):
+                break
+        body = b"".join(parts)
+        kind = request.headers.get("content-type", "")
+        # A batch of thousands of events is read by `schemas/`, which counts levels by itself and says in which field they are.
+        if "form" not in kind and request.url.path not in BODY_MAX_OF and depth_of(body) > DEPTH_MAX:
+            raise RecursionError
+        return _replay([{"type": "http.request", "body": body, "more_body": False}], receive)
+
+    def _outward(self, passage: _Passage, send: Send) -> Send:
+        request = passage.request
+
+        async def outward(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                passage.status = message["status"]
+                passage.head_seconds = time.monotonic() - passage.began
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if self._https:
+                    headers.setdefault("strict-transport-security", STRICT_TRANSPORT)
+                headers["x-request-id"] = request.state.request_id
+                if not request.url.path.startswith(STATIC):
+                    headers.setdefault("cache-control", "no-store")
+                if passage.browser is not None and headers.get("content-type", "").startswith("text/html"):
+                    headers.append("set-cookie", self._cookie(BROWSER_COOKIE, passage.browser))
+            await send(message)
+
+        return outward
+
+    def _cookie(self, name: str, value: str) -> str:
+        return f"{cookie_name(name, https=self._https)}={value}; Path=/; HttpOnly; SameSite=Lax{'; Secure' if self._https else ''}"
+
+    def _tell(self, passage: _Passage, scope: Scope, failed: BaseException | None) -> None:
+        """The one line of a request: the route's shape in place of its address, which may name somebody's wish or be a link that opens."""
+        request, state = passage.request, scope["state"]
+        route = _shape_of(scope)
+        method = request.method if request.method in _METHODS else "other"
+        self._meters.seconds.labels(route, method, f"{passage.status // 100}xx").observe(passage.head_seconds)
+        if route == STATIC:
+            return
+        principal = state["principal"]
+        fields: dict[str, Any] = {
+            "route": route,
+            "method": method,
+            "status": passage.status,
+            "ms": round(passage.head_seconds * 1000, 1),
+            "request_id": state["request_id"],
+            "roles": () if principal is None else sorted(principal.roles),
+            "account": None if principal is None else principal.account,
+            "via": None if principal is None else principal.via,
+        }
+        if failed is not None:
+            self._log.error("request", **fields, exc_info=failed)
+        else:
+            self._log.info("request", **fields)
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _shape_of(scope: Scope) -> str:
+    if str(scope.get("path", "")).startswith(STATIC):
+        return STATIC
+    route = scope.get("route")
+    return str(getattr(route, "path", "unmatched"))
+
+
+def _replay(first: list[Message], receive: Receive) -> Receive:
+    waiting = list(first)
+
+    async def again() -> Message:
+        return waiting.pop(0) if waiting else await receive()
+
+    return again

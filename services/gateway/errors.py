@@ -1,0 +1,120 @@
+"""What goes wrong, in both languages: JSON `{"code", "zh", "en", "field"?}` for programs, a page for people. Never what was sent, never a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from jinja2 import TemplateNotFound
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from schemas.errors import InvalidEvent
+from services.gateway.guard import Denied, record
+from services.gateway.publisher import Unpublished
+
+WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
+    400: ("bad_request", "请求的格式不对", "the request is not well-formed"),
+    401: ("sign_in", "请先登录", "please sign in"),
+    403: ("not_allowed", "没有权限做这件事", "you may not do this"),
+    404: ("not_found", "没有这一项，或不对你开放", "there is no such thing, or not for you"),
+    405: ("method", "不支持这种请求方法", "this method is not for this address"),
+    409: ("conflict", "情况已经变了，请刷新后再试", "things have changed meanwhile: reload and try again"),
+    413: ("too_large", "内容过大", "this is too large"),
+    415: ("media_type", "不支持这种内容类型", "this media type is not taken"),
+    422: ("invalid", "填写的内容不合规", "what was given is not valid"),
+    429: ("too_many", "请求太频繁，请稍候再试", "too many requests: wait a moment"),
+    500: ("failed", "系统出错了，已记录", "something went wrong here, and was noted"),
+    503: ("away", "服务暂时不可用，请稍候再试", "the service is not available: try again in a moment"),
+}
+
+
+def wants_page(request: Request) -> bool:
+    """Whether people look at the answer."""
+    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+
+
+def answer(
+    request: Request,
+    status: int,
+    code: str | None = None,
+    words: tuple[str, str] | None = None,
+    *,
+    field: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error as page or as JSON. `words`: Chinese, English; by default those of the status."""
+    known = WORDS.get(status) or ("failed", HTTPStatus(status).phrase, HTTPStatus(status).phrase)
+    code = code or known[0]
+    zh, en = words or known[1:]
+    if wants_page(request):
+        renderer = cast("Any", request.app.state).gateway.renderer
+        try:
+            page: Response = renderer.page(request, "error.html", status=status, number=status, code=code, zh=zh, en=en)
+        except TemplateNotFound:
+            pass
+        else:
+            page.headers.update(headers or {})
+            return page
+    body = {"code": code, "zh": zh, "en": en}
+    if field is not None:
+        body["field"] = field
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}))
+
+
+def plain(status: int) -> Response:
+    """An error as JSON, which cannot fail itself."""
+    code, zh, en = WORDS[status]
+    return JSONResponse({"code": code, "zh": zh, "en": en}, status_code=status)
+
+
+def _http(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, StarletteHTTPException)
+    if fault.status_code == HTTPStatus.UNAUTHORIZED:
+        here = request.url.path if request.method == "GET" else "/"
+        if request.headers.get("hx-request") == "true":
+            return answer(request, 401, headers={"HX-Redirect": f"/sign-in?next={quote(here)}"})
+        if wants_page(request):
+            return RedirectResponse(f"/sign-in?next={quote(here)}", status_code=HTTPStatus.SEE_OTHER)
+        return answer(request, 401, headers={"WWW-Authenticate": "Bearer"})
+    detail: Any = fault.detail
+    if isinstance(detail, dict) and {"code", "zh", "en"} <= set(detail):
+        return answer(request, fault.status_code, detail["code"], (detail["zh"], detail["en"]), field=detail.get("field"), headers=fault.headers)
+    return answer(request, fault.status_code, headers=fault.headers)
+
+
+async def _denied(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, Denied)
+    await record(request, fault.act, "denied")
+    return answer(request, fault.status_code)
+
+
+def _invalid(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, RequestValidationError)
+    first: Mapping[str, Any] = next(iter(fault.errors()), {})
+    place = [str(step) for step in first.get("loc", ()) if step not in {"body", "query", "path", "header", "cookie"}]
+    return answer(request, 422, field=".".join(place) or None)
+
+
+def _bad_event(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, InvalidEvent)
+    zh, _, en = str(fault).partition(" | ")
+    return answer(request, 422, fault.reason, (zh, en), field=fault.field or None)
+
+
+def _unpublished(request: Request, _fault: Exception) -> Response:
+    return answer(request, 503, headers={"Retry-After": "2"})
+
+
+def install(app: FastAPI) -> None:
+    """Answer for these faults in every route; what nobody foresaw is answered and logged at the edge."""
+    app.add_exception_handler(StarletteHTTPException, _http)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Denied, _denied)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(InvalidEvent, _bad_event)
+    app.add_exception_handler(Unpublished, _unpublished)

@@ -1,0 +1,213 @@
+"""The audit log: who did what to which thing, each row sealed to the one before it.
+
+`hash` is an HMAC over the row and the hash before, under a key that PostgreSQL does not have: whoever can write the tables cannot make a chain that
+holds, and whoever has the key (the gateway) cannot write the tables, except to add. The end of the chain is also kept outside, in the anchor file
+and in the service's log, so that rows cut off at the end are missed. No text that people wrote goes in, only acts and opaque references.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import asyncpg
+import structlog
+
+from services.gateway.database import Database
+from services.gateway.identity.keys import DoesNotOpen, Keys
+from services.gateway.roles import Principal
+
+Outcome = Literal["allowed", "denied", "failed"]
+START: Final = bytes(32)
+_PURPOSE: Final = "audit chain"
+_ANCHOR_PURPOSE: Final = "audit anchor"
+_THINGS_MAX: Final = 8
+_LENGTH_MAX: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row. `things`: opaque references such as `wish_id=w-17`; `request`: the id that the log line has, too."""
+
+    seq: int
+    at: datetime
+    who: str | None
+    roles: tuple[str, ...]
+    area: str | None
+    act: str
+    outcome: Outcome
+    things: tuple[str, ...]
+    request: str
+    key_id: str
+    hash: bytes = b""
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Entry:
+        """From a row of the table."""
+        return cls(**{**dict(row), "roles": tuple(row["roles"]), "things": tuple(row["things"])})
+
+    def message(self, before: bytes) -> bytes:
+        """What is signed: the hash before, and every column, none of which can flow into the next."""
+        micros = (self.at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
+        columns = [self.seq, micros, self.who, list(self.roles), self.area, self.act, self.outcome, list(self.things), self.request, self.key_id]
+        return before + json.dumps(columns, ensure_ascii=True, separators=(",", ":")).encode()
+
+    def sealed(self, keys: Keys, before: bytes) -> bytes:
+        """Its hash.
+
+        Raises:
+            DoesNotOpen: the key that it names is not there.
+        """
+        return keys.mac(_PURPOSE, self.message(before), self.key_id)
+
+
+_MICROSECOND: Final = datetime.resolution
+
+
+class Anchor:
+    """The end of the chain outside the database: `{"seq", "hash", "key_id", "mac"}`, replaced after each row."""
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self.path = path
+        self._keys = keys
+        self._written = -1
+
+    def write(self, seq: int, head: bytes) -> None:
+        """Put the end further, never back."""
+        if seq <= self._written:
+            return
+        key_id = self._keys.current
+        mac = self._keys.mac(_ANCHOR_PURPOSE, b"%d:" % seq + head, key_id)
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            json.dump({"seq": seq, "hash": head.hex(), "key_id": key_id, "mac": mac.hex()}, file)
+        Path(name).replace(self.path)
+        self._written = seq
+
+    def read(self) -> tuple[int, bytes] | None:
+        """(seq, hash), or nothing where there is no file yet.
+
+        Raises:
+            ValueError: the file is not ours, or was changed.
+        """
+        try:
+            found = json.loads(self.path.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return None
+        try:
+            seq, head = int(found["seq"]), bytes.fromhex(found["hash"])
+            mac = self._keys.mac(_ANCHOR_PURPOSE, b"%d:" % seq + head, str(found["key_id"]))
+            if not hmac.compare_digest(mac, bytes.fromhex(found["mac"])):
+                raise ValueError("changed")
+        except (KeyError, TypeError, DoesNotOpen) as fault:
+            raise ValueError("not an anchor") from fault
+        return seq, head
+
+
+class Audit:
+    """Adds to the log. Rows of one process go in one after the other; another process waits at the chain's end in PostgreSQL."""
+
+    def __init__(self, database: Database, keys: Keys, anchor: Anchor | None) -> None:
+        self._database = database
+        self._keys = keys
+        self._anchor = anchor
+        self._turn = asyncio.Lock()
+
+    async def add(
+        self,
+        act: str,
+        outcome: Outcome,
+        *,
+        at: datetime,
+        request: str,
+        principal: Principal | None = None,
+        who: str | None = None,
+        area: str | None = None,
+        things: Iterable[str] = (),
+    ) -> None:
+        """Add one row; it is in the database when this returns."""
+        roles = () if principal is None else tuple(sorted(principal.roles))
+        who = principal.account if principal is not None else who
+        area = area or (principal.scope.area if principal is not None else None)
+        named = tuple(thing[:_LENGTH_MAX].replace("\0", "") for thing in things)[:_THINGS_MAX]
+        async with self._turn, self._database.pool.acquire() as connection, connection.transaction():
+            last = await connection.fetchrow("SELECT seq, hash FROM gateway.audit_last()")
+            assert last is not None
+            entry = Entry(last["seq"] + 1, at, who, roles, area, act, outcome, named, request, self._keys.current)
+            head = entry.sealed(self._keys, last["hash"])
+            await connection.execute(
+                "SELECT gateway.audit_add($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                entry.seq,
+                at,
+                who,
+                roles,
+                area,
+                act,
+                outcome,
+                named,
+                request,
+                entry.key_id,
+                head,
+            )
+        if self._anchor is not None:
+            self._anchor.write(entry.seq, head)
+        structlog.get_logger().info("audited", seq=entry.seq, head=head.hex(), request_id=request)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found: how many rows hold, the end of the chain, and the first fault, if any, in Chinese and English."""
+
+    rows: int
+    head: bytes
+    fault: tuple[str, str] | None = None
+
+
+def verify(entries: Iterable[Entry], head: tuple[int, bytes] | None, anchors: Sequence[tuple[int, bytes]], keys: Keys) -> Verdict:
+    """Go through all rows in order of `seq`. `head`: what the table of the chain's end says; `anchors`: ends noted elsewhere, (seq, hash).
+
+    It finds a row that was changed, removed, put in or moved, rows cut off at the end, and a chain made anew without the key.
+    """
+    before, seq = START, 0
+    wanted = dict(anchors)
+    for entry in entries:
+        if entry.seq != seq + 1:
+            return Verdict(seq, before, (f"第 {seq + 1} 条缺失", f"row {seq + 1} is missing"))
+        try:
+            holds = hmac.compare_digest(entry.sealed(keys, before), entry.hash)
+        except DoesNotOpen:
+            holds = False
+        if not holds:
+            return Verdict(seq, before, (f"第 {entry.seq} 条与链不符", f"row {entry.seq} does not fit the chain"))
+        before, seq = entry.hash, entry.seq
+        if wanted.get(seq, before) != before:
+            return Verdict(seq, before, (f"第 {seq} 条与库外记下的不同", f"row {seq} is not the one that was noted outside"))
+    beyond = max(wanted, default=0)
+    if beyond > seq:
+        return Verdict(seq, before, (f"末尾缺失：库外记到第 {beyond} 条", f"rows are cut off at the end: outside, row {beyond} was noted"))
+    if head != (seq, before):
+        return Verdict(seq, before, ("链尾的记录与最后一条不符", "the chain's end on record is not the last row"))
+    return Verdict(seq, before)
+
+
+async def read_all(connection: asyncpg.Connection) -> tuple[list[Entry], tuple[int, bytes] | None]:
+    """All rows and the end on record, in one snapshot; for the owner of the database."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        rows = await connection.fetch("SELECT * FROM gateway.audit ORDER BY seq")
+        head = await connection.fetchrow("SELECT seq, hash FROM gateway.audit_head")
+    return [Entry.of(row) for row in rows], None if head is None else (head["seq"], head["hash"])
+
+
+async def recent(database: Database, principal: Principal, limit: int) -> list[Entry]:
+    """The latest rows that somebody may see, the newest first."""
+    async with database.acting_for(principal) as connection:
+        rows = await connection.fetch("SELECT * FROM gateway.audit ORDER BY seq DESC LIMIT $1", limit)
+    return [Entry.of(row) for row in rows]

@@ -1,0 +1,234 @@
+"""All SQL about accounts, sessions, keys and begun sign-ins. Each method is one transaction in which PostgreSQL shows only what is asked for.
+
+`knock` is what was presented before anybody is known (`session:<digest>`, `login:<name>`, ...): the row that it names shows itself. Once a row
+has proven who it is, the transaction goes on as that account.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+from services.gateway.database import Database
+from services.gateway.identity.model import Account, ApiKey, Session, scope_of
+from services.gateway.roles import Principal, Role
+
+Connection = asyncpg.pool.PoolConnectionProxy
+
+_KNOCK: Final = "SELECT set_config('lastmetre.knock', $1, true)"
+_BECOME: Final = "SELECT set_config('lastmetre.principal', $1, true)"
+_ACCOUNT: Final = """
+    SELECT account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change, password_expires_at, totp, disabled_at, demo
+    FROM gateway.accounts
+"""
+_SESSION: Final = "SELECT digest, account_id, via, created_at, seen_at, ends_at FROM gateway.sessions"
+_KEY: Final = "SELECT key_id, account_id, digest, scopes, expires_at, revoked_at FROM gateway.api_keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sign-in that was begun at the OpenID provider. `verifier` is sealed."""
+
+    nonce: str
+    verifier: bytes
+    next: str
+    browser: bytes
+
+
+def account_of(row: asyncpg.Record) -> Account:
+    """An account from its row."""
+    return Account(
+        account_id=row["account_id"],
+        login=row["login"],
+        roles=frozenset(Role(role) for role in row["roles"]),
+        scope=scope_of(row["scope"]),
+        centre=None if row["centre"] is None else scope_of(row["centre"]),
+        volunteer_ref=row["volunteer_ref"],
+        resident_refs=frozenset(row["resident_refs"]),
+        password_hash=row["password_hash"],
+        must_change=row["must_change"],
+        password_expires_at=row["password_expires_at"],
+        totp=row["totp"],
+        disabled_at=row["disabled_at"],
+        demo=row["demo"],
+    )
+
+
+async def _become(connection: Connection, account_id: str) -> Account | None:
+    await connection.execute(_BECOME, json.dumps({"account": account_id, "roles": []}))
+    row = await connection.fetchrow(f"{_ACCOUNT} WHERE account_id = $1", account_id)
+    return None if row is None else account_of(row)
+
+
+class Store:
+    """The tables, seen as whoever asks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def _knocking(self, what: str) -> AsyncIterator[Connection]:
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            await connection.execute(_KNOCK, what)
+            yield connection
+
+    # --- who is it?
+
+    async def by_session(self, digest: bytes) -> tuple[Session, Account] | None:
+        """The session of a digest, with its account."""
+        async with self._knocking(f"session:{digest.hex()}") as connection:
+            row = await connection.fetchrow(f"{_SESSION} WHERE digest = $1", digest)
+            if row is None:
+                return None
+            account = await _become(connection, row["account_id"])
+            return None if account is None else (Session(**dict(row)), account)
+
+    async def by_key(self, key_id: str) -> tuple[ApiKey, Account] | None:
+        """The key of an id, with its account; whether its secret is right is the caller's to see."""
+        async with self._knocking(f"key:{key_id}") as connection:
+            row = await connection.fetchrow(f"{_KEY} WHERE key_id = $1", key_id)
+            if row is None:
+                return None
+            account = await _become(connection, row["account_id"])
+            key = ApiKey(row["key_id"], row["account_id"], row["digest"], frozenset(row["scopes"]), row["expires_at"], row["revoked_at"])
+            return None if account is None else (key, account)
+
+    async def by_identity(self, issuer: str, subject: str) -> Account | None:
+        """The account that belongs to somebody at an OpenID provider."""
+        async with self._knocking(f"identity:{issuer} {subject}") as connection:
+            found = await connection.fetchval("SELECT account_id FROM gateway.identities WHERE issuer = $1 AND subject = $2", issuer, subject)
+            return None if found is None else await _become(connection, found)
+
+    async def by_login(self, login: str) -> Account | None:
+        """The account of a login, for the comparison of its password."""
+        async with self._knocking(f"login:{login}") as connection:
+            row = await connection.fetchrow(f"{_ACCOUNT} WHERE login = $1", login)
+            return None if row is None else account_of(row)
+
+    # --- sessions
+
+    async def open_session(self, session: Session, replaced: bytes | None) -> None:
+        """Keep a new session, and end the one that the browser had."""
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            await connection.execute("DELETE FROM gateway.sessions")  # nobody yet: only those that are over
+            if replaced is not None:
+                await connection.execute(_KNOCK, f"session:{replaced.hex()}")
+                await connection.execute("DELETE FROM gateway.sessions WHERE digest = $1", replaced)
+            await connection.execute(_BECOME, json.dumps({"account": session.account_id, "roles": []}))
+            await connection.execute(
+                "INSERT INTO gateway.sessions (digest, account_id, via, created_at, seen_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                session.digest,
+                session.account_id,
+                session.via,
+                session.created_at,
+                session.seen_at,
+                session.ends_at,
+            )
+
+    async def touch(self, session: Session, now: datetime) -> None:
+        """Somebody was there."""
+        async with self._acting(session.account_id) as connection:
+            await connection.execute("UPDATE gateway.sessions SET seen_at = $2 WHERE digest = $1 AND seen_at < $2", session.digest, now)
+
+    async def sessions(self, account_id: str) -> list[Session]:
+        """All of one's own sessions, the latest first."""
+        async with self._acting(account_id) as connection:
+            rows = await connection.fetch(f"{_SESSION} WHERE account_id = $1 ORDER BY seen_at DESC", account_id)
+            return [Session(**dict(row)) for row in rows]
+
+    async def close_sessions(self, account_id: str, *, only: bytes | None = None, keep: bytes | None = None) -> int:
+        """End one session, or all but one; how many ended."""
+        async with self._acting(account_id) as connection:
+            done = await connection.execute(
+                "DELETE FROM gateway.sessions WHERE account_id = $1 AND ($2::bytea IS NULL OR digest = $2) AND ($3::bytea IS NULL OR digest <> $3)",
+                account_id,
+                only,
+                keep,
+            )
+            return int(done.rpartition(" ")[2])
+
+    # --- passwords and codes
+
+    async def take_step(self, account_id: str, step: int) -> bool:
+        """Use up a step of the one-time codes: false where it, or a later one, was used before."""
+        async with self._acting(account_id) as connection:
+            done = await connection.execute("UPDATE gateway.accounts SET totp_step = $2 WHERE account_id = $1 AND totp_step < $2", account_id, step)
+            return bool(done == "UPDATE 1")
+
+    async def set_password(self, account_id: str, hashed: str, *, before: str) -> bool:
+        """Replace the hash `before`: false where it was replaced meanwhile."""
+        async with self._acting(account_id) as connection:
+            done = await connection.execute(
+                "UPDATE gateway.accounts SET password_hash = $2, must_change = false, password_expires_at = NULL WHERE account_id = $1 AND password_hash = $3",
+                account_id,
+                hashed,
+                before,
+            )
+            return bool(done == "UPDATE 1")
+
+    # --- sign-ins begun at the provider
+
+    async def begin(self, digest: bytes, pending: Pending, ends_at: datetime) -> None:
+        """Remember an authorization request, and forget those that nobody finished."""
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            await connection.execute("DELETE FROM gateway.pending_sign_ins")  # without a knock: only those that are over
+            await connection.execute(_KNOCK, f"state:{digest.hex()}")
+            await connection.execute(
+                "INSERT INTO gateway.pending_sign_ins (digest, browser, nonce, verifier, next, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                digest,
+                pending.browser,
+                pending.nonce,
+                pending.verifier,
+                pending.next,
+                ends_at,
+            )
+
+    async def finish(self, digest: bytes, now: datetime) -> Pending | None:
+        """Take an authorization request away: the second who asks finds nothing."""
+        async with self._knocking(f"state:{digest.hex()}") as connection:
+            row = await connection.fetchrow(
+                "DELETE FROM gateway.pending_sign_ins WHERE digest = $1 RETURNING nonce, verifier, next, browser, ends_at",
+                digest,
+            )
+            if row is None or row["ends_at"] <= now:
+                return None
+            return Pending(row["nonce"], row["verifier"], row["next"], row["browser"])
+
+    # --- what an admin does
+
+    async def accounts(self, admin: Principal) -> list[Account]:
+        """The accounts that an admin manages."""
+        async with self._database.acting_for(admin) as connection:
+            rows = await connection.fetch(f"{_ACCOUNT} WHERE gateway.manages(scope) ORDER BY login")
+            return [account_of(row) for row in rows]
+
+    async def account(self, admin: Principal, account_id: str) -> Account | None:
+        """One of them."""
+        async with self._database.acting_for(admin) as connection:
+            row = await connection.fetchrow(f"{_ACCOUNT} WHERE account_id = $1 AND gateway.manages(scope)", account_id)
+            return None if row is None else account_of(row)
+
+    async def set_disabled(self, admin: Principal, account_id: str, at: datetime | None) -> bool:
+        """Disable an account and end its sessions, or let it in again."""
+        async with self._database.acting_for(admin) as connection:
+            done = await connection.execute("UPDATE gateway.accounts SET disabled_at = $2 WHERE account_id = $1 AND gateway.manages(scope)", account_id, at)
+            if at is not None:
+                await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
+            return bool(done == "UPDATE 1")
+
+    async def key_was_used(self, account_id: str, key_id: str, at: datetime) -> None:
+        """Note when a key was last good for something."""
+        async with self._acting(account_id) as connection:
+            await connection.execute("UPDATE gateway.api_keys SET last_used_at = $2 WHERE key_id = $1", key_id, at)
+
+    @asynccontextmanager
+    async def _acting(self, account_id: str) -> AsyncIterator[Connection]:
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            await connection.execute(_BECOME, json.dumps({"account": account_id, "roles": []}))
+            yield connection

@@ -1,0 +1,114 @@
+"""Rows for the tests of rights: one thing of each kind, in one place, of one resident and one volunteer.
+
+A table is filled by what its columns are, so that a new column of another part needs nothing here. A new kind of thing in a path does: SEEDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from schemas.place import Place
+from services.gateway.policy import Thing
+
+AREA: Final = "gaoxin"
+HERE: Final = Place(community="jianmin", compound="xincun", building="b1", unit="u1")
+RESIDENT: Final = "resident-of-the-thing"
+VOLUNTEER: Final = "volunteer-of-the-thing"
+_PLACE: Final = {"area": AREA, "community": HERE.community, "compound": HERE.compound, "building": HERE.building, "unit": HERE.unit}
+_VALUES: Final[Mapping[str, str]] = {
+    "text": "'x'",
+    "boolean": "false",
+    "bigint": "1",
+    "integer": "1",
+    "smallint": "1",
+    "numeric": "1",
+    "real": "1",
+    "double precision": "1",
+    "jsonb": "'{}'",
+    "json": "'{}'",
+    "bytea": "decode(repeat('00', 32), 'hex')",
+    "uuid": "'00000000-0000-0000-0000-000000000001'",
+    "ARRAY": "'{}'",
+    "timestamp with time zone": "now()",
+    "date": "now()",
+    "interval": "'1 hour'",
+}
+_COLUMNS: Final = """
+    SELECT column_name, data_type FROM information_schema.columns
+    WHERE table_schema = 'gateway' AND table_name = $1 AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER'
+"""
+
+
+async def fill(owner: asyncpg.Connection, table: str, **known: Any) -> None:
+    """Put one row into a table of the schema, with these values and whatever its other columns ask for."""
+    needed = {row["column_name"]: _VALUES[row["data_type"]] for row in await owner.fetch(_COLUMNS, table)}
+    names = [*known, *(name for name in needed if name not in known)]
+    values = [f"${number}" for number in range(1, len(known) + 1)] + [needed[name] for name in names[len(known) :]]
+    await owner.execute(
+        f"INSERT INTO gateway.{table} ({', '.join(names)}) VALUES ({', '.join(values)}) ON CONFLICT DO NOTHING",
+        *known.values(),
+    )
+
+
+async def exists(owner: asyncpg.Connection, table: str) -> bool:
+    """Whether this part is there already."""
+    return bool(await owner.fetchval("SELECT to_regclass('gateway.' || $1) IS NOT NULL", table))
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """A thing that is there: what stands in the path, and what the policy knows of it."""
+
+    parameters: Mapping[str, str]
+    thing: Thing
+
+
+def _belonging(account: str | None = None) -> Thing:
+    return Thing(AREA, HERE, RESIDENT, frozenset({VOLUNTEER}), account)
+
+
+async def _account(owner: asyncpg.Connection) -> Seeded:
+    scope = [AREA, HERE.community]
+    await fill(owner, "accounts", account_id="the-account", login="the-account", roles=["volunteer"], scope=scope)
+    return Seeded({"account_id": "the-account"}, Thing(AREA, Place(community=HERE.community), account="the-account"))
+
+
+async def _wish(owner: asyncpg.Connection) -> Seeded:
+    if await exists(owner, "wishes"):
+        await fill(owner, "wishes", **_PLACE, wish_id="the-wish", resident_ref=RESIDENT, state="open")
+        await fill(owner, "matches", area=AREA, match_id="the-match", wish_id="the-wish", resident_ref=RESIDENT, volunteer_ref=VOLUNTEER, state="proposed")
+    return Seeded({"area": AREA, "wish_id": "the-wish"}, _belonging())
+
+
+async def _match(owner: asyncpg.Connection) -> Seeded:
+    await _wish(owner)
+    return Seeded({"area": AREA, "match_id": "the-match"}, _belonging())
+
+
+async def _key(owner: asyncpg.Connection) -> Seeded:
+    await fill(owner, "accounts", account_id="the-integrator", login="the-integrator", roles=["integrator"], scope=[AREA, HERE.community])
+    await fill(owner, "api_keys", key_id="0123456789abcdef", account_id="the-integrator", name="the key")
+    await fill(owner, "key_quotas", key_id="0123456789abcdef")
+    await fill(owner, "key_usage", family="0123456789abcdef", account_id="the-integrator", seconds=60)
+    return Seeded({"key_id": "0123456789abcdef"}, Thing(AREA, Place(community=HERE.community), account="the-integrator"))
+
+
+async def _webhook(owner: asyncpg.Connection) -> Seeded:
+    await _key(owner)
+    webhook_id = "wh0123456789abcdef"
+    await fill(owner, "webhooks", webhook_id=webhook_id, account_id="the-integrator", area=AREA, types=["lastmetre.match.confirmed.v1"])
+    await fill(owner, "webhook_cursors", webhook_id=webhook_id, topic="confirmations")
+    return Seeded({"webhook_id": webhook_id}, Thing(AREA, account="the-integrator"))
+
+
+SEEDS: Final[Mapping[frozenset[str], Callable[[asyncpg.Connection], Awaitable[Seeded]]]] = {
+    frozenset({"account_id"}): _account,
+    frozenset({"area", "wish_id"}): _wish,
+    frozenset({"area", "match_id"}): _match,
+    frozenset({"key_id"}): _key,
+    frozenset({"webhook_id"}): _webhook,
+}

@@ -1,0 +1,119 @@
+"""`python3 -m deploy account` and `audit`, as processes on the real PostgreSQL; and the sample day's accounts, which let people in."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deploy.day_plan import plan_day
+from deploy.demo import make_accounts
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from deploy.state import ROOT
+from tests.integration.gateway_rig import GatewayRig, Person, own_database, running_gateway
+
+
+class Terminal:
+    """Runs commands in an environment of their own."""
+
+    def __init__(self, folder: Path, dsn: str) -> None:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("LASTMETRE_")}
+        self.env = kept | {"LASTMETRE_STATE": str(folder), "LASTMETRE_VENV": "off", "COLUMNS": "200", "LASTMETRE_POSTGRES": dsn}
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        argv = [sys.executable, "-m", "deploy", *arguments]
+        done = subprocess.run(argv, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=120, check=False)
+        assert code == done.returncode, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+async def rig(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayRig]:
+    async with own_database(postgres, "gateway_accounts") as database, running_gateway(tmp_path_factory.mktemp("state"), database, kafka) as rig:
+        yield rig
+
+
+@pytest.fixture
+def terminal(rig: GatewayRig) -> Terminal:
+    return Terminal(rig.gateway.settings.identity_keys.parent, rig.database.dsn())
+
+
+async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig: GatewayRig, terminal: Terminal) -> None:
+    told = terminal("account", "add", "wang", "--role", "worker", "--scope", "gaoxin/jianmin")
+    password, totp = re.findall(r": (\S+)$", told, re.MULTILINE)[1:3]
+    wang = Person("", "wang", totp)
+    browser = await rig.browser()
+    answer = await browser.sign_in(wang, password)
+    assert (303, "/account") == (answer.status_code, answer.headers["location"])
+    assert 303 == (await browser.post("/account/password", "/account", present=password, new="seven boats under one bridge")).status_code
+    assert "wang" in terminal("account", "list")
+    assert "wang" in terminal("account", "add", "wang", "--role", "worker", "--scope", "gaoxin", code=1)
+    assert "scope" in terminal("account", "add", "li", "--role", "emperor", "--scope", "gaoxin", code=1)
+    again = re.findall(r": (\S+)$", terminal("account", "reset", "wang"), re.MULTILINE)
+    assert again[1] != password
+    assert 401 == (await (await rig.browser()).sign_in(wang, "seven boats under one bridge")).status_code
+    assert 303 == (await (await rig.browser()).sign_in(Person("", "wang", again[2]), again[1])).status_code
+    terminal("account", "disable", "wang")
+    assert 401 == (await (await rig.browser()).sign_in(Person("", "wang", again[2]), again[1])).status_code
+
+
+async def test_the_log_is_verified_from_outside_and_a_row_cut_off_by_the_owner_is_missed(rig: GatewayRig, terminal: Terminal) -> None:
+    for number in range(3):
+        await rig.identity.audit.add("test", "allowed", at=datetime.now(UTC), request=str(number))
+    noted = terminal("audit", "verify").split()[-1]
+    assert re.fullmatch(r"\d+:[0-9a-f]{64}", noted)
+    assert "test" in terminal("audit", "tail", "-n", "3")
+    last = int(noted.partition(":")[0])
+    # Whoever owns the database can switch its triggers off; what they cannot do is make the chain whole again.
+    await without_triggers(rig.owner, "UPDATE gateway.audit SET who = 'another' WHERE seq = $1", last - 1)
+    assert str(last - 1) in terminal("audit", "verify", code=1)
+    await without_triggers(rig.owner, "UPDATE gateway.audit SET who = NULL WHERE seq = $1", last - 1)
+    terminal("audit", "verify", "--anchor", noted)
+    row = await rig.owner.fetchrow("SELECT * FROM gateway.audit WHERE seq = $1", last)
+    before = await rig.owner.fetchval("SELECT hash FROM gateway.audit WHERE seq = $1", last - 1)
+    assert row is not None
+    await without_triggers(rig.owner, "DELETE FROM gateway.audit WHERE seq = $1", last)
+    await rig.owner.execute("UPDATE gateway.audit_head SET seq = $1, hash = $2", last - 1, before)
+    assert "cut off" in terminal("audit", "verify", code=1)
+    await rig.owner.execute("INSERT INTO gateway.audit SELECT ($1::gateway.audit).*", row)
+    await rig.owner.execute("UPDATE gateway.audit_head SET seq = $1, hash = $2", last, row["hash"])
+    terminal("audit", "verify", "--anchor", noted)
+
+
+async def without_triggers(owner: asyncpg.Connection, statement: str, seq: int) -> None:
+    async with owner.transaction():
+        await owner.execute("SET LOCAL session_replication_role = replica")
+        await owner.execute(statement, seq)
+
+
+async def test_the_sample_days_people_can_sign_in_and_are_made_anew_each_time(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    plan = plan_day(1, datetime.now(UTC), 7)
+    first, _ = await make_accounts(rig.owner, rig.keys, plan)
+    made, key = await make_accounts(rig.owner, rig.keys, plan)
+    assert ["demo-member", "demo-centre", "demo-resident", "demo-worker", "demo-auditor", "demo-integrator"] == [one.login for one in made]
+    assert {one.login for one in made if one.totp is not None} == {"demo-worker", "demo-auditor"}
+    for before, one in zip(first, made, strict=True):
+        assert 303 == (await (await rig.browser()).sign_in(Person(one.account_id, one.login, one.totp), one.password)).status_code
+        assert before.password != one.password
+    assert 403 == (await (await rig.client(authorization=f"Bearer {key}")).get("/account")).status_code
+    async with running_gateway(tmp_path, rig.database, kafka, public_url="http://127.0.0.1:1") as public:
+        public.address = f"http://127.0.0.1:{public.gateway.settings.web_port}"
+        assert 401 == (await (await public.browser()).sign_in(Person("", made[0].login), made[0].password)).status_code
+
+
+def test_a_key_file_is_made_once_and_for_its_owner_alone(tmp_path: Path, rig: GatewayRig) -> None:
+    terminal = Terminal(tmp_path, rig.database.dsn())
+    terminal("account", "new-keys")
+    assert 0o600 == (tmp_path / "gateway-keys").stat().st_mode & 0o777
+    assert "已存在" in terminal("account", "new-keys", code=1)
+    (tmp_path / "gateway-keys").chmod(0o644)
+    assert "chmod 600" in terminal("account", "list", code=1)

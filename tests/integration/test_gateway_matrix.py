@@ -1,0 +1,384 @@
+"""Who may do what, in full: every operation of the OpenAPI document by every role, in and outside its circle, with what is theirs and what is not.
+
+What is expected comes from the policy, what happens from the gateway that runs. And once more beside the gateway: raw SQL as each service's role.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import asyncpg
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case
+
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from services.gateway.database import described
+from services.gateway.guard import form_token
+from services.gateway.identity.model import digest_of, new_secret
+from services.gateway.policy import RULES, Act, Reach, Thing, may
+from services.gateway.roles import Principal, Role, Scope
+from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
+from tests.integration.gateway_seeds import AREA, HERE, RESIDENT, SEEDS, VOLUNTEER, Seeded, exists, fill
+
+CIRCLES: Final = {
+    "inside": Scope(AREA, HERE.community),
+    "the whole area": Scope(AREA),
+    "beside": Scope(AREA, "fujiahe"),
+    "another area": Scope("elsewhere"),
+}
+METHODS: Final = ("get", "post", "put", "patch", "delete")
+AT_ONCE: Final = 8
+ENDING: Final = frozenset({"/sign-out"})
+# A few in every run; LASTMETRE_EXAMPLES=500 for a long one.
+EXAMPLES: Final = int(os.environ.get("LASTMETRE_EXAMPLES", "3"))
+# What a form must hold so that it is the thing that is judged and not the form. Operations of other parts add theirs here.
+FORMS: Final[dict[str, dict[str, str]]] = {}
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """A principal of the matrix, with an account that is really there."""
+
+    name: str
+    principal: Principal
+
+
+@dataclass(frozen=True)
+class Operation:
+    path: str
+    method: str
+    act: Act
+    parameters: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+
+@dataclass
+class World:
+    rig: GatewayRig
+    people: list[Somebody]
+    operations: list[Operation]
+    things: dict[frozenset[str], Seeded] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def principals() -> Iterator[Somebody]:
+    known_by_reference = {Role.VOLUNTEER, Role.RESIDENT, Role.GUARDIAN}
+    for number, (role, (where, scope), own) in enumerate(itertools.product(Role, CIRCLES.items(), (True, False))):
+        if own and role not in known_by_reference:
+            continue
+        account = f"matrix-{number:04d}"
+        principal = Principal(
+            account,
+            frozenset({role}),
+            scope,
+            volunteer_ref=(VOLUNTEER if own else "another") if role is Role.VOLUNTEER else None,
+            resident_refs=frozenset({RESIDENT if own else "another"}) if role in {Role.RESIDENT, Role.GUARDIAN} else frozenset(),
+        )
+        yield Somebody(f"{role}, {where}, {'own' if own else 'other'}", principal)
+    for where, scope in CIRCLES.items():
+        centre = Principal(f"matrix-centre-{where.replace(' ', '-')}", frozenset({Role.VOLUNTEER}), Scope(AREA), volunteer_ref="another", centre=scope)
+        yield Somebody(f"centre household, {where}", centre)
+
+
+def operations(document: dict[str, Any]) -> list[Operation]:
+    found = []
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                parameters = frozenset(one["name"] for one in item[method].get("parameters", []) if one["in"] == "path")
+                found.append(Operation(path, method, Act(item[method]["x-act"]), parameters))
+    return found
+
+
+async def put_in(owner: asyncpg.Connection, person: Principal) -> None:
+    await owner.execute(
+        "INSERT INTO gateway.accounts (account_id, login, roles, scope, centre, volunteer_ref, resident_refs, created_at)"
+        " VALUES ($1, $1, $2, $3, $4, $5, $6, now())",
+        person.account,
+        sorted(person.roles),
+        list(person.scope.steps),
+        None if person.centre is None else list(person.centre.steps),
+        person.volunteer_ref,
+        sorted(person.resident_refs),
+    )
+
+
+@pytest.fixture(scope="module")
+async def world(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("matrix")
+    async with own_database(postgres, "gateway_matrix") as database, running_gateway(folder, database, kafka, answer_seconds=0.2) as rig:
+        people = list(principals())
+        for one in people:
+            await put_in(rig.owner, one.principal)
+        yield World(rig, people, operations(rig.app.openapi()))
+
+
+async def session_of(world: World, account: str) -> str:
+    """A session that is there, without the hashing of a sign-in."""
+    secret, now = new_secret(), world.rig.clock()
+    async with world.turn:
+        await world.rig.owner.execute(
+            "INSERT INTO gateway.sessions (digest, account_id, via, created_at, seen_at, ends_at) VALUES ($1, $2, 'password', $3, $3, $4)",
+            digest_of(secret),
+            account,
+            now,
+            now + timedelta(hours=1),
+        )
+    return secret
+
+
+async def status_of(world: World, client: httpx.AsyncClient, operation: Operation, account: str | None, thing: Seeded | None) -> int:
+    """What the gateway answers; of a stream only the head."""
+    path = operation.path.format(**(thing.parameters if thing is not None else dict.fromkeys(operation.parameters, "x")))
+    headers: dict[str, str] = {}
+    form = dict(FORMS.get(operation.name, {}))
+    if account is not None:
+        if account not in world.sessions or operation.path in ENDING:
+            world.sessions[account] = await session_of(world, account)
+        secret = world.sessions[account]
+        headers["cookie"] = f"lm_session={secret}"
+        headers["x-csrf"] = form_token(secret)
+    elif operation.method != "get":
+        headers["cookie"] = "lm_browser=some-browser"
+        headers["x-csrf"] = form_token("some-browser")
+    async with client.stream(operation.method.upper(), path, headers=headers, data=form or None) as answer:
+        status = answer.status_code
+    if account is not None and operation.path in ENDING:
+        world.sessions.pop(account)
+    return status
+
+
+async def thing_of(world: World, operation: Operation) -> Seeded | None:
+    if not operation.parameters or operation.act is Act.OPEN_PAGE:
+        return None
+    assert operation.parameters in SEEDS, f"{operation.name}: say in SEEDS what {sorted(operation.parameters)} is, so that its rights can be asserted"
+    if operation.parameters not in world.things:
+        world.things[operation.parameters] = await SEEDS[operation.parameters](world.rig.owner)
+    return world.things[operation.parameters]
+
+
+def judged(operation: Operation, principal: Principal | None, thing: Thing | None, status: int) -> str | None:
+    """What is wrong with an answer, if anything."""
+    if status >= 500:
+        return "failed"
+    if operation.act is Act.OPEN_PAGE:
+        # A sign-in with nothing in it is refused, too: but that is not the guard.
+        return None if status != 403 else "closed"
+    if principal is None:
+        return None if status == 401 else "open to nobody"
+    if not may(principal, operation.act):
+        return None if status == 403 else "open to who may not at all"
+    if thing is not None and not may(principal, operation.act, thing):
+        return None if status in {403, 404} else "open to who may not with this thing"
+    return None if status not in {401, 403, 404} else "closed to who may"
+
+
+async def test_every_operation_for_every_role_in_and_outside_its_circle(world: World) -> None:
+    client = await world.rig.client()
+    turns = asyncio.Semaphore(AT_ONCE)
+    wrong: list[str] = []
+    asked = 0
+
+    async def ask(operation: Operation, person: Somebody | None) -> None:
+        nonlocal asked
+        thing = await thing_of(world, operation)
+        principal = None if person is None else person.principal
+        async with turns:
+            status = await status_of(world, client, operation, None if principal is None else principal.account, thing)
+        asked += 1
+        fault = judged(operation, principal, None if thing is None else thing.thing, status)
+        if fault is not None:
+            wrong.append(f"{operation.name} by {person.name if person else 'nobody'}: {status}, {fault}")
+
+    for operation in world.operations:
+        await thing_of(world, operation)
+        await asyncio.gather(*(ask(operation, person) for person in [None, *world.people]))
+    assert [] == wrong
+    assert len(world.operations) * (len(world.people) + 1) == asked
+
+
+def test_the_matrix_would_see_an_open_door() -> None:
+    operation = Operation("/api/v1/audit", "get", Act.SEE_AUDIT, frozenset())
+    resident = Principal("a", frozenset({Role.RESIDENT}), Scope(AREA))
+    admin = Principal("b", frozenset({Role.ADMIN}), Scope(AREA))
+    assert "open to nobody" == judged(operation, None, None, 200)
+    assert "open to who may not at all" == judged(operation, resident, None, 200)
+    assert "closed to who may" == judged(operation, admin, None, 403)
+    assert "open to who may not with this thing" == judged(operation, Principal("c", frozenset({Role.ADMIN}), Scope("elsewhere")), Thing(AREA), 200)
+    assert "failed" == judged(operation, admin, None, 500)
+
+
+def test_every_act_has_a_rule_and_every_role_is_named_by_one() -> None:
+    assert set(Act) == set(RULES)
+    assert set(Role) == {role for rule in RULES.values() for role in rule}
+    assert {Reach.ANY} == set(RULES[Act.OPEN_PAGE].values())
+
+
+async def test_a_key_may_do_no_more_than_it_was_made_for_whatever_its_account_may(world: World) -> None:
+    client = await world.rig.client()
+    everything = await world.rig.person(*Role, second=False)
+    key = await world.rig.key(everything, Act.SEE_OWN)
+    wrong = []
+    for operation in world.operations:
+        path = operation.path.format(**dict.fromkeys(operation.parameters, "x"))
+        async with client.stream(operation.method.upper(), path, headers={"authorization": f"Bearer {key}"}) as answer:
+            open_to = answer.status_code != 403
+        if open_to != (operation.act in {Act.OPEN_PAGE, Act.SEE_OWN}):
+            wrong.append((operation.name, answer.status_code))
+    assert [("POST /account/password", 403)] == wrong  # a key knows no password
+
+
+# --- the same by raw SQL
+
+SERVICES: Final = ("gateway", "board", "matcher", "notifier", "vault")
+IDENTITY: Final = ("accounts", "identities", "sessions", "pending_sign_ins", "api_keys", "audit", "audit_head")
+
+
+@pytest.fixture(scope="module")
+async def rows(world: World) -> World:
+    """At least one row in every table of the schema."""
+    for seed in SEEDS.values():
+        await seed(world.rig.owner)
+    await world.rig.key(await world.rig.person("integrator", oidc=("https://issuer.example", "somebody")), Act.SEE_OWN)
+    await session_of(world, "matrix-0000")
+    await world.rig.identity.audit.add("test", "allowed", at=world.rig.clock(), request="r", area=AREA)
+    for table in await tables(world.rig.owner):
+        if not await world.rig.owner.fetchval(f"SELECT EXISTS (SELECT FROM gateway.{table})"):
+            await fill(world.rig.owner, table)
+    return world
+
+
+async def tables(owner: asyncpg.Connection) -> list[str]:
+    found = await owner.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'gateway'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname")
+    return [row["relname"] for row in found]
+
+
+async def test_every_table_is_under_forced_row_level_security_and_no_service_owns_one(world: World) -> None:
+    found = await world.rig.owner.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'gateway'::regnamespace AND relkind IN ('r', 'p') AND NOT (relrowsecurity AND relforcerowsecurity)"
+    )
+    assert [] == [row["relname"] for row in found]
+    owned = await world.rig.owner.fetch(
+        "SELECT relname FROM pg_class WHERE pg_get_userbyid(relowner) LIKE 'lastmetre\\_%'"
+        " UNION SELECT proname FROM pg_proc WHERE pg_get_userbyid(proowner) LIKE 'lastmetre\\_%'"
+        " UNION SELECT nspname FROM pg_namespace WHERE pg_get_userbyid(nspowner) LIKE 'lastmetre\\_%'"
+    )
+    assert [] == owned
+    strong = await world.rig.owner.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'lastmetre\\_%' AND (rolsuper OR rolbypassrls OR rolcreaterole)")
+    assert [] == strong
+
+
+async def seen(connection: asyncpg.Connection, table: str) -> int:
+    """How many rows a role sees; none where it may not even look."""
+    try:
+        async with connection.transaction():
+            return int(await connection.fetchval(f"SELECT count(*) FROM gateway.{table}"))
+    except asyncpg.InsufficientPrivilegeError:
+        return 0
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_service_sees_a_row_of_the_gateway_by_raw_sql(rows: World, service: str) -> None:
+    connection = await asyncpg.connect(rows.rig.database.dsn(service))
+    try:
+        found = await tables(rows.rig.owner)
+        # The board's writer has the board, and nothing of who people are.
+        looked_at = [table for table in found if service != "board" or table in IDENTITY]
+        assert {} == {table: count for table in looked_at if (count := await seen(connection, table))}
+        for schema in {"matching", "notifying", "vault"} - {{"matcher": "matching", "notifier": "notifying", "vault": "vault"}.get(service)}:
+            assert not await connection.fetchval("SELECT has_schema_privilege($1, 'USAGE')", schema)
+    finally:
+        await connection.close()
+
+
+async def test_somebody_sees_their_own_rows_alone_by_raw_sql(rows: World) -> None:
+    person = await rows.rig.person("integrator", oidc=("https://issuer.example", "me"))
+    await rows.rig.key(person, Act.SEE_OWN)
+    await session_of(rows, person.account_id)
+    me = Principal(person.account_id, frozenset({Role.INTEGRATOR}), Scope(AREA))
+    connection = await asyncpg.connect(rows.rig.database.dsn("gateway"))
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('lastmetre.principal', $1, true)", described(me))
+            counts = {table: await seen(connection, table) for table in IDENTITY}
+            own = await connection.fetch("SELECT account_id FROM gateway.accounts")
+        assert {"accounts": 1, "identities": 1, "sessions": 1, "api_keys": 1, "audit": 0, "audit_head": 0, "pending_sign_ins": 0} == counts
+        assert [person.account_id] == [row["account_id"] for row in own]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE gateway.accounts SET roles = ARRAY['admin'] WHERE account_id = $1",
+        "UPDATE gateway.accounts SET scope = ARRAY['elsewhere'] WHERE account_id = $1",
+        "UPDATE gateway.accounts SET totp = NULL, volunteer_ref = 'another' WHERE account_id = $1",
+        "UPDATE gateway.accounts SET resident_refs = ARRAY['another'] WHERE account_id = $1",
+        "DELETE FROM gateway.accounts WHERE account_id = $1",
+        "INSERT INTO gateway.accounts (account_id, login, roles, scope, created_at) VALUES ($1 || '-2', 'x-2', ARRAY['admin'], ARRAY['gaoxin'], now())",
+        "INSERT INTO gateway.identities VALUES ('https://issuer.example', 'x', $1)",
+        "INSERT INTO gateway.sessions SELECT digest, 'matrix-0001', 'password', now(), now(), now() FROM gateway.sessions WHERE account_id = $1",
+        "INSERT INTO gateway.api_keys SELECT 'aaaaaaaaaaaa', 'matrix-0001', digest, name, scopes, now() FROM gateway.api_keys WHERE account_id = $1",
+    ],
+)
+async def test_nobody_raises_their_own_rights_by_raw_sql(rows: World, statement: str) -> None:
+    person = await rows.rig.person("volunteer")
+    await rows.rig.key(person, Act.SEE_OWN)
+    await session_of(rows, person.account_id)
+    me = Principal(person.account_id, frozenset({Role.VOLUNTEER}), Scope(AREA))
+    connection = await asyncpg.connect(rows.rig.database.dsn("gateway"))
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('lastmetre.principal', $1, true)", described(me))
+            with pytest.raises(asyncpg.PostgresError, match=r"not changed from here|permission denied|row-level security"):
+                await connection.execute(statement, person.account_id)
+    finally:
+        await connection.close()
+
+
+async def test_things_of_the_board_are_there_once_the_board_is(world: World) -> None:
+    if await exists(world.rig.owner, "wishes"):
+        assert {"offers", "matches", "invitations", "stream"} <= set(await tables(world.rig.owner))
+
+
+# --- requests that nobody thought of
+
+
+async def test_no_request_that_the_document_allows_makes_the_gateway_fail(world: World) -> None:
+    everything = await world.rig.person(*Role, second=False)
+    key = await world.rig.key(everything, *Act)
+    schema = schemathesis.openapi.from_dict(world.rig.app.openapi())
+    failed: list[str] = []
+
+    def run() -> None:
+        for result in schema.get_all_operations():
+            operation = result.ok()  # type: ignore[union-attr]
+            if "text/event-stream" in str(operation.definition.raw.get("responses")):
+                continue  # it does not end; the matrix asks for its head
+
+            @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate])
+            @given(case=operation.as_strategy())
+            def ask(case: Case[Any]) -> None:
+                answer = case.call(base_url=world.rig.address, headers={"authorization": f"Bearer {key}"}, timeout=30, allow_redirects=False)
+                if answer.status_code >= 500 and answer.status_code != 503:
+                    failed.append(f"{case.method} {case.formatted_path}: {answer.status_code}")
+
+            ask()
+
+    await asyncio.to_thread(run)
+    assert [] == failed
