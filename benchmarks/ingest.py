@@ -27,6 +27,7 @@ from deploy.supervisor import http_status
 from schemas.codec import headers_of
 from schemas.lanes import partition_of
 from schemas.topics import PARTITIONS, WISHES
+from services.gateway.identity.keys import make_key_file
 
 GOAL: Final = 0.5
 BATCH_EVENTS: Final = 100
@@ -167,12 +168,16 @@ async def _gateway(rig: Rig, wrapper: Sequence[str]) -> tuple[Process, int]:
     port = free_port(frozenset())
     ops_port = free_port(frozenset({port}))
     module, *arguments = (*wrapper, "services.gateway")
+    keys = rig.folder / "gateway-keys"
+    make_key_file(keys)
     env = {
         "LASTMETRE_KAFKA": rig.bootstrap,
         "LASTMETRE_DATABASE": rig.dsn("lastmetre_gateway"),
         "LASTMETRE_BOARD_DATABASE": rig.dsn("lastmetre_board"),
         "LASTMETRE_WEB_PORT": str(port),
         "LASTMETRE_OPS_PORT": str(ops_port),
+        "LASTMETRE_IDENTITY_KEYS": str(keys),
+        "LASTMETRE_RATE_FACTOR": "0",
         "LASTMETRE_DEMO_PRINCIPALS": "1",
     }
     process = rig.process(module, *arguments, env=env)

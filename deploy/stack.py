@@ -288,6 +288,7 @@ class Stack:
             env["LASTMETRE_DATABASE"] = self.postgres.dsn(role, self.database)
         if kind == "gateway":
             env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
+            env.setdefault("LASTMETRE_DOOR_SECRET", self.state.password("door"))
             env["LASTMETRE_IDENTITY_KEYS"] = str(gateway_key_file(self.state))
             env.setdefault("LASTMETRE_DOOR_SECRET", self.state.password("door"))
             env.setdefault("LASTMETRE_WEB_PORT", str(self.state.port("gateway-web")))

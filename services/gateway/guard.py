@@ -65,6 +65,8 @@ def needs(act: Act) -> Any:
     async def check(request: Request) -> Principal | None:
         caller: Caller = request.state.caller
         principal = caller.principal
+        if principal is None and "cookie" not in request.headers and not may(None, act):
+            raise HTTPException(HTTPStatus.UNAUTHORIZED)  # a program without a key: it has no form to be out of date
         await _see_that_it_is_from_here(request, caller)
         if caller.refused and "authorization" in request.headers:
             raise HTTPException(HTTPStatus.UNAUTHORIZED)

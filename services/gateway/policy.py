@@ -95,8 +95,8 @@ RULES: Final[Mapping[Act, Mapping[Role, Reach]]] = MappingProxyType(
         Act.REPLAY_DEAD_LETTER: {_W: _SCOPE},
         Act.PUBLISH_EVENTS: {_I: _SCOPE},
         Act.READ_EVENTS: {_I: _SCOPE, _AU: _SCOPE},
-        Act.MANAGE_KEYS: {_I: _OWN, _AD: _ANY},
-        Act.MANAGE_WEBHOOKS: {_I: _OWN, _AD: _ANY},
+        Act.MANAGE_KEYS: {_I: _OWN, _AD: _SCOPE},
+        Act.MANAGE_WEBHOOKS: {_I: _OWN, _AD: _SCOPE},
         Act.MANAGE_ACCOUNTS: {_AD: _SCOPE},
         Act.SEE_AUDIT: {_AU: _SCOPE, _AD: _SCOPE},
     }

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
-from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.postgres import Postgres
@@ -21,6 +21,7 @@ from deploy.process import Process
 from deploy.state import ROOT, free_port
 from deploy.supervisor import http_status
 from schemas.topics import PARTITIONS
+from services.gateway.identity.keys import make_key_file
 
 INTEGRATOR = {"account": "app-gaoxin", "roles": ["integrator"], "scope": {"area": "gaoxin"}}
 DEADLINE_SECONDS = 60.0
@@ -37,8 +38,12 @@ class Gateway:
     def __init__(self, folder: Path, bootstrap: str, postgres: Postgres, database: str, **env: str) -> None:
         self.bootstrap = bootstrap
         self.port = free_port(frozenset())
+        self.owner = postgres.owner_dsn(database)
         self.database = postgres.dsn("lastmetre_gateway", database)
         self._ops_port = free_port(frozenset({self.port}))
+        keys = folder / "gateway-keys"
+        if not keys.exists():
+            make_key_file(keys)
         ours = {name: value for name, value in os.environ.items() if not name.startswith("LASTMETRE_")}
         settings = {
             "LASTMETRE_KAFKA": bootstrap,
@@ -46,6 +51,8 @@ class Gateway:
             "LASTMETRE_BOARD_DATABASE": postgres.dsn("lastmetre_board", database),
             "LASTMETRE_WEB_PORT": str(self.port),
             "LASTMETRE_OPS_PORT": str(self._ops_port),
+            "LASTMETRE_IDENTITY_KEYS": str(keys),
+            "LASTMETRE_RATE_FACTOR": "0",
             "LASTMETRE_DEMO_PRINCIPALS": "1",
         }
         self.process = Process([sys.executable, "-m", "services.gateway"], log=folder / "gateway.log", env=ours | settings | env, cwd=ROOT)
@@ -98,24 +105,15 @@ async def lying_on(bootstrap: str, topics: Iterable[str]) -> list[Any]:
         await consumer.stop()
 
 
-@asynccontextmanager
-async def known_by_key(gateway: Gateway, principal: dict[str, Any] | None = None) -> AsyncIterator[tuple[str, str]]:
-    """(address, key): what comes there with the key goes on to the gateway as that principal. Until the gateway itself knows keys."""
-    key = "lmk_0123456789abcdef_secret"
-
-    async def pass_on(request: web.Request) -> web.Response:
-        if request.headers.get("authorization") != f"Bearer {key}":
-            return web.Response(status=401)
-        content_type = {"content-type": request.headers["content-type"]} if "content-type" in request.headers else {}
-        async with gateway.caller(principal) as http:
-            answer = await http.request(request.method, str(request.rel_url), content=await request.read(), headers=content_type)
-        return web.Response(body=answer.content, status=answer.status_code, headers={"content-type": answer.headers["content-type"]})
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", pass_on)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}", key
-    await runner.cleanup()
+async def account(gateway: Gateway, name: str, area: str) -> None:
+    """An integrator's account, made as the owner of the database does."""
+    owner = await asyncpg.connect(gateway.owner)
+    try:
+        await owner.execute(
+            "INSERT INTO gateway.accounts (account_id, login, roles, scope, created_at) VALUES ($1, $1, $2, $3, now()) ON CONFLICT DO NOTHING",
+            name,
+            ["integrator"],
+            [area],
+        )
+    finally:
+        await owner.close()

@@ -92,7 +92,17 @@ async def _match(owner: asyncpg.Connection) -> Seeded:
 async def _key(owner: asyncpg.Connection) -> Seeded:
     await fill(owner, "accounts", account_id="the-integrator", login="the-integrator", roles=["integrator"], scope=[AREA, HERE.community])
     await fill(owner, "api_keys", key_id="0123456789abcdef", account_id="the-integrator", name="the key")
+    await fill(owner, "key_quotas", key_id="0123456789abcdef")
+    await fill(owner, "key_usage", family="0123456789abcdef", account_id="the-integrator", seconds=60)
     return Seeded({"key_id": "0123456789abcdef"}, Thing(AREA, Place(community=HERE.community), account="the-integrator"))
+
+
+async def _webhook(owner: asyncpg.Connection) -> Seeded:
+    await _key(owner)
+    webhook_id = "wh0123456789abcdef"
+    await fill(owner, "webhooks", webhook_id=webhook_id, account_id="the-integrator", area=AREA, types=["lastmetre.match.confirmed.v1"])
+    await fill(owner, "webhook_cursors", webhook_id=webhook_id, topic="confirmations")
+    return Seeded({"webhook_id": webhook_id}, Thing(AREA, account="the-integrator"))
 
 
 SEEDS: Final[Mapping[frozenset[str], Callable[[asyncpg.Connection], Awaitable[Seeded]]]] = {
@@ -100,4 +110,5 @@ SEEDS: Final[Mapping[frozenset[str], Callable[[asyncpg.Connection], Awaitable[Se
     frozenset({"area", "wish_id"}): _wish,
     frozenset({"area", "match_id"}): _match,
     frozenset({"key_id"}): _key,
+    frozenset({"webhook_id"}): _webhook,
 }

@@ -35,7 +35,7 @@ from services.gateway.door.answers import Refused
 from services.gateway.door.quotas import Quotas
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
-from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, known_by_key, running
+from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, account, running
 
 CONFIRMED = "lastmetre.match.confirmed.v1"
 CLOSED = "lastmetre.match.closed.v1"
@@ -70,6 +70,7 @@ def area() -> str:
 
 @pytest.fixture
 async def http(door: Gateway, area: str) -> AsyncIterator[httpx.AsyncClient]:
+    await account(door, f"app-{area}", area)
     async with door.caller(integrator(area)) as client:
         yield client
 
@@ -316,7 +317,8 @@ async def test_a_quota_used_up_is_answered_429_with_the_seconds_to_wait_and_both
     async def sent(key: str, number: int) -> httpx.Response:
         batch = [{**body, "id": str(uuid4())} for _ in range(number)]
         headers = {"content-type": "application/cloudevents-batch+json", "authorization": f"Bearer {key}"}
-        return await http.post(EVENTS, content=json.dumps(batch), headers=headers)
+        async with httpx.AsyncClient(base_url=http.base_url, trust_env=False) as anybody:
+            return await anybody.post(EVENTS, content=json.dumps(batch), headers=headers)
 
     assert 202 == (await sent(made["key"], 2)).status_code
     assert 429 == (await sent(new["key"], 2)).status_code
@@ -327,7 +329,8 @@ async def test_a_quota_used_up_is_answered_429_with_the_seconds_to_wait_and_both
 
 
 async def test_several_gateways_together_let_no_more_through_than_the_quota(door: Gateway) -> None:
-    principal = Principal(f"app-{uuid4().hex[:8]}", frozenset({Role.INTEGRATOR}), Scope("gaoxin"))
+    await account(door, name := f"app-{uuid4().hex[:8]}", "gaoxin")
+    principal = Principal(name, frozenset({Role.INTEGRATOR}), Scope("gaoxin"))
     database = await Database.connect(door.database, size=4)
     try:
         async with database.acting_for(principal) as connection:
@@ -378,16 +381,18 @@ async def test_takes_no_receipt_that_is_not_signed_for_its_channel(door: Gateway
 
 async def test_the_example_clients_publish_a_wish_and_read_what_is_decided(door: Gateway) -> None:
     await decided(door, "gaoxin", 1, "lastmetre.match.proposed.v1")
-    async with known_by_key(door) as (url, key):
-        for command in ([sys.executable, "publish.py"], ["sh", "publish.sh"]):
-            process = await asyncio.create_subprocess_exec(
-                *command, "wish.json", cwd=ROOT / "examples" / "http", env={**os.environ, "LASTMETRE_URL": url, "LASTMETRE_KEY": key},
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
-            told, _ = await process.communicate()
-            assert 0 == process.returncode, told.decode()
-            assert b"example-wish-1" in told, told.decode()
-            assert b"lastmetre.match.proposed.v1" in told, told.decode()
+    await account(door, "app-of-examples", "gaoxin")
+    async with door.caller({**INTEGRATOR, "account": "app-of-examples"}) as http:
+        key = (await http.post("/api/v1/keys", json={"name": "examples", "scopes": ["publish_events", "read_events"]})).json()["key"]
+    for command in ([sys.executable, "publish.py"], ["sh", "publish.sh"]):
+        process = await asyncio.create_subprocess_exec(
+            *command, "wish.json", cwd=ROOT / "examples" / "http", env={**os.environ, "LASTMETRE_URL": door.url, "LASTMETRE_KEY": key},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        told, _ = await process.communicate()
+        assert 0 == process.returncode, told.decode()
+        assert b"example-wish-1" in told, told.decode()
+        assert b"lastmetre.match.proposed.v1" in told, told.decode()
 
 
 # --- what the door says of itself

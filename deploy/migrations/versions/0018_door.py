@@ -12,31 +12,6 @@ depends_on = None
 
 TABLES = ("webhooks", "webhook_cursors", "key_quotas", "key_usage")
 
-# `gateway.api_keys` is migration 0015's. Only where that has not run: a table of the same shape.
-STANDING_IN = """
-    DO $$
-    BEGIN
-        IF to_regclass('gateway.api_keys') IS NULL THEN
-            CREATE TABLE gateway.api_keys (
-                key_id text PRIMARY KEY CHECK (key_id ~ '^[a-z0-9]{8,32}$'),
-                account_id text NOT NULL,
-                digest bytea NOT NULL CHECK (octet_length(digest) = 32),
-                name text NOT NULL CHECK (length(name) BETWEEN 1 AND 80),
-                scopes text[] NOT NULL,
-                created_at timestamptz NOT NULL,
-                expires_at timestamptz,
-                last_used_at timestamptz,
-                revoked_at timestamptz
-            );
-            ALTER TABLE gateway.api_keys ENABLE ROW LEVEL SECURITY;
-            ALTER TABLE gateway.api_keys FORCE ROW LEVEL SECURITY;
-            CREATE POLICY own ON gateway.api_keys FOR ALL TO lastmetre_gateway
-                USING (account_id = gateway.me() ->> 'account') WITH CHECK (account_id = gateway.me() ->> 'account');
-        END IF;
-    END
-    $$
-"""
-
 # Gateways' receipts go into the notifier's table by its one function, and by nothing else. Only where migration 0012 has run.
 RECEIPTS = """
     DO $$
@@ -50,7 +25,6 @@ RECEIPTS = """
 """
 
 STATEMENTS = (
-    STANDING_IN,
     # `secret_version`: the secret itself is derived from the gateway's own and stands nowhere. `failing_since`: of the delivery that does not go through now.
     """
     CREATE TABLE gateway.webhooks (

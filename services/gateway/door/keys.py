@@ -3,16 +3,15 @@
 A key is `lmk_<id>_<secret>`; the table keeps the SHA-256 of the whole of it. 256 random bits cannot be guessed, so a slow hash would gain nothing.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, Final
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from services.gateway.identity.model import new_api_key
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
@@ -63,13 +62,6 @@ class Key:
         return "ending" if now < self.expires_at else "expired"
 
 
-def minted() -> tuple[str, str, bytes]:
-    """(id, key, digest) of a new key."""
-    key_id = secrets.token_hex(8)
-    key = f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
-    return key_id, key, sha256(key.encode()).digest()
-
-
 def key_id_of(authorization: str | None) -> str | None:
     """The id in a header `Authorization: Bearer lmk_...`, which the guard has checked before."""
     if authorization is None or authorization[:7].lower() != "bearer " or not authorization[7:].startswith(PREFIX):
@@ -101,12 +93,13 @@ async def add(
     family: str | None = None,
 ) -> tuple[Key, str]:
     """Make a key of the asker's own; with it the text that is shown once."""
-    key_id, key, digest = minted()
+    fresh = new_api_key()
+    key_id = fresh.key_id
     await connection.execute(
         "INSERT INTO gateway.api_keys (key_id, account_id, digest, name, scopes, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         key_id,
         principal.account,
-        digest,
+        fresh.digest,
         name,
         sorted(set(scopes)),
         now,
@@ -117,7 +110,7 @@ async def add(
     )
     made = await one(connection, key_id)
     assert made is not None
-    return made, key
+    return made, fresh.key
 
 
 async def rotate(connection: Connection, principal: Principal, old: Key, overlap: timedelta, now: datetime) -> tuple[Key, str]:
