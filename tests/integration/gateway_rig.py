@@ -209,7 +209,13 @@ async def running_gateway(folder: Path, database: Database, kafka: Kafka, **sett
     """Start a gateway on a free port; one process, so that its insides can be looked at."""
     make_key_file(folder / "gateway-keys")
     keys, clock = read_key_file(folder / "gateway-keys"), Clock()
-    values: Mapping[str, Any] = {"password_memory_kib": 64, "rate_factor": 0, "web_port": free_port(), "trusted_proxies": "127.0.0.1", "door_secret": "x" * 40} | settings
+    values: Mapping[str, Any] = {
+        "password_memory_kib": 64,
+        "rate_factor": 0,
+        "web_port": free_port(),
+        "trusted_proxies": "127.0.0.1",
+        "door_secret": "x" * 40,
+    } | settings
     made = Settings(
         kafka=kafka.bootstrap,
         database=SecretStr(database.dsn("gateway")),

@@ -10,7 +10,7 @@ Every table has forced row-level security. The owner has a policy of its own, as
 from alembic import op
 
 revision = "0015_identity"
-down_revision = "0013_links"
+down_revision = "0014_gateway"
 branch_labels = None
 depends_on = None
 
