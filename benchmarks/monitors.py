@@ -6,6 +6,7 @@ pace, and looks at the gateway's memory all the while. The latency is from the c
 
 import argparse
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -46,6 +47,8 @@ class Seen:
     lines: int = 0
     confirmations: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    to_board_ms: list[float] = field(default_factory=list)
+    to_monitor_ms: list[float] = field(default_factory=list)
     rss_mib: list[float] = field(default_factory=list)
 
 
@@ -75,8 +78,11 @@ async def _hold(port: int, principal: bytes, seen: Seen, *, timed: bool) -> None
             if _CONFIRMED in line:
                 seen.confirmations += 1
                 if timed:
-                    said = datetime.fromisoformat(orjson.loads(line[6:])["at"])
-                    seen.latencies_ms.append((datetime.now(UTC) - said).total_seconds() * 1000)
+                    now, told = datetime.now(UTC), orjson.loads(line[6:])
+                    said, stored = datetime.fromisoformat(told["at"]), datetime.fromisoformat(told["stored_at"])
+                    seen.latencies_ms.append((now - said).total_seconds() * 1000)
+                    seen.to_board_ms.append((stored - said).total_seconds() * 1000)
+                    seen.to_monitor_ms.append((now - stored).total_seconds() * 1000)
     finally:
         seen.ended += 1
         writer.close()
@@ -124,6 +130,11 @@ async def _wishes(producer: AIOKafkaProducer, rate: float, seconds: float) -> in
     return count
 
 
+def _cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
 async def _look(pid: int, seen: Seen) -> None:
     process = psutil.Process(pid)
     while True:
@@ -152,37 +163,50 @@ async def _system(folder: Path | None) -> AsyncIterator[Stack]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-async def measure(*, monitors: int, phones: int, seconds: float, rate: float, folder: Path | None = None) -> dict[str, Any]:
+def _spread(milliseconds: list[float]) -> dict[str, float | int | None]:
+    ordered = sorted(milliseconds)
+    if not ordered:
+        return {"measured": 0, "p50": None, "p99": None, "max": None}
+    return {
+        "measured": len(ordered),
+        "p50": round(percentile(ordered, 0.5), 1),
+        "p99": round(percentile(ordered, 0.99), 1),
+        "max": round(ordered[-1], 1),
+    }
+
+
+async def hold(stack: Stack, *, monitors: int, phones: int, seconds: float, rate: float) -> dict[str, Any]:
     """Open the streams, let wishes be confirmed, and say what was seen: milliseconds, MiB of the gateway's resident memory."""
-    async with _system(folder) as stack:
-        port = orjson.loads((stack.state.folder / "ports.json").read_bytes())["gateway-web"]
-        pid = orjson.loads((stack.state.folder / "stack.json").read_bytes())["services"]["gateway"]["pid"]
-        seen = Seen()
-        empty = psutil.Process(pid).memory_info().rss / _MIB
-        producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=2)
-        await producer.start()
-        streams: list[asyncio.Task[None]] = []
-        try:
-            await _offers(producer, 400)
-            await producer.flush()
-            everyone = [(number, number < monitors) for number in range(monitors + phones)]
-            for first in range(0, len(everyone), _OPENING):
-                for number, monitor in everyone[first : first + _OPENING]:
-                    timed = monitor and number % max(1, monitors // 50) == 0
-                    streams.append(asyncio.create_task(_hold(port, _principal(number, monitor=monitor), seen, timed=timed)))
-                await _until(lambda: seen.opened + seen.ended >= len(streams), 120)
-            held = psutil.Process(pid).memory_info().rss / _MIB
-            looking = asyncio.create_task(_look(pid, seen))
-            wishes = await _wishes(producer, rate, seconds)
-            await _until(lambda: seen.confirmations >= wishes * monitors, _SETTLE_SECONDS)
-            looking.cancel()
-            ended = seen.ended
-        finally:
-            for stream in streams:
-                stream.cancel()
-            await asyncio.gather(*streams, return_exceptions=True)
-            await producer.stop()
-    latencies = sorted(seen.latencies_ms)
+    port = orjson.loads((stack.state.folder / "ports.json").read_bytes())["gateway-web"]
+    pid = orjson.loads((stack.state.folder / "stack.json").read_bytes())["services"]["gateway"]["pid"]
+    seen = Seen()
+    empty = psutil.Process(pid).memory_info().rss / _MIB
+    used = 0.0
+    producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=2)
+    await producer.start()
+    streams: list[asyncio.Task[None]] = []
+    try:
+        await _offers(producer, 400)
+        await producer.flush()
+        everyone = [(number, number < monitors) for number in range(monitors + phones)]
+        for first in range(0, len(everyone), _OPENING):
+            for number, monitor in everyone[first : first + _OPENING]:
+                timed = monitor and number % max(1, monitors // 50) == 0
+                streams.append(asyncio.create_task(_hold(port, _principal(number, monitor=monitor), seen, timed=timed)))
+            await _until(lambda: seen.opened + seen.ended >= len(streams), 120)
+        held = psutil.Process(pid).memory_info().rss / _MIB
+        before = _cpu_seconds(pid)
+        looking = asyncio.create_task(_look(pid, seen))
+        wishes = await _wishes(producer, rate, seconds)
+        await _until(lambda: seen.confirmations >= wishes * monitors, _SETTLE_SECONDS)
+        looking.cancel()
+        used = _cpu_seconds(pid) - before
+        ended = seen.ended
+    finally:
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+        await producer.stop()
     tenth = max(1, len(seen.rss_mib) // 10)
     return {
         "monitors": monitors,
@@ -193,14 +217,19 @@ async def measure(*, monitors: int, phones: int, seconds: float, rate: float, fo
         "confirmations_on_monitors": seen.confirmations,
         "confirmations_due": wishes * monitors,
         "streams_ended": ended,
-        "confirm_to_monitor_ms": {
-            "measured": len(latencies),
-            "p50": round(percentile(latencies, 0.5), 1) if latencies else None,
-            "p99": round(percentile(latencies, 0.99), 1) if latencies else None,
-            "max": round(latencies[-1], 1) if latencies else None,
-        },
+        "confirm_to_monitor_ms": _spread(seen.latencies_ms),
+        "of_these_to_the_board_ms": _spread(seen.to_board_ms),
+        "from_the_board_to_monitors_ms": _spread(seen.to_monitor_ms),
+        "gateway_cpu_share": round(used / seconds, 2),
+        "load_average": [round(one, 1) for one in os.getloadavg()],
         "gateway_rss_mib": {"empty": round(empty, 1), "all_open": round(held, 1), "over_time": [round(one, 1) for one in seen.rss_mib[::tenth]]},
     }
+
+
+async def measure(*, monitors: int, phones: int, seconds: float, rate: float, folder: Path | None = None) -> dict[str, Any]:
+    """The same with a system of its own."""
+    async with _system(folder) as stack:
+        return await hold(stack, monitors=monitors, phones=phones, seconds=seconds, rate=rate)
 
 
 def main(arguments: list[str]) -> int:

@@ -29,6 +29,11 @@ from services.gateway.roles import Principal, Role
 from services.runtime import Pulse, Stop, within
 
 QUEUE_MAX: Final = 512
+BEAT_SECONDS: Final = 5.0
+HANG_SECONDS: Final = 20.0
+_BEATS_OF_LIFE: Final = 3
+# Lines that come within this time are sent together: the lines of one match mostly do, and each sending to thousands costs.
+_GATHER_SECONDS: Final = 0.05
 _PAGE: Final = 128
 _PACE_SECONDS: Final = 0.005
 _POLL_SECONDS: Final = 1.0
@@ -61,6 +66,8 @@ class StreamRow:
     _thing: Thing | None = field(default=None, repr=False, compare=False)
     shown: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
     """The line as it was written for somebody, by form and language: for the next who sees as much."""
+    views: dict[int, tuple[bool, bool]] = field(default_factory=dict, repr=False, compare=False)
+    """What was judged for somebody of these roles and this circle: whether they look after the place, and whether it is a wish near them."""
 
     @property
     def thing(self) -> Thing:
@@ -74,7 +81,7 @@ class StreamRow:
         return self._thing
 
 
-COLUMNS: Final = ", ".join(one.name for one in fields(StreamRow) if one.name not in {"_thing", "shown"})
+COLUMNS: Final = ", ".join(one.name for one in fields(StreamRow) if one.name not in {"_thing", "shown", "views"})
 _NEXT: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 ORDER BY seq LIMIT {_PAGE}"
 _BACKLOG: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"
 
@@ -86,9 +93,16 @@ def sees_all(principal: Principal, row: StreamRow) -> bool:
 
 def may_see(principal: Principal, row: StreamRow) -> bool:
     """Whether a line is for this principal: in their circle as worker or auditor, about themselves, or an open wish near a volunteer."""
-    if sees_all(principal, row) or may(principal, Act.SEE_WISH, row.thing):
-        return True
+    return sees_all(principal, row) or _is_near(principal, row) or _is_theirs(principal, row)
+
+
+def _is_near(principal: Principal, row: StreamRow) -> bool:
     return row.kind in _FOR_ALL_NEAR and principal.has(Role.VOLUNTEER) and may(principal, Act.SEE_WALL, row.thing)
+
+
+def _is_theirs(principal: Principal, row: StreamRow) -> bool:
+    mine = row.volunteer_ref is not None and row.volunteer_ref == principal.volunteer_ref
+    return (mine or row.resident_ref in principal.resident_refs) and may(principal, Act.SEE_WISH, row.thing)
 
 
 class Cut(Exception):
@@ -102,8 +116,14 @@ class Subscription(AsyncIterator[StreamRow]):
         self.principal = principal
         self.since = hub.position
         self.cut = False
+        self.sending_since: float | None = None
+        """When what is being sent began to be, by the loop's clock; none while nothing is."""
+        self.task: asyncio.Task[Any] | None = None
+        """Who sends: cancelled where it hangs."""
         self._hub = hub
+        self._view = hub.view_of(principal)
         self._limit = limit
+        self._beats = 0
         self._queue: deque[StreamRow] = deque()
         self._wake = asyncio.Event()
 
@@ -124,15 +144,15 @@ class Subscription(AsyncIterator[StreamRow]):
             await self._wake.wait()
         return self._queue.popleft()
 
-    async def batch(self, seconds: float) -> list[StreamRow]:
-        """All lines that are there, at least one; none where none came within these seconds.
+    async def batch(self) -> list[StreamRow]:
+        """All lines that are there, at least one; none where it is time for a sign of life.
 
         Raises:
             Cut: no more will come.
         """
         if not self._queue and not self.cut:
             self._wake.clear()
-            await within(seconds, self._wake)
+            await self._wake.wait()
         if self.cut:
             raise Cut
         rows = list(self._queue)
@@ -145,7 +165,8 @@ class Subscription(AsyncIterator[StreamRow]):
 
     def offer(self, row: StreamRow) -> None:
         """A new line, if they may see it; where the queue is full, they are cut."""
-        if not may_see(self.principal, row):
+        whole, near = self._judged(row)
+        if not whole and not near and not _is_theirs(self.principal, row):
             return
         if len(self._queue) >= self._limit:
             self._hub.cuts += 1
@@ -154,12 +175,36 @@ class Subscription(AsyncIterator[StreamRow]):
             self._queue.append(row)
             self._wake.set()
 
+    def looks_after(self, row: StreamRow) -> bool:
+        """Whether they are shown all of a line."""
+        return self._judged(row)[0]
+
+    def _judged(self, row: StreamRow) -> tuple[bool, bool]:
+        """By the policy, once for all of the same roles and circle."""
+        known = row.views.get(self._view)
+        if known is None:
+            known = row.views[self._view] = (sees_all(self.principal, row), _is_near(self.principal, row))
+        return known
+
+    def beat(self, now: float) -> None:
+        """Called every few seconds: let an idle stream give a sign of life, and cut one on which sending hangs."""
+        if self.sending_since is not None:
+            if now - self.sending_since > HANG_SECONDS:
+                self._hub.cuts += 1
+                self.end()
+            return
+        self._beats += 1
+        if self._beats % _BEATS_OF_LIFE == 0:
+            self._wake.set()
+
     def end(self) -> None:
         """No more lines: they are too slow, have left, or the gateway stops. What is queued is dropped, for it lies in the table."""
         self.cut = True
         self._queue.clear()
         self._hub.forget(self)
         self._wake.set()
+        if self.sending_since is not None and self.task is not None:
+            self.task.cancel()  # it waits for a reader who takes nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +241,20 @@ class Hub:
         self._queue_max = queue_max
         self._subscribers: dict[str, set[Subscription]] = defaultdict(set)
         self._waiting: dict[_Pair, dict[str, asyncio.Future[Answer]]] = defaultdict(dict)
+        self._views: dict[tuple[Any, ...], int] = {}
         self._ended = False
 
     # --- watching
+
+    def view_of(self, principal: Principal) -> int:
+        """A number for everything of a principal that decides which lines of others they see."""
+        return self._views.setdefault((principal.roles, principal.scope, principal.acts), len(self._views))
+
+    def beat(self, now: float) -> None:
+        """Every `BEAT_SECONDS`, by the loop's clock."""
+        for known in list(self._subscribers.values()):
+            for subscription in tuple(known):
+                subscription.beat(now)
 
     def __len__(self) -> int:
         return sum(map(len, self._subscribers.values()))
@@ -307,7 +363,7 @@ class Tail:
 
     async def run(self, stop: Stop) -> None:
         """Follow until stopped; after a fault, go on where it was."""
-        ending = asyncio.create_task(self._when_stopped(stop))
+        ending = asyncio.gather(self._when_stopped(stop), self._beat(stop))
         try:
             while not stop:
                 try:
@@ -321,6 +377,10 @@ class Tail:
                     await stop.pause(_RETRY_SECONDS)
         finally:
             ending.cancel()
+
+    async def _beat(self, stop: Stop) -> None:
+        while not await stop.pause(BEAT_SECONDS):
+            self._hub.beat(asyncio.get_running_loop().time())
 
     async def _when_stopped(self, stop: Stop) -> None:
         await stop.wait()
@@ -341,7 +401,8 @@ class Tail:
             if len(rows) == _PAGE:
                 await asyncio.sleep(_PACE_SECONDS)  # let the subscribers write before there is more: a burst cuts nobody who keeps up
                 continue
-            await within(_POLL_SECONDS, self._news)
+            if await within(_POLL_SECONDS, self._news):
+                await stop.pause(_GATHER_SECONDS)
 
 
 class Answers:

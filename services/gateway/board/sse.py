@@ -1,6 +1,6 @@
 """Lines of the stream as server-sent events, over one answer that does not end by itself.
 
-Whoever cannot take in what is sent for `SEND_SECONDS` is cut, as is whoever's queue is full; both come back with `Last-Event-ID`. Nothing is kept for
+Whoever cannot take in what is sent for `hub.HANG_SECONDS` is cut, as is whoever's queue is full; both come back with `Last-Event-ID`. Nothing is kept for
 them meanwhile.
 """
 
@@ -13,14 +13,12 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog, sees_all
+from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog
 from services.gateway.board.words import KINDS, TONES, clock, detail, word
 from services.gateway.database import Database
 from services.gateway.places import Places
 from services.gateway.roles import Principal, Role
 
-HEARTBEAT_SECONDS: Final = 15.0
-SEND_SECONDS: Final = 20.0
 RETRY_MS: Final = 1500
 _PAGE: Final = 500
 Language = Literal["zh-CN", "en"]
@@ -35,9 +33,9 @@ Form = Literal["whole", "judged", "slim"]
 """For workers, with place and title; for auditors, without the title of a child's wish; for everyone else, without both."""
 
 
-def form_of(principal: Principal, row: StreamRow) -> Form:
-    """How much of a line somebody is shown."""
-    if not sees_all(principal, row):
+def form_of(principal: Principal, row: StreamRow, *, whole: bool) -> Form:
+    """How much of a line somebody is shown; `whole`: they look after the place."""
+    if not whole:
         return "slim"
     return "judged" if row.brief.get("minor") and not principal.has(Role.WORKER) else "whole"
 
@@ -89,22 +87,26 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
         """Send until the reader leaves, is cut, or the gateway stops."""
         leaving = asyncio.create_task(self._leave(receive))
+        self._subscription.task = asyncio.current_task()
         try:
-            with self._subscription, contextlib.suppress(Cut, TimeoutError):
+            with self._subscription, contextlib.suppress(Cut):
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await self._send(send, b"retry: %d\n\n" % RETRY_MS)
                 await self._missed(send)
                 while True:
-                    rows = await self._subscription.batch(HEARTBEAT_SECONDS)
+                    rows = await self._subscription.batch()
                     await self._send(send, self._lines(rows) if rows else b": \n\n")
             if self._subscription.cut and not leaving.done():
-                with contextlib.suppress(TimeoutError):
-                    await self._send(send, b"", more=False)
+                await self._send(send, b"", more=False)
+        except asyncio.CancelledError:
+            if not self._subscription.cut:
+                raise  # not the hub: the server itself ends
         finally:
             leaving.cancel()
 
     def _lines(self, rows: Sequence[StreamRow]) -> bytes:
-        return b"".join(shown(row, self._language, form_of(self._subscription.principal, row), self._places) for row in rows)
+        principal, looks_after = self._subscription.principal, self._subscription.looks_after
+        return b"".join(shown(row, self._language, form_of(principal, row, whole=looks_after(row)), self._places) for row in rows)
 
     async def _missed(self, send: Send) -> None:
         """What was committed before the subscription began, page by page, as far as the tables' policies let them see it."""
@@ -123,10 +125,10 @@ class EventStream(Response):
                 return
             after = rows[-1].seq
 
-    @staticmethod
-    async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
-        async with asyncio.timeout(SEND_SECONDS):
-            await send({"type": "http.response.body", "body": body, "more_body": more})
+    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        self._subscription.sending_since = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+        self._subscription.sending_since = None
 
     async def _leave(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from benchmarks import monitors
 from services.gateway.board import store
 from tests.integration.gateway.board_rig import AREA, DEADLINE_SECONDS, Rig, somebody, soon
 
@@ -30,7 +31,7 @@ async def test_a_confirmed_wish_is_on_an_open_monitor_of_its_community_and_on_no
         await rig.wish("w-live")
         line = await here.until(lambda one: one["wish_id"] == "w-live" and one["kind"] == "match.confirmed.v1")
         await everywhere.until(lambda one: one["wish_id"] == "w-live" and one["kind"] == "match.confirmed.v1")
-        assert (line["word"], line["text"], line["place"]) == ("双方已确认", "「理发」 · 同单元", ["c1", "p1", "b1"])
+        assert (line["word"], line["text"], line["place"]) == ("双方已确认", "「理发」 · 同单元", ["c1", "p1", "b1 栋"])
         await rig.wish("w-there", community="c2", skill="nobody_can")
         await there.until(lambda one: one["wish_id"] == "w-there")
     assert here.kinds("w-live") == ["wish.submitted.v1", "match.proposed.v1", "match.confirmed.v1"]
@@ -164,3 +165,9 @@ async def test_a_rebuilt_board_is_the_same_board_and_says_nothing_twice(rig: Rig
 async def test_the_areas_of_events_are_the_ones_they_name(rig: Rig) -> None:
     found = await rig.seen_by(somebody("auditor"), "SELECT DISTINCT area FROM gateway.stream")
     assert found == [{"area": AREA}]  # an auditor of that area
+
+
+async def test_monitors_and_phones_that_are_held_open_miss_no_confirmation(rig: Rig) -> None:
+    """The short form of `python -m benchmarks.monitors`; how soon and with how much memory is not asserted."""
+    found = await monitors.hold(rig.stack, monitors=15, phones=40, seconds=3, rate=2)
+    assert (found["confirmations_on_monitors"], found["streams_ended"]) == (found["confirmations_due"], 0)
