@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -11,11 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
+from unittest import mock
 
 import asyncpg
 import httpx
 import pyotp
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -23,18 +26,12 @@ from deploy import migrate
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import free_port
-from services.gateway.app import Server
-from services.gateway.board.hub import Hub
+from services.gateway import app as service
 from services.gateway.context import Gateway
-from services.gateway.database import Database as Pool
 from services.gateway.identity import second_factor
 from services.gateway.identity.keys import Keys, make_key_file, read_key_file
 from services.gateway.identity.model import new_api_key
 from services.gateway.identity.service import Identity
-from services.gateway.people.door import Doors
-from services.gateway.people.shelf import Shelf
-from services.gateway.publisher import Publisher
-from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
 from services.gateway.web import create_app
 from services.runtime import Stop
@@ -220,26 +217,28 @@ async def running_gateway(folder: Path, database: Database, kafka: Kafka, **sett
         identity_keys=folder / "gateway-keys",
         **values,
     )
+    stop = Stop()
+    parts: list[tuple[Gateway, CollectorRegistry, FastAPI]] = []
+
+    def listening(gateway: Gateway, registry: CollectorRegistry | None = None) -> FastAPI:
+        """The application as the service makes it; the test holds on to its parts, and to its clock."""
+        gateway.identity.clock = clock
+        registry = registry or CollectorRegistry()
+        parts.append((gateway, registry, create_app(gateway, registry)))
+        return parts[0][2]
+
     async with AsyncExitStack() as cleanup:
-        pool = await Pool.connect(database.dsn("gateway"), size=8)
-        cleanup.push_async_callback(pool.close)
-        publisher = Publisher(made.broker)
-        await publisher.start()
-        cleanup.push_async_callback(publisher.stop)
         owner = await asyncpg.connect(database.dsn())
         cleanup.push_async_callback(owner.close)
-        identity = Identity(made, pool, keys, clock=clock)
-        cleanup.push_async_callback(identity.close)
-        stop = Stop()
-        gateway = Gateway(made, pool, publisher, Renderer(), stop, Hub(), Doors(None, made.ladder), Shelf(), identity, None)
-        registry = CollectorRegistry()
-        app = create_app(gateway, registry)
-        server = Server.of(app, made)
-        serving = asyncio.create_task(server.serve())
+        with mock.patch.object(service, "create_app", listening):
+            serving = asyncio.create_task(service.main(made, stop))
+            try:
+                await _until_open(made.web_port, serving)
+            except BaseException:
+                stop.set()
+                raise
         try:
-            while not server.started:
-                assert not serving.done()
-                await asyncio.sleep(0.01)
+            gateway, registry, app = parts[0]
             rig = GatewayRig(f"http://127.0.0.1:{made.web_port}", gateway, database, owner, keys, clock, app, registry)
             try:
                 yield rig
@@ -247,5 +246,16 @@ async def running_gateway(folder: Path, database: Database, kafka: Kafka, **sett
                 await rig.close()
         finally:
             stop.set()
-            server.should_exit = True
             await serving
+
+
+async def _until_open(port: int, serving: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            if serving.done():
+                await serving
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
