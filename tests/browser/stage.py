@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,11 +15,13 @@ from aiokafka import AIOKafkaProducer
 from deploy.stack import Stack
 from tests.browser.town import Town
 
+LINK_KEY = f"tests:{base64.b64encode(bytes(range(11, 43))).decode()}"
 POLICY = Path(__file__).with_name("policy.toml")
 SETTINGS = {
     "LASTMETRE_DEMO_PRINCIPALS": "1",
     "LASTMETRE_RATE_FACTOR": "0",
     "LASTMETRE_ANSWER_SECONDS": "30",
+    "LASTMETRE_LINK_KEYS": LINK_KEY,
     "LASTMETRE_POLICY": str(POLICY),
     "LASTMETRE_CHANNELS": '{"app": {"type": "app"}}',
     "LASTMETRE_CHANNEL": "app",

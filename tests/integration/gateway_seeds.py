@@ -5,8 +5,10 @@ A table is filled by what its columns are, so that a new column of another part 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -42,9 +44,61 @@ _COLUMNS: Final = """
     WHERE table_schema = 'gateway' AND table_name = $1 AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER'
 """
 
+_ALL_COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'gateway' AND table_name = $1"
+_NOW: Final = datetime.now(UTC)
+_SLOT: Final = {"starts_at": _NOW + timedelta(hours=2), "ends_at": _NOW + timedelta(hours=4)}
+_WISH: Final = {
+    **_PLACE,
+    **_SLOT,
+    "wish_id": "the-wish",
+    "resident_ref": RESIDENT,
+    "state": "open",
+    "title": "t",
+    "category": "household",
+    "urgency": "blue",
+    "age_band": "adult",
+    "minutes": 60,
+    "helpers_needed": 1,
+    "skills": ["carry"],
+    "approval": "none",
+    "submitted_at": _NOW,
+    "received_at": _NOW,
+    "changed_at": _NOW,
+}
+_MATCH: Final = {
+    **_SLOT,
+    "area": AREA,
+    "match_id": "the-match",
+    "wish_id": "the-wish",
+    "offer_id": "the-offer",
+    "resident_ref": RESIDENT,
+    "volunteer_ref": VOLUNTEER,
+    "rung": "unit",
+    "how": "paired",
+    "state": "proposed",
+    "needs_answer": True,
+    "expires_at": _NOW + timedelta(hours=1),
+    "changed_at": _NOW,
+}
+_DATA: Final = {
+    "wish_id": "another-wish",
+    "area": AREA,
+    "place": HERE.model_dump(exclude_none=True),
+    "category": "household",
+    "skills": ["carry"],
+    "urgency": "blue",
+    "minutes": 60,
+    "beneficiary": {"age_band": "adult"},
+    "title": "t",
+    "resident_ref": RESIDENT,
+}
+_DRAFT: Final = "00000000-0000-0000-0000-00000000000d"
+
 
 async def fill(owner: asyncpg.Connection, table: str, **known: Any) -> None:
-    """Put one row into a table of the schema, with these values and whatever its other columns ask for."""
+    """Put one row into a table of the schema: of these values those that it has columns for, and whatever its other columns ask for."""
+    columns = {row["column_name"] for row in await owner.fetch(_ALL_COLUMNS, table)}
+    known = {name: value for name, value in known.items() if name in columns}
     needed = {row["column_name"]: _VALUES[row["data_type"]] for row in await owner.fetch(_COLUMNS, table)}
     names = [*known, *(name for name in needed if name not in known)]
     values = [f"${number}" for number in range(1, len(known) + 1)] + [needed[name] for name in names[len(known) :]]
@@ -79,14 +133,33 @@ async def _account(owner: asyncpg.Connection) -> Seeded:
 
 async def _wish(owner: asyncpg.Connection) -> Seeded:
     if await exists(owner, "wishes"):
-        await fill(owner, "wishes", **_PLACE, wish_id="the-wish", resident_ref=RESIDENT, state="open")
-        await fill(owner, "matches", area=AREA, match_id="the-match", wish_id="the-wish", resident_ref=RESIDENT, volunteer_ref=VOLUNTEER, state="proposed")
+        await fill(owner, "wishes", **_WISH)
+        await fill(owner, "matches", **_MATCH)
     return Seeded({"area": AREA, "wish_id": "the-wish"}, _belonging())
 
 
 async def _match(owner: asyncpg.Connection) -> Seeded:
     await _wish(owner)
-    return Seeded({"area": AREA, "match_id": "the-match"}, _belonging())
+    return Seeded({"area": AREA, "match_id": "the-match", "action": "accept"}, _belonging())
+
+
+async def _invitation(owner: asyncpg.Connection) -> Seeded:
+    await _wish(owner)
+    return Seeded({"wish_id": "the-wish", "offer_id": "the-offer", "action": "accept"}, _belonging())
+
+
+async def _draft(owner: asyncpg.Connection) -> Seeded:
+    if await exists(owner, "drafts"):
+        data = {**_DATA, "window": {"start": _SLOT["starts_at"].isoformat(), "end": _SLOT["ends_at"].isoformat()}}
+        said = {"wish_id": "another-wish", "origin": "entered", "entered_by": "somebody", "resident_ref": RESIDENT, "data": json.dumps(data)}
+        await fill(owner, "drafts", draft_id=_DRAFT, **_PLACE, **said)
+    return Seeded({"draft_id": _DRAFT}, _belonging())
+
+
+async def _dead_letter(owner: asyncpg.Connection) -> Seeded:
+    if await exists(owner, "dead_letters"):
+        await fill(owner, "dead_letters", topic="wishes-dlq", partition=0, position=1, area=AREA, community=HERE.community)
+    return Seeded({"topic": "wishes-dlq", "partition": "0", "position": "1"}, Thing(AREA, Place(community=HERE.community)))
 
 
 async def _key(owner: asyncpg.Connection) -> Seeded:
@@ -107,8 +180,13 @@ async def _webhook(owner: asyncpg.Connection) -> Seeded:
 
 SEEDS: Final[Mapping[frozenset[str], Callable[[asyncpg.Connection], Awaitable[Seeded]]]] = {
     frozenset({"account_id"}): _account,
+    frozenset({"wish_id"}): _wish,
     frozenset({"area", "wish_id"}): _wish,
     frozenset({"area", "match_id"}): _match,
+    frozenset({"match_id", "action"}): _match,
+    frozenset({"wish_id", "offer_id", "action"}): _invitation,
+    frozenset({"draft_id"}): _draft,
+    frozenset({"topic", "partition", "position"}): _dead_letter,
     frozenset({"key_id"}): _key,
     frozenset({"webhook_id"}): _webhook,
 }

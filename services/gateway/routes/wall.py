@@ -11,17 +11,19 @@ from schemas.place import Rung
 from schemas.wishes import Category
 from services.gateway import words
 from services.gateway.board.hub import Claimed, Later, Rejected
-from services.gateway.context import GatewayOf
+from services.gateway.context import Gateway, GatewayOf
 from services.gateway.errors import wants_page
 from services.gateway.guard import needs
-from services.gateway.people import claiming
+from services.gateway.people import claiming, store
 from services.gateway.people.claiming import Outcome
+from services.gateway.people.settling import settled
 from services.gateway.people.wall import Choice, chosen
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
 router = APIRouter()
 PAGE_MAX: Final = 40
+_SHOWS_SECONDS: Final = 5.0
 When = Literal["today", "tomorrow", "week"]
 WHEN: Final[dict[str, words.Words]] = {"today": ("今天", "Today"), "tomorrow": ("明天", "Tomorrow"), "week": ("一周内", "This week")}
 
@@ -56,6 +58,8 @@ async def claim(request: Request, gateway: GatewayOf, principal: Annotated[Princ
         return gateway.renderer.page(request, "answer.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))
     if not wants_page(request):
         return JSONResponse(_as_json(outcome))
+    if isinstance(outcome.answer, Claimed):
+        await settled(lambda: _shows(gateway, principal, wish_id), _SHOWS_SECONDS)  # the next page reads the board
     reason = outcome.answer.reason if isinstance(outcome.answer, Rejected) else _kind(outcome)
     return RedirectResponse(f"/wall/{wish_id}/answer?{urlencode({'is': reason})}", HTTPStatus.SEE_OTHER)
 
@@ -78,6 +82,12 @@ async def answer(
     else:
         outcome = Outcome(Later())
     return gateway.renderer.page(request, "answered.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))
+
+
+async def _shows(gateway: Gateway, principal: Principal, wish_id: str) -> bool:
+    async with gateway.database.acting_for(principal) as connection:
+        before = await store.before_claim(connection, principal.scope.area, principal.volunteer_ref, wish_id)
+    return before.match_of(wish_id) is not None
 
 
 def _kind(outcome: Outcome) -> str:
