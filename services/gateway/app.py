@@ -92,7 +92,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         registry = CollectorRegistry()
         hub = Hub()
         board_dsn = settings.board_database.get_secret_value()
-        reader, tail, answers = Reader(settings.kafka, board_dsn), Tail(board_dsn, hub), Answers(settings.kafka, hub)
+        reader, tail, answers = Reader(settings.broker, board_dsn), Tail(board_dsn, hub), Answers(settings.broker, hub)
         doors = Doors(await _vault(settings, cleanup), settings.ladder)
         door = await cleanup.enter_async_context(opened(settings, database, stop))
         gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, Shelf(), identity, settings.link_ring, door)

@@ -39,12 +39,23 @@ CIRCLES: Final = {
 }
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 AT_ONCE: Final = 8
+# A claim has an answer in any case; to who may not have this wish it is that it is not open to them, which the pages' own tests hold.
+REFUSED_IN_WORDS: Final = re.compile(r"^/wall/")
 NO_ANSWER: Final = 599
 ENDING: Final = frozenset({"/sign-out"})
 # A few in every run; LASTMETRE_EXAMPLES=500 for a long one.
 EXAMPLES: Final = int(os.environ.get("LASTMETRE_EXAMPLES", "3"))
 # What a form must hold so that it is the thing that is judged and not the form. A field that a form does not have is left alone.
-FORM: Final = {"outcome": "done", "word": "yes", "reviews": "yes", "reason": "because", "helper": "the-offer", "offer_id": "the-offer", "match_id": "the-match"}
+FORM: Final = {
+    "outcome": "done",
+    "word": "yes",
+    "reviews": "yes",
+    "reason": "because",
+    "helper": "the-offer",
+    "offer_id": "the-offer",
+    "match_id": "the-match",
+    "event": "{}",
+}
 # Operations on what the seeds do not have in a state for them: to who may, they may say that there is none.
 MAY_BE_ABSENT: Final = re.compile(r"/invitations/|/replay$|/answer$|/claim$")
 
@@ -190,8 +201,12 @@ def judged(operation: Operation, principal: Principal | None, thing: Thing | Non
     if not may(principal, operation.act):
         return None if status == 403 else "open to who may not at all"
     if thing is not None and not may(principal, operation.act, thing):
+        if status == 200 and REFUSED_IN_WORDS.search(operation.path):
+            return None
         return None if status in {403, 404} else "open to who may not with this thing"
-    absent = status == 404 and MAY_BE_ABSENT.search(operation.path) is not None
+    # Where the path names no area it is the asker's own: what is theirs in another is not found.
+    elsewhere = thing is not None and "area" not in operation.parameters and principal.scope.area != thing.area
+    absent = status == 404 and (elsewhere or MAY_BE_ABSENT.search(operation.path) is not None)
     return None if absent or status not in {401, 403, 404} else "closed to who may"
 
 

@@ -23,6 +23,7 @@ from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.place import Place
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, PARTITIONS
+from services.broker import Broker
 from services.gateway.board.store import CHANNEL, parsed
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
@@ -408,10 +409,10 @@ class Tail:
 class Answers:
     """Reads `matches` from its end on, for those who wait for the answer to a claim."""
 
-    def __init__(self, kafka: str, hub: Hub) -> None:
+    def __init__(self, broker: Broker, hub: Hub) -> None:
         self.pulse = Pulse()
         self.ready = asyncio.Event()
-        self._kafka = kafka
+        self._broker = broker
         self._hub = hub
         self._log: Any = structlog.get_logger().bind()
 
@@ -426,7 +427,7 @@ class Answers:
 
     async def _read(self, stop: Stop) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **self._broker.client(),
             client_id="lastmetre-answers",
             enable_auto_commit=False,
             auto_offset_reset="latest",

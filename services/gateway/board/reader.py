@@ -24,6 +24,7 @@ from schemas.codec import Event, decode
 from schemas.errors import InvalidEvent
 from schemas.lanes import is_misplaced
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, TOPICS
+from services.broker import Broker
 from services.gateway.board.projection import Book, event_key, keys_of
 from services.gateway.board.rows import DeadLetter, News
 from services.gateway.board.store import Stale, Writer, set_codecs
@@ -131,10 +132,10 @@ def _time_of(record: Any) -> datetime:
 class Reader:
     """The loop. `lag` is in records, None while this process is not the one that reads."""
 
-    def __init__(self, kafka: str, dsn: str, *, stream_days: int = 7) -> None:
+    def __init__(self, broker: Broker, dsn: str, *, stream_days: int = 7) -> None:
         self.pulse = Pulse()
         self.reading = False
-        self._kafka = kafka
+        self._broker = broker
         self._dsn = dsn
         self._stream_days = stream_days
         self._pruned = 0.0
@@ -174,7 +175,7 @@ class Reader:
             await stop.pause(_STANDBY_SECONDS)
             return
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **self._broker.client(),
             client_id="lastmetre-board",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
