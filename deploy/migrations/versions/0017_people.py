@@ -51,19 +51,27 @@ LINKED = """
             WHERE l.digest = code_digest
         $$
 """
+# Whether a wish that a volunteer no longer sees (it was taken, or is over) lies in their circle: they are told so kindly; of others they are told nothing.
+WAS_NEAR = """
+    CREATE FUNCTION gateway.was_near(wish_area text, wish text) RETURNS boolean
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS 'SELECT EXISTS (SELECT FROM gateway.wishes w WHERE w.area = wish_area AND w.wish_id = wish
+            AND gateway.covers(w.area, w.community, w.compound, w.building, w.unit))'
+"""
 
 
 def upgrade() -> None:
     """Make them; the functions are for the role of requests alone."""
-    for statement in (REFS, INBOX, MARK_READ, LINKED):
+    for statement in (REFS, INBOX, MARK_READ, LINKED, WAS_NEAR):
         op.execute(statement)
     op.execute("REVOKE ALL ON gateway.inbox FROM lastmetre_board")
-    for function in ("mark_read(uuid[])", "linked(bytea)"):
+    for function in ("mark_read(uuid[])", "linked(bytea)", "was_near(text, text)"):
         op.execute(f"REVOKE ALL ON FUNCTION gateway.{function} FROM PUBLIC, lastmetre_board")
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.execute("DROP FUNCTION gateway.was_near(text, text)")
     op.execute("DROP FUNCTION gateway.linked(bytea)")
     op.execute("DROP FUNCTION gateway.mark_read(uuid[])")
     op.execute("DROP VIEW gateway.inbox")

@@ -1,7 +1,10 @@
 """One claim, from the tap to its answer: said on Kafka, decided by the matcher, heard again here."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from uuid import uuid4
+
+from fastapi import HTTPException
 
 from services.gateway.board.hub import Answer, Claimed, Rejected
 from services.gateway.context import Gateway
@@ -64,12 +67,16 @@ async def claim(gateway: Gateway, principal: Principal, wish_id: str) -> Outcome
     area = principal.scope.area
     async with gateway.database.acting_for(principal) as connection:
         before = await store.before_claim(connection, area, principal.volunteer_ref, wish_id)
+        near = before.wish is not None or await store.was_near(connection, area, wish_id)
+    if not near:
+        raise HTTPException(HTTPStatus.NOT_FOUND)  # of what lies beyond their circle they hear nothing
     match, wish = before.match_of(wish_id), before.wish
+    if wish is not None:
+        require(principal, Act.CLAIM_WISH, Thing(area, wish.place))
     if match is not None:
         return Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
     if wish is None:
         return await _refused(gateway, principal, "not_open", wish_id, before)
-    require(principal, Act.CLAIM_WISH, Thing(area, wish.place))
     one = shown(wish, before.offers, home_of(before.offers, principal.scope), utc_now())
     if one.offer_id is None:
         return await _refused(gateway, principal, "unknown_offer", wish_id, before)

@@ -182,6 +182,11 @@ async def before_claim(connection: Any, area: str, volunteer_ref: str | None, wi
     return Before(offers, None if wish is None else _open_wish(wish), matches)
 
 
+async def was_near(connection: Any, area: str, wish_id: str) -> bool:
+    """Whether a wish that does not wait lies in the circle of whoever asks."""
+    return bool(await connection.fetchval("SELECT gateway.was_near($1, $2)", area, wish_id))
+
+
 async def open_wishes(connection: Any, area: str, now: datetime) -> list[OpenWish]:
     """What waits for somebody."""
     rows = await connection.fetch(_OPEN, area, now, WALL_MAX)

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from schemas.place import Rung
@@ -73,6 +73,10 @@ async def answer(
     said: Annotated[str, Query(alias="is", pattern="^[a-z_]{1,40}$")] = "later",
 ) -> HTMLResponse:
     """A page of its own, to be looked at again: a match of one's own counts more than what the address says."""
+    async with gateway.database.acting_for(principal) as connection:
+        near = await store.was_near(connection, principal.scope.area, wish_id)
+    if not near:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     found = await claiming.wall_of(gateway, principal, wish_id)
     match = found.before.match_of(wish_id)
     if match is not None:
