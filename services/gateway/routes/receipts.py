@@ -41,7 +41,7 @@ SIGNATURE_HEADER: Final = "x-lastmetre-signature"
 TIME_HEADER: Final = "x-lastmetre-timestamp"
 _BODY_MAX_BYTES: Final = 64 * 1024
 _CLOCK_SECONDS: Final = 300
-_LEAVE: Final = "SELECT notifying.leave_receipt($1, $2, $3, $4, $5)"
+_LEAVE: Final = "SELECT gateway.leave_receipt($1, $2, $3, $4, $5)"
 
 # For the policy's list of routes; the signature is the proof.
 Anybody = Annotated[Principal | None, needs(Act.OPEN_PAGE)]
