@@ -115,7 +115,7 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secur
     policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
     # Whoever brings a directory of their own has people elsewhere.
     vault = "LASTMETRE_DIRECTORY" not in os.environ
-    kinds = ("matcher", "notifier", "gateway")
+    kinds = ("matcher", "notifier", "explainer", "gateway")
     stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, vault=vault, secure=secure, services=kinds)
     try:
         with display:
