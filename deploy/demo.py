@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import asyncpg
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
 
 from deploy.account import Made, NewAccount, make
 from deploy.day_plan import Plan
@@ -70,15 +68,16 @@ def has_gateway(stack: Stack) -> bool:
 async def show_accounts(stack: Stack, connection: asyncpg.Connection, plan: Plan, console: Console) -> None:
     """Make the accounts of this day and tell them, once."""
     made, key = await make_accounts(connection, gateway_keys(stack.state), plan)
-    table = Table.grid(padding=(0, 2))
-    for one in made[:-1]:
-        chinese, english = _NAMES[one.login]
-        code = "" if one.totp is None else f"{both('验证码密钥', 'code from')} {one.totp}"
-        table.add_row(both(chinese, english), one.login, one.password, code)
-    table.add_row(both(*_NAMES[made[-1].login]), key)
     address = f"http://127.0.0.1:{stack.state.known_port('gateway-web')}"
     title = both(f"打开 {address} · 演示账号只显示这一次", f"open {address} · these accounts are shown this once")
-    console.print(Panel(table, title=title, expand=False))
+    lines = [title]
+    for one in made[:-1]:
+        code = "" if one.totp is None else f"  {both('验证码密钥', 'code from')} {one.totp}"
+        lines.append(f"  {both(*_NAMES[one.login])}\n    {one.login}  {one.password}{code}")
+    lines.append(f"  {both(*_NAMES[made[-1].login])}\n    {key}")
+    # Whole lines, however narrow the screen: half a password opens nothing.
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 async def drop_accounts(stack: Stack) -> None:

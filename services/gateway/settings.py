@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -82,7 +83,7 @@ class Settings(VaultSettings, ServiceSettings):
         if self.oidc_audience is not None and self.oidc_audience == self.oidc_client_id:
             # Else an id token, which every browser has held, would open the API.
             raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
-        if self.demo_principals and (self.web_host != LOOPBACK or self.public_url is not None):
+        if self.demo_principals and not self.is_of_this_machine:
             raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
         try:
             _ = self.link_ring
@@ -106,6 +107,11 @@ class Settings(VaultSettings, ServiceSettings):
     def address(self) -> str:
         """Where people reach the gateway; never what a request says."""
         return self.public_url or f"http://{self.web_host}:{self.web_port}"
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether nobody reaches it from elsewhere: only there is a demonstration's account let in."""
+        return self.web_host == LOOPBACK and urlsplit(self.address).hostname in {LOOPBACK, "localhost"}
 
     @property
     def is_https(self) -> bool:
