@@ -11,7 +11,7 @@ notice: pending → leased → sent · retryable → leased · pending|leased|re
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final, Literal
 from uuid import UUID, uuid5
@@ -129,6 +129,7 @@ class Delivered:
     retry_seconds: float = 0.0
     day: date | None = None  # the local day on which it counts against its person's number a day
     reference: str | None = None  # the channel's own number for it
+    untried: bool = False  # nobody has tried since a process died with it in hand: whether it came stays unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,12 @@ def desk_of(area: str) -> str:
 def _kept(fate: Fate) -> Fate:
     """A sender may have put a notice away in error (its partition was gone, and came back): what is still true is sent again."""
     return "retryable" if fate == "discarded" else fate
+
+
+def _still_unclear(kept: Notice, result: Delivered) -> Delivered:
+    """The result, marked where it is about no attempt (links or the directory are away, a wait, no channel) and the one before ended with its process."""
+    untried = result.fate != "sent" and kept.fault == INTERRUPTED and result.notice.attempts == kept.attempts
+    return replace(result, untried=True) if untried else result
 
 
 def may_have_heard(notice: Notice | None) -> bool:
@@ -357,7 +364,7 @@ class Book:
             kept = match.notices.get((notice.party, notice.kind))
             if kept is None or kept.state not in UNDER_WAY:
                 continue  # recorded already
-            self._settle_one(match, kept, result, ends)
+            self._settle_one(match, kept, _still_unclear(kept, result), ends)
         return ends
 
     def learn(self, notice: Notice, result: Delivered) -> list[Told | Untold]:
@@ -394,7 +401,7 @@ class Book:
         notice.channel = result.channel
         notice.attempts = result.notice.attempts
         notice.tried = result.notice.tried
-        if result.fate != "discarded":  # nobody has tried: what came of the last attempt still counts
+        if result.fate != "discarded" and not result.untried:  # where nobody has tried, what came of the last attempt still counts
             notice.fault = result.fault
         notice.retry_seconds = result.retry_seconds if fate == "retryable" else 0.0
         notice.sent_at = result.at if fate == "sent" else None

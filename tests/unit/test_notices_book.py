@@ -1,6 +1,7 @@
 """The life of a match and its notices, decided on rows alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -163,6 +164,33 @@ def test_whoever_may_have_heard_it_from_a_process_that_died_hears_of_the_release
     assert "released" == released(book)
     assert [("volunteer", "released", "pending")] == [(one.party, one.kind, one.state) for one in book.new_notices.values() if one.kind == "released"]
     assert ("discarded", "discarded") == (resident.state, volunteer.state)
+
+
+@pytest.mark.parametrize(
+    ("fate", "fault"),
+    [("retryable", fault) for fault in ("links_away", "directory_away", "busy", "quiet_hours", "over_budget")] + [("dead", "no_channel"), ("dead", "erased")],
+)
+def test_what_a_process_that_died_may_have_said_counts_where_nobody_tried_again(fate: Fate, fault: str) -> None:
+    book = Book()
+    proposed(book)
+    resident, volunteer = on_their_way(book)
+    volunteer.fault = INTERRUPTED
+    ends = book.settle([Delivered(replace(volunteer), fate, "", "webhook", fault, 1.0)])
+    assert [fault] * (fate == "dead") == [one.reason for one in ends if isinstance(one, Untold)]
+    released(book, reason="withdrawn")
+    assert [("volunteer", "released")] == [(one.party, one.kind) for one in book.new_notices.values() if one.kind == "released"]
+    assert (INTERRUPTED, None) == (volunteer.fault, resident.fault)
+
+
+def test_an_attempt_after_a_process_died_tells_what_became_of_the_notice() -> None:
+    book = Book()
+    proposed(book)
+    _, volunteer = on_their_way(book)
+    volunteer.fault = INTERRUPTED
+    book.settle([unclear(replace(volunteer), "refused")])
+    released(book, reason="withdrawn")
+    assert [] == [one for one in book.new_notices.values() if one.kind == "released"]
+    assert "refused" == volunteer.fault
 
 
 def test_a_group_is_told_when_all_are_firm() -> None:
