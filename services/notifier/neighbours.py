@@ -18,6 +18,7 @@ from schemas.offers import OfferPosted, OfferWithdrawn
 from schemas.place import Place
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MIB, NEIGHBOURS_GROUP
 from schemas.wishes import WishSubmitted
+from services.notifier import failpoints
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.metrics import Metrics
 from services.notifier.settings import Settings
@@ -68,6 +69,7 @@ class Neighbours:
                 **self._settings.broker.client(),
                 client_id="lastmetre-neighbours",
                 group_id=NEIGHBOURS_GROUP,
+                group_instance_id=self._settings.instance,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 session_timeout_ms=_SESSION_MS,
@@ -82,8 +84,10 @@ class Neighbours:
                 await consumer.start()
                 while not stop:
                     self.pulse.beat()
+                    await failpoints.before("poll")
                     found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
                     if found:
+                        await failpoints.after("poll")
                         await self._take_in(_events(record for run in found.values() for record in run))
                         await consumer.commit()
                         failures = 0

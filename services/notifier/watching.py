@@ -23,7 +23,6 @@ from services.notifier.watch import Timing, Word, words
 from services.notifier.watch_store import Looked, WatchUnit
 from services.runtime import Pulse, Stop
 
-_PAUSE_SECONDS: Final = 1.0
 _BATCH_MAX: Final = 500
 # A visit that can't be looked at is tried again after this, and holds up no other.
 _POSTPONED_US: Final = 60 * MINUTE_US
@@ -79,7 +78,7 @@ class Watching:
                 await stop.pause(retry_seconds(failures))
                 continue
             if not more:
-                await stop.pause(_PAUSE_SECONDS)
+                await stop.pause(self._settings.poll_seconds)
 
     async def look(self, now: int) -> bool:
         """Look at what is due by `now`, in microseconds; whether there may be more."""
