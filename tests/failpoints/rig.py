@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import time
@@ -31,13 +32,18 @@ SETTLED_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.01
 # By event time the visits' clock is told to run on; far beyond all that the cases speak of.
 RUNS_TO: Final = 1_800_000_000_000_000
+# What links are made with; the same in all processes, as in service.
+_KEY: Final = base64.b64encode(bytes(range(32))).decode()
 _SETTLED = """
 SELECT coalesce((SELECT sum(next_offset) FROM notifying.partitions), 0)::bigint AS matches,
     coalesce((SELECT sum(responses_next) FROM notifying.visit_lanes), 0)::bigint AS responses,
     coalesce((SELECT sum(confirmations_next) FROM notifying.visit_lanes), 0)::bigint AS confirmations,
     (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
         + (SELECT count(*) FROM notifying.receipts WHERE outcome IS NULL) + (SELECT count(*) FROM notifying.outbox)
-        + (SELECT count(*) FROM notifying.visit_outbox) AS under_way
+        + (SELECT count(*) FROM notifying.visit_outbox) AS under_way,
+    (SELECT count(*) FROM notifying.visits WHERE watch_at_us <= extract(epoch FROM clock_timestamp()) * 1000000 OR (number > 0 AND watch_at_us IS NOT NULL))
+        + $1 - (SELECT count(*) FROM notifying.households)
+        - (SELECT count(*) FROM notifying.households WHERE NOT open) - (SELECT count(*) FROM notifying.wish_places) AS unwatched
 """
 _UNSENT = "SELECT key::text, state FROM notifying.notices WHERE key::text = ANY($1) AND state <> 'sent'"
 _IN_APP = "SELECT count(*) FROM notifying.app_inbox WHERE key = $1"
@@ -58,6 +64,7 @@ budget = 100000
 channels = ["text"]
 addresses = {{ text = "1" }}
 """
+_NEIGHBOURS = "SELECT offer_id AS id, place, open FROM notifying.households UNION ALL SELECT wish_id, place, NULL FROM notifying.wish_places"
 _TOLD = "SELECT coalesce(sum(notices), 0)::int FROM notifying.told WHERE ref = $1"
 
 
@@ -111,6 +118,7 @@ class Rig:
         try:
             while self._pipe is not None and self._pipe.poll():
                 word, point = self._pipe.recv()
+                assert word != "nameless", point
                 if word == "passed":
                     self.passed.add(point)
                 else:
@@ -125,14 +133,14 @@ class Rig:
 
     async def play(self) -> Case:
         """The events of the next case, and what the gateway is to do with them."""
-        case = Case(self.number)
+        case = Case(self.number, timed=self.timed)
         self.number += 1
         self.known |= case.heard | case.may_be_heard
         if not self.timed:
             self.known.add(str(case.in_app))
         await self.town.play(case)
         if case.number:
-            for receipt, (repeats, _) in Case(case.number - 1).receipts(timed=self.timed).items():
+            for receipt, (repeats, _) in case.before.receipts.items():
                 for _ in range(repeats + 1):
                     await self.database.fetchval(_LEAVE, *receipt)
         return case
@@ -144,11 +152,12 @@ class Rig:
         while True:
             await self._hear()
             await self._read()
-            found = await self.database.fetchrow(_SETTLED)
+            # Of each case an offer, its end in the case after, and a wish.
+            found = await self.database.fetchrow(_SETTLED, 3 * self.number - 1)
             ends = await self.consumer.end_offsets([TopicPartition("confirmations", LANE)])
             read_all = found["confirmations"] >= sum(ends.values()) and self.taken["confirmations"] >= sum(ends.values())
-            whole = found["matches"] >= self.number * EVENTS_OF_MATCHES and found["responses"] >= self.town.said
-            if len(self.met) >= meets and read_all and whole and found["under_way"] == 0:
+            whole = found["matches"] >= self.number * (EVENTS_OF_MATCHES + self.timed) and found["responses"] >= self.town.said
+            if len(self.met) >= meets and read_all and whole and found["under_way"] == 0 and (not self.timed or found["unwatched"] == 0):
                 break
             assert time.monotonic() < deadline, f"not settled: {dict(found)}, met {self.met} of {meets}, case {self.number - 1}"
             await asyncio.sleep(LOOK_SECONDS)
@@ -201,14 +210,18 @@ class Rig:
             assert await self.database.fetchval(_IN_APP, case.in_app) == 1, "lost: what was to lie in the app"
             told, wanted = await self.database.fetchval(_TOLD, BUDGETED), 2 * self.number
             assert told == wanted, f"counted {told} notices of {wanted} to one person a day"
-            before = Case(case.number - 1).failed_late
+            before = case.before.failed_late
             assert not case.number or await self.database.fetchval(_IN_APP, before) == 1, "lost: what did not arrive has no second channel"
+            neighbours = {row["id"]: (row["place"], row["open"]) for row in await self.database.fetch(_NEIGHBOURS)}
+            wanted_neighbours = {place: end for number in range(self.number) for place, end in Case(number, timed=True).neighbours(self.number).items()}
+            assert neighbours == wanted_neighbours, f"of the stairways {neighbours}, wanted {wanted_neighbours}"
         receipts = {(row["channel"], row["reference"], row["status"]): (row["repeats"], row["outcome"]) for row in await self.database.fetch(_RECEIPTS)}
-        wanted_receipts = {place: end for number in range(case.number) for place, end in Case(number).receipts(timed=self.timed).items()}
+        wanted_receipts = {place: end for number in range(case.number) for place, end in Case(number, timed=self.timed).receipts.items()}
         assert receipts == wanted_receipts, f"receipts {receipts.items() - wanted_receipts.items()}, wanted {wanted_receipts.items() - receipts.items()}"
-        matches = [case.match("a"), *([Case(case.number - 1).match("a")] if case.number else [])]
+        late = [case.before.match("a"), *([case.before.match("g")] if self.timed else [])] if case.number else []
+        matches = [case.match("a"), *late]
         booked = [(row["match_id"], row["number"], row["entries"]) for row in await self.database.fetch(_BOOKED, matches)]
-        wanted_books = [(match, number, 4) for match in sorted(matches) for number in ((1,) if match == matches[0] else (1, 2))]
+        wanted_books = [(match, number, 4) for match in sorted(matches) for number in ((1, 2) if match == case.before.match("a") else (1,))]
         assert booked == wanted_books, f"booked {booked}, wanted {wanted_books}"
 
 
@@ -233,6 +246,7 @@ async def rig(bootstrap: str, dsn: str, owner_dsn: str, folder: Path, *, timed: 
         people.write_text(_PEOPLE, encoding="utf-8")
         more: dict[str, Any] = {"channels": SecretStr(_channels(sink)), "directory": people} if timed else {"clock": "event"}
         years = 525_600
+        more |= {"public_url": "https://lm.example.org", "link_keys": f"a:{_KEY}"}
         settings = settings_of(
             bootstrap, dsn, "hook" if timed else sink.url, instance="failpoints", webhook_attempts_max=50, webhook_timeout_seconds=2.0,
             report_minutes=years, acknowledge_minutes=years, finish_minutes=years, **more,

@@ -1,13 +1,17 @@
 """What happens in each case, small, and with everything in it that the notifier ever does; and what must have come of it.
 
 Of a case: a match with a helper who reads in the app, a match that is asked first, a group of two, an invitation, an expired wish, a word to the community's
-workers, an event twice, one that is not valid; a visit that is finished and acknowledged. Of the case before: a late correction of that visit, a release, and
-what the gateways say of its notices: delivered (twice), not arrived after all, and something about a notice that nobody knows.
+workers, an event twice, one that is not valid; a visit that is finished and acknowledged. Of the case before: a late correction of that visit, a helper who
+calls off, and what the gateways say of its notices: delivered (twice), not arrived after all, and something about a notice that nobody knows.
+
+By the clock on the wall also: a visit that should have begun and of which nobody has said anything, so that the community's worker hears of it, and which is
+finished in the case after; and a centre household, which ends in the case after.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,6 +42,16 @@ class Case:
     """The matches of one case, by letter."""
 
     number: int
+    timed: bool = False
+
+    @property
+    def before(self) -> Case:
+        """The case before this one."""
+        return replace(self, number=self.number - 1)
+
+    @property
+    def _letters(self) -> str:
+        return "abcdeg" if self.timed else "abcde"
 
     def match(self, letter: str) -> str:
         """A match's id."""
@@ -45,7 +59,7 @@ class Case:
 
     @property
     def _confirmed(self) -> dict[UUID, tuple[str, Party, Kind]]:
-        return {notice_key(self.match(x), party, "confirmed"): (x, party, "confirmed") for x in "abcde" for party in ("resident", "volunteer")}
+        return {notice_key(self.match(x), party, "confirmed"): (x, party, "confirmed") for x in self._letters for party in ("resident", "volunteer")}
 
     @property
     def heard(self) -> set[str]:
@@ -54,8 +68,10 @@ class Case:
         keys = {key for key in self._confirmed if key != in_app}
         keys |= {notice_key(f"w-{self.match('f')}", "volunteer", "invited", f"v-{self.match('f')}")}
         keys |= {notice_key(f"w-{self.match('a')}", "resident", "expired"), notice_key(f"w-{self.match('f')}", "worker", "widened", desk_of(AREA))}
+        if self.timed:
+            keys |= {notice_key(self.match("g"), "worker", "not_started")}
         if self.number:
-            keys |= {notice_key(Case(self.number - 1).match("c"), party, "released") for party in ("resident", "volunteer")}
+            keys |= {notice_key(self.before.match("c"), party, "released") for party in ("resident", "volunteer")}
         return {str(key) for key in keys}
 
     @property
@@ -73,22 +89,27 @@ class Case:
         """What a gateway took, and says of later that it did not arrive."""
         return notice_key(self.match("e"), "resident", "confirmed")
 
-    def receipts(self, *, timed: bool) -> dict[tuple[str, str, str], tuple[int, str]]:
+    @property
+    def receipts(self) -> dict[tuple[str, str, str], tuple[int, str]]:
         """(channel, reference, status) -> (repeats, outcome) of what gateways say of this case."""
-        hook = "hook" if timed else "webhook"
+        hook = "hook" if self.timed else "webhook"
         found = {
             (hook, str(notice_key(self.match("b"), "volunteer", "confirmed")), "delivered"): (1, "noted"),
-            (hook, str(self.failed_late), "failed"): (0, "next_channel" if timed else "given_up"),
+            (hook, str(self.failed_late), "failed"): (0, "next_channel" if self.timed else "given_up"),
             (hook, f"nobody-{self.number}", "read"): (0, "unknown"),
         }
-        if timed:
+        if self.timed:
             found["text", f"n-{notice_key(self.match('c'), 'volunteer', 'confirmed')}", "delivered"] = (0, "noted")
         return found
 
     @property
     def confirmed(self) -> set[str]:
         """The matches that both sides know of."""
-        return {self.match(letter) for letter in "abcde"}
+        return {self.match(letter) for letter in self._letters}
+
+    def neighbours(self, cases: int) -> dict[str, tuple[str, bool | None]]:
+        """What is known of stairways after so many cases: offer or wish -> (place, whether it is open)."""
+        return {f"o-h{self.number}": ("c/k/b/u2", self.number == cases - 1), f"w-{self.match('g')}": ("c/k/b/u1", None)}
 
 
 class Town(Matcher):
@@ -131,15 +152,53 @@ class Town(Matcher):
         await self.send("wish.widened", {"wish_id": f"w-{f}", "reach": "community"}, event_id=f"{f}-widened")
         await self.raw(b"\xff", [("ce_id", f"{f}-bad".encode())])
         await self.send("wish.expired", {"wish_id": f"w-{a}", "filled": 0}, event_id=f"{a}-expired")
-        before = Case(case.number - 1)
+        before = case.before
+        if case.timed:
+            await self._watched(case)
         if case.number:
-            await self._pair("match.released", before.match("c"), reason="withdrawn")
+            await self._pair("match.released", before.match("c"), reason="declined")
             await self._say("acknowledged", before.match("a"), f"{before.match('a')}-word", 30, by="community", outcome="not_done")
         else:
             await self.send("wish.unmet", {"wish_id": "w-unmet", "need": {}}, event_id="nothing")  # not valid either
         await self._say("finished", a, f"{a}-finished", 5, minutes=45)
         await self._say("acknowledged", a, f"{a}-acknowledged", 9, by="resident", outcome="done")
         await self.producer.flush()
+
+    async def _watched(self, case: Case) -> None:
+        """A visit that began a while ago and ends long after all cases, its wish, and a centre household of another stairway."""
+        g, h, now = case.match("g"), case.number, time.time_ns() // 1000
+        slot = {"start": rfc3339(now - 16 * MINUTE_US), "end": rfc3339(now + 8 * 60 * MINUTE_US)}
+        await self.propose(g, time_text=self._at(), event_id=f"{g}-proposed", slot=slot)
+        home = {"community": "c", "compound": "k", "building": "b"}
+        wish: dict[str, Any] = {
+            "wish_id": f"w-{g}",
+            "place": home | {"unit": "u1"},
+            "category": "repair",
+            "skills": ["company"],
+            "urgency": "yellow",
+            "window": slot,
+        }
+        wish |= {"beneficiary": {"age_band": "adult"}, "title": "换灯泡", "resident_ref": f"r-{g}"}
+        offer: dict[str, Any] = {
+            "offer_id": f"o-h{h}",
+            "volunteer_ref": f"v-h{h}",
+            "home": home | {"unit": "u2"},
+            "reach": "unit",
+            "skills": ["company"],
+            "windows": [slot],
+        }
+        offer |= {"vetting": {"level": 3, "checked_at": self._at()}, "capacity": 1, "accepts": "auto", "organisation": "中心户"}
+        await self._tell("wishes", "wish.submitted", f"{g}-wish", wish)
+        await self._tell("offers", "offer.posted", f"{g}-offer", offer)
+        if case.number:
+            await self._tell("offers", "offer.withdrawn", f"{g}-end", {"offer_id": f"o-h{h - 1}"})
+            before = case.before.match("g")
+            await self._say("finished", before, f"{before}-finished", 35, minutes=45)
+            await self._say("acknowledged", before, f"{before}-acknowledged", 40, by="resident", outcome="done")
+
+    async def _tell(self, topic: str, name: str, event_id: str, data: dict[str, Any]) -> None:
+        headers = headers_of(f"lastmetre.{name}.v1", event_id, "app", self._at(), event_id, AREA)
+        await self.producer.send(topic, orjson.dumps({"area": AREA, **data}), key=AREA.encode(), partition=LANE, headers=list(headers))
 
     async def _pair(self, name: str, match_id: str, **more: Any) -> None:
         data = {"match_id": match_id, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", **more}

@@ -7,21 +7,44 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka import Kafka
+from deploy.state import ROOT
 from tests.conftest import Database
 from tests.failpoints.rig import Rig, rig
 from tests.failpoints.run import go_through, look, sample_of, step_of
 from tests.failpoints.scene import Case
 from tests.failpoints.trap import STATEMENTS, Order, step_name
 
-# Passed elsewhere, each with why.
+_CANARY = "tests/integration/test_canary.py"
+_LINKS = "tests/integration/test_links.py"
+_VAULT = "tests/integration/test_vault_wired.py"
+# Passed elsewhere, each with why, and the test that passes it.
 ELSEWHERE = {
-    "count_backlog": "asked by /readyz alone, and changes nothing",
+    "count_backlog": (
+        "asked by /readyz alone, and changes nothing",
+        f"{_CANARY}::test_the_whole_town_leaves_nobody_in_plain_and_only_what_is_planted_on_its_kafka_is_found",
+    ),
+    "watch_postpone": ("of a visit that can't be judged", "tests/integration/test_watching.py::test_a_visit_that_can_not_be_looked_at_holds_up_no_other"),
+    "links_mint_anew": ("once a key was taken out", f"{_LINKS}::test_a_key_that_was_taken_out_opens_nothing_and_a_new_code_can_be_had"),
+    "links_look": ("the gateway's: here no link is opened", f"{_LINKS}::test_looking_uses_nothing_up"),
+    "links_hold": ("the gateway's", f"{_LINKS}::test_two_taps_at_once_give_one_winner"),
+    "links_use": ("the gateway's", f"{_LINKS}::test_two_taps_at_once_give_one_winner"),
+    "links_supersede_side": ("the gateway's", f"{_LINKS}::test_who_calls_off_has_no_more_to_say_and_the_other_side_has"),
+    "vault_note": ("where there is a vault", f"{_VAULT}::test_the_ladder_follows_the_match"),
+    "vault_note_reports": ("where there is a vault", f"{_VAULT}::test_the_ladder_follows_the_match"),
+    "vault_read": ("where there is a vault", f"{_VAULT}::test_a_vault_that_is_away_keeps_notices_and_stages_waiting_and_loses_none"),
+    "vault_forget": ("where there is a vault", f"{_VAULT}::test_a_vault_that_is_away_keeps_notices_and_stages_waiting_and_loses_none"),
+    "vault_read_known": (
+        "where there is a vault that does not know the match",
+        f"{_VAULT}::test_a_helper_is_told_that_nobody_waits_for_them_any_more_even_if_the_resident_was_erased",
+    ),
 }
 BY_EVENT_TIME = {"write_clocks", "find_due_by_event", "ticked", "clock_runs_to"}
 # What the promise names, in both readers.
 PHASES = {
     *(f"{reader}: {order} {step}" for reader in ("inbox", "visits") for order in ("before", "after") for step in ("poll", "validate", "begin", "commit")),
     *(f"{reader}: {order} {step}" for reader in ("publish", "publish visits") for order in ("before", "after") for step in ("publish", "forget_published")),
+    *(f"neighbours: {order} {step}" for order in ("before", "after") for step in ("poll", "begin", "watch_place_wishes", "commit")),
+    *(f"watch: {order} {step}" for order in ("before", "after") for step in ("begin", "watch_hold_due", "watch_say", "take_back", "commit")),
     *(f"record: {order} {step}" for order in ("before", "after") for step in ("begin", "change_notices", "write_outbox", "commit")),
     *(f"hand: {order} send" for order in ("before", "after")),
 }
@@ -62,7 +85,7 @@ async def test_steps_that_only_event_time_takes_are_met_too(fresh_topics: Kafka,
 
 
 async def _a_wrong_end_would_be_found(one: Rig) -> None:
-    case = Case(one.number - 1)
+    case = Case(one.number - 1, timed=True)
     await one.judge(case, 0)
     key = next(iter(case.heard))
     times = one.sink.accepted.pop(key)
@@ -75,6 +98,12 @@ async def _a_wrong_end_would_be_found(one: Rig) -> None:
     one.sink.attempts[key] = 5
     with pytest.raises(AssertionError, match="again and again"):
         await one.judge(case, 0)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_is_passed_elsewhere_names_a_test_that_is_there(name: str) -> None:
+    path, _, test = ELSEWHERE[name][1].partition("::")
+    assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_a_statement_without_a_name_is_refused() -> None:

@@ -10,21 +10,37 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Final, Literal
 
-from services.notifier import failpoints, receipts_store, store, visits_store
+import pytest
+
+from services.links import store as links_store
+from services.notifier import failpoints, receipts_store, store, vault_news, visits_store, watch_store
 
 Action = Literal["kill", "error", "delay"]
 ACTIONS: Final[tuple[Action, ...]] = ("kill", "error", "delay")
 DELAY_SECONDS: Final = 0.3
+AWAY_SECONDS: Final = 0.3
 # Where work begins: from here on an order counts that is about work, and not about a process's start.
-_WORK_BEGINS: Final = frozenset(("inbox: after poll", "visits: after poll"))
+_WORK_BEGINS: Final = frozenset(("inbox: after poll", "visits: after poll", "neighbours: after poll"))
 
 
-def _statements(module: ModuleType) -> dict[str, str]:
-    """The SQL of a module: text -> the name of the constant that holds it."""
-    return {text: name.strip("_").lower() for name, text in vars(module).items() if isinstance(text, str) and "notifying." in text and name.isupper()}
+def _statements(module: ModuleType, whose: str = "") -> dict[str, str]:
+    """The SQL of a module: text -> the name of the constant that holds it, with `whose` before it."""
+    return {
+        text: whose + name.strip("_").lower()
+        for name, text in vars(module).items()
+        if isinstance(text, str) and name.isupper() and ("notifying." in text or "links." in text)
+    }
 
 
-STATEMENTS: Final = _statements(store) | _statements(visits_store) | _statements(receipts_store)
+# A statement that two modules share has the name that the later one here gives it: `take_back` is the inbox's and the watch's.
+STATEMENTS: Final = (
+    _statements(vault_news, "vault_")
+    | _statements(links_store, "links_")
+    | _statements(watch_store, "watch_")
+    | _statements(receipts_store)
+    | _statements(visits_store)
+    | _statements(store)
+)
 """All statements of the notifier, by their text."""
 
 
@@ -69,7 +85,12 @@ class Trap:
             self._awake = False
         task = asyncio.current_task()
         assert task is not None
-        point = f"{task.get_name()}: {order} {step_name(step)}"
+        try:
+            name = step_name(step)
+        except LookupError as fault:
+            self._pipe.send(("nameless", str(fault)))  # the notifier would take it for a fault of what it has in hand
+            raise
+        point = f"{task.get_name()}: {order} {name}"
         if point not in self._seen:
             self._seen.add(point)
             self._pipe.send(("passed", point))
@@ -89,5 +110,6 @@ class Trap:
 
 
 def lay(pipe: Connection, orders: tuple[Order, ...]) -> None:
-    """Lay the trap; the first thing that a process does."""
+    """Lay the trap; the first thing that a process does. Where links could not be made it asks again soon."""
+    pytest.MonkeyPatch().setattr("services.notifier.exchange._AWAY_SECONDS", AWAY_SECONDS)
     failpoints.listen(Trap(pipe, orders))
