@@ -74,6 +74,9 @@ async def all_of_them(come: Visitors, ids: dict[str, str]) -> None:
         ("mine-1440-en", MEMBER, "/mine", DESK, "en", False),
         ("enter-360-zh", WORKER, "/enter", PHONE, "zh-CN", False),
         ("enter-1440-en", WORKER, "/enter", DESK, "en", False),
+        ("monitor-1440-zh", WORKER, "/monitor", DESK, "zh-CN", False),
+        ("monitor-360-en", WORKER, "/monitor", PHONE, "en", False),
+        ("monitor-1440-zh-wall", WORKER, "/monitor?wall=1", DESK, "zh-CN", False),
         ("follow-1440-zh", RESIDENT, f"/wishes/{ids['follow']}", DESK, "zh-CN", False),
     )
     for name, who, path, width, lang, dark in pages:

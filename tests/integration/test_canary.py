@@ -8,7 +8,6 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from deploy import migrate
 from deploy.postgres import Postgres
 from deploy.stack import Stack
 from tests.canary.scan import Scanner
@@ -47,8 +46,7 @@ async def test_the_whole_town_leaves_nobody_in_plain_and_only_what_is_planted_on
 
 async def test_a_plain_row_would_be_found_in_the_data_folder(own_postgres: Postgres) -> None:
     await own_postgres.start()
-    await migrate.prepare(own_postgres, "lastmetre")
-    connection = await asyncpg.connect(own_postgres.owner_dsn())
+    connection = await asyncpg.connect(own_postgres.owner_dsn("postgres"))
     await connection.execute("CREATE TABLE leak (name text, phone bytea)")
     await connection.execute("INSERT INTO leak VALUES ($1, $2)", NAME, PHONE.encode())
     await connection.execute("CHECKPOINT")
