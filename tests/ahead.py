@@ -41,9 +41,11 @@ def begin(command: tuple[str, ...]) -> None:
     except FileExistsError:
         return
     with marker:
-        process = subprocess.Popen([sys.executable, "-m", "tests.ahead", str(place), *command], cwd=ROOT, start_new_session=True)
-        marker.write(str(process.pid))
-    psutil.Process(process.pid).nice(_LOWEST)  # before it starts processes of its own, which inherit it
+        # Nobody here waits for it as for a child: who began it may be a worker that ends long before.
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-m", "tests.ahead", str(place), *command], environment, setpgroup=0)
+        marker.write(str(pid))
+    psutil.Process(pid).nice(_LOWEST)  # before it starts processes of its own, which inherit it
 
 
 def outcome(command: tuple[str, ...]) -> tuple[int, str]:
@@ -72,7 +74,7 @@ def _place(command: tuple[str, ...]) -> Path:
 def main(place: Path, command: list[str]) -> None:
     """Run it, then say how it ended, in one step."""
     with place.with_suffix(".out").open("wb") as said:
-        code = subprocess.run([sys.executable, "-m", *command], stdout=said, stderr=subprocess.STDOUT, check=False).returncode
+        code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, check=False).returncode
     partial = place.with_suffix(".partial")
     partial.write_text(str(code), encoding="utf-8")
     partial.replace(place.with_suffix(".code"))
