@@ -106,7 +106,7 @@ async def test_the_sample_days_people_can_sign_in_and_are_made_anew_each_time(ri
         assert 303 == (await (await rig.browser()).sign_in(Person(one.account_id, one.login, one.totp), one.password)).status_code
         assert before.password != one.password
     assert 403 == (await (await rig.client(authorization=f"Bearer {key}")).get("/account")).status_code
-    async with running_gateway(tmp_path, rig.database, kafka, public_url="http://127.0.0.1:1") as public:
+    async with running_gateway(tmp_path, rig.database, kafka, public_url="http://wishes.example") as public:
         assert 401 == (await (await public.browser()).sign_in(Person("", made[0].login), made[0].password)).status_code
 
 

@@ -131,7 +131,7 @@ def test_plain_faust_takes_the_earliest_clear_start(taken: list[tuple[int, int]]
 @pytest.mark.parametrize("form", [skip_locked.Form.LOOP, skip_locked.Form.FUNCTION])
 async def test_the_skip_locked_peer_keeps_every_rule_where_many_connections_fight_for_few_volunteers(form: skip_locked.Form, database: Database) -> None:
     load = Load(7, areas(1), NOW)
-    offers, wishes = list(load.offers(12)), possible(load, 12, 150)
+    offers, wishes = list(load.offers(12)), possible(load, 12, 50)
     # Every volunteer has two offers: what one of them is booked for, the other must be clear of.
     offers = [replace(one, data=one.data | {"volunteer_ref": f"volunteer-{number // 2}"}) for number, one in enumerate(offers)]
     connection = await asyncpg.connect(database.dsn())

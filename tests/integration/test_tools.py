@@ -241,9 +241,12 @@ async def test_a_waiting_wish_is_explained_by_the_rules_that_exclude_the_offers(
 
 async def test_a_release_is_explained_with_its_reason(played: tuple[Outcome, str], system: Stack) -> None:
     async with asyncio.timeout(30):
-        records = await kafka.read_all(system.kafka.bootstrap, ["matches"])
-    released = [orjson.loads(record.value) for record in records if dict(record.headers)["ce_type"] == b"lastmetre.match.released.v1"]
-    unsafe = next(data["wish_id"] for data in released if data["reason"] == "unsafe")
+        records = await kafka.read_all(system.kafka.bootstrap, ["matches", "confirmations"])
+    told = [(dict(record.headers)["ce_type"], orjson.loads(record.value)) for record in records]
+    released = [data for kind, data in told if kind == b"lastmetre.match.released.v1"]
+    confirmed = {data["match_id"] for kind, data in told if kind == b"lastmetre.match.confirmed.v1"}
+    # Of all that the helper had, one whose resident had been told: a match that was only proposed is taken back in silence.
+    unsafe = next(data["wish_id"] for data in released if data["reason"] == "unsafe" and data["match_id"] in confirmed)
     _, said = await run(system.state.folder, "explain", unsafe, "--lang", "zh")
     assert "已暂停（审核复查中）" in said
     assert "解除：为安全起见" in said
