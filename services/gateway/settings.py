@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.links.keys import BadLinkKeys, LinkKeys
+from services.links.settings import LinkKeySettings
 from services.runtime import LOOPBACK, ServiceSettings
 from services.vault.settings import VaultSettings
 
 
-class Settings(VaultSettings, ServiceSettings):
+class Settings(LinkKeySettings, VaultSettings, ServiceSettings):
     """`LASTMETRE_WEB_PORT` and the rest; `database` is the role of requests, `board_database` the role of the one writer of the board.
 
     With `LASTMETRE_VAULT_DATABASE` (and its keys) the door is shown to the confirmed helper; without, a worker tells it.
@@ -54,10 +54,6 @@ class Settings(VaultSettings, ServiceSettings):
     )
     demo_principals: bool = Field(default=False, description="只用于测试 | for tests only")
     places: Path | None = Field(None, description="填地名文件的路径，或不设 | use the path of the file with the names of places, or leave it unset")
-    link_keys: SecretStr | None = Field(
-        None, description="填 编号:base64（32 个随机字节），多个用逗号分隔 | use id:base64 of 32 random bytes; several with commas between"
-    )
-    link_keys_file: Path | None = Field(None, description="填链接密钥文件的路径 | use the path of the file with the link keys")
     identity_keys: Path = Field(
         description="填写网关密钥文件的路径，新建：python3 -m deploy account new-keys | give the path of the gateway's key file; make one: "
         "python3 -m deploy account new-keys"
@@ -85,23 +81,7 @@ class Settings(VaultSettings, ServiceSettings):
             raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
         if self.demo_principals and not self.is_of_this_machine:
             raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
-        try:
-            _ = self.link_ring
-        except BadLinkKeys as fault:
-            zh, _, en = str(fault).partition(" | ")
-            raise ValueError(f"链接密钥不合规：{zh} | the link keys are not valid: {en}") from None
         return self
-
-    @property
-    def link_ring(self) -> LinkKeys | None:
-        """The keys of one-time links; None where the gateway answers none.
-
-        Raises:
-            BadLinkKeys: they do not serve.
-        """
-        if self.link_keys is not None:
-            return LinkKeys.parse(self.link_keys.get_secret_value())
-        return None if self.link_keys_file is None else LinkKeys.read(self.link_keys_file)
 
     @property
     def address(self) -> str:

@@ -63,5 +63,5 @@ class Linker:
 
 def linker_of(settings: Settings, store: Store) -> Linker | None:
     """What makes links, where there is an address to which they lead."""
-    keys = settings.keys
+    keys = settings.link_ring
     return None if settings.public_url is None or keys is None else Linker(settings.public_url, keys, store)

@@ -142,6 +142,6 @@ def test_an_address_needs_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="LASTMETRE_LINK_KEYS"):
         LinkSettings()
     monkeypatch.setenv("LASTMETRE_LINK_KEYS", f"a:{OLD}")
-    found = LinkSettings().keys
+    found = LinkSettings().link_ring
     assert found is not None
     assert "a" == found.newest.id
