@@ -19,6 +19,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -119,8 +120,6 @@ class Stack:
         self._lock = Lock(self.state.folder)
         self._services: dict[str, Service] = {}
         self._keeper: asyncio.Task[None] | None = None
-        self._door: int | None = None
-        self._web: str | None = None
         self.trouble: Trouble | None = None
 
     # --- life
@@ -293,15 +292,15 @@ class Stack:
             env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
             env["LASTMETRE_IDENTITY_KEYS"] = str(gateway_key_file(self.state))
             env.setdefault("LASTMETRE_DOOR_SECRET", self.state.password("door"))
-            env["LASTMETRE_WEB_PORT"] = self._web_port()
+            env["LASTMETRE_WEB_PORT"] = self._web_port
             if "explainer" in self._kinds:
-                env["LASTMETRE_EXPLAINER_URL"] = f"http://127.0.0.1:{self._door_port()}"
+                env["LASTMETRE_EXPLAINER_URL"] = f"http://127.0.0.1:{self._door_port}"
         if kind in {"notifier", "gateway"} and "gateway" in self._kinds and "LASTMETRE_DEMO_PRINCIPALS" not in self._env:
-            env.setdefault("LASTMETRE_PUBLIC_URL", f"http://127.0.0.1:{self._web_port()}")
+            env.setdefault("LASTMETRE_PUBLIC_URL", f"http://127.0.0.1:{self._web_port}")
             if not {"LASTMETRE_LINK_KEYS", "LASTMETRE_LINK_KEYS_FILE"} & env.keys():
                 env["LASTMETRE_LINK_KEYS"] = f"local:{b64encode(sha256(self.state.password('links').encode()).digest()).decode()}"
         if kind == "explainer":
-            env["LASTMETRE_EXPLAINER_PORT"] = str(self._door_port())
+            env["LASTMETRE_EXPLAINER_PORT"] = str(self._door_port)
         if kind in {"gateway", "explainer"} and "explainer" in self._kinds:
             env["LASTMETRE_EXPLAINER_SECRET"] = self.state.password("explainer-door")
         if self.has_vault and kind in OPENS_THE_VAULT:
@@ -318,17 +317,15 @@ class Stack:
             pid_file=self.state.pids / name,
         )
 
+    @cached_property
     def _web_port(self) -> str:
         """The port of the pages: the one that is asked for, or one chosen once a start, as others are told of it."""
-        if self._web is None:
-            self._web = os.environ.get("LASTMETRE_WEB_PORT") or self._env.get("LASTMETRE_WEB_PORT") or str(self.state.port("gateway-web"))
-        return self._web
+        return os.environ.get("LASTMETRE_WEB_PORT") or self._env.get("LASTMETRE_WEB_PORT") or str(self.state.port("gateway-web"))
 
+    @cached_property
     def _door_port(self) -> int:
         """The port of the explanation door: chosen once a start, for both who open it and who ask."""
-        if self._door is None:
-            self._door = self.state.port("explainer-door")
-        return self._door
+        return self.state.port("explainer-door")
 
     async def _end_left_over(self) -> None:
         """End what a run left behind that was ended by force: services at once, servers so that they can close their files."""
