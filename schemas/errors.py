@@ -52,6 +52,25 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     DECISION_FAILED: ("处理此事件时出错，已隔离，请联系维护者", "deciding this event failed; it was set aside: tell the maintainers"),
 }
 
+# The same in a word or two, for tables and lists.
+BRIEFLY: Final[dict[str, tuple[str, str]]] = {
+    TOO_LARGE: ("过大", "too large"),
+    NULL_VALUE: ("没有内容", "no value"),
+    BAD_ENCODING: ("不是 UTF-8", "not UTF-8"),
+    NOT_JSON: ("不是 JSON", "not JSON"),
+    TOO_DEEP: ("嵌套过深", "nested too deeply"),
+    DUPLICATE_HEADER: ("消息头重复", "a header twice"),
+    UNKNOWN_TYPE: ("未知类型", "unknown type"),
+    WRONG_TOPIC: ("主题不对", "wrong topic"),
+    MISSING_FIELD: ("缺少字段", "a field is missing"),
+    INVALID_FIELD: ("字段不合规", "a field is not valid"),
+    WINDOW_INVERTED: ("时间段首尾颠倒", "window ends before it starts"),
+    WINDOW_TOO_SHORT: ("时间段太短", "window too short"),
+    FAR_OFF_DATE: ("日期太远", "date too far off"),
+    CONTAINS_PERSONAL_DATA: ("含个人信息", "personal data"),
+    DECISION_FAILED: ("处理出错", "deciding it failed"),
+}
+
 
 Words = tuple[str, str]  # one sentence in Chinese, the same in English
 

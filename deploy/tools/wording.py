@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, Literal, TypeAlias
 
 from deploy.words import Trouble
+from schemas import errors
 from schemas.instants import SECOND_US, micros
 
 Words: TypeAlias = tuple[str, str]
@@ -99,23 +100,7 @@ BLOCKS: Final[dict[str, Words]] = {
     "rest": ("与其他约定之间留不出志愿者要的休息", "no room with the rest that the volunteer wants between visits"),
     "week": ("志愿者一周内的次数已到上限", "the volunteer's limit a week is reached"),
 }
-DEAD: Final[dict[str, Words]] = {
-    "too_large": ("过大", "too large"),
-    "null_value": ("没有内容", "no value"),
-    "bad_encoding": ("不是 UTF-8", "not UTF-8"),
-    "not_json": ("不是 JSON", "not JSON"),
-    "too_deep": ("嵌套过深", "nested too deeply"),
-    "duplicate_header": ("消息头重复", "a header twice"),
-    "unknown_type": ("未知类型", "unknown type"),
-    "wrong_topic": ("主题不对", "wrong topic"),
-    "missing_field": ("缺少字段", "a field is missing"),
-    "invalid_field": ("字段不合规", "a field is not valid"),
-    "window_inverted": ("时间段首尾颠倒", "window ends before it starts"),
-    "window_too_short": ("时间段太短", "window too short"),
-    "far_off_date": ("日期太远", "date too far off"),
-    "contains_personal_data": ("含个人信息", "personal data"),
-    "decision_failed": ("处理出错", "deciding it failed"),
-}
+DEAD: Final[dict[str, Words]] = errors.BRIEFLY
 WISH_STATES: Final[dict[str, Words]] = {
     "open": ("等待帮手", "waiting for a helper"),
     "held": ("已有人选，待确认", "held: a helper is found, being confirmed"),

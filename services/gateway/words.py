@@ -1,5 +1,6 @@
 """The contract's codes, and instants, as people read them: Simplified Chinese first, then English. Pure."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
@@ -134,7 +135,7 @@ SKILLS_OF: Final[dict[str, tuple[str, ...]]] = {
 """What is usually asked for in a category, the most usual first."""
 
 
-def word(table: dict[str, Words], code: str | None) -> Words:
+def word(table: Mapping[str, Words], code: str | None) -> Words:
     """The words of a code; one from a newer version stands for itself."""
     return ("", "") if code is None else table.get(code, (code, code))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from services.gateway.board.words import LOCAL, Words
+from services.gateway.words import LOCAL, Words
 
 WIDTH: Final = 640
 HEIGHT: Final = 200

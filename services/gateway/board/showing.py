@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from schemas.errors import BRIEFLY
 from services.gateway.board import words
 from services.gateway.board.projection import MINORS
-from services.gateway.board.words import Words
 from services.gateway.roles import Principal, Role
-from services.gateway.words import SKILLS
+from services.gateway.words import SKILLS, Words
+from services.gateway.words import word as words_for
 
 _TABLES: Final = {
     "category": words.CATEGORIES,
@@ -19,7 +20,7 @@ _TABLES: Final = {
     "release": words.RELEASES,
     "refusal": words.REFUSALS,
     "outcome": words.OUTCOMES,
-    "dead": words.DEAD,
+    "dead": BRIEFLY,
     "kind": words.KINDS,
     "skill": SKILLS,
 }
@@ -36,7 +37,7 @@ def helpers_of(principal: Principal, now: datetime) -> dict[str, Callable[..., A
     worker = principal.has(Role.WORKER)
 
     def word(table: str, code: str | None) -> Words:
-        return words.word(_TABLES[table], code)
+        return words_for(_TABLES[table], code)
 
     def ago(at: datetime) -> Words:
         return words.span((now - at).total_seconds() / 60)

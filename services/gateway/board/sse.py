@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog
-from services.gateway.board.words import KINDS, TONES, clock, detail, word
+from services.gateway.board.words import KINDS, TONES, clock, detail
 from services.gateway.database import Database
 from services.gateway.places import Places
 from services.gateway.roles import Principal, Role
+from services.gateway.words import word
 
 RETRY_MS: Final = 1500
 _PAGE: Final = 500

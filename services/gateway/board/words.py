@@ -1,14 +1,11 @@
 """The contract's codes as community workers read them on the monitor, Simplified Chinese first, then English; and what a line of the stream says. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, Final
 
-Words = tuple[str, str]
-"""The same in Chinese and in English."""
-
-# China has had one time zone and no summer time since 1992: no time-zone data is needed.
-LOCAL: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
+from schemas.errors import BRIEFLY
+from services.gateway.words import LOCAL, Words, word
 
 CATEGORIES: Final[dict[str, Words]] = {
     "elder_care": ("关爱老人", "Care for an elder"),
@@ -70,23 +67,6 @@ REFUSALS: Final[dict[str, Words]] = {
     "needs_two": ("需两人同行，暂缺第二人", "needs two together; the second is missing"),
 }
 OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "done"), "partly": ("办了一部分", "partly done"), "not_done": ("没有办成", "not done")}
-DEAD: Final[dict[str, Words]] = {
-    "too_large": ("过大", "too large"),
-    "null_value": ("没有内容", "no value"),
-    "bad_encoding": ("不是 UTF-8", "not UTF-8"),
-    "not_json": ("不是 JSON", "not JSON"),
-    "too_deep": ("嵌套过深", "nested too deeply"),
-    "duplicate_header": ("消息头重复", "a header twice"),
-    "unknown_type": ("未知类型", "unknown type"),
-    "wrong_topic": ("主题不对", "wrong topic"),
-    "missing_field": ("缺少字段", "a field is missing"),
-    "invalid_field": ("字段不合规", "a field is not valid"),
-    "window_inverted": ("时间段首尾颠倒", "window ends before it starts"),
-    "window_too_short": ("时间段太短", "window too short"),
-    "far_off_date": ("日期太远", "date too far off"),
-    "contains_personal_data": ("含个人信息", "personal data"),
-    "decision_failed": ("处理出错", "deciding it failed"),
-}
 KINDS: Final[dict[str, Words]] = {
     "wish.submitted.v1": ("新心愿", "New wish"),
     "wish.withdrawn.v1": ("心愿撤回", "Wish withdrawn"),
@@ -132,11 +112,6 @@ TONES: Final[dict[str, str]] = {
 """Classes of the badge that a kind has; the words say the same."""
 
 
-def word(table: Mapping[str, Words], code: str | None) -> Words:
-    """The words of a code; one from a newer version stands for itself."""
-    return ("", "") if code is None else table.get(code, (code, code))
-
-
 def detail(kind: str, brief: Mapping[str, Any]) -> Words:
     """What a line says beside its kind."""
     said: list[Words] = []
@@ -156,7 +131,7 @@ def detail(kind: str, brief: Mapping[str, Any]) -> Words:
     if brief.get("outcome"):
         said.append(word(OUTCOMES, brief["outcome"]))
     if brief.get("reason"):
-        table = {"match.released.v1": RELEASES, "claim.rejected.v1": REFUSALS, "dead.letter": DEAD}.get(kind, {})
+        table = {"match.released.v1": RELEASES, "claim.rejected.v1": REFUSALS, "dead.letter": BRIEFLY}.get(kind, {})
         said.append(word(table, brief["reason"]))
     return (" · ".join(zh for zh, _ in said), " · ".join(en for _, en in said))
 

@@ -9,11 +9,11 @@ from fastapi.responses import HTMLResponse
 from services.gateway.board import charts, queries
 from services.gateway.board.places import map_of
 from services.gateway.board.showing import helpers_of
-from services.gateway.board.words import LOCAL
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs
 from services.gateway.policy import Act, may
 from services.gateway.roles import Principal
+from services.gateway.words import LOCAL
 
 router = APIRouter()
 Watcher = Annotated[Principal, needs(Act.SEE_MONITOR)]
