@@ -20,9 +20,10 @@ from schemas.codec import Event, decode
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, MIB, NOTIFIER_GROUP
+from schemas.topics import MATCHES, NOTIFIER_GROUP
 from services.notifier import failpoints
 from services.notifier.book import Book, Notice
+from services.notifier.consumers import consumer_of
 from services.notifier.delivery import Delivery
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -32,9 +33,6 @@ from services.notifier.settings import Settings
 from services.notifier.store import Outgoing, Store, Unit
 from services.runtime import Pulse, Stop
 
-SESSION_TIMEOUT_MS: Final = 6000
-# Who stays learns by the next heartbeat that someone has left.
-HEARTBEAT_MS: Final = 500
 _WAIT_MS: Final = 200
 # Letting partitions go: so long the notices on their way may take to come to their end.
 _FAREWELL_SECONDS: Final = 3.0
@@ -147,21 +145,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
 
     async def run(self, stop: Stop) -> None:
         """Take events in until stopped."""
-        consumer = AIOKafkaConsumer(
-            **self._settings.broker.client(),
-            client_id="lastmetre-notifier",
-            group_id=NOTIFIER_GROUP,
-            # Under a name of its own a process that was killed and comes back has its partitions at once: nobody waits for its old session to end.
-            group_instance_id=self._settings.instance,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
-            max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
-            fetch_max_bytes=16 * MIB,
-            max_poll_records=self._settings.batch_max,
-            retry_backoff_ms=50,
-        )
+        consumer = consumer_of(self._settings, client_id="lastmetre-notifier", group_id=NOTIFIER_GROUP)
         consumer.subscribe([MATCHES], listener=self)
         failures = 0
         try:

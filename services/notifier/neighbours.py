@@ -9,16 +9,16 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer
 
 from schemas.codec import Event, decode
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import micros
 from schemas.offers import OfferPosted, OfferWithdrawn
 from schemas.place import Place
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MIB, NEIGHBOURS_GROUP
+from schemas.topics import NEIGHBOURS_GROUP
 from schemas.wishes import WishSubmitted
 from services.notifier import failpoints
+from services.notifier.consumers import consumer_of
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.metrics import Metrics
 from services.notifier.settings import Settings
@@ -26,8 +26,6 @@ from services.notifier.watch_store import Household, WatchUnit
 from services.runtime import Pulse, Stop
 
 TOPICS: Final = ("wishes", "offers")
-_SESSION_MS: Final = 6000
-_HEARTBEAT_MS: Final = 500
 _WAIT_MS: Final = 500
 
 
@@ -65,20 +63,7 @@ class Neighbours:
         """Read until stopped. After a fault it begins with a new consumer, from what was committed."""
         failures = 0
         while not stop and self._settings.clock == "wall":
-            consumer = AIOKafkaConsumer(
-                **self._settings.broker.client(),
-                client_id="lastmetre-neighbours",
-                group_id=NEIGHBOURS_GROUP,
-                group_instance_id=self._settings.instance,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                session_timeout_ms=_SESSION_MS,
-                heartbeat_interval_ms=_HEARTBEAT_MS,
-                max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
-                fetch_max_bytes=16 * MIB,
-                max_poll_records=self._settings.batch_max,
-                retry_backoff_ms=50,
-            )
+            consumer = consumer_of(self._settings, client_id="lastmetre-neighbours", group_id=NEIGHBOURS_GROUP)
             consumer.subscribe(list(TOPICS))
             try:
                 await consumer.start()

@@ -26,9 +26,10 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US, micros, rfc3339
 from schemas.lanes import is_misplaced
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
-from schemas.topics import CONFIRMATIONS, EVENT_ACCEPTED_MAX_BYTES, MIB, VISITS_GROUP
+from schemas.topics import CONFIRMATIONS, VISITS_GROUP
 from services.notifier import failpoints
 from services.notifier.book import NAMESPACE
+from services.notifier.consumers import consumer_of
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.ledger import Tariff, booking
@@ -41,8 +42,6 @@ from services.notifier.visits_store import TOPICS, Pair, Told, VisitsStore, Visi
 from services.runtime import Pulse, Stop
 
 CLOSED: Final = "lastmetre.match.closed.v1"
-_SESSION_MS: Final = 6000
-_HEARTBEAT_MS: Final = 500
 _WAIT_MS: Final = 200
 # By event time somebody waits for each step of the clock.
 _WAIT_MS_PLAYED: Final = 20
@@ -164,21 +163,12 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def run(self, stop: Stop) -> None:
         """Take in what is said until stopped."""
-        consumer = AIOKafkaConsumer(
-            **self._settings.broker.client(),
+        consumer = consumer_of(
+            self._settings,
             client_id="lastmetre-visits",
             group_id=VISITS_GROUP,
-            group_instance_id=self._settings.instance,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
             # Both topics have as many partitions: this gives everyone the same numbers of both.
             partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=_SESSION_MS,
-            heartbeat_interval_ms=_HEARTBEAT_MS,
-            max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
-            fetch_max_bytes=16 * MIB,
-            max_poll_records=self._settings.batch_max,
-            retry_backoff_ms=50,
         )
         consumer.subscribe(list(TOPICS), listener=self)
         failures, started = 0, False

@@ -1,0 +1,33 @@
+"""The consumers of the notifier's readers: one way for all of them; each says its topics and what is its own."""
+
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer
+
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MIB
+from services.notifier.settings import Settings
+
+SESSION_TIMEOUT_MS: Final = 6000
+# Who stays learns by the next heartbeat that someone has left.
+HEARTBEAT_MS: Final = 500
+
+
+def consumer_of(settings: Settings, **own: Any) -> AIOKafkaConsumer:
+    """A consumer that commits nothing by itself and begins at the start of a topic, not started yet.
+
+    Args: `own`: its client's id, its group, and what else it needs.
+    """
+    return AIOKafkaConsumer(
+        **settings.broker.client(),
+        # Under a name of its own a process that was killed and comes back has its partitions at once: nobody waits for its old session to end.
+        group_instance_id=settings.instance,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=HEARTBEAT_MS,
+        max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
+        fetch_max_bytes=16 * MIB,
+        max_poll_records=settings.batch_max,
+        retry_backoff_ms=50,
+        **own,
+    )
