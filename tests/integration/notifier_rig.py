@@ -30,6 +30,7 @@ from services.notifier.exchange import exchange_of
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from services.runtime import Stop
+from tests.forked import variables
 
 SECRET = "a-secret-of-fair-length"
 LIMIT_SECONDS = 30.0
@@ -127,10 +128,8 @@ async def running(settings: Settings, now: Callable[[], datetime] | None = None)
 @asynccontextmanager
 async def process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
     """A notifier as `python -m services.notifier`, killed at the end where it still runs."""
-    variables: dict[str, Any] = {f"LASTMETRE_{name.upper()}": value for name, value in settings if value is not None}
-    shown = {name: value.get_secret_value() if isinstance(value, SecretStr) else str(value) for name, value in variables.items()}
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.notifier", cwd=ROOT, env={**os.environ, **shown}, stdout=asyncio.subprocess.DEVNULL
+        sys.executable, "-m", "services.notifier", cwd=ROOT, env={**os.environ, **variables(settings)}, stdout=asyncio.subprocess.DEVNULL
     )
     try:
         yield child
