@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import cramjam
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -49,7 +50,7 @@ def search(scanner: Scanner, folder: Path) -> tuple[set[Hit], int, set[str]]:
                 for text in _parts(batch):
                     hits.update(scanner.bytes(text, f"{place} ({codec}, a record)"))
                     count += 1
-            except (UnsupportedCodecError, CorruptRecordException):
+            except (UnsupportedCodecError, CorruptRecordException, cramjam.DecompressionError):
                 unread.add(f"{place} ({codec})")
     return hits, count, unread
 

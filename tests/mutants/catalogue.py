@@ -208,7 +208,7 @@ RULES: Final = (
     Mutant(
         "a-minor-with-one-helper",
         f"{_CORE}state.py",
-        "self.together = protected or data.accompanied",
+        "self.together = self.minor or data.accompanied",
         "self.together = data.accompanied",
         "A child is left alone with one helper.",
         (f"{_UNIT}test_together.py",),
