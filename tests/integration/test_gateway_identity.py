@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from fastapi import APIRouter
 
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
+from services.gateway.board import hub, sse
 from services.gateway.edge import CONTENT_SECURITY_POLICY
 from services.gateway.guard import UnguardedRoute, announce
 from services.gateway.identity.audit import Verdict, read_all, verify
@@ -97,7 +99,23 @@ async def test_a_first_password_ends_and_has_to_be_changed(rig: GatewayRig) -> N
     assert 303 == (await (await rig.browser()).sign_in(person, "seven boats under one bridge")).status_code
 
 
-@pytest.mark.parametrize("new", ["short", "password2026!", "aaaaaaaaaaaaaaaa", "qwertyuiop123456", "lastmetre-ankang-2026", "x" * 129, "一" * 200])
+@pytest.mark.parametrize(
+    "new",
+    [
+        "short",
+        "password2026!",
+        "aaaaaaaaaaaaaaaa",
+        "qwertyuiop123456",
+        "lastmetre-ankang-2026",
+        "x" * 129,
+        "一" * 200,
+        "iloveyouforever1",
+        "unbelievable1988",
+        "1q2w3e4r5t6y",
+        "woaini1314520",
+        "anzhu-zhiyuanzhe-2026",
+    ],
+)
 async def test_a_password_that_is_tried_first_is_not_taken(rig: GatewayRig, new: str) -> None:
     browser = await rig.signed_in(await rig.person("volunteer"))
     answer = await browser.post("/account/password", "/account", present=PASSWORD, new=new)
@@ -179,6 +197,32 @@ async def test_signing_out_here_leaves_the_others_alone(rig: GatewayRig) -> None
     await here.post("/sign-out", "/account")
     replayed = await rig.browser(cookie=f"{SESSION}={secret}")
     assert (False, False, True) == (await is_in(here), await is_in(replayed), await is_in(there))
+
+
+async def test_a_stream_ends_once_its_session_has(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "LOOK_SECONDS", 0.0)
+    person = await rig.person("volunteer")
+    here, there = await rig.signed_in(person), await rig.signed_in(person)
+    async with here.client.stream("GET", "/live") as ending, there.client.stream("GET", "/live") as going_on:
+        parts, others = ending.aiter_text(), going_on.aiter_text()
+        assert "retry" in await anext(parts) + await anext(others)
+        await here.post("/sign-out", "/account")
+        for _ in range(hub.BEATS_OF_LIFE):
+            rig.gateway.hub.beat(asyncio.get_running_loop().time())
+        assert [] == [part async for part in parts]
+        assert ": " == (await anext(others)).strip("\n")
+
+
+async def test_every_page_lets_whoever_is_in_sign_out(rig: GatewayRig) -> None:
+    for role in ("volunteer", "resident", "worker", "auditor", "admin"):
+        browser = await rig.signed_in(await rig.person(role))
+        front = (await browser.get("/")).text
+        paths = {"/", "/account", "/nowhere", *re.findall(r'<a href="(/[a-z-]+)"', front)}
+        assert len(paths) > 4
+        for path in paths:
+            page = await browser.get(path)
+            if page.headers["content-type"].startswith("text/html") and page.status_code != 303:
+                assert '<form method="post" action="/sign-out">' in page.text, f"{role} {path}"
 
 
 @pytest.mark.parametrize(("role", "idle", "absolute"), [("worker", {"hours": 4.1}, {"hours": 12.1}), ("volunteer", {"days": 7.1}, {"days": 30.1})])

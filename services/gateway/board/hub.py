@@ -32,7 +32,7 @@ from services.runtime import Pulse, Stop, within
 QUEUE_MAX: Final = 512
 BEAT_SECONDS: Final = 5.0
 HANG_SECONDS: Final = 20.0
-_BEATS_OF_LIFE: Final = 3
+BEATS_OF_LIFE: Final = 3
 # Lines that come within this time are sent together: the lines of one match mostly do, and each sending to thousands costs.
 _GATHER_SECONDS: Final = 0.05
 _PAGE: Final = 128
@@ -195,7 +195,7 @@ class Subscription(AsyncIterator[StreamRow]):
                 self.end()
             return
         self._beats += 1
-        if self._beats % _BEATS_OF_LIFE == 0:
+        if self._beats % BEATS_OF_LIFE == 0:
             self._wake.set()
 
     def end(self) -> None:

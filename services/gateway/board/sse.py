@@ -6,7 +6,7 @@ them meanwhile.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
 import orjson
@@ -21,6 +21,8 @@ from services.gateway.roles import Principal, Role
 from services.gateway.words import word
 
 RETRY_MS: Final = 1500
+LOOK_SECONDS: Final = 30.0
+"""So often at most it is asked whether whoever reads may still: a stream outlives its request's check by hours."""
 _PAGE: Final = 500
 Language = Literal["zh-CN", "en"]
 _HEADERS: Final = [
@@ -75,15 +77,18 @@ def _written(row: StreamRow, language: Language, form: Form, places: Places) -> 
 
 
 class EventStream(Response):
-    """The answer: what the reader missed since `after` (None: nothing), then what comes."""
+    """The answer: what the reader missed since `after` (None: nothing), then what comes, for as long as they are `still` who they were."""
 
-    def __init__(self, subscription: Subscription, database: Database, language: Language, places: Places, after: int | None) -> None:
+    def __init__(
+        self, subscription: Subscription, database: Database, language: Language, places: Places, after: int | None, still: Callable[[], Awaitable[bool]]
+    ) -> None:
         super().__init__(headers={})
         self._subscription = subscription
         self._database = database
         self._language = language
         self._places = places
         self._after = after
+        self._still = still
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
         """Send until the reader leaves, is cut, or the gateway stops."""
@@ -94,8 +99,15 @@ class EventStream(Response):
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await self._send(send, b"retry: %d\n\n" % RETRY_MS)
                 await self._missed(send)
+                looked_at = asyncio.get_running_loop().time()
                 while True:
                     rows = await self._subscription.batch()
+                    now = asyncio.get_running_loop().time()
+                    if now - looked_at >= LOOK_SECONDS:
+                        if not await self._still():
+                            await self._send(send, b"", more=False)
+                            return
+                        looked_at = now
                     await self._send(send, self._lines(rows) if rows else b": \n\n")
             if self._subscription.cut and not leaving.done():
                 await self._send(send, b"", more=False)

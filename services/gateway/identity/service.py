@@ -148,6 +148,12 @@ class Identity:
                 self.forget(cookie)
         return found.caller
 
+    async def is_still(self, caller: Caller, authorization: str | None) -> bool:
+        """Whether what let somebody in before lets in the same one now: for answers that go on for hours."""
+        if authorization is None and caller.session is None:
+            return True  # a demonstration
+        return (await self.caller(caller.secret, authorization)).principal == caller.principal
+
     def forget(self, secret: str) -> None:
         """Look it up anew next time."""
         self._known.pop(digest_of(secret), None)

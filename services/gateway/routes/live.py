@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from services.gateway.board.sse import EventStream
 from services.gateway.context import GatewayOf
 from services.gateway.guard import needs
+from services.gateway.identity.model import Caller
 from services.gateway.policy import Act
 from services.gateway.rendering import language_of
 from services.gateway.roles import Principal
@@ -30,4 +31,9 @@ async def live(
     if len(gateway.hub) >= _STREAMS_MAX:
         raise HTTPException(503)
     resumed = int(last_event_id) if last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit() else after
-    return EventStream(gateway.hub.subscribe(principal), gateway.database, language_of(request), gateway.renderer.places, resumed)
+    caller: Caller = request.state.caller
+
+    async def still() -> bool:
+        return await gateway.identity.is_still(caller, request.headers.get("authorization"))
+
+    return EventStream(gateway.hub.subscribe(principal), gateway.database, language_of(request), gateway.renderer.places, resumed, still)
