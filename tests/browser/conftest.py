@@ -1,4 +1,4 @@
-"""One stack and one Chromium for all tests of the pages."""
+"""One stack and one Chromium for all tests of the pages; they end with the last of them, as idle servers, too, cost the other tests their time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.browser.people import Visitors, visitors
 from tests.browser.stage import Stage, stage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def town_hall(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     async with stage(tmp_path_factory.mktemp("pages")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def come(town_hall: Stage) -> AsyncIterator[Visitors]:
     async with visitors(town_hall.url) as chromium:
         yield chromium

@@ -27,12 +27,12 @@ DEADLINE_SECONDS = 60.0
 _numbers = itertools.count(1)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], what: str, seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait for an effect."""
+async def until(holds: Callable[[], Awaitable[bool]], what: str, seconds: float = DEADLINE_SECONDS, pause: float = 0.05) -> None:
+    """Wait for an effect, and look again after each pause."""
     deadline = time.monotonic() + seconds
     while not await holds():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)
 
 
 class Town:

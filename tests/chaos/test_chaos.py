@@ -12,8 +12,8 @@ from tests.chaos.played import play_with_kills
 from tests.chaos.rig import under_load
 
 SEED = int(os.environ.get("LASTMETRE_CHAOS_SEED", "20261123"))
-EVENTS_PER_SECOND = 120
-KILLS = 4
+EVENTS_PER_SECOND = 80
+KILLS = 3
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -30,18 +30,13 @@ def servers_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     told(f"seed {SEED}")
 
 
-async def test_every_promise_holds_while_workers_are_killed_leave_and_join(tmp_path: Path) -> None:
+async def test_every_promise_holds_while_workers_die_leave_and_join_servers_restart_and_a_frozen_worker_wakes(tmp_path: Path) -> None:
     async with under_load(tmp_path / "state", SEED, EVENTS_PER_SECOND, told) as rig:
         await storms.kills(rig, KILLS)
-        told(await verdict.of(rig, tmp_path / "out"))
-
-
-async def test_every_promise_holds_while_servers_restart_and_a_frozen_worker_wakes(tmp_path: Path) -> None:
-    async with under_load(tmp_path / "state", SEED + 1, EVENTS_PER_SECOND, told) as rig:
         await storms.server_restarts(rig, 1)
         await storms.zombie(rig)
         told(await verdict.of(rig, tmp_path / "out"))
 
 
 async def test_a_file_played_under_kills_is_decided_as_rightly_as_without(tmp_path: Path) -> None:
-    told(await play_with_kills(tmp_path, SEED + 2, 300, 3, told, minutes_max=40))
+    told(await play_with_kills(tmp_path, SEED + 2, 200, 3, told, minutes_max=40))
