@@ -34,8 +34,8 @@ DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
 SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
 EXIT_INTERRUPTED = 130
-# Most tests wait for servers, so three processes share the work, file by file, each with a Kafka and a PostgreSQL of its own; files go in their order.
-WHOLE_SUITE = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder", "--durations=30")
+# Most tests wait for servers, so three processes share the work (tests/conftest.py says how), each with a Kafka and a PostgreSQL of its own.
+WHOLE_SUITE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=30")
 
 app = typer.Typer(
     name="deploy",

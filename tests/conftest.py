@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from deploy import migrate, topics
 from deploy.kafka import Kafka
@@ -49,13 +50,23 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         ahead.close_session()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for a computation that began with the session comes last; and who shares a stage shares a worker."""
+    """What waits for a computation that began with the session comes last."""
     items.sort(key=lambda item: item.nodeid.startswith(_SIMULATED))
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(next((folder for folder in _ONE_STAGE if file.startswith(folder)), file)))
+
+
+class ByStage(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each worker a file at a time, or a folder whose files share a stage."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return next((folder for folder in _ONE_STAGE if file.startswith(folder)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStage:
+    """Not xdist's own groups (`--dist loadgroup`): with this pytest they give every test to whoever is free, without a word."""
+    return ByStage(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
