@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -17,6 +18,7 @@ from services.broker import Broker, Where
 STRUCTURED_HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
 _REQUEST_MS: Final = 15_000
 _POLL_MS: Final = 300
+_STOP_SECONDS: Final = 3.0
 
 
 @asynccontextmanager
@@ -69,7 +71,10 @@ async def consumer(broker: Where, topics: Sequence[str], *, from_start: bool) ->
             made.seek(partition, offset)
         yield made
     finally:
-        await made.stop()
+        # It only reads: nobody who has pressed Ctrl-C waits for a broker's last answer.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await made.stop()
 
 
 def in_order(batches: dict[Any, list[Any]]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -50,6 +51,8 @@ async def watch(broker: Where, topics: Sequence[str], console: Console, lang: La
         Trouble: Kafka does not answer.
     """
     shown = 0
+    me = asyncio.current_task()
+    assert me is not None
     async with kafka.reachable(broker), kafka.consumer(broker, topics, from_start=from_start) as source:
         while count is None or shown < count:
             for record in kafka.in_order(await source.getmany(timeout_ms=_POLL_MS)):
@@ -57,3 +60,5 @@ async def watch(broker: Where, topics: Sequence[str], console: Console, lang: La
                 shown += 1
                 if shown == count:
                     return
+            if me.cancelling():  # Ctrl-C just when records came: the wait inside the client gives these, and forgets the other
+                return

@@ -65,14 +65,19 @@ class KeyFile:
             BadKeys: it is missing, open to others, weak, or sealed with a secret that was not given.
         """
         try:
-            with self.path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-                if self._known is not None and self._known[0] == mark:
-                    return self._known[1]
-                if stat.S_IMODE(found.st_mode) & 0o077:
-                    raise BadKeys(f"密钥文件 {self.path} 可被他人读取：请运行 chmod 600", f"others may read the key file {self.path}: run chmod 600 on it")
-                ring = self._parse(file.read())
+            while True:
+                with self.path.open("rb") as file:
+                    found = os.fstat(file.fileno())
+                    mark = (found.st_ino, found.st_mtime_ns, found.st_size)
+                    if self._known is not None and self._known[0] == mark:
+                        return self._known[1]
+                    if stat.S_IMODE(found.st_mode) & 0o077:
+                        raise BadKeys(f"密钥文件 {self.path} 可被他人读取：请运行 chmod 600", f"others may read the key file {self.path}: run chmod 600 on it")
+                    content = file.read()
+                    # Once it is replaced, the old file's bytes are overwritten: then some of them may be what was read here.
+                    if self.path.stat().st_ino == found.st_ino:
+                        break
+            ring = self._parse(content)
         except FileNotFoundError:
             raise BadKeys(
                 f"没有密钥文件 {self.path}。新建：python3 -m deploy vault new-keys；若数据库中已有人员，请恢复原来的文件",

@@ -203,3 +203,16 @@ def test_what_is_no_key_file_is_refused(file: KeyFile, content: bytes) -> None:
     file.path.write_bytes(content)
     with pytest.raises(VaultFault, match=BOTH):
         file.ring()
+
+
+def test_a_reader_never_meets_the_old_file_while_it_is_overwritten(file: KeyFile) -> None:
+    def read() -> None:
+        for _ in range(200):
+            KeyFile(file.path).ring()
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        while not all(reader.done() for reader in readers):
+            file.change(lambda ring: ring.renew(NOW).retire())
+        for reader in readers:
+            reader.result()
