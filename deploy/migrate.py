@@ -105,6 +105,18 @@ async def _make_database(server: Server, database: str, template: str | None) ->
         await connection.close()
 
 
+async def _let_in(server: Server, database: str) -> None:
+    """What a copy of a prepared database lacks: rights on the database itself, and where each role begins to look."""
+    connection = await asyncpg.connect(server.owner_dsn(server.maintenance))
+    try:
+        await _execute(connection, "REVOKE ALL ON DATABASE %I FROM PUBLIC", database)
+        for tenant in TENANTS:
+            await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
+            await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
+    finally:
+        await connection.close()
+
+
 async def _grant(server: Server, database: str) -> None:
     connection = await asyncpg.connect(server.owner_dsn(database))
     try:
@@ -173,9 +185,11 @@ async def _migrate(server: Server, database: str) -> None:
 async def prepare(server: Server, database: str, *, template: str | None = None) -> None:
     """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before."""
     await _make_database(server, database, template)
+    if template is not None:
+        await _let_in(server, database)
+        return
     await _grant(server, database)
-    if template is None:
-        await _migrate(server, database)
+    await _migrate(server, database)
     await _narrow(server, database)
 
 

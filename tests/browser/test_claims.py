@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.claims import tapped
 from tests.browser.stage import Stage
 
-MEMBERS, ROUNDS = 50, 2
+MEMBERS, ROUNDS = 30, 2
 
 
 async def test_when_everyone_taps_at_once_one_wins_and_everyone_has_an_answer(town_hall: Stage) -> None:

@@ -38,8 +38,8 @@ async def kills(rig: Rig, count: int) -> None:
     await rig.stack.ready()
 
 
-async def server_restarts(rig: Rig, rounds: int) -> None:
-    """Restart the broker and PostgreSQL in the middle of it all, in good order and by SIGKILL."""
+async def server_restarts(rig: Rig, rounds: int, *, once_each: bool = False) -> None:
+    """Restart the broker and PostgreSQL in the middle of it all, in good order and by SIGKILL; `once_each`: each server in one of the two ways."""
 
     async def killed_and_started(server: str) -> None:
         running = rig.kafka if server == "Kafka" else rig.postgres
@@ -54,7 +54,9 @@ async def server_restarts(rig: Rig, rounds: int) -> None:
     ]
     for _ in range(rounds):
         rig.rng.shuffle(blows)
-        for what, blow in blows:
+        # By the last word, so that of the shuffled ones the later blow on each server stays.
+        chosen = list({what.rpartition(" ")[2]: (what, blow) for what, blow in blows}.values()) if once_each else blows
+        for what, blow in chosen:
             await asyncio.sleep(rig.rng.uniform(0, PAUSE_SECONDS_MAX))  # the moment is random: nothing is waited for
             await blow()
             await rig.at_work(what, RECOVERED_SECONDS)

@@ -51,8 +51,9 @@ async def test_a_plain_row_would_be_found_in_the_data_folder(own_postgres: Postg
     await connection.execute("INSERT INTO leak VALUES ($1, $2)", NAME, PHONE.encode())
     await connection.execute("CHECKPOINT")
     await connection.execute("DELETE FROM leak")  # deleted is not gone
+    table = own_postgres.folder / "data" / await connection.fetchval("SELECT pg_relation_filepath('leak')")
     await connection.close()
-    hits, _, _ = Scanner({"name": NAME, "phone": PHONE}).tree([own_postgres.folder])
+    hits, _, _ = Scanner({"name": NAME, "phone": PHONE}).tree([table, own_postgres.folder / "data" / "pg_wal"])
     places = {("WAL" if "pg_wal" in hit.file else "table", hit.canary) for hit in hits}
     assert {(place, canary) for place in ("WAL", "table") for canary in ("name", "phone")} == places
 

@@ -195,6 +195,7 @@ async def test_watch_shows_what_comes_until_ctrl_c(played: tuple[Outcome, str], 
         seen = asyncio.create_task(process.stdout.readline())
         while not seen.done():  # it may still be on its way to the end of the topic
             await run(system.state.folder, "publish", "--no-wait", str(file))
+            await asyncio.wait({seen}, timeout=1.0)
         assert "正在看的心愿" in (await seen).decode()
         process.send_signal(signal.SIGINT)
         rest, _ = await process.communicate()
