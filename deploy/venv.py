@@ -18,6 +18,7 @@ from typing import TextIO
 
 STAMP = "lastmetre-installed"
 LOG = "install.log"
+PIP_LOCK = "requirements-pip.lock"
 TICK_SECONDS = 0.5
 
 
@@ -113,10 +114,15 @@ def make(folder: Path, lock: Path, log: Path, stream: TextIO) -> None:
             f"The virtual environment could not be made: {fault}. On Debian or Ubuntu install python3-venv first."
         ) from fault
     argv = [str(interpreter(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    # Modules are compiled as they are first imported: most of what is installed never is.
+    argv += ["--no-compile"]
     # The lock is whole, so there is nothing to resolve. Left to itself an older pip looks past the pin where a package asks for an extra of another
     # (`coverage[toml]`), finds a newer release than the pinned one, and refuses it.
-    argv += ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(lock)]
-    code = _run(argv, log, stream, what)
+    argv += ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r"]
+    newer = lock.with_name(PIP_LOCK)
+    if newer.exists():
+        _run([*argv, str(newer)], log, stream, what)  # where it can't be had, the one that is there does as well
+    code = _run([*argv, str(lock)], log, stream, what)
     if code != 0:
         raise InstallFailed(
             f"pip 安装失败(退出码 {code})。请检查网络、代理或 pip 的镜像设置后重试。\n"
@@ -134,7 +140,8 @@ def _tail(log: Path) -> str:
 
 def enter(folder: Path, root: Path, arguments: list[str]) -> int:
     """Become `python -m deploy ARGUMENTS` inside the environment, at the repository's root, and never come back."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
+    # Byte code is kept, as every service would else compile all that it imports at each start.
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}}
     os.chdir(root)
     python = str(interpreter(folder))
     return os.execve(python, [python, "-m", "deploy", *arguments], environment)
