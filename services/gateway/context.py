@@ -37,7 +37,7 @@ class Gateway:
     turnstile: Turnstile = field(default_factory=Turnstile)
 
 
-def _of(request: Request) -> Gateway:
+async def _of(request: Request) -> Gateway:  # not `def`: that would be sent through a pool of threads for each request
     return cast("Gateway", cast("Any", request.app.state).gateway)
 
 

@@ -151,7 +151,7 @@ class Edge:
 
     async def _inside(self, passage: _Passage, scope: Scope, receive: Receive, send: Send) -> None:
         request = passage.request
-        path = request.url.path
+        path: str = scope["path"]  # as the routes see it; `request.url` would be put together for it
         if path.startswith(STATIC):
             await self._app(scope, receive, send)
             return
@@ -227,7 +227,7 @@ class Edge:
         body = b"".join(parts)
         kind = request.headers.get("content-type", "")
         # A batch of thousands of events is read by `schemas/`, which counts levels by itself and says in which field they are.
-        if "form" not in kind and request.url.path not in BODY_MAX_OF and depth_of(body) > DEPTH_MAX:
+        if "form" not in kind and request.scope["path"] not in BODY_MAX_OF and depth_of(body) > DEPTH_MAX:
             raise RecursionError
         return _replay([{"type": "http.request", "body": body, "more_body": False}], receive)
 
@@ -244,7 +244,7 @@ class Edge:
                 if self._https:
                     headers.setdefault("strict-transport-security", STRICT_TRANSPORT)
                 headers["x-request-id"] = request.state.request_id
-                if not request.url.path.startswith(STATIC):
+                if not request.scope["path"].startswith(STATIC):
                     headers.setdefault("cache-control", "no-store")
                 if passage.browser is not None and headers.get("content-type", "").startswith("text/html"):
                     headers.append("set-cookie", self._cookie(BROWSER_COOKIE, passage.browser))

@@ -35,7 +35,7 @@ WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
 
 def wants_page(request: Request) -> bool:
     """Whether people look at the answer."""
-    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+    return not request.scope["path"].startswith("/api/") and "text/html" in request.headers.get("accept", "")
 
 
 def answer(

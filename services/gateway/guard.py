@@ -75,7 +75,7 @@ def needs(act: Act) -> Any:
                 raise HTTPException(HTTPStatus.UNAUTHORIZED)
             await record(request, act, "denied")
             raise HTTPException(HTTPStatus.FORBIDDEN)
-        if caller.must_change and act is not Act.OPEN_PAGE and not request.url.path.startswith(_ACCOUNT_PAGE):
+        if caller.must_change and act is not Act.OPEN_PAGE and not request.scope["path"].startswith(_ACCOUNT_PAGE):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN, {"code": "password", "zh": "请先在“我的账号”修改初始密码", "en": "first change your password under “My account”"}
             )

@@ -51,6 +51,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
             enable_async=False,
+            auto_reload=False,  # else each page asks the disk whether its templates have changed
         )
         self._environment.globals["asset"] = asset
 
