@@ -18,5 +18,5 @@ async def town_hall(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
 
 @pytest.fixture(scope="package")
 async def come(town_hall: Stage) -> AsyncIterator[Visitors]:
-    async with visitors(town_hall.url) as chromium:
+    async with visitors(town_hall) as chromium:
         yield chromium

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+import asyncpg
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Locator, Page, Response, async_playwright
 
+from services.gateway.edge import SESSION_COOKIE
+from services.gateway.identity.model import digest_of, new_secret
+from services.gateway.roles import Scope
 from tests.browser.chromium import FLAGS, executable
+from tests.browser.stage import Stage
 from tests.browser.town import AREA, until
 
 PHONE, DESK = 360, 1440
 Lang = Literal["zh-CN", "en"]
 _axe = Axe()
+_ACCOUNT = """
+    INSERT INTO gateway.accounts (account_id, login, roles, scope, volunteer_ref, resident_refs, created_at) VALUES ($1, $1, $2, $3, $4, $5, $6)
+    ON CONFLICT DO NOTHING
+"""
+_SESSION = "INSERT INTO gateway.sessions (digest, account_id, via, created_at, seen_at, ends_at) VALUES ($1, $2, 'password', $3, $3, $4)"
 # A page costs a browser more than whatever is waited for costs the system: looked at without a pause, it would hold up what it waits for.
 _RELOAD_SECONDS = 0.4
 
@@ -83,12 +93,22 @@ class Visitor:
         assert faults == [], self.page.url
 
 
+async def _session_of(board: asyncpg.Connection, who: dict[str, Any]) -> str:
+    """A session of somebody's account, made where there is none: pages, cookies and form tokens are as after a sign-in, which has a walk of its own."""
+    secret, now = new_secret(), datetime.now(UTC)
+    account_id = who["account"].replace("_", "-")
+    await board.execute(_ACCOUNT, account_id, who["roles"], list(Scope(**who["scope"]).steps), who.get("volunteer_ref"), who.get("resident_refs", []), now)
+    await board.execute(_SESSION, digest_of(secret), account_id, now, now + timedelta(hours=8))
+    return secret
+
+
 class Visitors:
     """One Chromium for all of them."""
 
-    def __init__(self, browser: Browser, url: str) -> None:
+    def __init__(self, browser: Browser, stage: Stage) -> None:
         self.browser = browser
-        self.url = url
+        self.stage = stage
+        self.url = stage.url
 
     @asynccontextmanager
     async def come(
@@ -103,9 +123,11 @@ class Visitors:
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
             service_workers="allow" if workers else "block",
-            extra_http_headers={} if who is None else {"x-demo-principal": json.dumps(who)},
         )
         try:
+            if who is not None:
+                secret = await _session_of(self.stage.town.board, who)
+                await context.add_cookies([{"name": SESSION_COOKIE, "value": secret, "url": self.url, "httpOnly": True, "sameSite": "Lax"}])
             page = await context.new_page()
             visitor = Visitor(page, self.url, lang, scripts)
             page.on("console", lambda message: visitor.troubles.append(message.text) if message.type == "error" else None)
@@ -116,11 +138,11 @@ class Visitors:
 
 
 @asynccontextmanager
-async def visitors(url: str) -> AsyncIterator[Visitors]:
-    """Start Chromium for pages under an address."""
+async def visitors(stage: Stage) -> AsyncIterator[Visitors]:
+    """Start Chromium for the pages of a stage."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         try:
-            yield Visitors(browser, url)
+            yield Visitors(browser, stage)
         finally:
             await browser.close()

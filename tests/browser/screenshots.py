@@ -97,7 +97,7 @@ async def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="pictures-", dir=default_folder()))
     async with stage(folder) as running:
         ids = await people_the_town(running.town)
-        async with visitors(running.url) as come:
+        async with visitors(running) as come:
             await all_of_them(come, ids)
     shutil.rmtree(folder)
     for path in sorted(FOLDER.glob("*.png")):
