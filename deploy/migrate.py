@@ -106,11 +106,12 @@ async def _make_database(server: Server, database: str, template: str | None) ->
 
 
 async def _let_in(server: Server, database: str) -> None:
-    """What a copy of a prepared database lacks: rights on the database itself, and where each role begins to look."""
+    """What a copy of a prepared database lacks: rights on the database itself, and where each role begins to look; and passwords, which are the server's."""
     connection = await asyncpg.connect(server.owner_dsn(server.maintenance))
     try:
         await _execute(connection, "REVOKE ALL ON DATABASE %I FROM PUBLIC", database)
         for tenant in TENANTS:
+            await _execute(connection, "ALTER ROLE %I PASSWORD %L", tenant.role, server.password(tenant.role))
             await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
             await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
     finally:
