@@ -13,7 +13,6 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -174,8 +173,8 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def _migrate(server: Server, database: str) -> None:
-    url = make_url(server.owner_dsn(database)).set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(url, poolclass=NullPool)
+    # By asyncpg itself: SQLAlchemy would not understand what a connection string may say beside the place, such as sslmode.
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(server.owner_dsn(database)), poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade)
