@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from deploy.certificates import Leaf, ensure
 from deploy.state import LOOPBACK, State, write_private
 from schemas.topics import PRINCIPALS
 from services.broker import PREFIX, Broker
@@ -24,7 +23,6 @@ MECHANISM: Final = "SCRAM-SHA-512"
 # The broker must be let in before any rule can be stored, and deploy stores the rules: these two alone are asked for no rule.
 NODE: Final = "kafka-node"
 ADMIN: Final = "kafka-admin"
-_LEAVES: Final = (Leaf(NODE, server=True), Leaf(ADMIN, server=False))
 
 _SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 _AUTHORIZER: Final = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
@@ -38,8 +36,11 @@ class Door:
 
     def prepare(self, now: datetime | None = None) -> tuple[str, ...]:
         """Make what is not there and renew what is near its end; the names of the certificates that are new."""
+        # Here and not above: only who starts or opens this door needs certificates, and every command imports this module.
+        from deploy.certificates import Leaf, ensure
+
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        made = ensure(self.folder, _LEAVES, now or datetime.now(UTC))
+        made = ensure(self.folder, (Leaf(NODE, server=True), Leaf(ADMIN, server=False)), now or datetime.now(UTC))
         for principal in PRINCIPALS:
             path = self._password_file(principal)
             if not path.exists() or not path.read_text(encoding="utf-8").strip():

@@ -14,9 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-from jgo.maven import MavenContext
-
 from deploy.words import Trouble
 
 KAFKA_VERSION = "4.4.0"
@@ -90,6 +87,10 @@ def check(folder: Path, jars: Sequence[Jar]) -> list[Jar]:
 
 
 def _fetch(jar: Jar, folder: Path) -> None:
+    # Here and not above: it happens once, and every command imports this module.
+    import requests
+    from jgo.maven import MavenContext
+
     repository = os.environ.get("LASTMETRE_MAVEN")
     remote = {"own": repository.rstrip("/")} if repository else None
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -164,7 +162,11 @@ async def _narrow(server: Server, database: str) -> None:
         await connection.close()
 
 
+# alembic and SQLAlchemy are imported where they are used: they took half of the start of every command, and most migrate nothing.
 def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -173,6 +175,9 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def _migrate(server: Server, database: str) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
     # By asyncpg itself: SQLAlchemy would not understand what a connection string may say beside the place, such as sslmode.
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(server.owner_dsn(database)), poolclass=NullPool)
     try:
