@@ -6,9 +6,11 @@ them meanwhile.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
+import asyncpg
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -24,6 +26,7 @@ RETRY_MS: Final = 1500
 LOOK_SECONDS: Final = 30.0
 """So often at most it is asked whether whoever reads may still: a stream outlives its request's check by hours."""
 _PAGE: Final = 500
+_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 Language = Literal["zh-CN", "en"]
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -99,12 +102,13 @@ class EventStream(Response):
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await self._send(send, b"retry: %d\n\n" % RETRY_MS)
                 await self._missed(send)
-                looked_at = asyncio.get_running_loop().time()
+                # Thousands of streams are told of a sign of life at once: they are not all to ask at once.
+                looked_at = asyncio.get_running_loop().time() - random.uniform(0, LOOK_SECONDS)  # noqa: S311 - no secret
                 while True:
                     rows = await self._subscription.batch()
                     now = asyncio.get_running_loop().time()
                     if now - looked_at >= LOOK_SECONDS:
-                        if not await self._still():
+                        if not await self._may_go_on():
                             await self._send(send, b"", more=False)
                             return
                         looked_at = now
@@ -116,6 +120,12 @@ class EventStream(Response):
                 raise  # not the hub: the server itself ends
         finally:
             leaving.cancel()
+
+    async def _may_go_on(self) -> bool:
+        try:
+            return await self._still()
+        except _AWAY:
+            return True  # nobody can say just now: the next look may
 
     def _lines(self, rows: Sequence[StreamRow]) -> bytes:
         principal, looks_after = self._subscription.principal, self._subscription.looks_after
