@@ -122,15 +122,12 @@ def _run(main: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
     import asyncpg
 
     from deploy.gateway_keys import gateway_keys
+    from deploy.postgres import OWNER
+    from deploy.running import running
     from deploy.state import State, default_folder
 
     keys = gateway_keys(State(default_folder()))
-    dsn = os.environ.get("LASTMETRE_POSTGRES")
-    if not dsn:
-        from deploy.postgres import OWNER
-        from deploy.stack import running
-
-        dsn = running(default_folder()).dsn(OWNER)
+    dsn = os.environ.get("LASTMETRE_POSTGRES") or running(default_folder()).dsn(OWNER)
 
     async def inside() -> None:
         connection = await asyncpg.connect(dsn, timeout=10)

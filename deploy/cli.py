@@ -173,7 +173,7 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """查看各进程 · Show what runs. Exit code 3 where nothing does."""
-    from deploy.stack import running
+    from deploy.running import running
 
     console = Console()
     folder = default_folder()

@@ -28,24 +28,24 @@ from typing import Any, Self
 from aiokafka.errors import KafkaError
 
 from deploy import migrate, topics
-from deploy.door import Door, environment
+from deploy.door import environment
 from deploy.gateway_keys import gateway_key_file, make_gateway_key_file
 from deploy.kafka import Kafka
 from deploy.lock import Lock
 from deploy.postgres import DATABASE, Postgres
 from deploy.process import end_left_over
+from deploy.running import STATUS_FILE
 from deploy.servers import ExternalKafka, ExternalPostgres, named_broker
 from deploy.state import ROOT, State, write_private
 from deploy.supervisor import Service
 from deploy.vault_keys import key_file, make_key_file
 from deploy.words import Trouble, both
-from services.broker import PREFIX, Broker
+from services.broker import PREFIX
 
 MODULES = {"explainer": "deploy.explainer"}
 """What runs a kind of service that is no package under `services/`."""
 KEEP_SECONDS = 0.5
 LEFT_OVER_SECONDS = 10.0
-STATUS_FILE = "stack.json"
 SETTINGS_OF_DEPLOY = {
     *("LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV", "LASTMETRE_JAVA"),
     # What compose needs to make the roles; a service is given its own connection string and no more.
@@ -389,49 +389,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(fault)
         else:
             yield fault
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The stack that runs in a state folder, as another process sees it."""
-
-    supervisor: int
-    status: dict[str, Any]
-    state: State
-
-    @property
-    def bootstrap(self) -> str:
-        """Kafka's address."""
-        return str(self.status["kafka"]["address"])
-
-    def broker(self, principal: str) -> Broker:
-        """Kafka, with the way in of one principal."""
-        return Door(self.state).broker(principal, self.bootstrap) if self.status["kafka"]["secure"] else Broker(self.bootstrap)
-
-    @property
-    def policy(self) -> Path | None:
-        """The policy file that its matcher has, if it was given one."""
-        path = self.status.get("policy")
-        return Path(path) if path else None
-
-    def dsn(self, role: str) -> str:
-        """Connection string of a role (`lastmetre` for the owner of our own PostgreSQL)."""
-        place = self.status["postgres"]
-        return f"postgresql://{role}:{self.state.password(role)}@{place['address']}/{place['database']}"
-
-
-def running(state_dir: Path) -> Running:
-    """Find the stack that runs in this state folder: for `publish`, `watch`, `explain` and `dlq`.
-
-    Raises:
-        Trouble: none runs, or it is still starting.
-    """
-    state = State(state_dir)
-    holder = Lock(state.folder).holder()
-    if holder is None:
-        raise Trouble("尚未启动。请先运行:python3 -m deploy up", "It is not running. Start it first: python3 -m deploy up")
-    try:
-        status = json.loads((state.folder / STATUS_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Trouble("正在启动,请稍候再试。", "It is still starting; try again in a moment.") from None
-    return Running(holder, status, state)

@@ -8,20 +8,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import asyncpg
 from rich.console import Console
 
 from deploy.migrate import TENANTS
+from deploy.running import Running, running
 from deploy.servers import named_broker
 from deploy.state import default_folder
 from deploy.words import Trouble
 from services.broker import Broker, Where
 from services.matcher.policies import BadPolicy, Policies
-
-if TYPE_CHECKING:
-    from deploy.stack import Running
 
 _CONNECT_SECONDS = 10
 _PLAIN_WIDTH = 160
@@ -60,9 +57,6 @@ class Target:
 
     @staticmethod
     def _running() -> Running:
-        # Here and not above: who names servers of their own need not have those that `up` brings.
-        from deploy.stack import running
-
         return running(default_folder())
 
     @asynccontextmanager

@@ -19,7 +19,8 @@ import pytest
 
 from deploy.lock import Lock
 from deploy.process import Process
-from deploy.stack import Stack, running
+from deploy.running import running
+from deploy.stack import Stack
 from deploy.state import ROOT
 from deploy.words import Trouble
 from tests.conftest import Database
