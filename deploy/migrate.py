@@ -103,12 +103,14 @@ async def _make_database(server: Server, database: str, template: str | None) ->
 
 
 async def _let_in(server: Server, database: str) -> None:
-    """What a copy of a prepared database lacks: rights on the database itself, and where each role begins to look; and passwords, which are the server's."""
-    connection = await asyncpg.connect(server.owner_dsn(server.maintenance))
+    """The roles with their passwords, which are the server's, and what a copy of a database lacks: rights on itself, and where each role begins to look."""
+    connection = await asyncpg.connect(server.owner_dsn(database))
     try:
         await _execute(connection, "REVOKE ALL ON DATABASE %I FROM PUBLIC", database)
         for tenant in TENANTS:
-            await _execute(connection, "ALTER ROLE %I PASSWORD %L", tenant.role, server.password(tenant.role))
+            known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", tenant.role)
+            verb = "ALTER" if known else "CREATE"
+            await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
             await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
             await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
     finally:
@@ -116,16 +118,11 @@ async def _let_in(server: Server, database: str) -> None:
 
 
 async def _grant(server: Server, database: str) -> None:
+    """The schemas, and what each role may do there; a copy has it with its tables."""
     connection = await asyncpg.connect(server.owner_dsn(database))
     try:
-        await _execute(connection, "REVOKE ALL ON DATABASE %I FROM PUBLIC", database)
         await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         for tenant in TENANTS:
-            known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", tenant.role)
-            verb = "ALTER" if known else "CREATE"
-            await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
-            await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
-            await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
             await _open(connection, tenant.schema, tenant.role, reads_only=tenant.reads_only)
         for schema, services in SHARED:
             for tenant in TENANTS:
@@ -190,12 +187,11 @@ async def _migrate(server: Server, database: str) -> None:
 async def prepare(server: Server, database: str, *, template: str | None = None) -> None:
     """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before."""
     await _make_database(server, database, template)
-    if template is not None:
-        await _let_in(server, database)
-        return
-    await _grant(server, database)
-    await _migrate(server, database)
-    await _narrow(server, database)
+    await _let_in(server, database)
+    if template is None:
+        await _grant(server, database)
+        await _migrate(server, database)
+        await _narrow(server, database)
 
 
 async def drop(server: Server, database: str) -> None:
