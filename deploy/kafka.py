@@ -143,7 +143,7 @@ class Classes:
         if not self._base.exists() or self._kafka.exists():
             return self.kept()
         self._new = self._scratch / "kafka.jsa"
-        return [f"-XX:SharedArchiveFile={self._base}", f"-XX:ArchiveClassesAtExit={self._new}"]
+        return [*self.kept(), f"-XX:ArchiveClassesAtExit={self._new}"]
 
     def keep(self, exit_code: int | None) -> None:
         """Put what a broker wrote as it stopped beside the jars, where it stopped cleanly."""

@@ -39,7 +39,7 @@ _PAGE: Final = 128
 _PACE_SECONDS: Final = 0.005
 _POLL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
-_PASSING: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+PASSING: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # What a volunteer sees of wishes around them, beside what concerns themselves.
 _FOR_ALL_NEAR: Final = frozenset({"wish.submitted.v1", "wish.withdrawn.v1", "wish.expired.v1", "wish.widened.v1"})
 
@@ -373,7 +373,7 @@ class Tail:
                         await self._follow(connection, stop)
                     finally:
                         await connection.close(timeout=2)
-                except _PASSING as fault:
+                except PASSING as fault:
                     self._log.warning("tail_failed", fault=type(fault).__name__)
                     await stop.pause(_RETRY_SECONDS)
         finally:
@@ -421,7 +421,7 @@ class Answers:
         while not stop:
             try:
                 await self._read(stop)
-            except _PASSING as fault:
+            except PASSING as fault:
                 self._log.warning("answers_failed", fault=type(fault).__name__)
                 await stop.pause(_RETRY_SECONDS)
 

@@ -10,12 +10,11 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
-import asyncpg
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog
+from services.gateway.board.hub import PASSING, Cut, StreamRow, Subscription, backlog
 from services.gateway.board.words import KINDS, TONES, clock, detail
 from services.gateway.database import Database
 from services.gateway.places import Places
@@ -26,7 +25,6 @@ RETRY_MS: Final = 1500
 LOOK_SECONDS: Final = 30.0
 """So often at most it is asked whether whoever reads may still: a stream outlives its request's check by hours."""
 _PAGE: Final = 500
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 Language = Literal["zh-CN", "en"]
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -124,7 +122,7 @@ class EventStream(Response):
     async def _may_go_on(self) -> bool:
         try:
             return await self._still()
-        except _AWAY:
+        except PASSING:
             return True  # nobody can say just now: the next look may
 
     def _lines(self, rows: Sequence[StreamRow]) -> bytes:

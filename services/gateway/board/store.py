@@ -172,7 +172,7 @@ class Writer:
         if news:
             await self._connection.execute(_TELL, news)
         if book.dead:
-            await self._connection.execute(_BURY, list(book.dead))
+            await self._connection.execute(_BURY, book.dead)
         topics, partitions = [topic for topic, _ in cursors], [partition for _, partition in cursors]
         await self._connection.execute(_ADVANCE, topics, partitions, list(cursors.values()))
         await self._connection.execute(f"NOTIFY {CHANNEL}")
@@ -184,7 +184,7 @@ class Writer:
 
     async def _upsert(self, kind: type[Any], rows: Sequence[Any]) -> None:
         if rows:
-            await self._connection.execute(_UPSERTS[kind], list(rows))
+            await self._connection.execute(_UPSERTS[kind], rows)
 
     async def _no_longer_waiting(self, book: Book) -> list[News]:
         """Lines that were told before their wish was known; they come into the stream now."""

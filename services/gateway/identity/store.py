@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final
 
@@ -27,9 +27,9 @@ _ACCOUNT: Final = """
     SELECT account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change, password_expires_at, totp, disabled_at, demo
     FROM gateway.accounts
 """
-_SESSION_COLUMNS: Final = ("digest", "account_id", "via", "created_at", "seen_at", "ends_at")
 _SESSION: Final = "SELECT digest, account_id, via, created_at, seen_at, ends_at FROM gateway.sessions"
 _SESSION_OF: Final = "SELECT * FROM gateway.session_of($1)"
+_SESSION_FIELDS: Final = tuple(field.name for field in fields(Session))
 _KEY: Final = "SELECT key_id, account_id, digest, scopes, expires_at, revoked_at FROM gateway.api_keys"
 
 
@@ -87,7 +87,7 @@ class Store:
         row = await self._database.pool.fetchrow(_SESSION_OF, digest)
         if row is None:
             return None
-        return Session(**{name: row[name] for name in _SESSION_COLUMNS}), account_of(row)
+        return Session(**{name: row[name] for name in _SESSION_FIELDS}), account_of(row)
 
     async def by_key(self, key_id: str) -> tuple[ApiKey, Account] | None:
         """The key of an id, with its account; whether its secret is right is the caller's to see."""
