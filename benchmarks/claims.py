@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
@@ -28,9 +27,8 @@ from deploy.state import default_folder
 from deploy.whatif.counting import percentile
 from services.gateway.edge import SESSION_COOKIE
 from services.gateway.guard import CSRF_HEADER, form_token
-from services.gateway.identity.model import digest_of, new_secret
+from tests.browser.people import session_of, volunteer
 from tests.browser.stage import Stage, stage
-from tests.browser.town import AREA
 
 SKILL: Final = "haircut"
 _TOGETHER: Final = 20
@@ -97,21 +95,6 @@ class Found:
         return set(self.winners) == {1} and set(self.matches) == {1} and not self.answers.keys() - {"granted", "refused"}
 
 
-async def _sign_in(running: Stage, refs: Sequence[str]) -> list[str]:
-    """Accounts with open sessions, written as the owner: what is measured is the claim, not two hundred passwords."""
-    now = datetime.now(UTC)
-    secrets = [new_secret() for _ in refs]
-    await running.town.board.executemany(
-        "INSERT INTO gateway.accounts (account_id, login, roles, scope, volunteer_ref, created_at) VALUES ($1, $2, '{volunteer}', $3, $4, $5)",
-        [(f"account-{ref}", f"login-{ref}", [AREA], ref, now) for ref in refs],
-    )
-    await running.town.board.executemany(
-        "INSERT INTO gateway.sessions (digest, account_id, via, created_at, seen_at, ends_at) VALUES ($1, $2, 'password', $3, $3, $4)",
-        [(digest_of(secret), f"account-{ref}", now, now + timedelta(hours=8)) for ref, secret in zip(refs, secrets, strict=True)],
-    )
-    return secrets
-
-
 def _used(running: Stage) -> dict[str, float]:
     """Processor seconds that each process has used; `phones` is this one."""
     pids = {service.name: service.pid for service in running.stack.services} | {"phones": os.getpid()}
@@ -156,7 +139,8 @@ async def tapped(running: Stage, members: int, rounds: int, others: int) -> Foun
     waiting = [await running.town.wish(f"另一件事 {number}", SKILL, hours=(200, 300)) for number in range(others)]
     await running.town.shows("SELECT count(*) = $1 FROM gateway.offers WHERE volunteer_ref = ANY($2)", members, refs)
     await running.town.shows("SELECT count(*) = $1 FROM gateway.wishes WHERE wish_id = ANY($2)", others, waiting)
-    secrets = await _sign_in(running, refs)
+    # Sessions written as the owner: what is measured is the claim, not two hundred passwords.
+    secrets = [await session_of(running.town.board, volunteer(ref)) for ref in refs]
     taps = [await Member.connect(running.url, ref, secret) for ref, secret in zip(refs, secrets, strict=True)]
     for _ in range(rounds):
         await _round(running, taps, found)

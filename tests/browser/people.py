@@ -93,7 +93,7 @@ class Visitor:
         assert faults == [], self.page.url
 
 
-async def _session_of(board: asyncpg.Connection, who: dict[str, Any]) -> str:
+async def session_of(board: asyncpg.Connection, who: dict[str, Any]) -> str:
     """A session of somebody's account, made where there is none: pages, cookies and form tokens are as after a sign-in, which has a walk of its own."""
     secret, now = new_secret(), datetime.now(UTC)
     account_id = who["account"].replace("_", "-")
@@ -126,7 +126,7 @@ class Visitors:
         )
         try:
             if who is not None:
-                secret = await _session_of(self.stage.town.board, who)
+                secret = await session_of(self.stage.town.board, who)
                 await context.add_cookies([{"name": SESSION_COOKIE, "value": secret, "url": self.url, "httpOnly": True, "sameSite": "Lax"}])
             page = await context.new_page()
             visitor = Visitor(page, self.url, lang, scripts)
