@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
 from tests.chaos.rig import AT_WORK_SECONDS, RECOVERED_SECONDS, Rig, until
 
 PAUSE_SECONDS_MAX = 2.0
@@ -41,22 +44,19 @@ async def kills(rig: Rig, count: int) -> None:
 async def server_restarts(rig: Rig, rounds: int, *, once_each: bool = False) -> None:
     """Restart the broker and PostgreSQL in the middle of it all, in good order and by SIGKILL; `once_each`: each server in one of the two ways."""
 
-    async def killed_and_started(server: str) -> None:
-        running = rig.kafka if server == "Kafka" else rig.postgres
-        running.kill()
-        await running.start()
+    async def killed_and_started(server: Kafka | Postgres) -> None:
+        server.kill()
+        await server.start()
 
-    blows: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-        ("a restart of Kafka", rig.kafka.restart),
-        ("a restart of PostgreSQL", rig.postgres.restart),
-        ("SIGKILL of Kafka", lambda: killed_and_started("Kafka")),
-        ("SIGKILL of PostgreSQL", lambda: killed_and_started("PostgreSQL")),
+    servers: list[tuple[str, Kafka | Postgres]] = [("Kafka", rig.kafka), ("PostgreSQL", rig.postgres)]
+    blows: list[tuple[str, str, Callable[[], Awaitable[None]]]] = [
+        *((name, f"a restart of {name}", server.restart) for name, server in servers),
+        *((name, f"SIGKILL of {name}", partial(killed_and_started, server)) for name, server in servers),
     ]
     for _ in range(rounds):
         rig.rng.shuffle(blows)
-        # By the last word, so that of the shuffled ones the later blow on each server stays.
-        chosen = list({what.rpartition(" ")[2]: (what, blow) for what, blow in blows}.values()) if once_each else blows
-        for what, blow in chosen:
+        chosen = {name: (name, what, blow) for name, what, blow in blows}.values() if once_each else blows
+        for _, what, blow in chosen:
             await asyncio.sleep(rig.rng.uniform(0, PAUSE_SECONDS_MAX))  # the moment is random: nothing is waited for
             await blow()
             await rig.at_work(what, RECOVERED_SECONDS)
