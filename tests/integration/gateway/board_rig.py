@@ -112,6 +112,7 @@ class Rig:
         await self.say("wish.submitted.v1", wish_id, data)
 
     async def offer(self, offer_id: str, *, community: str = "c1", skill: str = "haircut", **more: Any) -> None:
+        """An offer that the matcher has when this returns."""
         data = {
             "offer_id": offer_id,
             "volunteer_ref": f"volunteer-{offer_id}",
@@ -125,6 +126,10 @@ class Rig:
             **more,
         }
         await self.say("offer.posted.v1", offer_id, data)
+        # Wishes come on another topic: one that is read first would be unmet for a moment, as it should.
+        async with self.database("lastmetre_matcher") as connection:
+            statement = "SELECT count(*) FROM matching.offers WHERE area = $1 AND offer_id = $2"
+            await soon(lambda: connection.fetchval(statement, AREA, offer_id), 1)
 
     @asynccontextmanager
     async def watching(self, principal: dict[str, Any], *, last: int | None = None, lang: str = "zh") -> AsyncIterator[Watch]:
