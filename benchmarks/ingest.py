@@ -164,6 +164,23 @@ class Contender:
         return statistics.median(self.rates)
 
 
+async def _started(process: Process, ops_port: int) -> Process:
+    process.start()
+    deadline = time.monotonic() + _READY_SECONDS
+    while await http_status(ops_port, "/readyz") != 200:
+        if time.monotonic() > deadline or not process.alive:
+            raise SystemExit(f"it does not start: {process.log}")
+        await asyncio.sleep(0.1)
+    return process
+
+
+async def _board(rig: Rig) -> Process:
+    """The board is written beside it, as wherever a gateway runs."""
+    ops_port = free_port(frozenset())
+    env = {"LASTMETRE_KAFKA": rig.bootstrap, "LASTMETRE_DATABASE": rig.dsn("lastmetre_board"), "LASTMETRE_OPS_PORT": str(ops_port)}
+    return await _started(rig.process("services.gateway.board", env=env), ops_port)
+
+
 async def _gateway(rig: Rig, wrapper: Sequence[str]) -> tuple[Process, int]:
     port = free_port(frozenset())
     ops_port = free_port(frozenset({port}))
@@ -180,14 +197,7 @@ async def _gateway(rig: Rig, wrapper: Sequence[str]) -> tuple[Process, int]:
         "LASTMETRE_RATE_FACTOR": "0",
         "LASTMETRE_DEMO_PRINCIPALS": "1",
     }
-    process = rig.process(module, *arguments, env=env)
-    process.start()
-    deadline = time.monotonic() + _READY_SECONDS
-    while await http_status(ops_port, "/readyz") != 200:
-        if time.monotonic() > deadline or not process.alive:
-            raise SystemExit(f"the gateway does not start: {process.log}")
-        await asyncio.sleep(0.1)
-    return process, port
+    return await _started(rig.process(module, *arguments, env=env), ops_port), port
 
 
 async def _lying_there(bootstrap: str) -> int:
@@ -205,6 +215,7 @@ async def measure(number: int, rounds: int, folder: Path | None, wrapper: Sequen
     async with Rig(folder) as rig:
         await rig.fresh()
         process, port = await _gateway(rig, wrapper)
+        board = await _board(rig)
         first = expected = 0
         try:
             for turn in range(rounds + 1):  # the first warms up and does not count
@@ -222,6 +233,7 @@ async def measure(number: int, rounds: int, folder: Path | None, wrapper: Sequen
                     single.rates.append(len(few) / single_seconds)
         finally:
             await rig.end(process)
+            await rig.end(board)
         there = await _lying_there(rig.bootstrap)
     print(f"{rounds} rounds of {number:,} events, all of one area (partition {partition_of(_AREA)}); median (lowest to highest)")
     for one in (bare, batched, single):

@@ -102,6 +102,7 @@ QUOTAS: Final[Mapping[str, Quota]] = {
     "matcher": Quota(64 * _MEBIBYTE, 64 * _MEBIBYTE, 400),
     "notifier": Quota(32 * _MEBIBYTE, 64 * _MEBIBYTE, 300),
     "gateway": Quota(32 * _MEBIBYTE, 64 * _MEBIBYTE, 300),
+    "board": Quota(_MEBIBYTE, 64 * _MEBIBYTE, 300),
     "workers": Quota(32 * _MEBIBYTE, 64 * _MEBIBYTE, 300),
     "integrations": Quota(8 * _MEBIBYTE, 16 * _MEBIBYTE, 100),
     "auditor": Quota(_MEBIBYTE, 16 * _MEBIBYTE, 50),

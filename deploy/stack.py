@@ -42,7 +42,7 @@ from deploy.vault_keys import key_file, make_key_file
 from deploy.words import Trouble, both
 from services.broker import PREFIX
 
-MODULES = {"explainer": "deploy.explainer"}
+MODULES = {"explainer": "deploy.explainer", "board": "services.gateway.board"}
 """What runs a kind of service that is no package under `services/`."""
 KEEP_SECONDS = 0.5
 LEFT_OVER_SECONDS = 10.0
@@ -99,7 +99,7 @@ class Stack:
             fresh: forget the data of earlier runs first.
             matchers: how many matcher processes, `matcher`, `matcher-2`, ...
             env: settings for every service, on top of ours.
-            services: packages under `services/`, and `explainer`.
+            services: packages under `services/`, and `explainer`. Whoever has a gateway has the writer of its `board` beside it.
             vault: let notifier and gateway look people up in the vault. Without it nobody is looked up, and nothing asks for a guardian's consent.
             commands: argv of a service in place of `python -m services.<name>`.
             report: told of each step.
@@ -112,7 +112,7 @@ class Stack:
         self._fresh = fresh
         self._matchers = matchers
         self._env = dict(env or {})
-        self._kinds = tuple(services)
+        self._kinds = (*services, "board") if "gateway" in services else tuple(services)
         self.has_vault = vault
         self._commands = dict(commands or {})
         self._report = report

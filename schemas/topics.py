@@ -50,8 +50,8 @@ CONFIRMATIONS: Final = "confirmations"
 
 # Integrations and the gateway bring events, the matcher mends them (same event, right key), workers' tools send dead letters again.
 _SENDERS: Final = ("integrations", "gateway", "matcher", "workers")
-# The gateway's monitor, the workers' tools and whoever audits see every topic.
-_WATCHERS: Final = ("gateway", "workers", "auditor")
+# The gateway and the writer of its board, the workers' tools and whoever audits see every topic.
+_WATCHERS: Final = ("gateway", "board", "workers", "auditor")
 
 _EVENTS: Final = (
     Topic(WISHES, "micro-wishes and their withdrawals", _SENDERS, ("matcher", "notifier", *_WATCHERS), 30),

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.gateway.board.hub import Answers, Hub, Tail
-from services.gateway.board.reader import Reader
 from services.gateway.context import Gateway
 from services.gateway.database import Database
 from services.gateway.door.door import opened
@@ -91,8 +90,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         cleanup.push_async_callback(identity.close)
         registry = CollectorRegistry()
         hub = Hub()
-        board_dsn = settings.board_database.get_secret_value()
-        reader, tail, answers = Reader(settings.broker, board_dsn), Tail(board_dsn, hub), Answers(settings.broker, hub)
+        tail, answers = Tail(settings.board_database.get_secret_value(), hub), Answers(settings.broker, hub)
         doors = Doors(await _vault(settings, cleanup), settings.ladder)
         door = await cleanup.enter_async_context(opened(settings, database, stop))
         gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, Shelf(), identity, settings.link_ring, door)
@@ -101,10 +99,10 @@ async def main(settings: Settings, stop: Stop) -> None:
         async def ready() -> Readiness:
             pulse.beat()
             ready = server.started and answers.ready.is_set()
-            return Readiness(ready, pulse.commit_age_seconds, {} if reader.lag is None else {"board": reader.lag}, () if ready else ("starting",))
+            return Readiness(ready, pulse.commit_age_seconds, {}, () if ready else ("starting",))
 
         async with Ops(settings.ops_port, {"web": pulse}, ready, registry, stuck_seconds=3600), asyncio.TaskGroup() as beside:
-            for loop in (reader, tail, answers):
+            for loop in (tail, answers):
                 beside.create_task(loop.run(stop), name=type(loop).__name__)
             gc.collect()
             gc.freeze()

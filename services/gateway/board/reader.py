@@ -130,11 +130,14 @@ def _time_of(record: Any) -> datetime:
 
 
 class Reader:
-    """The loop. `lag` is in records, None while this process is not the one that reads."""
+    """The loop. `lag` is in records, None while this process is not the one that reads.
+
+    `at_work`: it reads, or stands by while another does; false while PostgreSQL or Kafka is away.
+    """
 
     def __init__(self, broker: Broker, dsn: str, *, stream_days: int = 7) -> None:
         self.pulse = Pulse()
-        self.reading = False
+        self.at_work = False
         self._broker = broker
         self._dsn = dsn
         self._stream_days = stream_days
@@ -159,7 +162,7 @@ class Reader:
                     await self._as_writer(connection, stop)
                     failures = 0
                 finally:
-                    self.reading = False
+                    self.at_work = False
                     self._lag = None
                     await connection.close(timeout=2)
             except Stale:
@@ -172,6 +175,7 @@ class Reader:
     async def _as_writer(self, connection: asyncpg.Connection, stop: Stop) -> None:
         writer = await Writer.take(connection)
         if writer is None:
+            self.at_work = True
             await stop.pause(_STANDBY_SECONDS)
             return
         consumer = AIOKafkaConsumer(
@@ -195,7 +199,7 @@ class Reader:
             unknown = [tp for tp in partitions if (tp.topic, tp.partition) not in writer.cursors]
             if unknown:
                 await consumer.seek_to_beginning(*unknown)
-            self.reading = True
+            self.at_work = True
             self._log.info("board_reads", generation_cursors=len(writer.cursors))
             while not stop:
                 self.pulse.beat()

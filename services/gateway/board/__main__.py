@@ -1,0 +1,43 @@
+"""`python -m services.gateway.board`: settings from the environment, then write the board until told to stop.
+
+A process of its own: what people tap and what systems send is answered by another, which the board's work would hold up (docs/decisions/0033).
+"""
+
+import gc
+import sys
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from services.gateway.board.reader import Reader
+from services.runtime import Ops, Readiness, ServiceSettings, Stop, start
+
+# A batch makes some thousand objects that die together: left to its usual counts, the collector walks over them again and again.
+_COLLECT_AFTER = (50_000, 20, 50)
+# A batch may wait for a lock or be halved again and again.
+_STUCK_SECONDS = 300.0
+
+
+async def main(settings: ServiceSettings, stop: Stop) -> None:
+    """Write the board until stopped, or wait to take over from whoever does. `database` is the role of the board's one writer."""
+    log = structlog.get_logger()
+    registry = CollectorRegistry()
+    behind = Gauge("lastmetre_board_lag_records", "Records that are on the topics and not on the board", registry=registry)
+    reader = Reader(settings.broker, settings.database.get_secret_value())
+
+    async def ready() -> Readiness:
+        lag = reader.lag
+        behind.set(lag or 0)
+        return Readiness(reader.at_work, reader.pulse.commit_age_seconds, {} if lag is None else {"board": lag}, () if reader.at_work else ("away",))
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+    async with Ops(settings.ops_port, {"reader": reader.pulse}, ready, registry, stuck_seconds=_STUCK_SECONDS):
+        log.info("started")
+        await reader.run(stop)
+    log.info("stopped")
+
+
+if __name__ == "__main__":
+    sys.exit(start(ServiceSettings, main))
