@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.place import Place
+from services.gateway.database import Database, described
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.visits import Invitation, MyMatch
 from services.gateway.people.wall import MyOffer, OpenWish
+from services.gateway.roles import Principal
 
 WALL_MAX: Final = 400
 _LIVE: Final = ("proposed", "agreed", "confirmed", "started", "finished")
@@ -25,20 +27,8 @@ WHERE area = $1 AND state IN ('open', 'held') AND NOT frozen AND ends_at > $2 AN
 ORDER BY ends_at
 LIMIT $3
 """
-# All that a claim must know of its member beforehand, in one look: their offers, whether the wish waits, and which wishes they have or had a match of.
-_BEFORE_CLAIM = """
-SELECT
-    (SELECT coalesce(json_agg(o ORDER BY o.offer_id), '[]') FROM (
-        SELECT area, offer_id, community, compound, building, unit, reach, skills, languages, vetting_level, checked_at, windows
-        FROM gateway.offers WHERE area = $1 AND volunteer_ref = $2 AND state = 'open') o) AS offers,
-    (SELECT row_to_json(w) FROM (
-        SELECT area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed,
-            live, age_band, lives_alone, vetting_min, approval, accompanied
-        FROM gateway.wishes WHERE area = $1 AND wish_id = $3 AND state IN ('open', 'held') AND category IS NOT NULL) w) AS wish,
-    (SELECT coalesce(json_agg(m), '[]') FROM (
-        SELECT wish_id, match_id, state, starts_at, ends_at, needs_answer FROM gateway.matches
-        WHERE area = $1 AND volunteer_ref = $2 AND starts_at IS NOT NULL AND (wish_id = $3 OR changed_at > now() - interval '90 days')) m) AS matches
-"""
+# All that a claim must know of its member beforehand (migration 0020): it becomes whoever asks by itself, so it needs no transaction around it.
+_BEFORE_CLAIM = "SELECT * FROM gateway.before_claim($1, $2, $3, $4)"
 _MATCH_COLUMNS = """
     m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state, m.rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
     m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together, m.accepted_at IS NOT NULL AS answered,
@@ -155,11 +145,12 @@ class Mine:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What a claim knows beforehand; `wish` is None where it does not wait, or is not to be seen."""
+    """What a claim knows beforehand; `wish` is None where it does not wait, or is not to be seen. `near`: it lies in the circle of whoever asks."""
 
     offers: list[MyOffer]
     wish: OpenWish | None
     matches: list[Mine]
+    near: bool
 
     def match_of(self, wish_id: str) -> Mine | None:
         """The member's live match of a wish."""
@@ -171,20 +162,16 @@ class Before:
         return frozenset(match.wish_id for match in self.matches)
 
 
-async def before_claim(connection: Any, area: str, volunteer_ref: str | None, wish_id: str) -> Before:
-    """All of it in one look."""
-    row = await connection.fetchrow(_BEFORE_CLAIM, area, volunteer_ref or "", wish_id)
+async def before_claim(database: Database, principal: Principal, wish_id: str) -> Before:
+    """All of it in one look, for whoever asks."""
+    given = described(principal), principal.scope.area, principal.volunteer_ref or "", wish_id
+    (row,) = await database.pool.fetch(_BEFORE_CLAIM, *given)
     wish: dict[str, Any] | None = json.loads(row["wish"]) if row["wish"] else None
     if wish is not None:
         wish |= {name: _at(wish[name]) for name in ("starts_at", "ends_at")}
     offers = [_offer(one | {"checked_at": _at(one["checked_at"])}) for one in json.loads(row["offers"])]
     matches = [Mine(**(one | {name: _at(one[name]) for name in ("starts_at", "ends_at")})) for one in json.loads(row["matches"])]
-    return Before(offers, None if wish is None else _open_wish(wish), matches)
-
-
-async def was_near(connection: Any, area: str, wish_id: str) -> bool:
-    """Whether a wish that does not wait lies in the circle of whoever asks."""
-    return bool(await connection.fetchval("SELECT gateway.was_near($1, $2)", area, wish_id))
+    return Before(offers, None if wish is None else _open_wish(wish), matches, row["near"])
 
 
 async def open_wishes(connection: Any, area: str, now: datetime) -> list[OpenWish]:

@@ -73,11 +73,9 @@ async def answer(
     said: Annotated[str, Query(alias="is", pattern="^[a-z_]{1,40}$")] = "later",
 ) -> HTMLResponse:
     """A page of its own, to be looked at again: a match of one's own counts more than what the address says."""
-    async with gateway.database.acting_for(principal) as connection:
-        near = await store.was_near(connection, principal.scope.area, wish_id)
-    if not near:
-        raise HTTPException(HTTPStatus.NOT_FOUND)
     found = await claiming.wall_of(gateway, principal, wish_id)
+    if not found.before.near:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     match = found.before.match_of(wish_id)
     if match is not None:
         outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
@@ -89,8 +87,7 @@ async def answer(
 
 
 async def _shows(gateway: Gateway, principal: Principal, wish_id: str) -> bool:
-    async with gateway.database.acting_for(principal) as connection:
-        before = await store.before_claim(connection, principal.scope.area, principal.volunteer_ref, wish_id)
+    before = await store.before_claim(gateway.database, principal, wish_id)
     return before.match_of(wish_id) is not None
 
 
