@@ -66,8 +66,8 @@ _WISH: Final = {
     "changed_at": _NOW,
 }
 _MATCH: Final = {
+    **_PLACE,
     **_SLOT,
-    "area": AREA,
     "match_id": "the-match",
     "wish_id": "the-wish",
     "offer_id": "the-offer",

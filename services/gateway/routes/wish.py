@@ -1,5 +1,6 @@
 """One wish: its whole story, why this helper and why not that one, and what a community worker does about it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -67,7 +68,9 @@ async def wish(
     """The story; with `why`, every rule about this wish and that offer, and who comes before it."""
     now = datetime.now(UTC)
     found = await _found(gateway, principal, area, wish_id, now)
-    thing = deeds.thing_of(found.wish)
+    thing = replace(deeds.thing_of(found.wish), volunteer_refs=frozenset(match["volunteer_ref"] for match in found.matches if match["volunteer_ref"]))
+    # The table shows a volunteer what is open near them, for the wall; the whole story is its people's own.
+    require(principal, Act.SEE_WISH, thing, hidden=True)
     staff = may(principal, Act.SEE_MONITOR, thing)
     explained = await _explained(ExplanationDoor(gateway.settings), found, why.strip() if why else None) if staff else {"door": False}
     can = {
