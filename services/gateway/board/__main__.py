@@ -1,6 +1,6 @@
 """`python -m services.gateway.board`: settings from the environment, then write the board until told to stop.
 
-A process of its own: what people tap and what systems send is answered by another, which the board's work would hold up (docs/decisions/0033).
+A process of its own: what people tap and what systems send is answered by another, which the board's work would hold up (docs/decisions/0031).
 """
 
 import gc
