@@ -9,7 +9,7 @@ wish: open → held → matched → closed; withdrawn; expired · match: propose
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -51,11 +51,11 @@ def short(kind: str) -> str:
 
 def keys_of(event: Event) -> tuple[WishKey | None, tuple[str, str] | None]:
     """Which wish and which offer have to be read before this event is taken: (area, wish_id), (area, offer_id)."""
-    data = event.data
-    wish_id = getattr(data, "wish_id", None)
+    said = vars(event.data)
+    wish_id = said.get("wish_id")
     if wish_id is not None:
-        return ((data.area, wish_id), None)
-    return (None, (data.area, data.offer_id))
+        return ((said["area"], wish_id), None)
+    return (None, (said["area"], said["offer_id"]))
 
 
 @dataclass(slots=True)
@@ -101,7 +101,10 @@ class Book:
 
     def take(self, event: Event, received_at: datetime) -> None:
         """One event, unless it was taken before. `received_at`: when Kafka had it."""
-        key = event_key(event)
+        self.take_once(event, event_key(event), received_at)
+
+    def take_once(self, event: Event, key: UUID, received_at: datetime) -> None:
+        """The same, by whoever has its key already."""
         if key in self.seen:
             return
         self.seen.add(key)
@@ -312,18 +315,19 @@ class Book:
     # --- the stream
 
     def _tell(self, event: Event, key: UUID, kind: str, received_at: datetime) -> None:
-        data = event.data
-        wish_id, match_id = getattr(data, "wish_id", None), getattr(data, "match_id", None)
-        offer_id = getattr(data, "offer_id", None)
-        wish = None if wish_id is None else self.wishes.get((data.area, wish_id))
-        match = None if match_id is None or wish_id is None else self.matches[data.area, wish_id].get(match_id)
-        offer = None if offer_id is None else self.offers.get((data.area, offer_id))
-        line = News(key, instant(event.time), received_at, data.area, kind, event.subject, wish_id, match_id, offer_id)
+        # A model's own fields: to ask pydantic for one that it has not costs more than all the rest.
+        said = vars(event.data)
+        area: str = said["area"]
+        wish_id, match_id, offer_id = said.get("wish_id"), said.get("match_id"), said.get("offer_id")
+        wish = None if wish_id is None else self.wishes.get((area, wish_id))
+        match = None if match_id is None or wish_id is None else self.matches[area, wish_id].get(match_id)
+        offer = None if offer_id is None else self.offers.get((area, offer_id))
+        line = News(key, instant(event.time), received_at, area, kind, event.subject, wish_id, match_id, offer_id)
         line.volunteer_ref = (
-            getattr(data, "volunteer_ref", None) or (match.volunteer_ref if match is not None else None) or (offer.volunteer_ref if offer is not None else None)
+            said.get("volunteer_ref") or (match.volunteer_ref if match is not None else None) or (offer.volunteer_ref if offer is not None else None)
         )
-        line.resident_ref = getattr(data, "resident_ref", None) or (wish.resident_ref if wish is not None else None)
-        line.brief = _brief(data)
+        line.resident_ref = said.get("resident_ref") or (wish.resident_ref if wish is not None else None)
+        line.brief = _brief(kind, said)
         if wish_id is not None:
             line.placed = wish is not None and wish.submitted_at is not None
             if wish is not None and line.placed:
@@ -343,15 +347,21 @@ def place_line(line: News, wish: Wish) -> None:
     line.placed = True
 
 
-_SHOWN: Final = ("reason", "rung", "how", "needs_answer", "needs_approval", "reach", "filled", "outcome", "minutes", "by", "approved", "group_id", "claim_id")
+_SHOWN: Final = frozenset(
+    {"reason", "rung", "how", "needs_answer", "needs_approval", "reach", "filled", "outcome", "minutes", "by", "approved", "group_id", "claim_id"}
+)
+_AS_TEXT: Final = frozenset({"rung", "reach"})
+_REASON_IS_A_CODE: Final = frozenset({"match.released.v1", "claim.rejected.v1", "confirmation.failed.v1"})
 
 
-def _brief(data: Any) -> dict[str, Any]:
+def _brief(kind: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """What a line of the stream shows; a free text that somebody wrote as a reason stays out."""
-    found = {name: value for name in _SHOWN if (value := getattr(data, name, None)) is not None}
-    if type(data).__name__ not in {"MatchReleased", "ClaimRejected", "ConfirmationFailed"}:
+    found = {name: value for name in _SHOWN & said.keys() if (value := said[name]) is not None}
+    if kind not in _REASON_IS_A_CODE:
         found.pop("reason", None)
-    return {name: str(value) if name in {"rung", "reach"} else value for name, value in found.items()}
+    for name in _AS_TEXT & found.keys():
+        found[name] = str(found[name])
+    return found
 
 
 _HANDLERS: Final[dict[str, Callable[[Book, Event, datetime], None]]] = {

@@ -252,14 +252,18 @@ class Reader:
         cursors = {(record.topic, record.partition): record.offset + 1 for record in records}
         events = [item.event for item in items if item.event is not None]
         keys = [keys_of(event) for event in events]
+        event_keys = [event_key(event) for event in events]
         async with writer.batch():
             wish_keys = {wish for wish, _ in keys if wish is not None}
             offer_keys = {offer for _, offer in keys if offer is not None}
-            offer_keys |= {(event.data.area, event.data.offer_id) for event in events if getattr(event.data, "offer_id", None) is not None}
-            book = await writer.read(wish_keys, offer_keys, [event_key(event) for event in events])
+            for said in (vars(event.data) for event in events):
+                if said.get("offer_id") is not None:
+                    offer_keys.add((said["area"], said["offer_id"]))
+            book = await writer.read(wish_keys, offer_keys, event_keys)
+            their_keys = iter(event_keys)
             for item in items:
                 if item.event is not None:
-                    book.take(item.event, _time_of(item.record))
+                    book.take_once(item.event, next(their_keys), _time_of(item.record))
                 elif item.letter is not None:
                     bury(book, item.letter)
             book.settle()
