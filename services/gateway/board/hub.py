@@ -84,6 +84,7 @@ class StreamRow:
 
 COLUMNS: Final = ", ".join(one.name for one in fields(StreamRow) if one.name not in {"_thing", "shown", "views"})
 _NEXT: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 ORDER BY seq LIMIT {_PAGE}"
+_LAST: Final = "SELECT coalesce(max(seq), 0) FROM gateway.stream"
 _BACKLOG: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"
 
 
@@ -391,11 +392,14 @@ class Tail:
     async def _follow(self, connection: asyncpg.Connection, stop: Stop) -> None:
         await connection.add_listener(CHANNEL, lambda *_: self._news.set())
         if not self._begun:
-            self._hub.position = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM gateway.stream")
+            self._hub.position = await connection.fetchval(_LAST)
             self._begun = True
         while not stop:
             self.pulse.beat()
             self._news.clear()
+            if not self._hub and await self._skip(connection):
+                await within(_POLL_SECONDS, self._news)
+                continue
             rows = await connection.fetch(_NEXT, self._hub.position)
             for found in rows:
                 self._hub.publish(_row(found))
@@ -404,6 +408,14 @@ class Tail:
                 continue
             if await within(_POLL_SECONDS, self._news):
                 await stop.pause(_GATHER_SECONDS)
+
+    async def _skip(self, connection: asyncpg.Connection) -> bool:
+        """Go to the end without reading, where nobody watches; not if somebody came meanwhile, who counts on every line from the position on."""
+        last = await connection.fetchval(_LAST)
+        if self._hub:
+            return False
+        self._hub.position = max(self._hub.position, last)
+        return True
 
 
 class Answers:

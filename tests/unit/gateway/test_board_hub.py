@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.board.hub import Claimed, Cut, Hub, Later, Rejected, StreamRow
+from services.gateway.board.hub import Claimed, Cut, Hub, Later, Rejected, StreamRow, Tail
 from services.gateway.board.sse import form_of
 from services.gateway.roles import Principal, Role, Scope
 
@@ -111,6 +111,26 @@ async def test_a_claim_hears_its_own_answer() -> None:
     hub.refused("a", "w", "o2", "c2", "held_for_another")
     assert [await first, await second, await late] == [granted, Rejected("held_for_another"), Later()]
     assert not hub.someone_waits
+
+
+class _Table:
+    """The stream's table with so many lines; somebody may come while it is asked."""
+
+    def __init__(self, hub: Hub, comes: Principal | None = None) -> None:
+        self._hub, self._comes = hub, comes
+
+    async def fetchval(self, _statement: str) -> int:
+        if self._comes is not None:
+            self._hub.subscribe(self._comes)
+        return 7
+
+
+async def test_the_tail_reads_no_line_where_nobody_watches_and_none_is_lost_for_who_comes_just_then() -> None:
+    deserted, lively = Hub(), Hub()
+    assert await Tail("", deserted)._skip(_Table(deserted)) is True  # type: ignore[arg-type]
+    assert 7 == deserted.position
+    assert await Tail("", lively)._skip(_Table(lively, somebody(Role.WORKER))) is False  # type: ignore[arg-type]
+    assert 0 == lively.position
 
 
 def test_an_auditor_is_not_shown_the_title_of_a_childs_wish() -> None:
