@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -124,6 +123,10 @@ class Edge:
         self._buckets = {name: Buckets(Rate(rate.burst * (factor or 1), rate.per_second * (factor or 1))) for name, rate in RATES.items()}
         self._unproven = Buckets(Rate(_UNPROVEN.burst * (factor or 1), _UNPROVEN.per_second * (factor or 1)))
         self._log = structlog.get_logger().bind()
+        ours = HEADERS | ({"strict-transport-security": STRICT_TRANSPORT} if self._https else {})
+        # As they go out: an answer has a dozen, and there are thousands of answers a second.
+        self._static_headers = tuple((name.encode(), value.encode()) for name, value in ours.items())
+        self._headers = (*self._static_headers, (b"cache-control", b"no-store"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, or answer it here."""
@@ -238,16 +241,13 @@ class Edge:
             if message["type"] == "http.response.start":
                 passage.status = message["status"]
                 passage.head_seconds = time.monotonic() - passage.began
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                if self._https:
-                    headers.setdefault("strict-transport-security", STRICT_TRANSPORT)
-                headers["x-request-id"] = request.state.request_id
-                if not request.scope["path"].startswith(STATIC):
-                    headers.setdefault("cache-control", "no-store")
-                if passage.browser is not None and headers.get("content-type", "").startswith("text/html"):
-                    headers.append("set-cookie", self._cookie(BROWSER_COOKIE, passage.browser))
+                given = dict(message["headers"])
+                ours = self._static_headers if request.scope["path"].startswith(STATIC) else self._headers
+                headers = [*message["headers"], *(pair for pair in ours if pair[0] not in given)]
+                headers.append((b"x-request-id", request.state.request_id.encode()))
+                if passage.browser is not None and given.get(b"content-type", b"").startswith(b"text/html"):
+                    headers.append((b"set-cookie", self._cookie(BROWSER_COOKIE, passage.browser).encode()))
+                message["headers"] = headers
             await send(message)
 
         return outward
