@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
 from benchmarks import monitors
@@ -171,3 +172,24 @@ async def test_monitors_and_phones_that_are_held_open_miss_no_confirmation(rig: 
     """The short form of `python -m benchmarks.monitors`; how soon and with how much memory is not asserted."""
     found = await monitors.hold(rig.stack, monitors=15, phones=40, seconds=3, rate=2)
     assert (found["confirmations_on_monitors"], found["streams_ended"]) == (found["confirmations_due"], 0)
+
+
+async def test_the_gateway_answers_while_the_boards_writer_is_killed_and_the_next_one_goes_on(rig: Rig) -> None:
+    board = rig.stack.service("board")
+    before = board.restarts
+    async with rig.watching(WORKER) as watch:
+        board.kill()
+        await rig.wish("w-killed", skill="nobody_can")
+        async with rig.client(WORKER) as client:
+            assert (await client.get("/monitor")).status_code == 200
+        await watch.until(lambda one: one["wish_id"] == "w-killed" and one["kind"] == "wish.unmet.v1")
+    assert watch.kinds("w-killed") == ["wish.submitted.v1", "wish.unmet.v1"]
+    assert board.restarts == before + 1
+    await soon(lambda: _board_lag(board.ops_port), 0)
+
+
+async def _board_lag(port: int) -> int | None:
+    async with httpx.AsyncClient(timeout=10) as client:
+        lag: dict[str, int] = (await client.get(f"http://127.0.0.1:{port}/readyz")).json()["lag"]
+        assert "lastmetre_board_lag_records" in (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    return lag.get("board")
