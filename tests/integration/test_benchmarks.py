@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import plain_faust, report, skip_locked, skip_locked_sql, throughput
+from benchmarks import plain_faust, report, rounds, skip_locked, skip_locked_sql, throughput
 from benchmarks.load import Load, Record, areas
 from benchmarks.measures import timing
 from benchmarks.verify import Judge, Made, possible
@@ -188,3 +188,11 @@ def test_publishing_replaces_the_tables_between_the_marks_and_nothing_else(tmp_p
     assert ["before", "after"] == [text.splitlines()[0], text.splitlines()[-1]]
     assert "| 1 |" in text
     assert "old" not in text
+
+
+def test_rounds_are_timed_one_by_one_with_red_wishes_between_them() -> None:
+    found = rounds.measure(80, 80, 8, 7)
+    assert 8 == len(found.round_ms) == len(found.solver_ms) == len(found.wishes) == len(found.pairs) == len(found.proposed) <= len(found.red_us)
+    assert 80 == max(found.wishes)
+    assert sum(found.proposed) > 0
+    assert all(solver <= whole for solver, whole in zip(found.solver_ms, found.round_ms, strict=True))

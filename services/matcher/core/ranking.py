@@ -13,7 +13,7 @@ entries are swept out whenever a heap has doubled, so a heap stays within a smal
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -30,6 +30,8 @@ _STEP: Final = 4
 HEAVIEST: Final = _LIGHTEST * _STEP ** len(_SUPPLY_STEPS)
 # The heap of those who may be near a child: the highest vetting level only.
 _VETTING_MAX: Final = 4
+# By rung: which step of a place tells the next smaller circle (of the smallest there is none).
+_SMALLER_STEP: Final = (3, 3, 2, 1, 0)
 # Heaps below this size are never swept.
 _SWEEP_MIN: Final = 64
 
@@ -114,8 +116,11 @@ class OfferIndex:
         weights = self.weights
         return sum([weights.get(skill, 0) for skill in skills])
 
-    def sort(self, circle: Circle, skill: str, weight_of: "Callable[[Offer], int]", *, vetted: bool) -> "list[Entry]":
-        """The open offers with capacity of one circle and skill, best first. The heap is put right on the way: a sorted list is one."""
+    def sort(self, circle: Circle, skill: str, weights: dict[str, int], *, vetted: bool) -> "list[Entry]":
+        """The open offers with capacity of one circle and skill, best first. The heap is put right on the way: a sorted list is one.
+
+        `weights`: of all skills of an offer, by its id; what is not known yet is added.
+        """
         by_skill = (self._vetted if vetted else self._all).get(circle)
         heap = by_skill.get(skill) if by_skill is not None else None
         if not heap:
@@ -125,7 +130,10 @@ class OfferIndex:
             score, load, tasks, offer_id, number, offer = entry
             if number == offer.entry and offer.live < offer.capacity:
                 person = offer.volunteer
-                score_now, load_now, tasks_now = weight_of(offer), len(person.slots), person.tasks
+                weight = weights.get(offer_id)
+                if weight is None:
+                    weight = weights[offer_id] = self.score(offer)
+                score_now, load_now, tasks_now = weight, len(person.slots), person.tasks
                 if score_now != score or load_now != load or tasks_now != tasks:
                     entry = (score_now, load_now, tasks_now, offer_id, number, offer)  # noqa: PLW2901 - most are right as they are
                 right.append(entry)
@@ -254,12 +262,15 @@ class Ranking:
             key = (circle, skill, vetted)
             entries = self._sorted.get(key)
             if entries is None:
-                entries = self._sorted[key] = self._index.sort(circle, skill, self.weight_of, vetted=vetted)
+                entries = self._sorted[key] = self._index.sort(circle, skill, self._weights, vetted=vetted)
             if rung == 0 and wish.welfare:
                 entries = sorted(entries, key=_centres_first)
+            # Who lies in this circle and also in the next smaller one came before: as `rung_between` says, without a call for each.
+            step = _SMALLER_STEP[rung]
+            smaller = None if rung == 0 else place[step]
             for entry in entries:
                 offer = entry[5]
-                if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(place, offer.home) == rung):
+                if (single or wish.skills <= offer.skills) and (smaller is None or offer.home[step] != smaller):
                     yield rung, offer
 
 
