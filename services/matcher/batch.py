@@ -116,13 +116,19 @@ class Batch:
         line["decisions"] = len(decisions)
 
     def _pass_time(self, draft: Draft, area: Area, now: int) -> None:
-        due = area.next_deadline()
-        if due is None or due > now:
-            return
-        changed, decisions = pass_time(area, now)
-        draft.areas[area.name] = area
-        if changed:
-            self._journal(draft, area, now, "decided", None, decisions)
+        """Decide what time has brought.
+
+        By event time each deadline passes at its own instant, however far the clock has jumped: nobody is released, and no wish expires, later than it
+        was due. By the wall's clock it is now, whatever was due.
+        """
+        while (due := area.next_deadline()) is not None and due <= now:
+            at = max(area.clock, due) if self.wall is None else now
+            changed, decisions = pass_time(area, at)
+            draft.areas[area.name] = area
+            if changed:
+                self._journal(draft, area, at, "decided", None, decisions)
+            if self.wall is not None:
+                break
 
     def _journal(self, draft: Draft, area: Area, now: int, outcome: str, item: Item | None, decisions: list[Decision]) -> None:
         draft.seq += 1

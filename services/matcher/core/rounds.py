@@ -181,8 +181,11 @@ def run_round(turn: Turn) -> None:
             first += count
     if turn.out:
         area.call_round(turn.now)
-    elif later := pool.next_due_at():
-        area.call_round(max(turn.now, later - 1))
+    else:
+        # Also for when a wish is for a wider circle, in which its helper may live: whoever holds the clock (`play`) stops at rounds, and at nothing between.
+        ahead = [at for at in (pool.next_due_at(), area.next_widening(pool.beat)) if at is not None]
+        if ahead:
+            area.call_round(max(turn.now, min(ahead) - 1))
 
 
 def _take(turn: Turn, pool: Pool, wish: Wish, edge: int, edges: range) -> None:

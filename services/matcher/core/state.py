@@ -284,6 +284,15 @@ class Area:
         if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
             heappush(self.deadlines, (wish.submitted_at + steps * each, WIDENS, wish.id, 0))
 
+    def next_widening(self, after: int) -> int | None:
+        """The first instant after that one at which a wish in the pool is for one rung more."""
+        found = []
+        for wish in self.pooled.all():
+            each = self._widens_each(wish)
+            if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
+                found.append(wish.submitted_at + steps * each)
+        return min(found, default=None)
+
     def next_beat(self, at: int) -> int:
         """The first instant after `at` at which a round can be."""
         return (at // self.policy.round_us + 1) * self.policy.round_us

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from heapq import merge
 from typing import Any, Final
 
-from schemas.instants import rfc3339
+from schemas.instants import SECOND_US, rfc3339
 from services.matcher.core.ids import derived_id
 from services.matcher.core.place import RUNGS, rung_between
 from services.matcher.core.rules import (
@@ -27,6 +27,8 @@ from services.matcher.core.state import OPEN, RELEASED, Area, Match, Offer, Wish
 from services.matcher.core.together import find_group
 
 GROUP_INCOMPLETE: Final = "group_incomplete"
+# By the wall's clock a round is held some moments after its beat; a wish that can begin no later than that is not left to it.
+_ROUND_LATE_US: Final = 60 * SECOND_US
 
 
 @dataclass(slots=True)
@@ -193,8 +195,8 @@ class Turn:
         self.area.settle_wish(wish)
 
     def waits_for_round(self, wish: Wish) -> bool:
-        """Whether the wish is left to the next round: not if that comes after the last moment at which a visit can begin."""
-        return self.area.in_rounds(wish) and wish.latest_start >= self.area.next_beat(self.now)
+        """Whether the wish is left to the next round: not if that comes after the last moment at which a visit can begin, or just before it."""
+        return self.area.in_rounds(wish) and wish.latest_start > self.area.next_beat(self.now) + _ROUND_LATE_US
 
     def _seek_one(self, wish: Wish) -> bool:
         invites = self.area.invites(wish)
@@ -280,7 +282,10 @@ class Turn:
                 yield wish
 
     def _ending(self) -> list[Wish]:
-        return sorted(self.area.pooled.ending(self.now, self.area.next_beat(self.now)), key=turn_of) if self.area.policy.round_us else []
+        if not self.area.policy.round_us:
+            return []
+        # Those that `waits_for_round` does not leave to it.
+        return sorted(self.area.pooled.ending(self.now, self.area.next_beat(self.now) + _ROUND_LATE_US + 1), key=turn_of)
 
     def _call_round(self, free: Iterable[Offer]) -> None:
         """A round is due if any of these may be what a wish in the pool waits for."""

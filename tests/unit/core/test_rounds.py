@@ -14,7 +14,7 @@ from services.matcher.core.policy import Points, Policy
 from services.matcher.core.rounds import Pool
 from services.matcher.core.score import weight
 from services.matcher.core.turn import Turn
-from tests.builders import DAY, HOUR, Scene, claim, declined, instant, minors_wish, offer, wish
+from tests.builders import DAY, HOUR, Scene, claim, declined, instant, minors_wish, minutes_of, offer, wish
 from tests.shelf import Shelved
 
 FAR = 2 * DAY
@@ -418,3 +418,24 @@ def test_a_helper_who_is_about_to_go_is_not_preferred_to_a_better_one() -> None:
     found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer(**always("stays", home="c1/p1/b1")), wish(**long()))
     assert [] == found.passes(59)
     assert ["proposed w1 stays @60 building"] == found.passes(60)
+
+
+@pytest.mark.parametrize("urgency", ["yellow", "blue"])
+@pytest.mark.parametrize("home", ["c1/p1/b2", "c1/p2", "c2"])
+def test_a_clock_that_stops_at_rounds_alone_brings_every_wish_to_the_circle_of_its_helper(urgency: str, home: str) -> None:
+    found = Scene(policy=Policy())
+    found.when(offer(**always(home=home)), wish(**long(urgency=urgency)))
+    told: list[str] = []
+    while not told and (stop := found.area.round_at) is not None:
+        told = [one for one in found.passes(minutes_of(stop)) if one.startswith("proposed")]
+    assert len(told) == 1
+
+
+def test_a_visit_that_can_begin_no_later_than_the_next_round_is_not_left_to_it() -> None:
+    found = scene()
+    found.when(offer(**always()))
+    assert ["proposed w1 o1 @4 unit"] == found.when(wish(wish_id="w1", urgency="yellow", wanted=(4, 65), at=4))
+    found = scene()
+    found.when(offer(**always()))
+    assert [] == found.when(wish(wish_id="w1", urgency="yellow", wanted=(4, 67), at=4))
+    assert ["proposed w1 o1 @5 unit"] == found.passes(5)
