@@ -29,14 +29,21 @@ _ANY_DIGIT: Final = re.compile(_D)
 # Most texts hold no digit, or single ones ("下午3点"). Every shape below needs two of them close together, one shortly
 # before 号, or a word that leads to a door.
 _CLOSE: Final = re.compile(rf"{_D}(?:.{{0,3}}{_D}|.{{0,4}}号)", re.DOTALL)
-_LEADS_TO_DOOR: Final = re.compile(r"[A-Za-z]|门牌")
+_LEADS_TO_DOOR: Final = re.compile(r"[A-Za-z]|门牌|[房间室]号")
+# Ids that are drawn by chance, such as a UUID or the `traceparent` of a request: one in some hundred holds the shape of a number, and nobody's number.
+_OPAQUE: Final = re.compile(
+    r"(?=.*[a-fA-F])(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}"
+    r"|[0-9a-fA-F]{64})"
+)
+_OPAQUE_LENGTHS: Final = frozenset({32, 36, 40, 55, 64})
 _DIGITS_OF_SHORTEST_PHONE: Final = 7
 
 _GAP: Final = r"[\s\-.()_/、,]{0,3}"  # what people put between the digits of one number
 _MOBILE: Final = re.compile(rf"(?<!\d)(?:(?:\+|00)?86{_GAP})?1{_GAP}[3-9](?:{_GAP}\d){{9}}(?!\d)", re.ASCII)
 _PHONE: Final = re.compile(
-    rf"(?<!\d)(?:(?:\+|00)86{_GAP})?\(?0(?:10|2\d|[3-9]\d\d)\)?{_GAP}[2-9]\d{{2,3}}[\s\-]?\d{{4}}(?!\d)"  # area code
-    rf"|(?<!\d)(?:\+|00)86{_GAP}(?:10|2\d|[3-9]\d\d){_GAP}[2-9]\d{{2,3}}[\s\-]?\d{{4}}(?!\d)"
+    rf"(?<!\d)(?:(?:\+|00)86{_GAP})?\(?0(?:10|2\d|[3-9]\d\d)\)?{_GAP}[1-9]\d{{2,3}}[\s\-]?\d{{4}}(?!\d)"  # area code
+    rf"|(?<!\d)(?:\+|00)86{_GAP}(?:10|2\d|[3-9]\d\d){_GAP}[1-9]\d{{2,3}}[\s\-]?\d{{4}}(?!\d)"
+    r"|(?<![\dA-Za-z)])\+(?!86)[1-9]\d{0,2}(?:[\s\-.()]{0,2}\d){7,12}(?![\d:年月日])"  # other countries'
     r"|(?<![\dA-Za-z])[48]00[\s\-]?(?:\d{3}[\s\-]?\d{4}|\d{4}[\s\-]?\d{3})(?!\d)",  # 400 and 800 numbers
     re.ASCII,
 )
@@ -53,30 +60,36 @@ _IDENTITY_CARD: Final = re.compile(
     r"|(?<![\dA-Za-z])[1-9]\d{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}(?![\dA-Za-z])",  # before 1999
     re.ASCII,
 )
+_NO_YEAR: Final = r"(?!(?:19|20)\d\d\s*[\-/.年])"
 # After a number that could be a door's: it counts something, or it is the name of a place that is open to all.
 _COUNTED: Final = r"(?!\d|\s*[年月日天元块角分米人次个名位平斤公克份本余多点时周岁路%:：.])"
 _OPEN_TO_ALL: Final = r"(?!\s*(?:楼|线|窗|门|厅|会|教|活|电梯|桌|柜|诊|机|馆|店|院|公))"
 _DOOR: Final = re.compile(
     r"(?<!\d)\d{3,4}\s*(?:号\s*)?(?:室(?![内外])|房(?![租贷款屋产型车源东价补]|间调))"  # 501室, 1203号房
     rf"|(?<!\d)\d{{1,2}}\s*(?:单元|楼|层|栋|幢|(?<=[\dA-Za-z])座)\s*\d{{1,4}}\s*(?:[室房户]|号{_OPEN_TO_ALL})"  # 2单元5号
-    rf"|(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)[\s\-#]{{0,3}}\d{{3,4}}{_COUNTED}"  # 3单元501
+    rf"|(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)[\s\-#]{{0,3}}{_NO_YEAR}\d{{3,4}}{_COUNTED}"  # 3单元501
+    rf"|(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)[\s\-#]{{0,3}}\d{{1,2}}\s?[\-门]\s?(?:\d{{3,4}}|0\d){_COUNTED}"  # 5栋2-301
+    rf"|(?<!\d)\d{{1,2}}\s*门\s*\d{{3,4}}{_COUNTED}"  # 2门501
+    rf"|(?<!\d)\d{{1,2}}\s*#\s*楼?\s*{_NO_YEAR}\d{{3,4}}{_COUNTED}"  # 5#楼301
     rf"|(?<!\d)(\d{{1,2}})\s*[楼层]\s*\1\d\d{_COUNTED}"  # 5楼502
-    r"|门牌(?:号)?[^\d\n]{0,4}\d{1,4}"
-    rf"|(?:路|街|巷|大道|胡同|弄|[东南西北中\d]段)\s*\d{{1,4}}\s*号{_OPEN_TO_ALL}"  # a street number
+    r"|(?:门牌号?|房间?号|室号)[^\d\n]{0,4}\d{1,4}"
+    rf"|(?:路|街|巷|大道|胡同|弄|[东南西北中\d]段)\s*[甲乙丙丁]?\s*\d{{1,4}}\s*号{_OPEN_TO_ALL}"  # a street number
     r"|(?<![\d\-])\d{1,2}\s?-\s?\d{1,2}\s?-\s?(?!(?:19|20)\d\d(?!\d))\d{3,4}(?![\d\-])"  # building-unit-door
-    r"|(?<![a-z])(?:room|rm|apartment|apt|flat|door|suite)(?![a-z])\.?\s*(?:no\.?|number)?\s*#?\s*[a-z]?\d{1,4}[a-z]?\b"
-    r"|(?<![a-z])unit\s*(?:no\.?|number)?\s*#?\s*\d{3,4}\b",
+    r"|(?<![a-z])(?:room|rm|apartment|apt|flat|door|suite)(?![a-z])\.?\s*(?:no\.?|number)?\s*#?\s*[a-z]?\d{1,4}[a-z]?\b(?!\s*(?:hours?|minutes?|days?|people|times|am|pm)\b)"
+    r"|(?<![a-z])unit\s*(?:no\.?|number)?\s*#?\s*(?:\d{3,4}|\d{1,4}[a-z])\b"
+    r"|(?<![\da-z])\d{3,4}\s*(?:room|rm)(?![a-z])"
+    r"|(?<![\w&])#\s?\d{1,2}-\d{2,4}(?![\d\-]|\s*[折元])",
     re.IGNORECASE | re.ASCII,
 )
 _NUMBERS: Final = (("identity_card", _IDENTITY_CARD), ("phone", _MOBILE), ("phone", _PHONE), ("phone", _SHORT_PHONE))
 _SEPARATOR: Final = re.compile(r"[\-._/、,]")
 _PLAIN_MOBILE: Final = r"1[3-9][0-9]{9}"
 _PLAIN_CARD: Final = r"[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
-_BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_PLAIN_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[2-9][0-9]{{6,7}}")
+_BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_PLAIN_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[1-9][0-9]{{6,7}}")
 _NUMBER_INSIDE: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_PLAIN_MOBILE}|{_PLAIN_CARD})(?![0-9A-Za-z])")
 # What is searched for in bytes that are too many to be read as text: the same numbers as most people write them.
 _PLAIN_NUMBERS: Final = re.compile(
-    rb"(?<![0-9])(?:1[ \-]?[3-9](?:[ \-]?[0-9]){9}|[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx]|0[0-9]{2,3}[ \-]?[2-9][0-9]{6,7})(?![0-9])"
+    rb"(?<![0-9])(?:1[ \-]?[3-9](?:[ \-]?[0-9]){9}|[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx]|0[0-9]{2,3}[ \-]?[1-9][0-9]{6,7})(?![0-9])"
 )
 # Fields that only an address, a contact or a coordinate could fill; none of them has a place on a topic. Written without
 # blanks, dashes and underscores, as `is_forbidden_key` compares them.
@@ -135,7 +148,9 @@ _KEY_JOINTS: Final = str.maketrans("", "", " -_")
 def _is_clean(text: str) -> bool:
     """Whether a quick look rules every shape out; most texts end here."""
     first = _ANY_DIGIT.search(text)
-    return first is None or (_CLOSE.search(text, first.start()) is None and _LEADS_TO_DOOR.search(text) is None)
+    if first is None or (len(text) in _OPAQUE_LENGTHS and _OPAQUE.fullmatch(text) is not None):
+        return True
+    return _CLOSE.search(text, first.start()) is None and _LEADS_TO_DOOR.search(text) is None
 
 
 def _spans(text: str) -> Iterator[tuple[str, int, int]]:
