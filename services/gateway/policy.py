@@ -27,6 +27,7 @@ class Act(StrEnum):
     ENTER_WISH = "enter_wish"
     WITHDRAW_WISH = "withdraw_wish"
     ACKNOWLEDGE = "acknowledge"
+    CALL_BACK = "call_back"
     REVIEW_WISH = "review_wish"
     APPROVE_MATCH = "approve_match"
     REDISPATCH = "redispatch"
@@ -87,11 +88,13 @@ RULES: Final[Mapping[Act, Mapping[Role, Reach]]] = MappingProxyType(
         Act.ENTER_WISH: {_R: _OWN, _G: _OWN, _V: _CENTRE, _W: _SCOPE},
         Act.WITHDRAW_WISH: {_R: _OWN, _G: _OWN, _W: _SCOPE},
         Act.ACKNOWLEDGE: {_R: _OWN, _G: _OWN, _W: _SCOPE},
+        # The community's word outweighs the resident's: nobody else speaks for it.
+        Act.CALL_BACK: {_W: _SCOPE},
         Act.REVIEW_WISH: {_W: _SCOPE},
         Act.APPROVE_MATCH: {_W: _SCOPE},
         Act.REDISPATCH: {_W: _SCOPE},
         Act.FREEZE_WISH: {_W: _SCOPE},
-        Act.SEE_DEAD_LETTERS: {_W: _SCOPE, _AU: _SCOPE, _AD: _ANY},
+        Act.SEE_DEAD_LETTERS: {_W: _SCOPE, _AU: _SCOPE, _AD: _SCOPE},
         Act.REPLAY_DEAD_LETTER: {_W: _SCOPE},
         Act.PUBLISH_EVENTS: {_I: _SCOPE},
         Act.READ_EVENTS: {_I: _SCOPE, _AU: _SCOPE},
@@ -104,11 +107,13 @@ RULES: Final[Mapping[Act, Mapping[Role, Reach]]] = MappingProxyType(
 
 AUDITED: Final = frozenset(
     {
-        *(Act.ENTER_WISH, Act.WITHDRAW_WISH, Act.ACKNOWLEDGE, Act.REVIEW_WISH, Act.APPROVE_MATCH, Act.REDISPATCH, Act.FREEZE_WISH),
+        *(Act.ENTER_WISH, Act.WITHDRAW_WISH, Act.ACKNOWLEDGE, Act.CALL_BACK, Act.REVIEW_WISH, Act.APPROVE_MATCH, Act.REDISPATCH, Act.FREEZE_WISH),
         *(Act.SEE_DEAD_LETTERS, Act.REPLAY_DEAD_LETTER, Act.MANAGE_KEYS, Act.MANAGE_WEBHOOKS, Act.MANAGE_ACCOUNTS, Act.SEE_AUDIT),
     }
 )
 """What goes into the audit log also where it is allowed: deciding for others, and what gives or takes access. Whatever is denied goes in, too."""
+AUDITED_LOOKS: Final = frozenset({Act.SEE_DEAD_LETTERS, Act.MANAGE_KEYS, Act.MANAGE_WEBHOOKS, Act.MANAGE_ACCOUNTS, Act.SEE_AUDIT})
+"""Of these also a look alone; of the others what was done, as a look at a form decides nothing."""
 
 
 def may(principal: Principal | None, act: Act, thing: Thing | None = None) -> bool:

@@ -4,6 +4,7 @@ What is sent is kept before it is sent, and sent as it was kept: when the gatewa
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -11,8 +12,11 @@ import orjson
 from schemas.codec import STRUCTURED_TYPE, Event, decode_structured
 from schemas.errors import INVALID_FIELD, InvalidEvent
 from schemas.registry import TOPIC_OF
+from schemas.topics import OFFERS, RESPONSES, WISHES
 from services.gateway.board.store import parsed
 from services.gateway.context import Gateway
+from services.gateway.guard import require
+from services.gateway.policy import Act, Thing
 from services.gateway.roles import Principal
 
 _LIST: Final = """
@@ -26,6 +30,8 @@ _KEEP: Final = """
 """
 _SENT: Final = "UPDATE gateway.dead_letters SET sent_at = clock_timestamp() WHERE topic = $1 AND partition = $2 AND position = $3 AND sent_at IS NULL"
 Place = tuple[str, int, int]
+_FROM_OUTSIDE: Final = frozenset({WISHES, OFFERS, RESPONSES})
+_OURS: Final = "lastmetre/"
 
 
 async def letters(connection: Any, *, done: bool, most: int = 200) -> list[dict[str, Any]]:
@@ -59,9 +65,13 @@ def mended(text: str, found: Mapping[str, Any]) -> Event:
     """The event that a worker wrote, valid by the contract.
 
     Raises:
-        InvalidEvent: it is not, or its topic or area is not the letter's.
+        InvalidEvent: it is not, or its topic, type or area is not the letter's, or it speaks for one of the services.
     """
     event = decode_structured(text.encode())
+    if TOPIC_OF[event.type] not in _FROM_OUTSIDE or (event.source.casefold().startswith(_OURS) and event.source != _source_of(found)):
+        raise InvalidEvent(INVALID_FIELD, "source", ("服务自己的事件不能手工重发", "what services say themselves is not published by hand"))
+    if found["kind"] in TOPIC_OF and event.type != found["kind"]:
+        raise InvalidEvent(INVALID_FIELD, "type", ("类型须与死信的一致", "the type must be the letter's own"))
     if f"{TOPIC_OF[event.type]}-dlq" != found["topic"]:
         raise InvalidEvent(INVALID_FIELD, "type", ("类型须属于原来的主题", "the type must belong to the letter's own topic"))
     if found["area"] is not None and event.area != found["area"]:
@@ -69,17 +79,29 @@ def mended(text: str, found: Mapping[str, Any]) -> Event:
     return event
 
 
+def _source_of(found: Mapping[str, Any]) -> str | None:
+    """Who said it, as far as that can be read."""
+    said = next((value for name, value in found["headers"] if name == "ce_source"), None)
+    if said is None:
+        with suppress(orjson.JSONDecodeError, TypeError, AttributeError):
+            said = orjson.loads(found["value"] or "").get("source")
+    return said if isinstance(said, str) else None
+
+
 async def replay(gateway: Gateway, principal: Principal, found: Mapping[str, Any], text: str) -> bool:
     """Publish a letter again; False where somebody else has sent it already.
 
     Raises:
         InvalidEvent: as `mended`.
+        services.gateway.guard.Denied: where it is about lies beyond the worker's circle, whatever the letter said; what names no place is about the area.
         services.gateway.publisher.Unpublished: Kafka did not take it; trying again sends the same.
     """
     place = (found["topic"], found["partition"], found["position"])
     if found["sent_at"] is not None:
         return False
     event = mended(str(found["mended"] or text), found)
+    about = getattr(event.data, "place", None) or getattr(event.data, "home", None)
+    require(principal, Act.REPLAY_DEAD_LETTER, Thing(event.area, about))
     if found["mended"] is None:
         async with gateway.database.acting_for(principal) as connection:
             if await connection.fetchrow(_KEEP, *place, text, event.id, principal.account) is None:

@@ -88,7 +88,7 @@ _NEAR: Final = """
     ORDER BY (skills @> $3) DESC, coalesce(community = $2, false) DESC, offer_id LIMIT 12
 """
 _APPROVALS: Final = """
-    SELECT m.*, w.title, w.urgency, w.category FROM gateway.matches m JOIN gateway.wishes w USING (area, wish_id)
+    SELECT m.*, w.title, w.urgency, w.category, w.age_band FROM gateway.matches m JOIN gateway.wishes w USING (area, wish_id)
     WHERE m.state = 'proposed' AND m.needs_approval AND m.approved_at IS NULL ORDER BY m.expires_at NULLS LAST, m.match_id LIMIT $1
 """
 

@@ -1,6 +1,6 @@
 """What the monitor's templates call: words of codes, times, and what of a wish somebody may read. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ _TABLES: Final = {
     "kind": words.KINDS,
     "skill": SKILLS,
 }
+_HIDDEN_OF_MINORS: Final = frozenset({"title", "rung", "reach"})
 _HIDDEN: Final[Words] = ("（未成年人的心愿）", "(a child's wish)")
 
 
@@ -32,9 +33,33 @@ def is_minors(wish: Mapping[str, Any]) -> bool:
     return wish.get("age_band") in MINORS or wish.get("category") == "left_behind_children"
 
 
-def helpers_of(principal: Principal, now: datetime) -> dict[str, Callable[..., Any]]:
-    """By name: `word(table, code)`, `clock`, `moment`, `ago`, `left` (Chinese and English), `title_of(wish)`, `line_of(row)`."""
-    worker = principal.has(Role.WORKER)
+# From the yes to the end of the visit a helper knows the building; before and after it the compound, of a child's wish the community (the vault's ladder).
+_BUILDING_IN: Final = frozenset({"agreed", "confirmed", "started", "finished"})
+_COMPOUND_IN: Final = frozenset({"proposed", "closed"})
+STEPS: Final = ("community", "compound", "building", "unit")
+
+
+def helpers_steps(states: Iterable[str], *, minor: bool) -> int | None:
+    """How many steps of a wish's place its helper is shown, by the states of their matches of it; None where nothing of it is theirs any more."""
+    known = set(states)
+    if known & _BUILDING_IN:
+        return 3
+    if known & _COMPOUND_IN:
+        return 1 if minor else 2
+    return None
+
+
+def cut_off(wish: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """A row with so many steps of its place."""
+    return {**wish, **dict.fromkeys(STEPS[steps:])}
+
+
+def helpers_of(principal: Principal, now: datetime, *, own: bool = False) -> dict[str, Callable[..., Any]]:
+    """By name: `word(table, code)`, `clock`, `moment`, `ago`, `left` (Chinese and English), `title_of(wish)`, `where_of(wish)`, `line_of(row)`.
+
+    Of a child's wish, workers see all, and whose `own` it is; others neither the title nor a circle below the community.
+    """
+    worker = own or principal.has(Role.WORKER)
 
     def word(table: str, code: str | None) -> Words:
         return words_for(_TABLES[table], code)
@@ -50,8 +75,11 @@ def helpers_of(principal: Principal, now: datetime) -> dict[str, Callable[..., A
     def title_of(wish: Mapping[str, Any]) -> Words:
         return (wish["title"], wish["title"]) if worker or not is_minors(wish) else _HIDDEN
 
+    def where_of(wish: Mapping[str, Any]) -> Mapping[str, Any]:
+        return wish if worker or not is_minors(wish) else cut_off(wish, 1)
+
     def line_of(row: Any) -> Words:
-        brief = row.brief if worker or not row.brief.get("minor") else {name: value for name, value in row.brief.items() if name != "title"}
+        brief = row.brief if worker or not row.brief.get("minor") else {name: value for name, value in row.brief.items() if name not in _HIDDEN_OF_MINORS}
         return words.detail(row.kind, brief)
 
     return {
@@ -61,6 +89,7 @@ def helpers_of(principal: Principal, now: datetime) -> dict[str, Callable[..., A
         "ago": ago,
         "left": left,
         "title_of": title_of,
+        "where_of": where_of,
         "line_of": line_of,
         "tone": lambda kind: words.TONES.get(kind, ""),
     }

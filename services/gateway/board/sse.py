@@ -34,7 +34,7 @@ _HEADERS: Final = [
 
 
 Form = Literal["whole", "judged", "slim"]
-"""For workers, with place and title; for auditors, without the title of a child's wish; for everyone else, without both."""
+"""For workers, with place and title; for auditors, of a child's wish without the title and no place below the community; for everyone else, without both."""
 
 
 def form_of(principal: Principal, row: StreamRow, *, whole: bool) -> Form:
@@ -55,7 +55,8 @@ def shown(row: StreamRow, language: Language, form: Form, places: Places) -> byt
 
 def _written(row: StreamRow, language: Language, form: Form, places: Places) -> bytes:
     pick = 1 if language == "en" else 0
-    brief = row.brief if form == "whole" else {name: value for name, value in row.brief.items() if name != "title"}
+    hidden = () if form == "whole" else ("title", "rung", "reach") if row.brief.get("minor") else ("title",)  # how near a child lives is where
+    brief = {name: value for name, value in row.brief.items() if name not in hidden}
     said: dict[str, Any] = {
         "seq": row.seq,
         "at": row.at,
@@ -70,8 +71,9 @@ def _written(row: StreamRow, language: Language, form: Form, places: Places) -> 
         "urgency": row.brief.get("urgency"),
     }
     if form != "slim":
-        names = [places.name(step)[pick] for step in (row.community, row.compound) if step is not None]
-        if row.building is not None:
+        known = (row.community,) if form == "judged" else (row.community, row.compound)
+        names = [places.name(step)[pick] for step in known if step is not None]
+        if row.building is not None and form != "judged":
             names.append(places.building(row.area, row.building)[pick])
         said |= {"place": names, "stored_at": row.stored_at}
     return b"id: %d\nevent: line\ndata: %s\n\n" % (row.seq, orjson.dumps(said))

@@ -8,7 +8,7 @@ from uuid import uuid5
 from services.gateway.context import Gateway
 from services.links.claims import Action, Claims
 from services.links.keys import LinkKeys, digest, normal
-from services.links.store import Forged, Outcome, Redeemed, Seen, look, redeem
+from services.links.store import Expired, Forged, Outcome, Redeemed, Seen, Superseded, look, redeem
 
 _LINKED: Final = "SELECT * FROM gateway.linked($1)"
 _EVENTS: Final[dict[Action, str]] = {
@@ -48,6 +48,8 @@ async def seen(gateway: Gateway, keys: LinkKeys, code: str, now: int) -> tuple[S
     async with gateway.database.pool.acquire() as connection:
         state = await look(connection, keys, code, now)
         row = None if whole is None or isinstance(state, Forged) else await connection.fetchrow(_LINKED, digest(whole))
+    if isinstance(state, Expired | Superseded):
+        row = None  # it opens nothing any more, and so tells nothing either
     return state, None if row is None else About(**dict(row))
 
 

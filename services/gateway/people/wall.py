@@ -108,7 +108,12 @@ class Shown:
     @property
     def near(self) -> Rung:
         """How near it is, as far as that may be told."""
-        return max(self.rung, Rung.COMMUNITY, key=RUNG_ORDER.index) if self.wish.minor else self.rung
+        return told_rung(self.wish, self.rung)
+
+
+def told_rung(wish: OpenWish, rung: Rung) -> Rung:
+    """How near a wish is, as far as that may be told before acceptance: of a child's no nearer than the community, for how near it is tells where."""
+    return max(rung, Rung.COMMUNITY, key=RUNG_ORDER.index) if wish.minor else rung
 
 
 def rung_between(place: Place, home: Place | None) -> Rung:
@@ -158,8 +163,8 @@ def shown(wish: OpenWish, offers: Sequence[MyOffer], home: Place | None, now: da
 
 
 def order(one: Shown) -> tuple[bool, int, int, datetime, str]:
-    """What one can do comes first, then what is urgent, what is near, what is soon."""
-    return (one.missing is not None, _URGENT.get(one.wish.urgency, 3), RUNG_ORDER.index(one.rung), one.wish.ends_at, one.wish.wish_id)
+    """What one can do comes first, then what is urgent, what is near as far as that may be told, what is soon."""
+    return (one.missing is not None, _URGENT.get(one.wish.urgency, 3), RUNG_ORDER.index(one.near), one.wish.ends_at, one.wish.wish_id)
 
 
 def chosen(all_of_them: Iterable[Shown], choice: Choice, now: datetime) -> list[Shown]:
@@ -168,7 +173,7 @@ def chosen(all_of_them: Iterable[Shown], choice: Choice, now: datetime) -> list[
 
 
 def _passes(one: Shown, choice: Choice, now: datetime) -> bool:
-    if choice.rung is not None and RUNG_ORDER.index(one.rung) > RUNG_ORDER.index(choice.rung):
+    if choice.rung is not None and RUNG_ORDER.index(one.near) > RUNG_ORDER.index(choice.rung):
         return False
     if choice.category is not None and one.wish.category != choice.category:
         return False
@@ -190,7 +195,9 @@ def next_best(wishes: Iterable[OpenWish], offers: Sequence[MyOffer], home: Place
     The first that fits ends the search: many ask this at once.
     """
     others = [wish for wish in wishes if wish.wish_id != but]
-    others.sort(key=lambda wish: (wish.category != like, _URGENT.get(wish.urgency, 3), RUNG_ORDER.index(rung_between(wish.place, home)), wish.ends_at))
+    others.sort(
+        key=lambda wish: (wish.category != like, _URGENT.get(wish.urgency, 3), RUNG_ORDER.index(told_rung(wish, rung_between(wish.place, home))), wish.ends_at)
+    )
     judged = (shown(wish, offers, home, now) for wish in others)
     return next((one for one in judged if one.missing is None), None)
 

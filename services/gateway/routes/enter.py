@@ -17,7 +17,7 @@ from services.gateway.guard import needs, require
 from services.gateway.people import entry, store
 from services.gateway.people.entry import Entered, Form
 from services.gateway.people.settling import settled
-from services.gateway.policy import Act, Thing
+from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
 
 router = APIRouter()
@@ -25,6 +25,7 @@ Asker = Annotated[Principal, needs(Act.ENTER_WISH)]
 SUBMITTED: Final = "lastmetre.wish.submitted.v1"
 _WISH_ID: Final = re.compile(r"w-[0-9a-f]{16}")
 _FIELDS_MAX: Final = 60
+_ELSEWHERE: Final[words.Words] = ("这里不在您的社区范围内，请请当地社区代为登记", "This is outside your own circle: ask the community there to enter it")
 
 
 @router.get("/enter", response_class=HTMLResponse, summary="The form for a wish")
@@ -42,11 +43,15 @@ async def enter(request: Request, gateway: GatewayOf, principal: Asker) -> Respo
     refs = principal.resident_refs
     for_others = principal.has(Role.WORKER) or not refs
     resident_ref = filled["resident_ref"].strip()
-    if for_others and not resident_ref:
-        resident_ref = f"r-{uuid5(NAMESPACE_URL, filled['wish_id']).hex[:16]}"
+    if for_others and (not resident_ref or not principal.has(Role.WORKER)):
+        # Nobody can tell it from the wish, and a centre household enters no wish in somebody else's name: what is told of a resident hangs on it.
+        resident_ref = f"r-{gateway.identity.keys.mac('resident reference', filled['wish_id'].encode()).hex()[:16]}"
     elif not for_others and resident_ref not in refs:
         resident_ref = min(refs)
     taken = entry.entered(filled, area=principal.scope.area, wish_id=filled["wish_id"], resident_ref=resident_ref, now=words.utc_now())
+    elsewhere = not for_others and "community" not in taken.faults and not principal.scope.covers(principal.scope.area, Place(**taken.data["place"]))
+    if not taken.faults and elsewhere:
+        taken.faults["community"] = _ELSEWHERE
     if not taken.faults:
         require(principal, Act.ENTER_WISH, Thing(principal.scope.area, Place(**taken.data["place"]), resident_ref))
         try:
@@ -73,6 +78,8 @@ async def _kept(gateway: Gateway, principal: Principal, taken: Entered) -> Redir
             return await store.my_wish(connection, area, wish_id) is not None
 
     await settled(shows)
+    if not may(principal, Act.ACKNOWLEDGE):  # a centre household does not follow what it entered for a neighbour
+        return RedirectResponse("/wishes?said=entered", HTTPStatus.SEE_OTHER)
     return RedirectResponse(f"/wishes/{wish_id}?said=entered", HTTPStatus.SEE_OTHER)
 
 

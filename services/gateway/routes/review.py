@@ -12,7 +12,7 @@ from schemas.place import Place
 from services.gateway.board import deeds, drafts
 from services.gateway.board.showing import helpers_of
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.guard import needs, require
+from services.gateway.guard import needs, record, require
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
 
@@ -72,6 +72,7 @@ async def refuse(
 
 @router.post("/review/communities", summary="Whether a community looks at wishes first")
 async def communities(
+    request: Request,
     gateway: GatewayOf,
     principal: Reviewer,
     area: Annotated[str, Form(max_length=32, pattern=r"^[a-z0-9-]+$")],
@@ -80,6 +81,7 @@ async def communities(
 ) -> RedirectResponse:
     """From now on; what waits already goes on waiting."""
     require(principal, Act.REVIEW_WISH, Thing(area, Place(community=community)))
+    await record(request, Act.REVIEW_WISH, "allowed", things=[f"area={area}", f"community={community}", f"reviews={reviews}"])
     async with gateway.database.acting_for(principal) as connection:
         await drafts.set_reviews(connection, area, community, reviews=reviews == "yes", by=principal)
     return _back("saved")

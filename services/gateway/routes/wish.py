@@ -1,5 +1,6 @@
 """One wish: its whole story, why this helper and why not that one, and what a community worker does about it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,11 +12,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from services.gateway.board import deeds, drafts, queries
 from services.gateway.board.door import ExplanationDoor, Silent
 from services.gateway.board.rows import LIVE
-from services.gateway.board.showing import helpers_of, is_minors
+from services.gateway.board.showing import cut_off, helpers_of, helpers_steps, is_minors
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.guard import needs, require
-from services.gateway.policy import Act, may
-from services.gateway.roles import Principal
+from services.gateway.guard import Denied, needs, record, require
+from services.gateway.policy import Act, Thing, may
+from services.gateway.roles import Principal, Role
 
 router = APIRouter()
 AreaId = Annotated[str, Path(max_length=32, pattern=r"^[a-z0-9-]+$")]
@@ -24,11 +25,11 @@ MatchId = Annotated[str, Form(max_length=128)]
 Reason = Annotated[str, Form(max_length=deeds.LETTERS_MAX)]
 
 
-async def _found(gateway: Gateway, principal: Principal, area: str, wish_id: str, now: datetime | None = None) -> queries.WishStory:
+async def _found(gateway: Gateway, principal: Principal, area: str, wish_id: str, act: Act, now: datetime | None = None) -> queries.WishStory:
     async with gateway.database.acting_for(principal) as connection:
         found = await queries.wish_story(connection, area, wish_id, now or datetime.now(UTC))
     if found is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND)
+        raise Denied(act, Thing(area), hidden=True)  # none that they may see: somebody may be trying what is not theirs
     return found
 
 
@@ -38,7 +39,7 @@ async def _live_match(gateway: Gateway, principal: Principal, act: Act, where: t
     Raises:
         HTTPException: 404, 403; 409 where it is over.
     """
-    story = await _found(gateway, principal, *where)
+    story = await _found(gateway, principal, *where, act)
     require(principal, act, deeds.thing_of(story.wish))
     match = story.match(match_id)
     if match is None:
@@ -46,6 +47,11 @@ async def _live_match(gateway: Gateway, principal: Principal, act: Act, where: t
     if match["state"] not in LIVE:
         raise HTTPException(HTTPStatus.CONFLICT)
     return match
+
+
+def _named(match: Mapping[str, Any]) -> list[str]:
+    """What a row of the audit log says of a match: what was decided, beside that somebody might."""
+    return [f"{name}={match[name]}" for name in ("area", "wish_id", "match_id")]
 
 
 def _back(area: str, wish_id: str, said: str) -> RedirectResponse:
@@ -67,18 +73,29 @@ async def wish(
 ) -> HTMLResponse:
     """The story; with `why`, every rule about this wish and that offer, and who comes before it."""
     now = datetime.now(UTC)
-    found = await _found(gateway, principal, area, wish_id, now)
-    thing = replace(deeds.thing_of(found.wish), volunteer_refs=frozenset(match["volunteer_ref"] for match in found.matches if match["volunteer_ref"]))
-    # The table shows a volunteer what is open near them, for the wall; the whole story is its people's own.
-    require(principal, Act.SEE_WISH, thing, hidden=True)
+    found = await _found(gateway, principal, area, wish_id, Act.SEE_WISH, now)
+    thing, minor = deeds.thing_of(found.wish), is_minors(found.wish)
     staff = may(principal, Act.SEE_MONITOR, thing)
+    own = found.wish["resident_ref"] in principal.resident_refs and may(principal, Act.SEE_WISH, thing)
+    place = found.wish
+    if not staff and not own:
+        # The table shows a volunteer what is open near them, for the wall, and whatever they ever had a match of. The story is its helpers' alone.
+        mine = [match for match in found.matches if match["volunteer_ref"] is not None and match["volunteer_ref"] == principal.volunteer_ref]
+        steps = helpers_steps((match["state"] for match in mine), minor=minor)
+        if steps is None:
+            raise Denied(Act.SEE_WISH, thing, hidden=True)
+        require(principal, Act.SEE_WISH, replace(thing, volunteer_refs=frozenset({str(principal.volunteer_ref)})), hidden=True)
+        place = cut_off(found.wish, steps)
     explained = await _explained(ExplanationDoor(gateway.settings), found, why.strip() if why else None) if staff else {"door": False}
     can = {
         name: may(principal, act, thing)
-        for name, act in (("approve", Act.APPROVE_MATCH), ("redispatch", Act.REDISPATCH), ("call", Act.ACKNOWLEDGE), ("freeze", Act.FREEZE_WISH))
+        for name, act in (("approve", Act.APPROVE_MATCH), ("redispatch", Act.REDISPATCH), ("call", Act.CALL_BACK), ("freeze", Act.FREEZE_WISH))
     }
     values = {"found": found, "wish": found.wish, "staff": staff, "can": can if staff else dict.fromkeys(can, False), "live_states": LIVE}
-    shown = {**values, **explained, "minor": is_minors(found.wish), "now": now, **helpers_of(principal, now)}
+    shown = {**values, **explained, "minor": minor, "now": now, **helpers_of(principal, now, own=own)}
+    shown["place"] = shown["where_of"](place) if staff else place
+    # How near a helper of a child lives is where the child does, nearly.
+    shown["tells_near"] = not minor or own or (staff and principal.has(Role.WORKER)) or (not staff and place["building"] is not None)
     return gateway.renderer.page(request, "wish.html", principal=principal, **shown)
 
 
@@ -100,6 +117,7 @@ async def _explained(door: ExplanationDoor, found: queries.WishStory, why: str |
 
 @router.post("/wish/{area}/{wish_id}/approval", summary="The community's word on a match")
 async def approve(
+    request: Request,
     gateway: GatewayOf,
     principal: Annotated[Principal, needs(Act.APPROVE_MATCH)],
     area: AreaId,
@@ -110,12 +128,18 @@ async def approve(
 ) -> RedirectResponse:
     """Yes or no, where the wish asks for it."""
     match = await _live_match(gateway, principal, Act.APPROVE_MATCH, (area, wish_id), match_id)
+    if match["volunteer_ref"] is not None and match["volunteer_ref"] == principal.volunteer_ref:
+        raise Denied(Act.APPROVE_MATCH, None)  # nobody vouches for themselves
+    if match["state"] != "proposed" or not match["needs_approval"] or match["approved_at"] is not None:
+        raise HTTPException(HTTPStatus.CONFLICT)
+    await record(request, Act.APPROVE_MATCH, "allowed", things=[*_named(match), f"word={word}"])
     await _say(gateway, deeds.word_of_approval(principal, match, approved=word == "yes", reason=reason.strip()))
     return _back(area, wish_id, "approved" if word == "yes" else "disapproved")
 
 
 @router.post("/wish/{area}/{wish_id}/redispatch", summary="Send somebody else")
 async def redispatch(
+    request: Request,
     gateway: GatewayOf,
     principal: Annotated[Principal, needs(Act.REDISPATCH)],
     area: AreaId,
@@ -125,14 +149,16 @@ async def redispatch(
 ) -> RedirectResponse:
     """Part a pair, with a reason; the wish looks for another helper at once."""
     match = await _live_match(gateway, principal, Act.REDISPATCH, (area, wish_id), match_id)
+    await record(request, Act.REDISPATCH, "allowed", things=_named(match))
     await _say(gateway, deeds.redispatch(principal, match, reason.strip()))
     return _back(area, wish_id, "redispatched")
 
 
 @router.post("/wish/{area}/{wish_id}/call-back", summary="What was heard when the community called")
 async def call_back(
+    request: Request,
     gateway: GatewayOf,
-    principal: Annotated[Principal, needs(Act.ACKNOWLEDGE)],
+    principal: Annotated[Principal, needs(Act.CALL_BACK)],
     area: AreaId,
     wish_id: WishId,
     match_id: MatchId,
@@ -140,13 +166,14 @@ async def call_back(
     reason: Reason = "",
 ) -> RedirectResponse:
     """Acknowledge a visit for the resident; a visit that is closed may be called about again."""
-    story = await _found(gateway, principal, area, wish_id)
-    require(principal, Act.ACKNOWLEDGE, deeds.thing_of(story.wish))
+    story = await _found(gateway, principal, area, wish_id, Act.CALL_BACK)
+    require(principal, Act.CALL_BACK, deeds.thing_of(story.wish))
     match = story.match(match_id)
     if match is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     if match["confirmed_at"] is None or match["state"] == "released":
         raise HTTPException(HTTPStatus.CONFLICT)
+    await record(request, Act.CALL_BACK, "allowed", things=[*_named(match), f"outcome={outcome}"])
     await _say(gateway, deeds.call_back(match, outcome, reason.strip()))
     return _back(area, wish_id, "called")
 
@@ -160,7 +187,7 @@ async def freeze(
     reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)],
 ) -> RedirectResponse:
     """Withdraw it, and keep a copy that can be published later."""
-    story = await _found(gateway, principal, area, wish_id)
+    story = await _found(gateway, principal, area, wish_id, Act.FREEZE_WISH)
     require(principal, Act.FREEZE_WISH, deeds.thing_of(story.wish))
     if story.wish["state"] not in {"open", "held", "matched"}:
         raise HTTPException(HTTPStatus.CONFLICT)

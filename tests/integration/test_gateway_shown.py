@@ -1,0 +1,252 @@
+"""What each is shown of a wish, and who speaks for whom: the ladder of the address, children's wishes, the community's word, dead letters, entering."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from schemas.lanes import partition_of
+from services.gateway.door import examples
+from services.links.claims import Claims
+from services.links.store import mint
+from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
+from tests.integration.gateway_seeds import fill
+
+AREA = "ankang-hightech"
+NOW = datetime.now(UTC)
+PLACE = {"area": AREA, "community": "jianmin", "compound": "jianmin-xincun", "building": "b12", "unit": "u3"}
+SLOT = {"starts_at": NOW + timedelta(hours=2), "ends_at": NOW + timedelta(hours=4)}
+WISH: dict[str, Any] = {
+    **PLACE, **SLOT, "resident_ref": "r-1", "state": "open", "title": "ADULT-TITLE", "category": "household", "urgency": "blue", "age_band": "adult",
+    "minutes": 60, "helpers_needed": 2, "skills": ["carry"], "approval": "none", "submitted_at": NOW, "received_at": NOW, "changed_at": NOW,
+}  # fmt: skip
+MATCH: dict[str, Any] = {
+    **PLACE, **SLOT, "offer_id": "o-1", "resident_ref": "r-1", "volunteer_ref": "v-1", "rung": "unit", "how": "claimed", "state": "proposed",
+    "needs_answer": True, "expires_at": NOW + timedelta(hours=1), "changed_at": NOW, "proposed_at": NOW,
+}  # fmt: skip
+CHILD = {"category": "left_behind_children", "age_band": "under_14", "title": "CHILD-TITLE", "note": "CHILD-NOTE", "lives_alone": True}
+STATES = ("proposed", "agreed", "closed", "released")
+FORM = {"title": "t", "category": "household", "urgency": "blue", "when": "week", "minutes": "60", "age_band": "adult", "helpers_needed": "1", "compound": "x"}
+
+
+@pytest.fixture(scope="module")
+async def rig(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayRig]:
+    links = {"link_keys": "k1:QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY="}
+    folder = tmp_path_factory.mktemp("shown")
+    async with own_database(postgres, "gateway_shown") as database, running_gateway(folder, database, kafka, answer_seconds=0.2, **links) as running:
+        owner = running.owner
+        for state in STATES:
+            ended = {"state": state, "release_reason": "unsafe", "outcome": "done", "minutes": 60, "confirmed_at": NOW}
+            for kind, more in (("adult", {}), ("child", CHILD)):
+                await fill(owner, "wishes", **WISH | more | {"wish_id": f"w-{kind}-{state}", "state": "open" if state == "released" else "held"})
+                await fill(owner, "matches", **MATCH | ended | {"wish_id": f"w-{kind}-{state}", "match_id": f"m-{kind}-{state}"})
+        await fill(owner, "wishes", **WISH | CHILD | {"wish_id": "w-child"})
+        await fill(owner, "wishes", **WISH | CHILD | {"wish_id": "w-approve"})
+        approve = {
+            "wish_id": "w-approve",
+            "match_id": "m-approve",
+            "needs_approval": True,
+            "needs_answer": False,
+            "volunteer_ref": "v-worker",
+            "offer_id": "o-worker",
+        }
+        await fill(owner, "matches", **MATCH | approve)
+        brief = json.dumps({"title": "CHILD-TITLE", "minor": True, "urgency": "blue", "category": "left_behind_children", "rung": "unit"})
+        line = {"kind": "match.proposed.v1", "subject": "w-child", "wish_id": "w-child", "resident_ref": "r-1", "brief": brief}
+        await fill(owner, "stream", **PLACE, event_key=str(uuid4()), seq=1, at=NOW, **line)
+        yield running
+
+
+async def browser(rig: GatewayRig, *roles: str, **more: Any) -> Any:
+    found = await rig.signed_in(await rig.person(*roles, **({"scope": (AREA,)} | more)))
+    found.client.headers["accept-language"] = "en"
+    return found
+
+
+def words(text: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.partition("<main")[2]))
+
+
+async def said(rig: GatewayRig, topic: str) -> list[dict[str, Any]]:
+    """The data of all that lies on this area's partition."""
+    place = TopicPartition(topic, partition_of(AREA))
+    consumer = AIOKafkaConsumer(bootstrap_servers=rig.gateway.settings.kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([place])
+        end = (await consumer.end_offsets([place]))[place]
+        consumer.seek(place, 0)
+        found: list[dict[str, Any]] = []
+        while await consumer.position(place) < end:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                found += [json.loads(record.value) for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.parametrize(
+    ("state", "adult", "child"),
+    [
+        ("proposed", (200, "Jianmin New Village", "building 12"), (200, "Jianmin", "New Village")),
+        ("agreed", (200, "building 12", None), (200, "building 12", None)),
+        ("closed", (200, "Jianmin New Village", "building 12"), (200, "Jianmin", "New Village")),
+        ("released", (404, "", None), (404, "", None)),
+    ],
+)
+async def test_a_helper_is_shown_as_much_of_the_place_as_the_stage_of_their_match_allows(rig: GatewayRig, state: str, adult: Any, child: Any) -> None:
+    helper = await browser(rig, "volunteer", volunteer_ref="v-1")
+    for kind, (status, shown, hidden) in (("adult", adult), ("child", child)):
+        page = await helper.get(f"/wish/{AREA}/w-{kind}-{state}")
+        assert (status, kind) == (page.status_code, kind)
+        if status == 200:
+            assert shown in words(page.text)
+            assert hidden is None or hidden not in words(page.text), (kind, hidden)
+
+
+async def test_a_helper_of_a_child_is_told_the_community_alone_until_they_have_agreed(rig: GatewayRig) -> None:
+    helper = await browser(rig, "volunteer", volunteer_ref="v-1")
+    page = (await helper.get("/mine")).text
+    cards = {state: words("<main" + page.partition(f'id="match-m-child-{state}"')[2].partition("</article>")[0]) for state in ("proposed", "agreed")}
+    assert "Same stairway" not in cards["proposed"]
+    assert "New Village" not in cards["proposed"]
+    assert "Same stairway" in cards["agreed"]
+    assert "New Village" in cards["agreed"]
+
+
+async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: GatewayRig) -> None:
+    auditor, worker = await browser(rig, "auditor", scope=(AREA, "jianmin")), await browser(rig, "worker", scope=(AREA, "jianmin"))
+    for path in ("/monitor", f"/wish/{AREA}/w-child"):
+        assert "CHILD-TITLE" not in (await auditor.get(path)).text
+        assert "CHILD-TITLE" in (await worker.get(path)).text
+    theirs = words((await auditor.get(f"/wish/{AREA}/w-child-proposed")).text)
+    ours = words((await worker.get(f"/wish/{AREA}/w-child-proposed")).text)
+    for hidden in ("building 12", "New Village", "Lives alone", "same stairway"):
+        assert hidden not in theirs
+        assert hidden in ours
+    for watcher, place, text in ((auditor, ["Jianmin"], ""), (worker, ["Jianmin", "Jianmin New Village", "building 12"], "CHILD-TITLE")):
+        async with watcher.client.stream("GET", "/live?after=0") as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith('data: {"seq"'):
+                    shown = json.loads(line[6:])
+                    assert place == shown["place"]
+                    assert text in shown["text"] if text else "stairway" not in shown["text"]
+                    break
+
+
+async def test_the_wall_does_not_tell_by_its_filters_how_near_a_child_lives(rig: GatewayRig) -> None:
+    windows = json.dumps([{"start": NOW.isoformat(), "end": (NOW + timedelta(days=2)).isoformat()}])
+    offer = {"offer_id": "o-near", "volunteer_ref": "v-near", "reach": "area", "state": "open", "skills": ["carry"], "vetting_level": 4, "checked_at": NOW}
+    await fill(rig.owner, "offers", **PLACE, **offer, last_end=NOW + timedelta(days=2), windows=windows)
+    member = await browser(rig, "volunteer", volunteer_ref="v-near")
+    shown = {rung: 'id="wish-w-child"' in (await member.get("/wall", params={"rung": rung, "all": "yes"})).text for rung in ("unit", "compound", "community")}
+    assert {"unit": False, "compound": False, "community": True} == shown
+
+
+async def test_nobody_but_a_worker_speaks_as_the_community(rig: GatewayRig) -> None:
+    form = {"match_id": "m-adult-closed", "outcome": "not_done", "reason": "I am the community"}
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+    assert 403 == (await resident.post(f"/wish/{AREA}/w-adult-closed/call-back", page="/account", **form)).status_code
+    assert "I am the community" not in str(await said(rig, "responses"))
+    worker = await browser(rig, "worker", scope=(AREA, "jianmin"))
+    assert 303 == (await worker.post(f"/wish/{AREA}/w-adult-closed/call-back", page="/account", **form)).status_code
+    assert "community" == (await said(rig, "responses"))[-1]["by"]
+
+
+async def test_nobody_vouches_for_themselves_and_a_word_is_for_a_match_that_waits_for_one(rig: GatewayRig) -> None:
+    own = await browser(rig, "worker", "volunteer", scope=(AREA, "jianmin"), volunteer_ref="v-worker")
+    other = await browser(rig, "worker", scope=(AREA, "jianmin"))
+    word = {"word": "yes", "match_id": "m-approve"}
+    assert 403 == (await own.post(f"/wish/{AREA}/w-approve/approval", page="/account", **word)).status_code
+    assert 303 == (await other.post(f"/wish/{AREA}/w-approve/approval", page="/account", **word)).status_code
+    unasked = {"word": "no", "match_id": "m-adult-proposed"}
+    assert 409 == (await other.post(f"/wish/{AREA}/w-adult-proposed/approval", page="/account", **unasked)).status_code
+
+
+async def test_the_log_says_what_was_decided_and_not_who_looked_and_lies_in_the_askers_own_area(rig: GatewayRig) -> None:
+    async def rows(account: str) -> list[tuple[Any, ...]]:
+        found = await rig.owner.fetch("SELECT area, act, outcome, things FROM gateway.audit WHERE who = $1 AND act NOT LIKE 'sign%' ORDER BY seq", account)
+        return [tuple(row) for row in found]
+
+    stranger = await rig.person("worker", scope=(AREA, "fujiahe"))
+    await (await rig.signed_in(stranger)).post("/wish/some-other-area/w-child/freeze", page="/account", reason="x")
+    named = ["area=some-other-area", "wish_id=w-child"]
+    assert (AREA, "freeze_wish", "denied", named) == (await rows(stranger.account_id))[-1]
+    resident = await rig.person("resident", scope=(AREA,), resident_refs=("r-1",))
+    assert 200 == (await (await rig.signed_in(resident)).get("/wishes/w-child")).status_code
+    assert [] == await rows(resident.account_id)
+    worker = await rig.person("worker", scope=(AREA,))
+    await (await rig.signed_in(worker)).post("/review/communities", page="/account", area=AREA, community="fujiahe", reviews="no")
+    assert [f"area={AREA}", "community=fujiahe", "reviews=no"] == (await rows(worker.account_id))[-1][3]
+
+
+def letter(position: int, **more: Any) -> dict[str, Any]:
+    event = examples.structured("wish.submitted.v1")
+    event["partitionkey"] = AREA
+    event["data"] |= {"area": AREA, "category": "left_behind_children", "title": "CHILD-TITLE", "place": {"community": "jianmin", "compound": "p"}}
+    about = {"topic": "wishes-dlq", "partition": 0, "at": NOW, "reason": "window_too_short", "message": "a | b", "origin": "wishes:0:1", "area": AREA}
+    return about | {"community": "jianmin", "kind": event["type"], "headers": "[]", "position": position, "value": json.dumps(event)} | more
+
+
+async def test_what_stands_in_a_dead_letter_is_for_who_mends_it(rig: GatewayRig) -> None:
+    await fill(rig.owner, "dead_letters", **letter(1))
+    await fill(rig.owner, "dead_letters", **letter(2, area="elsewhere", community="far-away"))
+    path = "/dead-letters/wishes-dlq/0/1"
+    for role, shown in (("worker", True), ("auditor", False), ("admin", False)):
+        somebody = await browser(rig, role, scope=(AREA, "jianmin"))
+        page = await somebody.get(path)
+        assert (role, 200, shown) == (role, page.status_code, "CHILD-TITLE" in page.text)
+        assert 404 == (await somebody.get("/dead-letters/wishes-dlq/0/2")).status_code
+
+
+async def test_a_dead_letter_goes_again_as_what_it_was_and_where_its_worker_is_at_home(rig: GatewayRig) -> None:
+    worker = await browser(rig, "worker", scope=(AREA, "jianmin"))
+    await fill(rig.owner, "dead_letters", **letter(11))
+    path = "/dead-letters/wishes-dlq/0/11"
+    good = json.loads(letter(11)["value"])
+    elsewhere = good | {"id": "replay-1", "data": good["data"] | {"place": {"community": "fujiahe", "compound": "x"}}}
+    taken_back = {**examples.structured("wish.withdrawn.v1"), "id": "replay-2", "partitionkey": AREA, "subject": "w-child"}
+    taken_back["data"] = {"area": AREA, "wish_id": "w-child"}
+    ours = good | {"id": "replay-3", "source": "lastmetre/gateway"}
+    answers = [(await worker.post(f"{path}/replay", page=path, event=json.dumps(one))).status_code for one in (elsewhere, taken_back, ours)]
+    assert [403, 422, 422] == answers
+    assert 303 == (await worker.post(f"{path}/replay", page=path, event=json.dumps(good | {"id": "replay-4"}))).status_code
+
+
+async def test_a_wish_is_entered_where_one_is_at_home_and_for_nobody_elses_resident(rig: GatewayRig) -> None:
+    resident = await browser(rig, "resident", scope=(AREA, "jianmin"), resident_refs=("r-9",))
+    assert 422 == (await resident.post("/enter", page="/enter", **FORM, community="gaoxin-xiandaicheng")).status_code
+    assert 303 == (await resident.post("/enter", page="/enter", **FORM, community="jianmin")).status_code
+    centre = await browser(rig, "volunteer", volunteer_ref="v-8", centre=(AREA, "fujiahe"))
+    entered = await centre.post("/enter", page="/enter", **FORM, community="fujiahe", resident_ref="r-1")
+    assert (303, "/wishes?said=entered") == (entered.status_code, entered.headers["location"])
+    (data,) = [one for one in await said(rig, "wishes") if one.get("place", {}).get("community") == "fujiahe"]
+    assert data["resident_ref"] != "r-1"
+    assert data["resident_ref"].startswith("r-")
+
+
+async def test_a_link_past_its_time_tells_nothing_and_one_about_a_child_not_how_near(rig: GatewayRig) -> None:
+    now = int(NOW.timestamp()) * 1_000_000
+    client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
+    assert rig.gateway.links is not None
+
+    async def page(about: str, until: int) -> str:
+        claims = Claims(uuid4(), "answer", "volunteer", AREA, f"w-{about}", "o-1", f"m-{about}", until)
+        code = await mint(rig.owner, rig.gateway.links, claims)  # type: ignore[arg-type]
+        return words((await client.get(f"/l/{code}")).text)
+
+    hour = 3_600_000_000
+    assert "Jianmin New Village" in await page("adult-proposed", now + hour)
+    assert "Jianmin New Village" not in await page("adult-proposed", now - 48 * hour)
+    about_child = await page("child-proposed", now + hour)
+    assert "Same stairway" not in about_child
+    assert "Same community" in about_child
