@@ -202,6 +202,28 @@ async def test_a_key_sends_only_what_lies_inside_its_scope(door: Gateway, scope:
     assert (status, field) == (answer.status_code, answer.json().get("field"))
 
 
+@pytest.mark.parametrize("source", ["lastmetre/gateway", "LastMetre/Gateway", "lastmetre/", "lastmetre", "LASTMETRE"])
+async def test_nobody_sends_under_the_systems_own_source(door: Gateway, http: httpx.AsyncClient, source: str) -> None:
+    """Else somebody could spend the id of a worker's deed beforehand, which can be worked out, and the deed would be dropped as a repeat."""
+    before = len(await lying_on(door.bootstrap, IN))
+    event = {**wish(), "source": source}
+    binary = {f"ce-{name}": str(value) for name, value in event.items() if name != "data"}
+    answers = [
+        await http.post(EVENTS, json=event, headers=STRUCTURED),
+        await http.post(EVENTS, json=event["data"], headers={"content-type": "application/json", **binary}),
+    ]
+    batch = (await http.post(EVENTS, json=[event], headers=BATCH)).json()["results"][0]
+
+    assert [(403, "reserved_source", "source")] * 2 == [(one.status_code, one.json()["code"], one.json()["field"]) for one in answers]
+    assert (403, "reserved_source", "source") == (batch["status"], batch["code"], batch["field"])
+    assert before == len(await lying_on(door.bootstrap, IN))
+
+
+@pytest.mark.parametrize("source", ["lastmetre-app/gaoxin", "//lastmetre.example/app", "app/lastmetre/gateway"])
+async def test_a_source_that_only_looks_like_ours_is_somebodys_own(http: httpx.AsyncClient, source: str) -> None:
+    assert 202 == (await http.post(EVENTS, json={**wish(), "source": source}, headers=STRUCTURED)).status_code
+
+
 async def test_nobody_but_an_integrator_sends(door: Gateway) -> None:
     async with httpx.AsyncClient(base_url=door.url, trust_env=False) as http:
         assert 401 == (await http.post(EVENTS, json=wish(), headers=STRUCTURED)).status_code

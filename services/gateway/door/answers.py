@@ -20,6 +20,11 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
         "外部系统不能发送此类型，请查看 /catalogue 中的接收类型",
         "other systems may not send this type: see the types taken in at /catalogue",
     ),
+    "reserved_source": (
+        403,
+        "字段 {field} 不能是 lastmetre 或以 lastmetre/ 开头，那是本系统自用的，请改用你们自己的名称",
+        "field {field} must not be lastmetre or begin with lastmetre/, which is the system's own: use a name of yours",
+    ),
     "batch_too_large": (413, "一批至多 {field}，请拆分后重发", "a batch holds at most {field}: split it and send it again"),
     "empty_batch": (400, "批次为空，请至少放入一个事件", "the batch is empty: put one event into it at least"),
     "not_acknowledged": (
