@@ -50,6 +50,7 @@ TENANTS: Final = (
             ("ALL", "TABLE gateway.audit_head"),
             ("INSERT, DELETE", "TABLE gateway.accounts"),
             ("INSERT, UPDATE, DELETE", "TABLE gateway.identities"),
+            ("ALL", "FUNCTION gateway.webhooks_entitled"),
         ),
     ),
     Tenant(

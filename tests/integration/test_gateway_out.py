@@ -12,10 +12,12 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from aiohttp import web
@@ -274,6 +276,74 @@ async def test_nobody_sees_or_touches_anothers_webhook(door: Gateway, http: http
         assert [] == (await other.get(HOOKS)).json()["webhooks"]
         assert 404 == (await other.post(f"{HOOKS}/{hook['webhook_id']}/resume")).status_code
         assert 404 == (await other.delete(f"{HOOKS}/{hook['webhook_id']}")).status_code
+
+
+@asynccontextmanager
+async def two_of_one_area(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> AsyncIterator[asyncpg.Connection]:
+    """A webhook of the area's own integrator, and one of another's, whose deliveries tell that the first would have had its own by now."""
+    await account(door, f"other-{area}", area)
+    async with door.caller({**integrator(area), "account": f"other-{area}"}) as other:
+        await subscribed(other, receiver)
+    owner = await asyncpg.connect(door.owner)
+    try:
+        yield owner
+    finally:
+        await owner.close()
+
+
+async def delivered_once(receiver: Receiver, event_id: str) -> None:
+    await receiver.until(lambda: event_id in receiver.ids, "the other's delivery")
+    await asyncio.sleep(1.5)
+    assert 1 == receiver.ids.count(event_id)
+
+
+async def test_a_webhook_ends_with_its_owners_rights_and_goes_on_where_it_was_when_they_come_back(
+    door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver
+) -> None:
+    await subscribed(http, receiver)
+    async with two_of_one_area(door, http, area, receiver) as owner:
+        for change, back in (
+            ("disabled_at = now()", "disabled_at = NULL"),
+            ("roles = '{resident}'", "roles = '{integrator}'"),
+            ("scope = scope || 'jianmin'::text", "scope = scope[1:1]"),
+            ("scope = '{elsewhere}'", "scope = ARRAY[substring(account_id from 5)]"),
+            ("must_change = true", "must_change = false"),
+        ):
+            await owner.execute(f"UPDATE gateway.accounts SET {change} WHERE account_id = $1", f"app-{area}")
+            (event_id,) = await decided(door, area, 1)
+            await delivered_once(receiver, event_id)
+            await owner.execute(f"UPDATE gateway.accounts SET {back} WHERE account_id = $1", f"app-{area}")
+            await receiver.until(lambda: receiver.ids.count(event_id) == 2, f"what came meanwhile, after {back}")  # noqa: B023 - asked within its turn
+
+
+async def test_a_webhook_made_with_a_key_lives_on_in_the_key_it_was_rotated_into_and_ends_with_that(
+    door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver
+) -> None:
+    made = (await http.post("/api/v1/keys", json={"name": "app"})).json()
+    async with httpx.AsyncClient(base_url=door.url, headers={"authorization": f"Bearer {made['key']}"}, trust_env=False) as program:
+        hook = await subscribed(program, receiver)
+    async with two_of_one_area(door, http, area, receiver):
+        new = (await http.post(f"/api/v1/keys/{made['key_id']}/rotate", json={"overlap_seconds": 0})).json()
+        (first,) = await decided(door, area, 1)
+        await receiver.until(lambda: receiver.ids.count(first) == 2, "a delivery under the new key")
+
+        assert 204 == (await http.delete(f"/api/v1/keys/{new['key_id']}")).status_code
+        (second,) = await decided(door, area, 1)
+        await delivered_once(receiver, second)
+        state = await state_of(http, hook["webhook_id"])
+        assert ("disabled", "key_revoked") == (state["state"], state["reason"])
+
+        assert 200 == (await http.post(f"{HOOKS}/{hook['webhook_id']}/resume")).status_code
+        await receiver.until(lambda: receiver.ids.count(second) == 2, "what came meanwhile, by its owner's own word")
+
+
+async def test_only_the_role_that_delivers_may_ask_whose_webhooks_are_to_be_served(door: Gateway) -> None:
+    connection = await asyncpg.connect(door.database)
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("SELECT gateway.webhooks_entitled(true)")
+    finally:
+        await connection.close()
 
 
 # --- keys

@@ -69,6 +69,14 @@ def key_id_of(authorization: str | None) -> str | None:
     return authorization[7 + len(PREFIX) :].partition("_")[0]
 
 
+async def family_of(connection: Connection, key_id: str | None) -> str | None:
+    """What all keys of its rotation have in common; none where it is no key."""
+    if key_id is None:
+        return None
+    found = await connection.fetchval("SELECT family FROM gateway.key_quotas WHERE key_id = $1", key_id)
+    return key_id if found is None else str(found)
+
+
 async def listed(connection: Connection) -> list[Key]:
     """All keys that the asker may see, the newest first."""
     return [Key.of(row) for row in await connection.fetch(f"{_LIST} ORDER BY k.created_at DESC, k.key_id")]

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.door import examples, keys
+from services.gateway.door import examples, keys, subscriptions
 from services.gateway.door.answers import Refused, answer, refusal
 from services.gateway.door.keys import Key
 from services.gateway.guard import needs
@@ -100,6 +100,7 @@ async def _revoke(gateway: Gateway, principal: Principal, key_id: str) -> None:
     async with gateway.database.acting_for(principal) as connection:
         if not await keys.revoke(connection, key_id, datetime.now(UTC)):
             raise Refused("not_found")
+        await subscriptions.end_with_key(connection, key_id)
     gateway.door.quotas.forget(key_id)
 
 
