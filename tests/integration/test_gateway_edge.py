@@ -188,6 +188,18 @@ def test_demo_principals_are_refused_where_others_come_in() -> None:
             Settings(**base, **open_to_others)
 
 
+async def test_where_others_come_in_a_demonstrations_account_is_nobody_by_key_and_by_session_too(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    person, ordinary = await rig.person("integrator"), await rig.person("integrator")
+    await rig.owner.execute("UPDATE gateway.accounts SET demo = true WHERE account_id = $1", person.account_id)
+    key, session = await rig.key(person, "see_own"), (await rig.signed_in(person)).client.cookies["lm_session"]
+    other = await rig.key(ordinary, "see_own")
+    assert 200 == (await (await rig.client(authorization=f"Bearer {key}")).get("/account")).status_code
+    async with running_gateway(tmp_path, rig.database, kafka, public_url="https://gateway.example") as public:
+        assert 401 == (await (await public.client(authorization=f"Bearer {key}")).get("/account")).status_code
+        assert 401 == (await (await public.client(cookie=f"__Host-lm_session={session}")).get("/account")).status_code
+        assert 200 == (await (await public.client(authorization=f"Bearer {other}")).get("/account")).status_code
+
+
 async def test_while_the_provider_is_away_nobody_comes_in_by_it(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
     away = {"oidc_issuer": f"http://127.0.0.1:{free_port()}", "oidc_audience": "api"}
     async with running_gateway(tmp_path, rig.database, kafka, **away) as lonely:
