@@ -75,11 +75,10 @@ async def test_whom_the_operator_disabled_no_admin_lets_in_again(rig: GatewayRig
     assert 200 == (await admin.client.post(f"{address}/disable", headers=headers)).status_code  # said again it is still the operator's word
     refused = await admin.client.post(f"{address}/enable", headers=headers)
     assert (409, "by_operator") == (refused.status_code, refused.json()["code"])
-    async with rig.gateway.database.pool.acquire() as connection:
+    async with rig.gateway.database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('lastmetre.principal', $1, true)", json.dumps({"account": person.account_id}))
         with pytest.raises(asyncpg.PostgresError, match="the operator lets in again"):
-            async with connection.transaction():
-                await connection.execute("SELECT set_config('lastmetre.principal', $1, true)", json.dumps({"account": person.account_id}))
-                await connection.execute("UPDATE gateway.accounts SET disabled_at = NULL WHERE account_id = $1", person.account_id)
+            await connection.execute("UPDATE gateway.accounts SET disabled_at = NULL WHERE account_id = $1", person.account_id)
     assert 401 == (await (await rig.browser()).sign_in(person)).status_code
 
     await terminal("account", "enable", person.login)
