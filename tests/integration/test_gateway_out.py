@@ -270,6 +270,20 @@ async def test_delivers_again_from_a_position_and_sends_a_sample(door: Gateway, 
     assert 404 == (await http.post(f"{url}/test")).status_code
 
 
+async def test_an_admin_ends_an_integrators_webhook_and_gets_no_secret_of_it(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
+    hook = await subscribed(http, receiver)
+    url = f"{HOOKS}/{hook['webhook_id']}"
+    async with door.caller({**integrator(area), "account": "an-admin", "roles": ["admin"]}) as admin:
+        refused = await admin.post(f"{url}/secret")
+        assert (409, "not_own") == (refused.status_code, refused.json()["code"])
+        await decided(door, area, 1)
+        await receiver.until(lambda: len(receiver.got) == 1, "a delivery")
+        headers, body = receiver.got[0]
+        assert is_signed(hook["secret"], headers, body)
+        assert 1 == len(headers["webhook-signature"].split()), "no other secret signs"
+        assert 204 == (await admin.delete(url)).status_code
+
+
 async def test_nobody_sees_or_touches_anothers_webhook(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
     hook = await subscribed(http, receiver)
     async with door.caller({**integrator(area), "account": "somebody-else"}) as other:

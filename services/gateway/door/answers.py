@@ -44,7 +44,7 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     "not_found": (404, "没有找到，或无权查看", "there is none, or not for you"),
     "too_many": (409, "数量已达上限 {field}，请先删除不用的", "there are {field} already, which is the most: remove one first"),
     "bad_signature": (401, "签名不符或已过期，请用该通道的密钥重新签名", "the signature does not fit, or is too old: sign it with the channel's secret"),
-    "not_own": (409, "密钥只能由其所有者轮换", "a key is rotated by its owner alone"),
+    "not_own": (409, "密钥只能由其所有者轮换", "a key, or a webhook's secret, is rotated by its owner alone"),
     "by_people": (403, "密钥由人在页面上管理，不能用密钥管理", "keys are managed by people who are signed in, not with a key"),
     "switched_off": (503, "此功能未启用：请设置 {field}", "this is not switched on: set {field}"),
 }

@@ -148,6 +148,7 @@ _WEBHOOK: Final[Json] = {
 }  # fmt: skip
 _OBJECT: Final[Json] = {"type": "object"}
 NOT_FOUND: Final[dict[int | str, Json]] = {404: refused("None of yours", problem("not_found"))}
+SECRET_RESPONSES: Final[dict[int | str, Json]] = {**NOT_FOUND, 409: refused("Somebody else's, whom an admin looks after", problem("not_own"))}
 WEBHOOK_RESPONSES: Final[dict[int | str, Json]] = {
     201: {"description": "Subscribed", "content": _json({**_WEBHOOK, "secret": "whsec_…"}, _OBJECT)},
     403: refused("The scope is narrower than an area", problem("out_of_scope", "scope")),

@@ -148,12 +148,15 @@ async def resume(request: Request, gateway: GatewayOf, principal: Owner, webhook
         return refusal(fault)
 
 
-@router.post("/api/v1/webhooks/{webhook_id}/secret", summary="A new secret", response_class=Response, responses=examples.NOT_FOUND)
+@router.post("/api/v1/webhooks/{webhook_id}/secret", summary="A new secret", response_class=Response, responses=examples.SECRET_RESPONSES)
 async def rotate(gateway: GatewayOf, principal: Owner, webhook_id: str) -> Response:
     """Deliveries are signed with the new and with the one before, so that a receiver may change over in its own time; the one before that ends."""
     try:
         sender = _sender(gateway)
         async with gateway.database.acting_for(principal) as connection:
+            # The secret proves to its owner that we speak: an admin may end a webhook, and not sign for it.
+            if (await _found(connection, webhook_id)).account_id != principal.account:
+                raise Refused("not_own")
             await subscriptions.rotate(connection, webhook_id)
             webhook = await _found(connection, webhook_id)
     except Refused as fault:
