@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,23 +21,20 @@ import asyncpg
 import httpx
 import pytest
 from aiohttp import web
-from aiokafka import AIOKafkaProducer
 
 from deploy import migrate
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import ROOT
 from schemas import errors
-from schemas.codec import headers_of
-from schemas.lanes import partition_of
-from schemas.registry import MODEL_OF, TOPIC_OF
+from schemas.registry import MODEL_OF
 from services.gateway.database import Database
 from services.gateway.door import examples, keys
 from services.gateway.door.answers import Refused
 from services.gateway.door.quotas import Quotas
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
-from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, account, running
+from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, Receiver, account, decided, integrator, is_signed, running
 
 CONFIRMED = "lastmetre.match.confirmed.v1"
 CLOSED = "lastmetre.match.closed.v1"
@@ -77,22 +74,6 @@ async def http(door: Gateway, area: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def integrator(area: str, **steps: str) -> dict[str, Any]:
-    return {**INTEGRATOR, "account": f"app-{area}", "scope": {"area": area, **steps}}
-
-
-async def decided(door: Gateway, area: str, number: int, kind: str = CONFIRMED) -> list[str]:
-    """So many events of the services' about an area, on their topic; their ids."""
-    short = kind.removeprefix("lastmetre.")
-    data = examples.structured(short)["data"] | {"area": area}
-    ids = [f"d-{uuid4()}" for _ in range(number)]
-    async with AIOKafkaProducer(bootstrap_servers=door.bootstrap, enable_idempotence=True, acks="all") as producer:
-        for event_id in ids:
-            headers = headers_of(kind, event_id, "lastmetre/notifier", "2026-11-25T08:00:00Z", "m-1", area)
-            await producer.send_and_wait(TOPIC_OF[kind], json.dumps(data).encode(), key=area.encode(), headers=headers, partition=partition_of(area))
-    return ids
-
-
 # --- reading
 
 
@@ -121,6 +102,23 @@ async def test_waits_for_the_first_event_where_none_is_there(door: Gateway, http
     assert ids == [event["id"] for event in (await waiting).json()["events"]]
 
 
+async def test_one_account_alone_does_not_hold_every_place_to_wait(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
+    at = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
+    waiting = [asyncio.create_task(http.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30})) for _ in range(5)]
+    done, still = await asyncio.wait(waiting, timeout=DEADLINE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    (refused,) = [task.result() for task in done]
+
+    assert (429, "too_many_waiting") == (refused.status_code, refused.json()["code"])
+    assert 0 < int(refused.headers["retry-after"])
+    assert 200 == (await http.get(EVENTS, params={"topic": "confirmations", "after": at})).status_code, "who does not wait is not kept out"
+    async with door.caller({**integrator(area), "account": "another-app"}) as other:
+        theirs = asyncio.create_task(other.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30}))
+        ids = await decided(door, area, 1)
+        assert [ids] * 5 == [[event["id"] for event in (await one).json()["events"]] for one in (*still, theirs)]
+    again = await http.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30})
+    assert 200 == again.status_code, "a place that was given back is there again"
+
+
 @pytest.mark.parametrize(
     ("parameters", "status", "code"),
     [
@@ -144,33 +142,6 @@ async def test_reads_only_whole_areas_and_no_topic_that_others_write(door: Gatew
 # --- webhooks
 
 
-class Receiver:
-    """A subscriber: keeps what it was sent, answers as it is told."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int] = []
-        self.always: int | None = None
-        self.url = ""
-        self._news = asyncio.Event()
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.got.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
-        self._news.set()
-        return web.Response(status=self.always or (self.answers.pop(0) if self.answers else 204))
-
-    @property
-    def ids(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.got]
-
-    async def until(self, true: Callable[[], bool], what: str) -> None:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not true():
-                self._news.clear()
-                await self._news.wait()
-        assert true(), what
-
-
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     one = Receiver()
@@ -190,14 +161,6 @@ async def subscribed(http: httpx.AsyncClient, receiver: Receiver, **more: Any) -
     assert 201 == answer.status_code, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """As the specification of Standard Webhooks says it, written anew."""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    wanted = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return wanted in headers["webhook-signature"].split() and abs(time.time() - int(headers["webhook-timestamp"])) < 300
 
 
 async def state_of(http: httpx.AsyncClient, webhook_id: str) -> dict[str, Any]:

@@ -34,6 +34,11 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     ),
     "overloaded": (503, "当前过于繁忙，请稍后用相同的 id 重发", "too much is waiting: send it again in a moment with the same id"),
     "quota_exceeded": (429, "此密钥的配额已用完，请在 Retry-After 秒后再试", "this key's quota is used up: try again after Retry-After seconds"),
+    "too_many_waiting": (
+        429,
+        "此账号已有 {field} 个请求在等待，请等其中一个返回后再试",
+        "{field} reads of this account are waiting already: try again when one of them has returned",
+    ),
     "bad_cursor": (400, "字段 {field} 不是有效的位置，请使用此前返回的 next", "field {field} is no valid position: use a `next` that was given to you"),
     "bad_value": (422, "字段 {field} 不合规，请查看 /api/openapi.json", "field {field} is not valid: see /api/openapi.json"),
     "bad_address": (

@@ -139,6 +139,7 @@ READ_RESPONSES: Final[dict[int | str, Json]] = {
     400: refused("No position of this topic and area", problem("bad_cursor", "after")),
     401: {"description": "No key, or one that does not hold"},
     403: refused("The key's scope is narrower than an area", problem("out_of_scope", "scope")),
+    429: refused("As many of this account wait already as may", problem("too_many_waiting", "4"), retry=True),
     503: refused("Too many read at once", problem("overloaded"), retry=True),
 }
 _WEBHOOK: Final[Json] = {

@@ -1,5 +1,6 @@
 """`GET /api/v1/events`: what the services decided, read again from any position, or waited for."""
 
+import contextlib
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -11,6 +12,7 @@ from services.gateway.door.answers import Refused
 from services.gateway.guard import needs
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
+from services.gateway.shares import AllTaken
 
 router = APIRouter(tags=["events"])
 LIMIT_MAX: Final = 500
@@ -30,7 +32,7 @@ async def read(
 ) -> Response:
     """Events of the key's area, in the order of the topic. Go on with `next`; `gap` says that records before were dropped by age.
 
-    A key whose scope is narrower than an area reads nothing here: these events name no place.
+    A key whose scope is narrower than an area reads nothing here: these events name no place. Of reads that `wait` an account has at most four at a time.
     """
     area = principal.scope.area
     try:
@@ -44,7 +46,11 @@ async def read(
             offset = await gateway.door.positions.at(topic, area, max(0, int(since.timestamp() * 1000)))
         else:
             offset = 0
-        page = await gateway.door.positions.read(topic, area, offset, limit, wait)
+        # Whoever waits holds a consumer, of which there are not many: with a share for each account one alone does not hold them all.
+        with gateway.waiting_reads.one_of(principal.account) if wait > 0 else contextlib.nullcontext():
+            page = await gateway.door.positions.read(topic, area, offset, limit, wait)
+    except AllTaken:
+        return answers.refusal(Refused("too_many_waiting", str(gateway.waiting_reads.most), retry_after=answers.RETRY_SECONDS))
     except Refused as fault:
         return answers.refusal(fault)
     if after is None:
