@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -338,6 +338,34 @@ async def test_a_key_is_made_rotated_with_an_overlap_and_revoked(http: httpx.Asy
     assert not any("key" in one for one in listed.values())
     assert 204 == (await http.delete(f"/api/v1/keys/{made['key_id']}")).status_code
     assert ["active", "revoked"] == sorted(one["state"] for one in (await http.get("/api/v1/keys")).json()["keys"])
+
+
+async def test_a_rotated_key_keeps_its_end_and_rotation_makes_no_more_than_two_of_one(http: httpx.AsyncClient) -> None:
+    async def holding() -> dict[str, Any]:
+        return {one["key_id"]: one for one in (await http.get("/api/v1/keys")).json()["keys"] if one["state"] in {"active", "ending"}}
+
+    end = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    first = (await http.post("/api/v1/keys", json={"name": "app", "expires_at": end})).json()
+    for _ in range(keys.KEYS_MAX - 1):
+        assert 201 == (await http.post("/api/v1/keys", json={"name": "another"})).status_code
+    refused = await http.post("/api/v1/keys", json={"name": "one more"})
+    assert (409, "too_many") == (refused.status_code, refused.json()["code"])
+
+    # Once more from the first, as where the answer was lost, and from the one that came of it.
+    lost = (await http.post(f"/api/v1/keys/{first['key_id']}/rotate", json={})).json()
+    second = (await http.post(f"/api/v1/keys/{first['key_id']}/rotate", json={})).json()
+    assert {first["key_id"], second["key_id"]} == {key for key, one in (await holding()).items() if one["name"] == "app"}
+    third = (await http.post(f"/api/v1/keys/{second['key_id']}/rotate", json={})).json()
+    found = await holding()
+
+    assert [datetime.fromisoformat(end)] * 4 == [datetime.fromisoformat(one["expires_at"]) for one in (first, lost, second, third)]
+    assert {second["key_id"], third["key_id"]} == {key for key, one in found.items() if one["name"] == "app"}
+    assert keys.KEYS_MAX + 1 == len(found)
+    assert datetime.fromisoformat(found[second["key_id"]]["expires_at"]) < datetime.fromisoformat(end)
+    assert 409 == (await http.post("/api/v1/keys", json={"name": "one more"})).status_code
+    assert 204 == (await http.delete(f"/api/v1/keys/{third['key_id']}")).status_code
+    assert 204 == (await http.delete(f"/api/v1/keys/{second['key_id']}")).status_code
+    assert 201 == (await http.post("/api/v1/keys", json={"name": "one more"})).status_code
 
 
 async def test_the_page_of_keys_shows_a_new_key_once_in_both_languages(http: httpx.AsyncClient) -> None:

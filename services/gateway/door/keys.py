@@ -30,6 +30,13 @@ _LIST: Final = """
     FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
 """
 
+# Locked, so that two rotations at once come one after the other.
+_OF_FAMILY: Final = """
+    SELECT k.key_id, k.expires_at FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
+    WHERE k.account_id = $1 AND coalesce(q.family, k.key_id) = $2 ORDER BY k.created_at DESC, k.key_id FOR UPDATE OF k
+"""
+_END: Final = "UPDATE gateway.api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE key_id = ANY ($1)"
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -52,6 +59,11 @@ class Key:
     def of(cls, row: Any) -> "Key":
         """From a row of the list."""
         return cls(**{**dict(row), "scopes": tuple(row["scopes"]), "used_today": int(row["used_today"] or 0)})
+
+    @property
+    def counts_as(self) -> str:
+        """What it counts as towards `KEYS_MAX`: a key and the one that it was rotated into are one."""
+        return self.family or self.key_id
 
     def state(self, now: datetime) -> str:
         """`active`, `ending` (it was rotated, or has an end), `expired` or `revoked`."""
@@ -122,19 +134,28 @@ async def add(
 
 
 async def rotate(connection: Connection, principal: Principal, old: Key, overlap: timedelta, now: datetime) -> tuple[Key, str]:
-    """A new key like the old one, which goes on for the overlap and then ends; both count under one quota."""
-    until = now + overlap
-    await connection.execute("UPDATE gateway.api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE key_id = $1", old.key_id, until)
+    """A new key like the old one, which goes on for the overlap and then ends; both count under one quota, and as one key.
+
+    The new key ends when the first of them was to end. Two of a rotation hold at a time: any other that is still in its overlap ends now, also one that
+    was made from the same key before, as where the answer with it was lost.
+    """
+    family = old.family or old.key_id
+    known = await connection.fetch(_OF_FAMILY, old.account_id, family)
+    # The newest has the end that was asked for; of those before it the end may be that of an overlap.
+    ends_at = known[0]["expires_at"]
+    others = [row["key_id"] for row in known if row["key_id"] != old.key_id]
+    await connection.execute(_END, others, now)
+    await connection.execute(_END, [old.key_id], now + overlap)
     return await add(
         connection,
         principal,
         name=old.name,
         scopes=old.scopes,
-        expires_at=None,
+        expires_at=ends_at,
         per_minute=old.per_minute,
         per_day=old.per_day,
         now=now,
-        family=old.family,
+        family=family,
     )
 
 
