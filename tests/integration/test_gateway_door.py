@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from cloudevents.core.bindings.http import to_binary, to_structured
@@ -222,6 +223,40 @@ async def test_nobody_sends_under_the_systems_own_source(door: Gateway, http: ht
 @pytest.mark.parametrize("source", ["lastmetre-app/gaoxin", "//lastmetre.example/app", "app/lastmetre/gateway"])
 async def test_a_source_that_only_looks_like_ours_is_somebodys_own(http: httpx.AsyncClient, source: str) -> None:
     assert 202 == (await http.post(EVENTS, json={**wish(), "source": source}, headers=STRUCTURED)).status_code
+
+
+async def test_what_the_door_refuses_as_not_theirs_is_in_the_audit_log_once_a_request(door: Gateway) -> None:
+    name = f"narrow-{uuid4().hex[:8]}"
+    outside, foreign, ours = wish(place={"community": "elsewhere", "compound": "c-1"}), structured_of("match.closed.v1"), {**wish(), "source": "lastmetre/x"}
+    async with door.caller({**INTEGRATOR, "account": name, "scope": {"area": "gaoxin", "community": "tianfu-changcheng"}}) as http:
+        answers = [
+            *[await http.post(EVENTS, json=one, headers=STRUCTURED) for one in (outside, foreign, ours)],
+            await http.get(EVENTS, params={"topic": "matches"}),
+            await http.post("/api/v1/webhooks", json={"url": "https://app.example/hook"}),
+        ]
+        batch = await http.post(EVENTS, json=[wish(), outside, outside, ours], headers=BATCH)
+        assert 422 == (await http.post(EVENTS, json=wish(urgency="purple"), headers=STRUCTURED)).status_code  # wrong, and no denial
+    assert [403] * 5 == [answer.status_code for answer in answers]
+    assert [202, 403, 403, 403] == [one["status"] for one in batch.json()["results"]]
+    owner = await asyncpg.connect(door.owner)
+    try:
+        rows = await owner.fetch("SELECT act, things FROM gateway.audit WHERE who = $1 AND outcome = 'denied' ORDER BY seq", name)
+    finally:
+        await owner.close()
+    assert [
+        ("publish_events", ["code=out_of_scope"]),
+        ("publish_events", ["code=type_not_allowed"]),
+        ("publish_events", ["code=reserved_source"]),
+        ("read_events", ["code=out_of_scope"]),
+        ("manage_webhooks", ["code=out_of_scope"]),
+        ("publish_events", ["code=out_of_scope", "code=reserved_source"]),
+    ] == [tuple(row) for row in rows]
+
+
+def structured_of(kind: str) -> dict[str, Any]:
+    """A golden example of a type that only services write, about the area of these tests."""
+    event = examples.structured(kind)
+    return {**event, "partitionkey": "gaoxin", "data": event["data"] | {"area": "gaoxin"}}
 
 
 async def test_nobody_but_an_integrator_sends(door: Gateway) -> None:

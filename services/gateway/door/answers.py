@@ -54,6 +54,8 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     "switched_off": (503, "此功能未启用：请设置 {field}", "this is not switched on: set {field}"),
 }
 CODES: Final = tuple(_WORDS)
+DENIED: Final = frozenset({"out_of_scope", "type_not_allowed", "reserved_source", "not_own"})
+"""Of these the ones that are no fault of form: somebody asked for what is not theirs. They go into the audit log, as whatever is denied."""
 _UNREADABLE: Final = frozenset({errors.NOT_JSON, errors.BAD_ENCODING, errors.TOO_DEEP, errors.DUPLICATE_HEADER, errors.NULL_VALUE})
 
 

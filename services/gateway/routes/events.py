@@ -4,7 +4,7 @@ import contextlib
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples, positions
@@ -12,6 +12,7 @@ from services.gateway.door.answers import Refused
 from services.gateway.guard import needs
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
+from services.gateway.routes import denials
 from services.gateway.shares import AllTaken
 
 router = APIRouter(tags=["events"])
@@ -22,6 +23,7 @@ Reader = Annotated[Principal, needs(Act.READ_EVENTS)]
 
 @router.get("/api/v1/events", summary="Read events from a position", response_class=Response, responses=examples.READ_RESPONSES)
 async def read(
+    request: Request,
     gateway: GatewayOf,
     principal: Reader,
     topic: Annotated[Literal["matches", "confirmations"], Query(description="which topic")],
@@ -52,6 +54,7 @@ async def read(
     except AllTaken:
         return answers.refusal(Refused("too_many_waiting", str(gateway.waiting_reads.most), retry_after=answers.RETRY_SECONDS))
     except Refused as fault:
+        await denials.note(request, Act.READ_EVENTS, [fault.code])
         return answers.refusal(fault)
     if after is None:
         page = positions.Page(page.events, page.next_offset, page.more, gap=False)

@@ -23,6 +23,7 @@ from services.gateway.door.bulk import Overloaded, Record
 from services.gateway.guard import needs
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
+from services.gateway.routes import denials
 
 
 class _Direct(APIRoute):
@@ -64,7 +65,7 @@ async def ingest(request: Request, gateway: GatewayOf, principal: Sender) -> Res
         body = await _body(request, intake.BATCH_MAX_BYTES if batch else EVENT_MAX_BYTES)
         key_id = keys.key_id_of(request.headers.get("authorization"))
         if batch:
-            return await _several(gateway, principal, key_id, intake.read_batch(body))
+            return await _several(request, gateway, principal, key_id, intake.read_batch(body))
         event = intake.read(headers, body)
         intake.refuse_foreign(principal, event)
         await gateway.door.quotas.take(principal, key_id, 1)
@@ -72,12 +73,15 @@ async def ingest(request: Request, gateway: GatewayOf, principal: Sender) -> Res
             raise Refused("not_acknowledged")
     except Overloaded:
         return answers.refusal(Refused("overloaded"))
-    except (InvalidEvent, Refused) as fault:
+    except Refused as fault:
+        await denials.note(request, Act.PUBLISH_EVENTS, [fault.code])
+        return answers.refusal(fault)
+    except InvalidEvent as fault:
         return answers.refusal(fault)
     return answers.answer(202, _taken(event))
 
 
-async def _several(gateway: Gateway, principal: Principal, key_id: str | None, members: list[Any]) -> Response:
+async def _several(request: Request, gateway: Gateway, principal: Principal, key_id: str | None, members: list[Any]) -> Response:
     results: list[dict[str, Any]] = []
     records: list[Record] = []
     places: list[int] = []
@@ -95,6 +99,7 @@ async def _several(gateway: Gateway, principal: Principal, key_id: str | None, m
             places.append(index)
         if index % _TURN == _TURN - 1:
             await asyncio.sleep(0)
+    await denials.note(request, Act.PUBLISH_EVENTS, {one.get("code", "") for one in results})
     await gateway.door.quotas.take(principal, key_id, len(records))
     acknowledged = await gateway.door.bulk.put(records) if records else []
     for place, there in zip(places, acknowledged, strict=True):

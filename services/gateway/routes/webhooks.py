@@ -17,6 +17,7 @@ from services.gateway.door.subscriptions import Webhook
 from services.gateway.guard import needs
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
+from services.gateway.routes import denials
 
 router = APIRouter(tags=["webhooks"])
 Owner = Annotated[Principal, needs(Act.MANAGE_WEBHOOKS)]
@@ -119,6 +120,7 @@ async def subscribe(request: Request, gateway: GatewayOf, principal: Owner, want
             )
             await subscriptions.move(connection, webhook.webhook_id, offsets)
     except Refused as fault:
+        await denials.note(request, Act.MANAGE_WEBHOOKS, [fault.code])
         return refusal(fault)
     return answer(201, _shown(webhook, sender.secret(webhook)))
 
@@ -149,7 +151,7 @@ async def resume(request: Request, gateway: GatewayOf, principal: Owner, webhook
 
 
 @router.post("/api/v1/webhooks/{webhook_id}/secret", summary="A new secret", response_class=Response, responses=examples.SECRET_RESPONSES)
-async def rotate(gateway: GatewayOf, principal: Owner, webhook_id: str) -> Response:
+async def rotate(request: Request, gateway: GatewayOf, principal: Owner, webhook_id: str) -> Response:
     """Deliveries are signed with the new and with the one before, so that a receiver may change over in its own time; the one before that ends."""
     try:
         sender = _sender(gateway)
@@ -160,6 +162,7 @@ async def rotate(gateway: GatewayOf, principal: Owner, webhook_id: str) -> Respo
             await subscriptions.rotate(connection, webhook_id)
             webhook = await _found(connection, webhook_id)
     except Refused as fault:
+        await denials.note(request, Act.MANAGE_WEBHOOKS, [fault.code])
         return refusal(fault)
     return answer(200, _shown(webhook, sender.secret(webhook)))
 
