@@ -225,6 +225,39 @@ async def test_a_source_that_only_looks_like_ours_is_somebodys_own(http: httpx.A
     assert 202 == (await http.post(EVENTS, json={**wish(), "source": source}, headers=STRUCTURED)).status_code
 
 
+async def test_a_key_of_one_community_does_not_replace_what_is_known_of_another(door: Gateway) -> None:
+    mine, anothers, new = (f"o-{uuid4().hex[:8]}" for _ in range(3))
+    home = {"community": "tianfu-changcheng", "compound": "tianfu-1"}
+    owner = await asyncpg.connect(door.owner)
+    try:
+        for offer_id, community in ((mine, "tianfu-changcheng"), (anothers, "elsewhere")):
+            await owner.execute(
+                "INSERT INTO gateway.offers (area, offer_id, community, compound, state) VALUES ('gaoxin', $1, $2, 'tianfu-1', 'open')", offer_id, community
+            )
+        await owner.execute("INSERT INTO gateway.wishes (area, wish_id, community, state) VALUES ('gaoxin', $1, 'elsewhere', 'open')", anothers)
+    finally:
+        await owner.close()
+
+    def offer(offer_id: str) -> dict[str, Any]:
+        event = structured_of("offer.posted.v1")
+        data = event["data"] | {"offer_id": offer_id, "home": home}
+        return {**event, "id": f"e-{uuid4()}", "source": "//tests/door", "subject": offer_id, "data": data}
+
+    async with door.caller({**INTEGRATOR, "scope": {"area": "gaoxin", "community": "tianfu-changcheng"}}) as http:
+        alone = [await http.post(EVENTS, json=offer(one), headers=STRUCTURED) for one in (mine, anothers, new)]
+        again = await http.post(EVENTS, json={**wish(wish_id=anothers), "subject": anothers}, headers=STRUCTURED)
+        batch = await http.post(EVENTS, json=[offer(one) for one in (mine, anothers, new)], headers=BATCH)
+    async with door.caller() as http:  # the whole area
+        assert 202 == (await http.post(EVENTS, json=offer(anothers), headers=STRUCTURED)).status_code
+
+    assert [(202, None), (403, "data.offer_id"), (202, None)] == [(one.status_code, one.json().get("field")) for one in alone]
+    assert (403, "out_of_scope", "data.wish_id") == (again.status_code, again.json()["code"], again.json()["field"])
+    assert [202, 403, 202] == [one["status"] for one in batch.json()["results"]]
+    assert 2 == batch.json()["accepted"]
+    lying = [dict(record.headers)["ce_subject"].decode() for record in await lying_on(door.bootstrap, ["offers"])]
+    assert [2, 1, 2] == [lying.count(one) for one in (mine, anothers, new)]
+
+
 async def test_what_the_door_refuses_as_not_theirs_is_in_the_audit_log_once_a_request(door: Gateway) -> None:
     name = f"narrow-{uuid4().hex[:8]}"
     outside, foreign, ours = wish(place={"community": "elsewhere", "compound": "c-1"}), structured_of("match.closed.v1"), {**wish(), "source": "lastmetre/x"}

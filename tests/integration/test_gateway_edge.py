@@ -236,6 +236,18 @@ async def test_one_account_alone_does_not_hold_every_stream(rig: GatewayRig) -> 
         assert 200 == again.status_code
 
 
+async def test_only_who_may_publish_events_has_the_measure_of_those_who_do(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    integrator = await rig.person("integrator")
+    publishing, reading = await rig.key(integrator, "publish_events"), await rig.key(await rig.person("integrator"), "read_events")
+    async with running_gateway(tmp_path, rig.database, kafka, rate_factor=0.2) as limited:
+        found = {}
+        for key in (publishing, reading):
+            client = await limited.client(authorization=f"Bearer {key}")
+            found[key] = [(await client.post("/api/v1/events", json={})).status_code for _ in range(12)]
+    assert {422} == set(found[publishing])
+    assert (403, 429) == (found[reading][0], found[reading][-1])
+
+
 # --- faults and logs
 
 

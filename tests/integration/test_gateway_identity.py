@@ -401,18 +401,6 @@ async def test_who_asks_too_often_is_told_when_to_come_back(
         assert "too_many" == answers[-1].json()["code"]
 
 
-async def test_only_who_may_publish_events_has_the_measure_of_those_who_do(rig: GatewayRig, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> None:
-    integrator = await rig.person("integrator")
-    publishing, reading = await rig.key(integrator, "publish_events"), await rig.key(await rig.person("integrator"), "read_events")
-    async with running_gateway(tmp_path_factory.mktemp("measured"), rig.database, kafka, rate_factor=0.2) as limited:
-        found = {}
-        for key in (publishing, reading):
-            client = await limited.client(authorization=f"Bearer {key}")
-            found[key] = [(await client.post("/api/v1/events", json={})).status_code for _ in range(12)]
-    assert {422} == set(found[publishing])
-    assert (403, 429) == (found[reading][0], found[reading][-1])
-
-
 def test_a_route_without_an_act_does_not_start() -> None:
     router = APIRouter()
 

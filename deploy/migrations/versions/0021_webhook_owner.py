@@ -1,6 +1,7 @@
 """What somebody may no longer do ends everywhere: webhooks whose owner lost the right to them, and accounts that the operator shut.
 
 `gateway.webhooks_entitled`: which webhooks are to be served, for the role that delivers, which sees no account and no key.
+`gateway.lie_outside`: which of the offers and wishes that somebody sends are known elsewhere, for the door, which may see neither.
 `webhooks.key_family`: the key with which it was made, as all keys of one rotation; null where a person made it, and for those from before.
 `accounts.disabled_by`: the admin's account; null where it was the operator, or nobody knows. Only the operator lets those in again.
 """
@@ -25,6 +26,20 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
             SELECT FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q ON q.key_id = k.key_id
             WHERE k.account_id = w.account_id AND coalesce(q.family, k.key_id) = w.key_family
                 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())))
+$$
+"""
+
+# Of the offers and wishes that are named the ones whose known place does not lie in this circle; nothing else of them is told.
+LIE_OUTSIDE = """
+CREATE FUNCTION gateway.lie_outside(steps text[], offer_ids text[], wish_ids text[]) RETURNS TABLE (field text, id text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'data.offer_id', o.offer_id FROM gateway.offers o
+    WHERE o.area = steps[1] AND o.offer_id = ANY (offer_ids) AND o.community IS NOT NULL
+        AND (ARRAY[o.area, o.community, o.compound, o.building, o.unit])[1:cardinality(steps)] <> steps
+    UNION ALL
+    SELECT 'data.wish_id', w.wish_id FROM gateway.wishes w
+    WHERE w.area = steps[1] AND w.wish_id = ANY (wish_ids) AND w.community IS NOT NULL
+        AND (ARRAY[w.area, w.community, w.compound, w.building, w.unit])[1:cardinality(steps)] <> steps
 $$
 """
 
@@ -57,12 +72,16 @@ def upgrade() -> None:
     op.execute(ENTITLED)
     op.execute("REVOKE ALL ON FUNCTION gateway.webhooks_entitled(boolean, text) FROM PUBLIC, lastmetre_gateway")
     op.execute("GRANT EXECUTE ON FUNCTION gateway.webhooks_entitled(boolean, text) TO lastmetre_board")
+    op.execute(LIE_OUTSIDE)
+    op.execute("REVOKE ALL ON FUNCTION gateway.lie_outside(text[], text[], text[]) FROM PUBLIC, lastmetre_board")
+    op.execute("GRANT EXECUTE ON FUNCTION gateway.lie_outside(text[], text[], text[]) TO lastmetre_gateway")
     op.execute(KEEP_RIGHTS % SHUT)
 
 
 def downgrade() -> None:
     """Undo it: it is forgotten who disabled whom, and with which key a webhook was made."""
     op.execute(KEEP_RIGHTS % "")
+    op.execute("DROP FUNCTION gateway.lie_outside(text[], text[], text[])")
     op.execute("DROP FUNCTION gateway.webhooks_entitled(boolean, text)")
     op.execute("ALTER TABLE gateway.accounts DROP COLUMN disabled_by")
     op.execute("ALTER TABLE gateway.webhooks DROP COLUMN key_family")
