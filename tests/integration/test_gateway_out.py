@@ -314,15 +314,6 @@ async def test_a_webhook_made_with_a_key_lives_on_in_the_key_it_was_rotated_into
         await receiver.until(lambda: receiver.ids.count(second) == 2, "what came meanwhile, by its owner's own word")
 
 
-async def test_only_the_role_that_delivers_may_ask_whose_webhooks_are_to_be_served(door: Gateway) -> None:
-    connection = await asyncpg.connect(door.database)
-    try:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.fetch("SELECT gateway.webhooks_entitled(true)")
-    finally:
-        await connection.close()
-
-
 # --- keys
 
 
