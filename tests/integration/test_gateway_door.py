@@ -234,7 +234,9 @@ async def test_a_key_of_one_community_does_not_replace_what_is_known_of_another(
             await owner.execute(
                 "INSERT INTO gateway.offers (area, offer_id, community, compound, state) VALUES ('gaoxin', $1, $2, 'tianfu-1', 'open')", offer_id, community
             )
-        await owner.execute("INSERT INTO gateway.wishes (area, wish_id, community, state) VALUES ('gaoxin', $1, 'elsewhere', 'open')", anothers)
+        await owner.execute(
+            "INSERT INTO gateway.wishes (area, wish_id, community, state, submitted_at) VALUES ('gaoxin', $1, 'elsewhere', 'open', now())", anothers
+        )
     finally:
         await owner.close()
 
