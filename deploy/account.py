@@ -21,7 +21,7 @@ from deploy.words import Trouble, both
 FIRST_PASSWORD: Final = timedelta(days=7)
 _LEVELS_MAX: Final = 5
 
-account = typer.Typer(help="网关账号：新增、列出、停用、重置 · The gateway's accounts: add, list, disable, reset", no_args_is_help=True)
+account = typer.Typer(help="网关账号：新增、列出、停用、恢复、重置 · The gateway's accounts: add, list, disable, enable, reset", no_args_is_help=True)
 audit = typer.Typer(help="网关审计：查看、校验 · The gateway's audit log: look, verify", no_args_is_help=True)
 
 
@@ -63,7 +63,8 @@ _INSERT: Final = """
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 _RESET: Final = """
-    UPDATE gateway.accounts SET password_hash = $2, must_change = true, password_expires_at = $3, totp = $4, totp_step = 0, disabled_at = NULL
+    UPDATE gateway.accounts SET password_hash = $2, must_change = true, password_expires_at = $3, totp = $4, totp_step = 0, disabled_at = NULL,
+        disabled_by = NULL
     WHERE account_id = $1
 """
 
@@ -225,14 +226,26 @@ async def _id_of(connection: Any, login: str) -> str:
 
 @account.command()
 def disable(login: Login) -> None:
-    """停用账号并结束其全部会话 · Disable an account and end all its sessions."""
+    """停用账号并结束其全部会话；管理员不能恢复 · Disable an account and end all its sessions; no admin can let it in again."""
 
     async def work(connection: Any, _keys: Any) -> None:
         account_id = await _id_of(connection, login)
         async with connection.transaction():
-            await connection.execute("UPDATE gateway.accounts SET disabled_at = $2 WHERE account_id = $1", account_id, datetime.now(UTC))
+            await connection.execute("UPDATE gateway.accounts SET disabled_at = $2, disabled_by = NULL WHERE account_id = $1", account_id, datetime.now(UTC))
             await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
         typer.echo(both("已停用", "disabled"))
+
+    _run(work)
+
+
+@account.command()
+def enable(login: Login) -> None:
+    """恢复被停用的账号 · Let a disabled account in again."""
+
+    async def work(connection: Any, _keys: Any) -> None:
+        account_id = await _id_of(connection, login)
+        await connection.execute("UPDATE gateway.accounts SET disabled_at = NULL, disabled_by = NULL WHERE account_id = $1", account_id)
+        typer.echo(both("已恢复", "enabled"))
 
     _run(work)
 

@@ -50,6 +50,7 @@ TENANTS: Final = (
             ("ALL", "TABLE gateway.audit_head"),
             ("INSERT, DELETE", "TABLE gateway.accounts"),
             ("INSERT, UPDATE, DELETE", "TABLE gateway.identities"),
+            ("ALL", "FUNCTION gateway.webhooks_entitled"),
         ),
     ),
     Tenant(
@@ -59,6 +60,7 @@ TENANTS: Final = (
         taken=(
             *(("ALL", f"TABLE gateway.{table}") for table in _IDENTITY_TABLES),
             *(("ALL", f"FUNCTION gateway.{function}") for function in _AUDIT_FUNCTIONS),
+            ("ALL", "FUNCTION gateway.lie_outside"),
         ),
     ),
     # Tells why: reads what the matcher has decided, and can change nothing (docs/decisions/0027).

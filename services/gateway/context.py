@@ -15,6 +15,7 @@ from services.gateway.people.turnstile import Turnstile
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
+from services.gateway.shares import STREAMS, WAITING_READS, Shares
 from services.links.keys import LinkKeys
 from services.runtime import Stop
 
@@ -35,6 +36,8 @@ class Gateway:
     links: LinkKeys | None
     door: Door
     turnstile: Turnstile = field(default_factory=Turnstile)
+    streams: Shares = field(default_factory=lambda: Shares(STREAMS))
+    waiting_reads: Shares = field(default_factory=lambda: Shares(WAITING_READS))
 
 
 async def _of(request: Request) -> Gateway:  # not `def`: that would be sent through a pool of threads for each request

@@ -21,6 +21,7 @@ from services.gateway.guard import SAFE_METHODS, form_token
 from services.gateway.identity.model import NOBODY, Caller, new_secret
 from services.gateway.identity.service import Identity
 from services.gateway.identity.throttle import Buckets, Rate
+from services.gateway.policy import Act, may
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
@@ -46,7 +47,7 @@ BODY_MAX_OF: Final = {"/api/v1/events": 8 * 1024 * 1024}
 DEPTH_MAX: Final = 32
 _JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
-# By account where somebody is signed in, else by address.
+# By account where somebody is signed in, else by address; `events` is for those who may publish.
 RATES: Final = {
     "read": Rate(burst=120, per_second=20),
     "write": Rate(burst=30, per_second=5),
@@ -173,7 +174,9 @@ class Edge:
         await self._identify(passage, scope)
         caller: Caller = scope["state"]["caller"]
         if self._limited:
-            kind = "events" if path in BODY_MAX_OF and caller.principal is not None else "read" if request.method in SAFE_METHODS else "write"
+            # Who may not publish is denied there, and each denial is written down: that goes by the measure of whoever writes.
+            publishes = path in BODY_MAX_OF and may(caller.principal, Act.PUBLISH_EVENTS)
+            kind = "events" if publishes else "read" if request.method in SAFE_METHODS else "write"
             who = address if caller.principal is None else f"account {caller.principal.account}"
             wait = self._buckets[kind].take(who, passage.began)
             if wait > 0:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.postgres import Postgres
 from deploy.process import Process
 from deploy.state import ROOT, free_port
 from deploy.supervisor import http_status
+from schemas.codec import headers_of
+from schemas.lanes import partition_of
+from schemas.registry import TOPIC_OF
 from schemas.topics import PARTITIONS
+from services.gateway.door import examples
 from services.gateway.identity.keys import make_key_file
 
 INTEGRATOR = {"account": "app-gaoxin", "roles": ["integrator"], "scope": {"area": "gaoxin"}}
@@ -117,3 +126,54 @@ async def account(gateway: Gateway, name: str, area: str) -> None:
         )
     finally:
         await owner.close()
+
+
+def integrator(area: str, **steps: str) -> dict[str, Any]:
+    return {**INTEGRATOR, "account": f"app-{area}", "scope": {"area": area, **steps}}
+
+
+async def decided(door: Gateway, area: str, number: int, kind: str = "lastmetre.match.confirmed.v1") -> list[str]:
+    """So many events of the services' about an area, on their topic; their ids."""
+    short = kind.removeprefix("lastmetre.")
+    data = examples.structured(short)["data"] | {"area": area}
+    ids = [f"d-{uuid4()}" for _ in range(number)]
+    async with AIOKafkaProducer(bootstrap_servers=door.bootstrap, enable_idempotence=True, acks="all") as producer:
+        for event_id in ids:
+            headers = headers_of(kind, event_id, "lastmetre/notifier", "2026-11-25T08:00:00Z", "m-1", area)
+            await producer.send_and_wait(TOPIC_OF[kind], json.dumps(data).encode(), key=area.encode(), headers=headers, partition=partition_of(area))
+    return ids
+
+
+class Receiver:
+    """A subscriber: keeps what it was sent, answers as it is told."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+        self.always: int | None = None
+        self.url = ""
+        self._news = asyncio.Event()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.got.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
+        self._news.set()
+        return web.Response(status=self.always or (self.answers.pop(0) if self.answers else 204))
+
+    @property
+    def ids(self) -> list[str]:
+        return [headers["webhook-id"] for headers, _ in self.got]
+
+    async def until(self, true: Callable[[], bool], what: str) -> None:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not true():
+                self._news.clear()
+                await self._news.wait()
+        assert true(), what
+
+
+def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    """As the specification of Standard Webhooks says it, written anew."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return wanted in headers["webhook-signature"].split() and abs(time.time() - int(headers["webhook-timestamp"])) < 300

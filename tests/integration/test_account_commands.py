@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -65,6 +66,26 @@ async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig
     assert 303 == (await (await rig.browser()).sign_in(Person("", "wang", again[2]), again[1])).status_code
     await terminal("account", "disable", "wang")
     assert 401 == (await (await rig.browser()).sign_in(Person("", "wang", again[2]), again[1])).status_code
+
+
+async def test_whom_the_operator_disabled_no_admin_lets_in_again(rig: GatewayRig, terminal: Terminal) -> None:
+    admin, person = await rig.signed_in(await rig.person("admin", scope=("gaoxin", "jianmin"))), await rig.person("volunteer", scope=("gaoxin", "jianmin"))
+    headers, address = {"x-csrf": await admin.token("/account")}, f"/api/v1/accounts/{person.account_id}"
+    await terminal("account", "disable", person.login)
+    assert 200 == (await admin.client.post(f"{address}/disable", headers=headers)).status_code  # said again it is still the operator's word
+    refused = await admin.client.post(f"{address}/enable", headers=headers)
+    assert (409, "by_operator") == (refused.status_code, refused.json()["code"])
+    async with rig.gateway.database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('lastmetre.principal', $1, true)", json.dumps({"account": person.account_id}))
+        with pytest.raises(asyncpg.PostgresError, match="the operator lets in again"):
+            await connection.execute("UPDATE gateway.accounts SET disabled_at = NULL WHERE account_id = $1", person.account_id)
+    assert 401 == (await (await rig.browser()).sign_in(person)).status_code
+
+    await terminal("account", "enable", person.login)
+    assert 303 == (await (await rig.browser()).sign_in(person)).status_code
+    assert 200 == (await admin.client.post(f"{address}/disable", headers=headers)).status_code
+    assert 200 == (await admin.client.post(f"{address}/enable", headers=headers)).status_code  # their own word they may take back
+    assert 303 == (await (await rig.browser()).sign_in(person)).status_code
 
 
 async def test_the_log_is_verified_from_outside_and_a_row_cut_off_by_the_owner_is_missed(rig: GatewayRig, terminal: Terminal) -> None:

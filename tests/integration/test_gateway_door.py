@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from cloudevents.core.bindings.http import to_binary, to_structured
@@ -200,6 +201,97 @@ async def test_a_key_sends_only_what_lies_inside_its_scope(door: Gateway, scope:
         answer = await http.post(EVENTS, json=wish(), headers=STRUCTURED)
 
     assert (status, field) == (answer.status_code, answer.json().get("field"))
+
+
+@pytest.mark.parametrize("source", ["lastmetre/gateway", "LastMetre/Gateway", "lastmetre/", "lastmetre", "LASTMETRE"])
+async def test_nobody_sends_under_the_systems_own_source(door: Gateway, http: httpx.AsyncClient, source: str) -> None:
+    """Else somebody could spend the id of a worker's deed beforehand, which can be worked out, and the deed would be dropped as a repeat."""
+    before = len(await lying_on(door.bootstrap, IN))
+    event = {**wish(), "source": source}
+    binary = {f"ce-{name}": str(value) for name, value in event.items() if name != "data"}
+    answers = [
+        await http.post(EVENTS, json=event, headers=STRUCTURED),
+        await http.post(EVENTS, json=event["data"], headers={"content-type": "application/json", **binary}),
+    ]
+    batch = (await http.post(EVENTS, json=[event], headers=BATCH)).json()["results"][0]
+
+    assert [(403, "reserved_source", "source")] * 2 == [(one.status_code, one.json()["code"], one.json()["field"]) for one in answers]
+    assert (403, "reserved_source", "source") == (batch["status"], batch["code"], batch["field"])
+    assert before == len(await lying_on(door.bootstrap, IN))
+
+
+@pytest.mark.parametrize("source", ["lastmetre-app/gaoxin", "//lastmetre.example/app", "app/lastmetre/gateway"])
+async def test_a_source_that_only_looks_like_ours_is_somebodys_own(http: httpx.AsyncClient, source: str) -> None:
+    assert 202 == (await http.post(EVENTS, json={**wish(), "source": source}, headers=STRUCTURED)).status_code
+
+
+async def test_a_key_of_one_community_does_not_replace_what_is_known_of_another(door: Gateway) -> None:
+    mine, anothers, new = (f"o-{uuid4().hex[:8]}" for _ in range(3))
+    home = {"community": "tianfu-changcheng", "compound": "tianfu-1"}
+    owner = await asyncpg.connect(door.owner)
+    try:
+        for offer_id, community in ((mine, "tianfu-changcheng"), (anothers, "elsewhere")):
+            await owner.execute(
+                "INSERT INTO gateway.offers (area, offer_id, community, compound, state) VALUES ('gaoxin', $1, $2, 'tianfu-1', 'open')", offer_id, community
+            )
+        await owner.execute(
+            "INSERT INTO gateway.wishes (area, wish_id, community, state, submitted_at) VALUES ('gaoxin', $1, 'elsewhere', 'open', now())", anothers
+        )
+    finally:
+        await owner.close()
+
+    def offer(offer_id: str) -> dict[str, Any]:
+        event = structured_of("offer.posted.v1")
+        data = event["data"] | {"offer_id": offer_id, "home": home}
+        return {**event, "id": f"e-{uuid4()}", "source": "//tests/door", "subject": offer_id, "data": data}
+
+    async with door.caller({**INTEGRATOR, "scope": {"area": "gaoxin", "community": "tianfu-changcheng"}}) as http:
+        alone = [await http.post(EVENTS, json=offer(one), headers=STRUCTURED) for one in (mine, anothers, new)]
+        again = await http.post(EVENTS, json={**wish(wish_id=anothers), "subject": anothers}, headers=STRUCTURED)
+        batch = await http.post(EVENTS, json=[offer(one) for one in (mine, anothers, new)], headers=BATCH)
+    async with door.caller() as http:  # the whole area
+        assert 202 == (await http.post(EVENTS, json=offer(anothers), headers=STRUCTURED)).status_code
+
+    assert [(202, None), (403, "data.offer_id"), (202, None)] == [(one.status_code, one.json().get("field")) for one in alone]
+    assert (403, "out_of_scope", "data.wish_id") == (again.status_code, again.json()["code"], again.json()["field"])
+    assert [202, 403, 202] == [one["status"] for one in batch.json()["results"]]
+    assert 2 == batch.json()["accepted"]
+    lying = [dict(record.headers)["ce_subject"].decode() for record in await lying_on(door.bootstrap, ["offers"])]
+    assert [2, 1, 2] == [lying.count(one) for one in (mine, anothers, new)]
+
+
+async def test_what_the_door_refuses_as_not_theirs_is_in_the_audit_log_once_a_request(door: Gateway) -> None:
+    name = f"narrow-{uuid4().hex[:8]}"
+    outside, foreign, ours = wish(place={"community": "elsewhere", "compound": "c-1"}), structured_of("match.closed.v1"), {**wish(), "source": "lastmetre/x"}
+    async with door.caller({**INTEGRATOR, "account": name, "scope": {"area": "gaoxin", "community": "tianfu-changcheng"}}) as http:
+        answers = [
+            *[await http.post(EVENTS, json=one, headers=STRUCTURED) for one in (outside, foreign, ours)],
+            await http.get(EVENTS, params={"topic": "matches"}),
+            await http.post("/api/v1/webhooks", json={"url": "https://app.example/hook"}),
+        ]
+        batch = await http.post(EVENTS, json=[wish(), outside, outside, ours], headers=BATCH)
+        assert 422 == (await http.post(EVENTS, json=wish(urgency="purple"), headers=STRUCTURED)).status_code  # wrong, and no denial
+    assert [403] * 5 == [answer.status_code for answer in answers]
+    assert [202, 403, 403, 403] == [one["status"] for one in batch.json()["results"]]
+    owner = await asyncpg.connect(door.owner)
+    try:
+        rows = await owner.fetch("SELECT act, things FROM gateway.audit WHERE who = $1 AND outcome = 'denied' ORDER BY seq", name)
+    finally:
+        await owner.close()
+    assert [
+        ("publish_events", ["code=out_of_scope"]),
+        ("publish_events", ["code=type_not_allowed"]),
+        ("publish_events", ["code=reserved_source"]),
+        ("read_events", ["code=out_of_scope"]),
+        ("manage_webhooks", ["code=out_of_scope"]),
+        ("publish_events", ["code=out_of_scope", "code=reserved_source"]),
+    ] == [tuple(row) for row in rows]
+
+
+def structured_of(kind: str) -> dict[str, Any]:
+    """A golden example of a type that only services write, about the area of these tests."""
+    event = examples.structured(kind)
+    return {**event, "partitionkey": "gaoxin", "data": event["data"] | {"area": "gaoxin"}}
 
 
 async def test_nobody_but_an_integrator_sends(door: Gateway) -> None:

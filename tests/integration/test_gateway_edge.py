@@ -9,6 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -28,6 +29,7 @@ from services.gateway.identity.passwords import Passwords, random_password
 from services.gateway.policy import Detail, Thing, detail
 from services.gateway.roles import Principal, Role, Scope
 from services.gateway.settings import Settings
+from services.gateway.shares import STREAMS
 from services.runtime import render
 from tests.integration.gateway_rig import AREA, PASSWORD, GatewayRig, own_database, running_gateway
 
@@ -188,6 +190,18 @@ def test_demo_principals_are_refused_where_others_come_in() -> None:
             Settings(**base, **open_to_others)
 
 
+async def test_where_others_come_in_a_demonstrations_account_is_nobody_by_key_and_by_session_too(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    person, ordinary = await rig.person("integrator"), await rig.person("integrator")
+    await rig.owner.execute("UPDATE gateway.accounts SET demo = true WHERE account_id = $1", person.account_id)
+    key, session = await rig.key(person, "see_own"), (await rig.signed_in(person)).client.cookies["lm_session"]
+    other = await rig.key(ordinary, "see_own")
+    assert 200 == (await (await rig.client(authorization=f"Bearer {key}")).get("/account")).status_code
+    async with running_gateway(tmp_path, rig.database, kafka, public_url="https://gateway.example") as public:
+        assert 401 == (await (await public.client(authorization=f"Bearer {key}")).get("/account")).status_code
+        assert 401 == (await (await public.client(cookie=f"__Host-lm_session={session}")).get("/account")).status_code
+        assert 200 == (await (await public.client(authorization=f"Bearer {other}")).get("/account")).status_code
+
+
 async def test_while_the_provider_is_away_nobody_comes_in_by_it(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
     away = {"oidc_issuer": f"http://127.0.0.1:{free_port()}", "oidc_audience": "api"}
     async with running_gateway(tmp_path, rig.database, kafka, **away) as lonely:
@@ -196,6 +210,42 @@ async def test_while_the_provider_is_away_nobody_comes_in_by_it(rig: GatewayRig,
         header = base64.urlsafe_b64encode(b'{"alg":"RS256","kid":"a"}').decode().rstrip("=")
         assert 401 == (await (await lonely.client(authorization=f"Bearer {header}.e30.AAAA")).get("/account")).status_code
         assert 303 == (await browser.sign_in(await rig.person("volunteer"))).status_code
+
+
+# --- what one account holds
+
+
+async def test_one_account_alone_does_not_hold_every_stream(rig: GatewayRig) -> None:
+    person = await rig.person("volunteer")
+    browser, other = await rig.signed_in(person), await rig.signed_in(await rig.person("volunteer"))
+    async with AsyncExitStack() as open_streams:
+        for _ in range(STREAMS):
+            one = await open_streams.enter_async_context(browser.client.stream("GET", "/live"))
+            assert 200 == one.status_code
+        refused = await browser.client.get("/live", headers={"accept": "text/event-stream"})
+        assert (429, "too_many_streams") == (refused.status_code, refused.json()["code"])
+        assert {"zh", "en"} <= set(refused.json())
+        assert 0 < int(refused.headers["retry-after"])
+        assert 429 == (await (await rig.signed_in(person)).get("/live")).status_code, "another browser of theirs is theirs, too"
+        async with other.client.stream("GET", "/live") as theirs:
+            assert 200 == theirs.status_code
+    async with asyncio.timeout(30):
+        while len(rig.gateway.hub):  # noqa: ASYNC110 - the server sees by and by that they left
+            await asyncio.sleep(0.05)
+    async with browser.client.stream("GET", "/live") as again:
+        assert 200 == again.status_code
+
+
+async def test_only_who_may_publish_events_has_the_measure_of_those_who_do(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    integrator = await rig.person("integrator")
+    publishing, reading = await rig.key(integrator, "publish_events"), await rig.key(await rig.person("integrator"), "read_events")
+    async with running_gateway(tmp_path, rig.database, kafka, rate_factor=0.2) as limited:
+        found = {}
+        for key in (publishing, reading):
+            client = await limited.client(authorization=f"Bearer {key}")
+            found[key] = [(await client.post("/api/v1/events", json={})).status_code for _ in range(12)]
+    assert {422} == set(found[publishing])
+    assert (403, 429) == (found[reading][0], found[reading][-1])
 
 
 # --- faults and logs

@@ -306,6 +306,18 @@ async def rows(world: World) -> World:
     return world
 
 
+@pytest.mark.parametrize(
+    ("service", "question"), [("gateway", "gateway.webhooks_entitled(true)"), ("board", "gateway.lie_outside('{gaoxin,jianmin}', '{o-1}', '{}')")]
+)
+async def test_what_is_asked_with_the_owners_rights_is_for_one_role_alone(world: World, service: str, question: str) -> None:
+    connection = await asyncpg.connect(world.rig.database.dsn(service))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(f"SELECT {question}")
+    finally:
+        await connection.close()
+
+
 async def tables(owner: asyncpg.Connection) -> list[str]:
     found = await owner.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'gateway'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname")
     return [row["relname"] for row in found]

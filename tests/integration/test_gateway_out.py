@@ -11,31 +11,30 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from aiohttp import web
-from aiokafka import AIOKafkaProducer
 
 from deploy import migrate
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import ROOT
 from schemas import errors
-from schemas.codec import headers_of
-from schemas.lanes import partition_of
-from schemas.registry import MODEL_OF, TOPIC_OF
+from schemas.registry import MODEL_OF
 from services.gateway.database import Database
 from services.gateway.door import examples, keys
 from services.gateway.door.answers import Refused
 from services.gateway.door.quotas import Quotas
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
-from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, account, running
+from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, Receiver, account, decided, integrator, is_signed, running
 
 CONFIRMED = "lastmetre.match.confirmed.v1"
 CLOSED = "lastmetre.match.closed.v1"
@@ -75,22 +74,6 @@ async def http(door: Gateway, area: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def integrator(area: str, **steps: str) -> dict[str, Any]:
-    return {**INTEGRATOR, "account": f"app-{area}", "scope": {"area": area, **steps}}
-
-
-async def decided(door: Gateway, area: str, number: int, kind: str = CONFIRMED) -> list[str]:
-    """So many events of the services' about an area, on their topic; their ids."""
-    short = kind.removeprefix("lastmetre.")
-    data = examples.structured(short)["data"] | {"area": area}
-    ids = [f"d-{uuid4()}" for _ in range(number)]
-    async with AIOKafkaProducer(bootstrap_servers=door.bootstrap, enable_idempotence=True, acks="all") as producer:
-        for event_id in ids:
-            headers = headers_of(kind, event_id, "lastmetre/notifier", "2026-11-25T08:00:00Z", "m-1", area)
-            await producer.send_and_wait(TOPIC_OF[kind], json.dumps(data).encode(), key=area.encode(), headers=headers, partition=partition_of(area))
-    return ids
-
-
 # --- reading
 
 
@@ -119,6 +102,23 @@ async def test_waits_for_the_first_event_where_none_is_there(door: Gateway, http
     assert ids == [event["id"] for event in (await waiting).json()["events"]]
 
 
+async def test_one_account_alone_does_not_hold_every_place_to_wait(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
+    at = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
+    waiting = [asyncio.create_task(http.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30})) for _ in range(5)]
+    done, still = await asyncio.wait(waiting, timeout=DEADLINE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    (refused,) = [task.result() for task in done]
+
+    assert (429, "too_many_waiting") == (refused.status_code, refused.json()["code"])
+    assert 0 < int(refused.headers["retry-after"])
+    assert 200 == (await http.get(EVENTS, params={"topic": "confirmations", "after": at})).status_code, "who does not wait is not kept out"
+    async with door.caller({**integrator(area), "account": "another-app"}) as other:
+        theirs = asyncio.create_task(other.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30}))
+        ids = await decided(door, area, 1)
+        assert [ids] * 5 == [[event["id"] for event in (await one).json()["events"]] for one in (*still, theirs)]
+    again = await http.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30})
+    assert 200 == again.status_code, "a place that was given back is there again"
+
+
 @pytest.mark.parametrize(
     ("parameters", "status", "code"),
     [
@@ -142,33 +142,6 @@ async def test_reads_only_whole_areas_and_no_topic_that_others_write(door: Gatew
 # --- webhooks
 
 
-class Receiver:
-    """A subscriber: keeps what it was sent, answers as it is told."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int] = []
-        self.always: int | None = None
-        self.url = ""
-        self._news = asyncio.Event()
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.got.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
-        self._news.set()
-        return web.Response(status=self.always or (self.answers.pop(0) if self.answers else 204))
-
-    @property
-    def ids(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.got]
-
-    async def until(self, true: Callable[[], bool], what: str) -> None:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not true():
-                self._news.clear()
-                await self._news.wait()
-        assert true(), what
-
-
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     one = Receiver()
@@ -188,14 +161,6 @@ async def subscribed(http: httpx.AsyncClient, receiver: Receiver, **more: Any) -
     assert 201 == answer.status_code, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """As the specification of Standard Webhooks says it, written anew."""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    wanted = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return wanted in headers["webhook-signature"].split() and abs(time.time() - int(headers["webhook-timestamp"])) < 300
 
 
 async def state_of(http: httpx.AsyncClient, webhook_id: str) -> dict[str, Any]:
@@ -268,12 +233,85 @@ async def test_delivers_again_from_a_position_and_sends_a_sample(door: Gateway, 
     assert 404 == (await http.post(f"{url}/test")).status_code
 
 
+async def test_an_admin_ends_an_integrators_webhook_and_gets_no_secret_of_it(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
+    hook = await subscribed(http, receiver)
+    url = f"{HOOKS}/{hook['webhook_id']}"
+    async with door.caller({**integrator(area), "account": "an-admin", "roles": ["admin"]}) as admin:
+        refused = await admin.post(f"{url}/secret")
+        assert (409, "not_own") == (refused.status_code, refused.json()["code"])
+        await decided(door, area, 1)
+        await receiver.until(lambda: len(receiver.got) == 1, "a delivery")
+        headers, body = receiver.got[0]
+        assert is_signed(hook["secret"], headers, body)
+        assert 1 == len(headers["webhook-signature"].split()), "no other secret signs"
+        assert 204 == (await admin.delete(url)).status_code
+
+
 async def test_nobody_sees_or_touches_anothers_webhook(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> None:
     hook = await subscribed(http, receiver)
     async with door.caller({**integrator(area), "account": "somebody-else"}) as other:
         assert [] == (await other.get(HOOKS)).json()["webhooks"]
         assert 404 == (await other.post(f"{HOOKS}/{hook['webhook_id']}/resume")).status_code
         assert 404 == (await other.delete(f"{HOOKS}/{hook['webhook_id']}")).status_code
+
+
+@asynccontextmanager
+async def two_of_one_area(door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver) -> AsyncIterator[asyncpg.Connection]:
+    """A webhook of the area's own integrator, and one of another's, whose deliveries tell that the first would have had its own by now."""
+    await account(door, f"other-{area}", area)
+    async with door.caller({**integrator(area), "account": f"other-{area}"}) as other:
+        await subscribed(other, receiver)
+    owner = await asyncpg.connect(door.owner)
+    try:
+        yield owner
+    finally:
+        await owner.close()
+
+
+async def delivered_once(receiver: Receiver, event_id: str) -> None:
+    await receiver.until(lambda: event_id in receiver.ids, "the other's delivery")
+    await asyncio.sleep(1.5)
+    assert 1 == receiver.ids.count(event_id)
+
+
+async def test_a_webhook_ends_with_its_owners_rights_and_goes_on_where_it_was_when_they_come_back(
+    door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver
+) -> None:
+    await subscribed(http, receiver)
+    async with two_of_one_area(door, http, area, receiver) as owner:
+        for change, back in (
+            ("disabled_at = now()", "disabled_at = NULL"),
+            ("roles = '{resident}'", "roles = '{integrator}'"),
+            ("scope = scope || 'jianmin'::text", "scope = scope[1:1]"),
+            ("scope = '{elsewhere}'", "scope = ARRAY[substring(account_id from 5)]"),
+            ("must_change = true", "must_change = false"),
+        ):
+            await owner.execute(f"UPDATE gateway.accounts SET {change} WHERE account_id = $1", f"app-{area}")
+            (event_id,) = await decided(door, area, 1)
+            await delivered_once(receiver, event_id)
+            await owner.execute(f"UPDATE gateway.accounts SET {back} WHERE account_id = $1", f"app-{area}")
+            await receiver.until(lambda: receiver.ids.count(event_id) == 2, f"what came meanwhile, after {back}")  # noqa: B023 - asked within its turn
+
+
+async def test_a_webhook_made_with_a_key_lives_on_in_the_key_it_was_rotated_into_and_ends_with_that(
+    door: Gateway, http: httpx.AsyncClient, area: str, receiver: Receiver
+) -> None:
+    made = (await http.post("/api/v1/keys", json={"name": "app"})).json()
+    async with httpx.AsyncClient(base_url=door.url, headers={"authorization": f"Bearer {made['key']}"}, trust_env=False) as program:
+        hook = await subscribed(program, receiver)
+    async with two_of_one_area(door, http, area, receiver):
+        new = (await http.post(f"/api/v1/keys/{made['key_id']}/rotate", json={"overlap_seconds": 0})).json()
+        (first,) = await decided(door, area, 1)
+        await receiver.until(lambda: receiver.ids.count(first) == 2, "a delivery under the new key")
+
+        assert 204 == (await http.delete(f"/api/v1/keys/{new['key_id']}")).status_code
+        (second,) = await decided(door, area, 1)
+        await delivered_once(receiver, second)
+        state = await state_of(http, hook["webhook_id"])
+        assert ("disabled", "key_revoked") == (state["state"], state["reason"])
+
+        assert 200 == (await http.post(f"{HOOKS}/{hook['webhook_id']}/resume")).status_code
+        await receiver.until(lambda: receiver.ids.count(second) == 2, "what came meanwhile, by its owner's own word")
 
 
 # --- keys
@@ -291,6 +329,34 @@ async def test_a_key_is_made_rotated_with_an_overlap_and_revoked(http: httpx.Asy
     assert not any("key" in one for one in listed.values())
     assert 204 == (await http.delete(f"/api/v1/keys/{made['key_id']}")).status_code
     assert ["active", "revoked"] == sorted(one["state"] for one in (await http.get("/api/v1/keys")).json()["keys"])
+
+
+async def test_a_rotated_key_keeps_its_end_and_rotation_makes_no_more_than_two_of_one(http: httpx.AsyncClient) -> None:
+    async def holding() -> dict[str, Any]:
+        return {one["key_id"]: one for one in (await http.get("/api/v1/keys")).json()["keys"] if one["state"] in {"active", "ending"}}
+
+    end = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    first = (await http.post("/api/v1/keys", json={"name": "app", "expires_at": end})).json()
+    for _ in range(keys.KEYS_MAX - 1):
+        assert 201 == (await http.post("/api/v1/keys", json={"name": "another"})).status_code
+    refused = await http.post("/api/v1/keys", json={"name": "one more"})
+    assert (409, "too_many") == (refused.status_code, refused.json()["code"])
+
+    # Once more from the first, as where the answer was lost, and from the one that came of it.
+    lost = (await http.post(f"/api/v1/keys/{first['key_id']}/rotate", json={})).json()
+    second = (await http.post(f"/api/v1/keys/{first['key_id']}/rotate", json={})).json()
+    assert {first["key_id"], second["key_id"]} == {key for key, one in (await holding()).items() if one["name"] == "app"}
+    third = (await http.post(f"/api/v1/keys/{second['key_id']}/rotate", json={})).json()
+    found = await holding()
+
+    assert [datetime.fromisoformat(end)] * 4 == [datetime.fromisoformat(one["expires_at"]) for one in (first, lost, second, third)]
+    assert {second["key_id"], third["key_id"]} == {key for key, one in found.items() if one["name"] == "app"}
+    assert keys.KEYS_MAX + 1 == len(found)
+    assert datetime.fromisoformat(found[second["key_id"]]["expires_at"]) < datetime.fromisoformat(end)
+    assert 409 == (await http.post("/api/v1/keys", json={"name": "one more"})).status_code
+    assert 204 == (await http.delete(f"/api/v1/keys/{third['key_id']}")).status_code
+    assert 204 == (await http.delete(f"/api/v1/keys/{second['key_id']}")).status_code
+    assert 201 == (await http.post("/api/v1/keys", json={"name": "one more"})).status_code
 
 
 async def test_the_page_of_keys_shows_a_new_key_once_in_both_languages(http: httpx.AsyncClient) -> None:

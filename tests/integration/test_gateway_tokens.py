@@ -23,6 +23,7 @@ from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import free_port
 from services.gateway.identity.model import digest_of
+from services.gateway.identity.oidc import is_strong
 from services.gateway.identity.tokens import ProviderAway, TokenVerifier
 from services.gateway.settings import Settings
 from tests.integration.gateway_rig import Browser, GatewayRig, Person, own_database, running_gateway
@@ -125,12 +126,35 @@ async def test_who_has_no_account_here_is_nobody(scene: Scene) -> None:
     assert not await is_in(browser)
 
 
-@pytest.mark.parametrize(("amr", "inside"), [("pwd", False), ("pwd otp", True), ("mfa", True), ("", False)])
+@pytest.mark.parametrize(("amr", "inside"), [("pwd", False), ("pwd otp", True), ("mfa", True), ("", False), ("otp", False), ("hwk", False)])
 async def test_a_worker_needs_a_second_factor_at_the_provider_too(scene: Scene, amr: str, inside: bool) -> None:
     await scene.somebody("worker", subject=f"worker {amr}")
     browser = await scene.rig.browser()
     await scene.back(browser, await scene.at_the_provider(await scene.to_the_provider(browser), f"worker {amr}", amr))
     assert inside == await is_in(browser)
+
+
+@pytest.mark.parametrize(
+    ("methods", "strong"),
+    [
+        (["mfa"], True),
+        (["pwd", "otp"], True),
+        (["pin", "hwk"], True),
+        (["fpt", "swk"], True),
+        (["otp"], False),
+        (["hwk"], False),
+        (["swk"], False),
+        (["face"], False),
+        (["otp", "sms"], False),
+        (["pwd", "pin"], False),
+        (["pwd", "user", "geo", "made-up"], False),
+        (["pwd", ["otp"], None], False),
+        ("mfa", False),
+        (None, False),
+    ],
+)
+def test_one_method_is_one_factor_and_two_of_one_kind_are_no_second(methods: object, strong: bool) -> None:
+    assert strong == is_strong(methods)
 
 
 async def test_an_answer_is_good_once(scene: Scene) -> None:

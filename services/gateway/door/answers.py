@@ -20,6 +20,11 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
         "外部系统不能发送此类型，请查看 /catalogue 中的接收类型",
         "other systems may not send this type: see the types taken in at /catalogue",
     ),
+    "reserved_source": (
+        403,
+        "字段 {field} 不能是 lastmetre 或以 lastmetre/ 开头，那是本系统自用的，请改用你们自己的名称",
+        "field {field} must not be lastmetre or begin with lastmetre/, which is the system's own: use a name of yours",
+    ),
     "batch_too_large": (413, "一批至多 {field}，请拆分后重发", "a batch holds at most {field}: split it and send it again"),
     "empty_batch": (400, "批次为空，请至少放入一个事件", "the batch is empty: put one event into it at least"),
     "not_acknowledged": (
@@ -29,6 +34,11 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     ),
     "overloaded": (503, "当前过于繁忙，请稍后用相同的 id 重发", "too much is waiting: send it again in a moment with the same id"),
     "quota_exceeded": (429, "此密钥的配额已用完，请在 Retry-After 秒后再试", "this key's quota is used up: try again after Retry-After seconds"),
+    "too_many_waiting": (
+        429,
+        "此账号已有 {field} 个请求在等待，请等其中一个返回后再试",
+        "{field} reads of this account are waiting already: try again when one of them has returned",
+    ),
     "bad_cursor": (400, "字段 {field} 不是有效的位置，请使用此前返回的 next", "field {field} is no valid position: use a `next` that was given to you"),
     "bad_value": (422, "字段 {field} 不合规，请查看 /api/openapi.json", "field {field} is not valid: see /api/openapi.json"),
     "bad_address": (
@@ -39,11 +49,13 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     "not_found": (404, "没有找到，或无权查看", "there is none, or not for you"),
     "too_many": (409, "数量已达上限 {field}，请先删除不用的", "there are {field} already, which is the most: remove one first"),
     "bad_signature": (401, "签名不符或已过期，请用该通道的密钥重新签名", "the signature does not fit, or is too old: sign it with the channel's secret"),
-    "not_own": (409, "密钥只能由其所有者轮换", "a key is rotated by its owner alone"),
+    "not_own": (409, "密钥只能由其所有者轮换", "a key, or a webhook's secret, is rotated by its owner alone"),
     "by_people": (403, "密钥由人在页面上管理，不能用密钥管理", "keys are managed by people who are signed in, not with a key"),
     "switched_off": (503, "此功能未启用：请设置 {field}", "this is not switched on: set {field}"),
 }
 CODES: Final = tuple(_WORDS)
+DENIED: Final = frozenset({"out_of_scope", "type_not_allowed", "reserved_source", "not_own"})
+"""Of these the ones that are no fault of form: somebody asked for what is not theirs. They go into the audit log, as whatever is denied."""
 _UNREADABLE: Final = frozenset({errors.NOT_JSON, errors.BAD_ENCODING, errors.TOO_DEEP, errors.DUPLICATE_HEADER, errors.NULL_VALUE})
 
 

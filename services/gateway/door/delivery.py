@@ -1,5 +1,7 @@
 """Webhooks out: every event of the area and types that a subscriber asked for, at least once, in the order of its topic, under its own id.
 
+A webhook is served only while its owner might subscribe to it anew (migration 0021); it waits meanwhile, and goes on where it was.
+
 One gateway delivers, whichever holds the lock in PostgreSQL. A webhook is served topic by topic, one event at a time: the next goes when this one was
 answered 2xx, so the order holds, and a subscriber who is away holds up nobody else. The cursor moves after the answer; a crash in between repeats it.
 """
@@ -41,12 +43,16 @@ USER_AGENT: Final = "lastmetre-webhooks/1"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How deliveries are made. `own`: the secret from which the webhooks' are derived; `private`: inner networks and http are allowed, for tests."""
+    """How deliveries are made. `own`: the secret from which the webhooks' are derived; `private`: inner networks and http are allowed, for tests.
+
+    `demo`: accounts of a demonstration have webhooks, too.
+    """
 
     own: bytes
     private: bool
     backoff_seconds: float
     give_up_seconds: float
+    demo: bool
 
 
 class Sender:
@@ -126,7 +132,9 @@ class Deliveries:
         try:
             while not await self._stop.pause(_LOOK_SECONDS):
                 await lock.execute("DELETE FROM gateway.key_usage WHERE starts_at < now() - interval '2 days'")
-                active = {(one.webhook_id, one.revision): one for one in await subscriptions.all_seen(lock) if one.state == "active"}
+                entitled = await subscriptions.entitled(lock, demo=self._sender.terms.demo)
+                seen = await subscriptions.all_seen(lock)
+                active = {(one.webhook_id, one.revision): one for one in seen if one.state == "active" and one.webhook_id in entitled}
                 for key in tasks.keys() - active.keys():
                     tasks.pop(key).cancel()
                 for key, webhook in active.items():
@@ -183,6 +191,10 @@ class Deliveries:
             if not await subscriptions.served(connection, webhook, topic, offset, next_offset, status, datetime.now(UTC)):
                 raise _Changed
 
+    async def _is_entitled(self, pool: asyncpg.Pool, webhook: Webhook) -> bool:
+        async with pool.acquire() as connection:
+            return await subscriptions.is_entitled(connection, webhook.webhook_id, demo=self._sender.terms.demo)
+
     async def _deliver(self, pool: asyncpg.Pool, webhook: Webhook, message_id: str, body: bytes) -> int:
         """Try until it is answered 2xx; the status.
 
@@ -191,6 +203,10 @@ class Deliveries:
         """
         pause = self._sender.terms.backoff_seconds
         while True:
+            # Asked before each attempt, so that it ends at once with its owner's right. Nothing is noted: it goes on from here if the right comes back.
+            while not await self._is_entitled(pool, webhook):
+                if await self._stop.pause(_LOOK_SECONDS):
+                    raise _Changed
             status = await self._sender.attempt(webhook, message_id, body)
             if status is not None and 200 <= status < 300:
                 return status

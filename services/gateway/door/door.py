@@ -37,7 +37,11 @@ async def opened(settings: Settings, database: Database, stop: Stop) -> AsyncIte
     try:
         if settings.door_secret is not None:
             terms = Terms(
-                settings.door_secret.get_secret_value().encode(), settings.webhook_private, settings.webhook_backoff_seconds, settings.webhook_give_up_seconds
+                settings.door_secret.get_secret_value().encode(),
+                settings.webhook_private,
+                settings.webhook_backoff_seconds,
+                settings.webhook_give_up_seconds,
+                settings.is_of_this_machine,
             )
             sender = Sender(terms)
             # Not for secrets: it spreads retries in time.

@@ -19,6 +19,8 @@ from services.gateway.roles import Principal
 BATCH_TYPE: Final = "application/cloudevents-batch+json"
 BATCH_MAX_BYTES: Final = 8 * topics.MIB
 BATCH_MAX_EVENTS: Final = 2_000
+OURS: Final = "lastmetre"
+"""The source of the system's own events, alone or before a slash; nobody else's, in whatever letters."""
 IN: Final = frozenset({topics.WISHES, topics.OFFERS, topics.RESPONSES})
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -73,10 +75,13 @@ def refuse_foreign(principal: Principal | None, event: Event) -> None:
     """Refuse what this sender may not send, or not there.
 
     Raises:
-        Refused: the type is one that only services write, or the place lies outside the scope.
+        Refused: the type is one that only services write, the source is one of ours, or the place lies outside the scope.
     """
     if TOPIC_OF[event.type] not in IN:
         raise Refused("type_not_allowed", "type")
+    # Whoever could use our identity could spend an id of ours beforehand: (source, id) is told apart across all topics, so the real event would be dropped.
+    if event.source.strip().partition("/")[0].casefold() == OURS:
+        raise Refused("reserved_source", "source")
     if principal is not None and principal.scope.community is None and event.area == principal.scope.area:
         return  # the whole area: no place of it lies outside
     place = getattr(event.data, "place", None) or getattr(event.data, "home", None)

@@ -30,6 +30,13 @@ _LIST: Final = """
     FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
 """
 
+# Locked, so that two rotations at once come one after the other.
+_OF_FAMILY: Final = """
+    SELECT k.key_id, k.expires_at FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
+    WHERE k.account_id = $1 AND coalesce(q.family, k.key_id) = $2 ORDER BY k.created_at DESC, k.key_id FOR UPDATE OF k
+"""
+_END: Final = "UPDATE gateway.api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE key_id = ANY ($1)"
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -53,6 +60,11 @@ class Key:
         """From a row of the list."""
         return cls(**{**dict(row), "scopes": tuple(row["scopes"]), "used_today": int(row["used_today"] or 0)})
 
+    @property
+    def counts_as(self) -> str:
+        """What it counts as towards `KEYS_MAX`: a key and the one that it was rotated into are one."""
+        return self.family or self.key_id
+
     def state(self, now: datetime) -> str:
         """`active`, `ending` (it was rotated, or has an end), `expired` or `revoked`."""
         if self.revoked_at is not None:
@@ -67,6 +79,14 @@ def key_id_of(authorization: str | None) -> str | None:
     if authorization is None or authorization[:7].lower() != "bearer " or not authorization[7:].startswith(PREFIX):
         return None
     return authorization[7 + len(PREFIX) :].partition("_")[0]
+
+
+async def family_of(connection: Connection, key_id: str | None) -> str | None:
+    """What all keys of its rotation have in common; none where it is no key."""
+    if key_id is None:
+        return None
+    found = await connection.fetchval("SELECT family FROM gateway.key_quotas WHERE key_id = $1", key_id)
+    return key_id if found is None else str(found)
 
 
 async def listed(connection: Connection) -> list[Key]:
@@ -114,19 +134,28 @@ async def add(
 
 
 async def rotate(connection: Connection, principal: Principal, old: Key, overlap: timedelta, now: datetime) -> tuple[Key, str]:
-    """A new key like the old one, which goes on for the overlap and then ends; both count under one quota."""
-    until = now + overlap
-    await connection.execute("UPDATE gateway.api_keys SET expires_at = least(coalesce(expires_at, $2), $2) WHERE key_id = $1", old.key_id, until)
+    """A new key like the old one, which goes on for the overlap and then ends; both count under one quota, and as one key.
+
+    The new key ends when the first of them was to end. Two of a rotation hold at a time: any other that is still in its overlap ends now, also one that
+    was made from the same key before, as where the answer with it was lost.
+    """
+    family = old.family or old.key_id
+    known = await connection.fetch(_OF_FAMILY, old.account_id, family)
+    # The newest has the end that was asked for; of those before it the end may be that of an overlap.
+    ends_at = known[0]["expires_at"]
+    others = [row["key_id"] for row in known if row["key_id"] != old.key_id]
+    await connection.execute(_END, others, now)
+    await connection.execute(_END, [old.key_id], now + overlap)
     return await add(
         connection,
         principal,
         name=old.name,
         scopes=old.scopes,
-        expires_at=None,
+        expires_at=ends_at,
         per_minute=old.per_minute,
         per_day=old.per_day,
         now=now,
-        family=old.family,
+        family=family,
     )
 
 

@@ -13,9 +13,18 @@ MAX_OF_ACCOUNT: Final = 10
 Connection = asyncpg.Connection | PoolConnectionProxy
 
 
+_END_WITH_KEY: Final = """
+    WITH of_key AS (SELECT coalesce((SELECT family FROM gateway.key_quotas WHERE key_id = $1), $1) AS family)
+    UPDATE gateway.webhooks w SET state = 'disabled', reason = 'key_revoked', revision = revision + 1 FROM of_key
+    WHERE w.key_family = of_key.family AND w.state = 'active' AND gateway.covers(w.area, NULL, NULL, NULL, NULL) AND NOT EXISTS (
+        SELECT FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
+        WHERE coalesce(q.family, k.key_id) = of_key.family AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()))
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One subscription. `revision` rises with every change its owner makes."""
+    """One subscription. `revision` rises with every change its owner makes; `key_family`: the keys one of which must hold, where it was made with one."""
 
     webhook_id: str
     account_id: str
@@ -31,6 +40,7 @@ class Webhook:
     attempts: int
     last_status: int | None
     last_at: datetime | None
+    key_family: str | None
 
     @classmethod
     def of(cls, row: Any) -> "Webhook":
@@ -43,16 +53,19 @@ def new_id() -> str:
     return f"wh{secrets.token_hex(8)}"
 
 
-async def add(connection: Connection, webhook_id: str, account: str, area: str, url: str, types: list[str], now: datetime) -> Webhook:
+async def add(
+    connection: Connection, webhook_id: str, account: str, area: str, url: str, types: list[str], now: datetime, *, key_family: str | None = None
+) -> Webhook:
     """Put one in; its cursors follow with `move`."""
     row = await connection.fetchrow(
-        "INSERT INTO gateway.webhooks (webhook_id, account_id, area, url, types, created_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING *",
+        "INSERT INTO gateway.webhooks (webhook_id, account_id, area, url, types, created_at, key_family) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
         webhook_id,
         account,
         area,
         url,
         types,
         now,
+        key_family,
     )
     assert row is not None
     return Webhook.of(row)
@@ -91,6 +104,16 @@ async def resume(connection: Connection, webhook_id: str) -> None:
     )
 
 
+async def bind(connection: Connection, webhook_id: str, key_family: str | None) -> None:
+    """From now on it goes by this key and its successors, or by its owner alone."""
+    await connection.execute("UPDATE gateway.webhooks SET key_family = $2 WHERE webhook_id = $1", webhook_id, key_family)
+
+
+async def end_with_key(connection: Connection, key_id: str) -> None:
+    """Disable the webhooks that were made with a key, once no key of its rotation holds; the delivery stops by itself, this says so to their owner."""
+    await connection.execute(_END_WITH_KEY, key_id)
+
+
 async def rotate(connection: Connection, webhook_id: str) -> int | None:
     """A new secret; its version."""
     version = await connection.fetchval(
@@ -110,7 +133,17 @@ async def cursors(connection: Connection, webhook_id: str) -> dict[str, int]:
     return {row["topic"]: row["next_offset"] for row in rows}
 
 
-# --- what the delivery notes
+# --- what the delivery asks and notes
+
+
+async def entitled(connection: Connection, *, demo: bool) -> set[str]:
+    """The webhooks whose owners may have them now; `demo`: accounts of a demonstration may, too."""
+    return {row[0] for row in await connection.fetch("SELECT gateway.webhooks_entitled($1)", demo)}
+
+
+async def is_entitled(connection: Connection, webhook_id: str, *, demo: bool) -> bool:
+    """The same of one."""
+    return await connection.fetchval("SELECT gateway.webhooks_entitled($1, $2)", demo, webhook_id) is not None
 
 
 async def served(connection: Connection, webhook: Webhook, topic: str, offset: int, next_offset: int, status: int | None, now: datetime) -> bool:

@@ -24,8 +24,20 @@ _PURPOSE: Final = "oidc verifier"
 _SECONDS: Final = 5.0
 SCOPES: Final = "openid"
 """No profile, no e-mail, no phone: we want to know that it is the same person, not who it is."""
-STRONG: Final = frozenset({"mfa", "otp", "hwk", "swk", "pin+hwk", "fpt", "face"})
-"""Authentication methods (RFC 8176), one of which the provider must tell of where a second factor is needed."""
+_KIND_OF: Final = {
+    **dict.fromkeys(("pwd", "pin", "kba"), "knows"),
+    **dict.fromkeys(("otp", "hwk", "swk", "pop", "sc", "sms", "tel"), "has"),
+    **dict.fromkeys(("face", "fpt", "iris", "retina", "vbm"), "is"),
+}
+"""Of which kind an authentication method of RFC 8176 is: something that somebody knows, has or is. Others (`geo`, `rba`, `user`, `wia`) are none."""
+
+
+def is_strong(methods: object) -> bool:
+    """Whether an `amr` tells of a second factor: it says so (`mfa`), or names methods of two kinds. One method alone is one factor, however good."""
+    if not isinstance(methods, list):
+        return False
+    named = {method for method in methods if isinstance(method, str)}
+    return "mfa" in named or len({_KIND_OF[method] for method in named & _KIND_OF.keys()}) > 1
 
 
 class BadCallback(Exception):
@@ -121,9 +133,7 @@ class OpenID:
         audience = claims["aud"]
         if isinstance(audience, list) and len(audience) > 1 and claims.get("azp") != self.settings.client_id:
             raise BadToken("azp")
-        methods = claims.get("amr")
-        strong = isinstance(methods, list) and not STRONG.isdisjoint(method for method in methods if isinstance(method, str))
-        return Proven(self.settings.issuer, claims["sub"], pending.next, strong)
+        return Proven(self.settings.issuer, claims["sub"], pending.next, is_strong(claims.get("amr")))
 
     async def _claims(self, code: str, verifier: bytes) -> dict[str, Any]:
         endpoints = await self.tokens.endpoints()

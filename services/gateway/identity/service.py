@@ -176,10 +176,14 @@ class Identity:
             self._known.popitem(last=False)
         return found
 
+    def _is_shut(self, account: Account) -> bool:
+        """Whether nobody comes in by it, whatever they show. Accounts for trying it out are for this machine; where others come in they are nobody."""
+        return account.disabled_at is not None or (account.demo and not self.settings.is_of_this_machine)
+
     async def _by_session(self, secret: str) -> _Found:
         digest = digest_of(secret)
         row = await self.store.by_session(digest)
-        if row is None or row[1].disabled_at is not None:
+        if row is None or self._is_shut(row[1]):
             return _Found(replace(NOBODY, refused=True))
         session, account = row
         caller = Caller(account.principal("session"), digest, secret, must_change=account.must_change)
@@ -196,7 +200,7 @@ class Identity:
             return refused
         key, account = row
         now = self.clock()
-        if account.disabled_at is not None or account.must_change or not key.is_good(now):
+        if self._is_shut(account) or account.must_change or not key.is_good(now):
             return refused
         if time.monotonic() - self._used.get(key_id, float("-inf")) > _TOUCH.total_seconds():
             self._used[key_id] = time.monotonic()
@@ -214,7 +218,7 @@ class Identity:
             return refused
         account = await self.store.by_identity(self.openid.settings.issuer, claims["sub"])
         # A second factor cannot be seen in an access token: who needs one works in a browser.
-        if account is None or account.disabled_at is not None or account.needs_second_factor:
+        if account is None or self._is_shut(account) or account.needs_second_factor:
             return refused
         granted = str(claims.get("scope", "")).split()
         acts = frozenset(one.removeprefix(SCOPE_PREFIX) for one in granted if one.startswith(SCOPE_PREFIX)) & _KEY_SCOPES
@@ -271,9 +275,7 @@ class Identity:
             raise Refused("wait", wait)
         account = await self.store.by_login(login) if 0 < len(login) <= 64 else None
         good = await self.passwords.verify(None if account is None else account.password_hash, password)
-        # Accounts for trying it out are for this machine; where others come in they are nobody.
-        shut = account is not None and account.demo and not self.settings.is_of_this_machine
-        if account is None or account.disabled_at is not None or shut or not good:
+        if account is None or self._is_shut(account) or not good:
             raise Refused("wrong")
         assert account.password_hash is not None
         if account.totp is not None:
@@ -306,7 +308,7 @@ class Identity:
             raise Refused("no_provider")
         proven = await self.openid.finish(answer, browser, self.clock())
         account = await self.store.by_identity(proven.issuer, proven.subject)
-        if account is None or account.disabled_at is not None:
+        if account is None or self._is_shut(account):
             raise Refused("unknown")
         if account.needs_second_factor and not proven.strong:
             raise Refused("no_second_factor")

@@ -32,6 +32,15 @@ _SESSION_OF: Final = "SELECT * FROM gateway.session_of($1)"
 _SESSION_FIELDS: Final = tuple(field.name for field in fields(Session))
 _KEY: Final = "SELECT key_id, account_id, digest, scopes, expires_at, revoked_at FROM gateway.api_keys"
 
+_DISABLE: Final = """
+    UPDATE gateway.accounts SET disabled_at = coalesce(disabled_at, $2), disabled_by = CASE WHEN disabled_at IS NULL THEN $3 ELSE disabled_by END
+    WHERE account_id = $1 AND gateway.manages(scope)
+"""
+_ENABLE: Final = """
+    UPDATE gateway.accounts SET disabled_at = NULL, disabled_by = NULL
+    WHERE account_id = $1 AND gateway.manages(scope) AND (disabled_at IS NULL OR disabled_by IS NOT NULL)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -215,9 +224,12 @@ class Store:
             return None if row is None else account_of(row)
 
     async def set_disabled(self, admin: Principal, account_id: str, at: datetime | None) -> bool:
-        """Disable an account and end its sessions, or let it in again."""
+        """Disable an account and end its sessions, or let it in again: false where it is not theirs, or was disabled by the operator.
+
+        Who disabled it first is kept, so that nobody makes the operator's word their own by saying it again.
+        """
         async with self._database.acting_for(admin) as connection:
-            done = await connection.execute("UPDATE gateway.accounts SET disabled_at = $2 WHERE account_id = $1 AND gateway.manages(scope)", account_id, at)
+            done = await connection.execute(_ENABLE if at is None else _DISABLE, account_id, *(() if at is None else (at, admin.account)))
             if at is not None:
                 await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
             return bool(done == "UPDATE 1")

@@ -22,6 +22,11 @@ Manager = Annotated[Principal, needs(Act.MANAGE_ACCOUNTS)]
 AccountId = Annotated[str, Path(pattern="^[a-z0-9-]{8,64}$")]
 _WRONG: Final = ("现在的密码不对", "the present password is not right")
 _WAIT: Final = ("尝试次数过多，请稍候再试", "too many attempts: wait a moment")
+_BY_OPERATOR: Final = {
+    "code": "by_operator",
+    "zh": "此账号由运维人员停用，只能由其恢复：python3 -m deploy account enable",
+    "en": "the operator disabled this account, and enables it: python3 -m deploy account enable",
+}
 
 
 class AccountView(BaseModel):
@@ -96,12 +101,13 @@ async def accounts(gateway: GatewayOf, principal: Manager) -> list[AccountView]:
 
 async def _set_disabled(gateway: Gateway, principal: Principal, account_id: str, at: datetime | None) -> AccountView:
     identity = gateway.identity
-    if account_id == principal.account or not await identity.store.set_disabled(principal, account_id, at):
-        raise HTTPException(404)
-    identity.forget_account(account_id)
+    done = account_id != principal.account and await identity.store.set_disabled(principal, account_id, at)
     found = await identity.store.account(principal, account_id)
-    if found is None:
+    if found is None or account_id == principal.account:
         raise HTTPException(404)
+    if not done:
+        raise HTTPException(409, _BY_OPERATOR)
+    identity.forget_account(account_id)
     return _view(found)
 
 
@@ -113,5 +119,5 @@ async def disable(gateway: GatewayOf, principal: Manager, account_id: AccountId)
 
 @router.post("/api/v1/accounts/{account_id}/enable", summary="Let an account in again")
 async def enable(gateway: GatewayOf, principal: Manager, account_id: AccountId) -> AccountView:
-    """Its sessions stay ended."""
+    """Its sessions stay ended. Whom the operator disabled the operator lets in again: 409."""
     return await _set_disabled(gateway, principal, account_id, None)

@@ -1,9 +1,10 @@
 """`GET /api/v1/events`: what the services decided, read again from any position, or waited for."""
 
+import contextlib
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples, positions
@@ -11,6 +12,8 @@ from services.gateway.door.answers import Refused
 from services.gateway.guard import needs
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
+from services.gateway.routes import denials
+from services.gateway.shares import AllTaken
 
 router = APIRouter(tags=["events"])
 LIMIT_MAX: Final = 500
@@ -20,6 +23,7 @@ Reader = Annotated[Principal, needs(Act.READ_EVENTS)]
 
 @router.get("/api/v1/events", summary="Read events from a position", response_class=Response, responses=examples.READ_RESPONSES)
 async def read(
+    request: Request,
     gateway: GatewayOf,
     principal: Reader,
     topic: Annotated[Literal["matches", "confirmations"], Query(description="which topic")],
@@ -30,7 +34,7 @@ async def read(
 ) -> Response:
     """Events of the key's area, in the order of the topic. Go on with `next`; `gap` says that records before were dropped by age.
 
-    A key whose scope is narrower than an area reads nothing here: these events name no place.
+    A key whose scope is narrower than an area reads nothing here: these events name no place. Of reads that `wait` an account has at most four at a time.
     """
     area = principal.scope.area
     try:
@@ -44,8 +48,13 @@ async def read(
             offset = await gateway.door.positions.at(topic, area, max(0, int(since.timestamp() * 1000)))
         else:
             offset = 0
-        page = await gateway.door.positions.read(topic, area, offset, limit, wait)
+        # Whoever waits holds a consumer, of which there are not many: with a share for each account one alone does not hold them all.
+        with gateway.waiting_reads.one_of(principal.account) if wait > 0 else contextlib.nullcontext():
+            page = await gateway.door.positions.read(topic, area, offset, limit, wait)
+    except AllTaken:
+        return answers.refusal(Refused("too_many_waiting", str(gateway.waiting_reads.most), retry_after=answers.RETRY_SECONDS))
     except Refused as fault:
+        await denials.note(request, Act.READ_EVENTS, [fault.code])
         return answers.refusal(fault)
     if after is None:
         page = positions.Page(page.events, page.next_offset, page.more, gap=False)

@@ -17,12 +17,13 @@ from schemas.lanes import partition_of
 from schemas.registry import TOPIC_OF
 from schemas.topics import EVENT_MAX_BYTES
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.door import answers, examples, intake, keys
+from services.gateway.door import answers, examples, intake, keys, known
 from services.gateway.door.answers import Refused
 from services.gateway.door.bulk import Overloaded, Record
 from services.gateway.guard import needs
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
+from services.gateway.routes import denials
 
 
 class _Direct(APIRoute):
@@ -64,23 +65,26 @@ async def ingest(request: Request, gateway: GatewayOf, principal: Sender) -> Res
         body = await _body(request, intake.BATCH_MAX_BYTES if batch else EVENT_MAX_BYTES)
         key_id = keys.key_id_of(request.headers.get("authorization"))
         if batch:
-            return await _several(gateway, principal, key_id, intake.read_batch(body))
+            return await _several(request, gateway, principal, key_id, intake.read_batch(body))
         event = intake.read(headers, body)
         intake.refuse_foreign(principal, event)
+        await known.refuse_anothers(gateway.database, principal, event)
         await gateway.door.quotas.take(principal, key_id, 1)
         if not (await gateway.door.bulk.put([_record(event)]))[0]:
             raise Refused("not_acknowledged")
     except Overloaded:
         return answers.refusal(Refused("overloaded"))
-    except (InvalidEvent, Refused) as fault:
+    except Refused as fault:
+        await denials.note(request, Act.PUBLISH_EVENTS, [fault.code])
+        return answers.refusal(fault)
+    except InvalidEvent as fault:
         return answers.refusal(fault)
     return answers.answer(202, _taken(event))
 
 
-async def _several(gateway: Gateway, principal: Principal, key_id: str | None, members: list[Any]) -> Response:
+async def _several(request: Request, gateway: Gateway, principal: Principal, key_id: str | None, members: list[Any]) -> Response:
     results: list[dict[str, Any]] = []
-    records: list[Record] = []
-    places: list[int] = []
+    taken: list[tuple[int, Event]] = []
     for index, member in enumerate(members):
         try:
             event = decode_document(member)
@@ -91,20 +95,32 @@ async def _several(gateway: Gateway, principal: Principal, key_id: str | None, m
             results.append({"index": index, "status": fault.status, **fault.body})
         else:
             results.append({"index": index, "status": 202, **_taken(event)})
-            records.append(_record(event))
-            places.append(index)
+            taken.append((index, event))
         if index % _TURN == _TURN - 1:
             await asyncio.sleep(0)
-    await gateway.door.quotas.take(principal, key_id, len(records))
-    acknowledged = await gateway.door.bulk.put(records) if records else []
-    for place, there in zip(places, acknowledged, strict=True):
+    if known.is_narrow(principal):
+        taken = await _without_anothers(gateway, principal, taken, results)
+    await denials.note(request, Act.PUBLISH_EVENTS, {one.get("code", "") for one in results})
+    await gateway.door.quotas.take(principal, key_id, len(taken))
+    acknowledged = await gateway.door.bulk.put([_record(event) for _, event in taken]) if taken else []
+    for (index, _), there in zip(taken, acknowledged, strict=True):
         if not there:
-            results[place] = {"index": place, "status": 503, **Refused("not_acknowledged").body}
-    taken = sum(acknowledged)
-    body = {"accepted": taken, "refused": len(results) - taken, "results": results}
-    if records and not taken:
+            results[index] = {"index": index, "status": 503, **Refused("not_acknowledged").body}
+    accepted = sum(acknowledged)
+    body = {"accepted": accepted, "refused": len(results) - accepted, "results": results}
+    if taken and not accepted:
         return answers.answer(503, body, retry_after=answers.RETRY_SECONDS)
-    return answers.answer(202 if taken == len(results) else 207, body)
+    return answers.answer(202 if accepted == len(results) else 207, body)
+
+
+async def _without_anothers(gateway: Gateway, principal: Principal, taken: list[tuple[int, Event]], results: list[dict[str, Any]]) -> list[tuple[int, Event]]:
+    """What is left of a batch without what would take the place of something elsewhere, which gets another result."""
+    anothers = await known.outside(gateway.database, principal, (event for _, event in taken))
+    for index, event in taken:
+        if known.named(event) in anothers:
+            fault = Refused("out_of_scope", known.named(event)[0])
+            results[index] = {"index": index, "status": fault.status, **fault.body}
+    return [(index, event) for index, event in taken if known.named(event) not in anothers]
 
 
 def _taken(event: Event) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.door import examples, keys
+from services.gateway.door import examples, keys, subscriptions
 from services.gateway.door.answers import Refused, answer, refusal
 from services.gateway.door.keys import Key
 from services.gateway.guard import needs
@@ -67,10 +67,8 @@ async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: dat
     if wanted.expires_at is not None and (wanted.expires_at.tzinfo is None or wanted.expires_at <= now):
         raise Refused("bad_value", "expires_at")
     async with gateway.database.acting_for(principal) as connection:
-        if (
-            len([one for one in await keys.listed(connection) if one.account_id == principal.account and one.state(now) in {"active", "ending"}])
-            >= keys.KEYS_MAX
-        ):
+        own = [one for one in await keys.listed(connection) if one.account_id == principal.account and one.state(now) in {"active", "ending"}]
+        if len({one.counts_as for one in own}) >= keys.KEYS_MAX:
             raise Refused("too_many", str(keys.KEYS_MAX))
         return await keys.add(
             connection,
@@ -100,6 +98,7 @@ async def _revoke(gateway: Gateway, principal: Principal, key_id: str) -> None:
     async with gateway.database.acting_for(principal) as connection:
         if not await keys.revoke(connection, key_id, datetime.now(UTC)):
             raise Refused("not_found")
+        await subscriptions.end_with_key(connection, key_id)
     gateway.door.quotas.forget(key_id)
 
 
@@ -133,7 +132,7 @@ async def make(gateway: GatewayOf, principal: Owner, wanted: NewKey) -> Response
 
 @router.post("/api/v1/keys/{key_id}/rotate", status_code=201, summary="Rotate a key", response_class=Response, responses=examples.KEY_RESPONSES)
 async def rotate(gateway: GatewayOf, principal: Owner, key_id: str, how: Rotation) -> Response:
-    """A new key like the old one; both hold during the overlap, and count under one quota."""
+    """A new key like the old one, with its end; both hold during the overlap, and count under one quota and as one key. Of one before them that is the end."""
     now = datetime.now(UTC)
     try:
         key, secret = await _rotate(gateway, principal, key_id, timedelta(seconds=how.overlap_seconds), now)

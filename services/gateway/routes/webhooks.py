@@ -5,18 +5,19 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.registry import TOPIC_OF
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.door import addresses, examples, positions, subscriptions
+from services.gateway.door import addresses, examples, keys, positions, subscriptions
 from services.gateway.door.answers import Refused, answer, refusal
 from services.gateway.door.delivery import Sender
 from services.gateway.door.subscriptions import Webhook
 from services.gateway.guard import needs
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
+from services.gateway.routes import denials
 
 router = APIRouter(tags=["webhooks"])
 Owner = Annotated[Principal, needs(Act.MANAGE_WEBHOOKS)]
@@ -76,6 +77,18 @@ async def _start(gateway: Gateway, area: str, types: list[str] | tuple[str, ...]
     return {topic: await gateway.door.positions.at(topic, area, milliseconds) for topic in sorted({TOPIC_OF[kind] for kind in types})}
 
 
+def _key_id(request: Request) -> str | None:
+    return keys.key_id_of(request.headers.get("authorization"))
+
+
+async def _resumed(connection: subscriptions.Connection, request: Request, principal: Principal, webhook: Webhook) -> Webhook:
+    """Deliver it again. Its owner's own word puts it under the key that they say it with, as the one before may be gone."""
+    if webhook.account_id == principal.account:
+        await subscriptions.bind(connection, webhook.webhook_id, await keys.family_of(connection, _key_id(request)))
+    await subscriptions.resume(connection, webhook.webhook_id)
+    return await _found(connection, webhook.webhook_id)
+
+
 async def _found(connection: subscriptions.Connection, webhook_id: str) -> Webhook:
     webhook = await subscriptions.one(connection, webhook_id)
     if webhook is None:
@@ -84,8 +97,11 @@ async def _found(connection: subscriptions.Connection, webhook_id: str) -> Webho
 
 
 @router.post("/api/v1/webhooks", status_code=201, summary="Subscribe", response_class=Response, responses=examples.WEBHOOK_RESPONSES)
-async def subscribe(gateway: GatewayOf, principal: Owner, wanted: NewWebhook) -> Response:
-    """Deliver the events of the key's area to a URL. The answer has the secret for the signatures, which is shown this once."""
+async def subscribe(request: Request, gateway: GatewayOf, principal: Owner, wanted: NewWebhook) -> Response:
+    """Deliver the events of the key's area to a URL, for as long as the key or one that it was rotated into holds.
+
+    The answer has the secret for the signatures, which is shown this once.
+    """
     area = principal.scope.area
     try:
         sender = _sender(gateway)
@@ -98,11 +114,13 @@ async def subscribe(gateway: GatewayOf, principal: Owner, wanted: NewWebhook) ->
         async with gateway.database.acting_for(principal) as connection:
             if await subscriptions.number_of(connection, principal.account) >= subscriptions.MAX_OF_ACCOUNT:
                 raise Refused("too_many", str(subscriptions.MAX_OF_ACCOUNT))
+            family = await keys.family_of(connection, _key_id(request))
             webhook = await subscriptions.add(
-                connection, subscriptions.new_id(), principal.account, area, wanted.url, sorted(set(wanted.types)), datetime.now(UTC)
+                connection, subscriptions.new_id(), principal.account, area, wanted.url, sorted(set(wanted.types)), datetime.now(UTC), key_family=family
             )
             await subscriptions.move(connection, webhook.webhook_id, offsets)
     except Refused as fault:
+        await denials.note(request, Act.MANAGE_WEBHOOKS, [fault.code])
         return refusal(fault)
     return answer(201, _shown(webhook, sender.secret(webhook)))
 
@@ -123,32 +141,34 @@ async def unsubscribe(gateway: GatewayOf, principal: Owner, webhook_id: str) -> 
 
 
 @router.post("/api/v1/webhooks/{webhook_id}/resume", summary="Deliver again", response_class=Response, responses=examples.NOT_FOUND)
-async def resume(gateway: GatewayOf, principal: Owner, webhook_id: str) -> Response:
-    """Try at once what is due, also after it was disabled; nothing in between is left out."""
+async def resume(request: Request, gateway: GatewayOf, principal: Owner, webhook_id: str) -> Response:
+    """Try at once what is due, also after it was disabled; nothing in between is left out. From now on it holds as long as the key that says so."""
     try:
         async with gateway.database.acting_for(principal) as connection:
-            await _found(connection, webhook_id)
-            await subscriptions.resume(connection, webhook_id)
-            return answer(200, _shown(await _found(connection, webhook_id)))
+            return answer(200, _shown(await _resumed(connection, request, principal, await _found(connection, webhook_id))))
     except Refused as fault:
         return refusal(fault)
 
 
-@router.post("/api/v1/webhooks/{webhook_id}/secret", summary="A new secret", response_class=Response, responses=examples.NOT_FOUND)
-async def rotate(gateway: GatewayOf, principal: Owner, webhook_id: str) -> Response:
+@router.post("/api/v1/webhooks/{webhook_id}/secret", summary="A new secret", response_class=Response, responses=examples.SECRET_RESPONSES)
+async def rotate(request: Request, gateway: GatewayOf, principal: Owner, webhook_id: str) -> Response:
     """Deliveries are signed with the new and with the one before, so that a receiver may change over in its own time; the one before that ends."""
     try:
         sender = _sender(gateway)
         async with gateway.database.acting_for(principal) as connection:
+            # The secret proves to its owner that we speak: an admin may end a webhook, and not sign for it.
+            if (await _found(connection, webhook_id)).account_id != principal.account:
+                raise Refused("not_own")
             await subscriptions.rotate(connection, webhook_id)
             webhook = await _found(connection, webhook_id)
     except Refused as fault:
+        await denials.note(request, Act.MANAGE_WEBHOOKS, [fault.code])
         return refusal(fault)
     return answer(200, _shown(webhook, sender.secret(webhook)))
 
 
 @router.post("/api/v1/webhooks/{webhook_id}/replay", summary="Deliver from a position again", response_class=Response, responses=examples.NOT_FOUND)
-async def replay(gateway: GatewayOf, principal: Owner, webhook_id: str, where: Replay) -> Response:
+async def replay(request: Request, gateway: GatewayOf, principal: Owner, webhook_id: str, where: Replay) -> Response:
     """Deliver everything since a time, or after a position of one topic, again, with the ids that it had."""
     try:
         async with gateway.database.acting_for(principal) as connection:
@@ -161,8 +181,7 @@ async def replay(gateway: GatewayOf, principal: Owner, webhook_id: str, where: R
             raise Refused("bad_value", "since")
         async with gateway.database.acting_for(principal) as connection:
             await subscriptions.move(connection, webhook_id, offsets)
-            await subscriptions.resume(connection, webhook_id)
-            return answer(200, _shown(await _found(connection, webhook_id)))
+            return answer(200, _shown(await _resumed(connection, request, principal, webhook)))
     except Refused as fault:
         return refusal(fault)
 
