@@ -93,7 +93,8 @@ class Matcher:
         self._connections: dict[int, asyncpg.Connection] = {}
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
-        self._unflushed: set[int] = set()
+        # Lane -> up to where it is on Kafka and not marked so in the database, as that was when it began.
+        self._unmarked: dict[int, int] = {}
         self._behind: dict[tuple[str, int], tuple[int, int]] = {}
         self._taken = self._seen = 0
         self._flush = asyncio.Event()
@@ -302,7 +303,9 @@ class Matcher:
         self._account(batch)
 
     async def _store(self, connection: asyncpg.Connection, batch: Batch) -> None:
-        fence = [(d.lane.number, d.lane.epoch, *d.cursors.values(), d.seq, d.lane.published, d.ticked, None, None) for d in batch.drafts]
+        for draft in batch.drafts:
+            draft.published = draft.lane.published  # what the publisher says while we store is for the next batch
+        fence = [(d.lane.number, d.lane.epoch, *d.cursors.values(), d.seq, d.published, d.ticked, None, None) for d in batch.drafts]
         touched = [(draft.lane.number, area) for draft in batch.drafts for area in draft.areas.values()]
         lost = await batch.changes.store(connection, fence, touched, batch.raw)
         if lost:
@@ -315,6 +318,9 @@ class Matcher:
         if draft.seq > lane.seq:
             self._publisher.put(Parcel(lane.number, lane.epoch, draft.seq, draft.messages))
         lane.seq, lane.cursors, lane.ticked = draft.seq, draft.cursors, draft.ticked
+        lane.aside = draft.aside or lane.aside
+        if not lane.aside and self._unmarked.pop(lane.number, 0) and lane.published > draft.published:
+            self._unmarked[lane.number] = lane.published
 
     async def _bring(self, connection: asyncpg.Connection, work: list[Work]) -> set[tuple[str, str]]:
         """Have in memory what the batch's events name; those events (source, id) that were taken in before."""
@@ -357,24 +363,34 @@ class Matcher:
         lane = self.lanes.get(number)
         if lane is not None and lane.epoch == epoch and seq > lane.published:
             lane.published = seq
-            self._unflushed.add(number)
+            self._unmarked.setdefault(number, seq)
             self._flush.set()
 
     async def keep_published(self, stop: Stop) -> None:
-        """Write down what is published when no batch does it soon, and drop the outbox rows that have served."""
+        """Write down what is published where no batch does it soon, and drop the outbox rows that have served."""
         while not stop:
             await self._flush.wait()
             self._flush.clear()
+            before = dict(self._unmarked)
             await stop.pause(_PUBLISHED_FLUSH_SECONDS_PLAYED if self._event_time else _PUBLISHED_FLUSH_SECONDS)
             async with self._lock:
-                await self._patiently(self._write_published)
+                late = sorted(number for number, seq in self._unmarked.items() if before.get(number) == seq)
+                if late:
+                    await self._patiently(partial(self._write_published, late))
+                if self._unmarked:
+                    self._flush.set()
 
-    async def _write_published(self) -> None:
+    async def _write_published(self, numbers: list[int]) -> None:
         connection = await self._ready_connection()
-        numbers, self._unflushed = self._unflushed, set()  # first: what is published from here on is marked next time
-        told = [(lane.number, lane.epoch, lane.published) for number in sorted(numbers) if (lane := self.lanes.get(number)) is not None]
+        for number in numbers:  # first: what is published from here on is marked next time
+            self._unmarked.pop(number, None)
+        lanes = [lane for number in numbers if (lane := self.lanes.get(number)) is not None]
+        told = [(lane.number, lane.epoch, lane.published) for lane in lanes]
         if told:
             await connection.execute(store.MARK_PUBLISHED, *zip(*told, strict=True))
+        for lane, (_, _, published) in zip(lanes, told, strict=True):
+            if lane.aside <= published:
+                lane.aside = 0
 
     async def _ready_connection(self, side: int = 0) -> asyncpg.Connection:
         connection = self._connections.get(side)
