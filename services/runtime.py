@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Annotated, Any, BinaryIO, Final, Literal, Self, TypeVar
@@ -166,12 +166,30 @@ class _ToStructlog(logging.Handler):
         logger.log(record.levelno, mask(record.getMessage()), logger=record.name, exc_info=record.exc_info)
 
 
+_open_to: tuple[_Lines, Level] | None = None
+
+
+def info_lines(event: str, shared: Mapping[str, object], lines: Iterable[Mapping[str, object]]) -> None:
+    """What `info(event, **shared, **line)` writes for each of many lines, in an eighth of the time: the way through structlog costs more than the JSON."""
+    if _open_to is None or structlog.get_config()["processors"] != [render]:
+        info = structlog.get_logger().bind().info
+        for line in lines:
+            info(event, **shared, **line)
+        return
+    file, level = _open_to
+    head = {"at": rfc3339(time.time_ns() // 1000), "level": "info", **shared}
+    if level in {"debug", "info"} and (told := [orjson.dumps({**head, **line, "event": event}, default=str) for line in lines]):
+        file.info(b"\n".join(told))
+
+
 def configure_logging(level: Level = "info", file: BinaryIO | None = None) -> None:
     """JSON lines on stdout (or `file`); libraries' own logs from WARNING on in the same form. Call once, first of all.
 
     Where lines are many, log through `structlog.get_logger().bind()`: the proxy that `get_logger` gives costs as much as the line.
     """
+    global _open_to  # noqa: PLW0603 - as what structlog is told next
     lines = _Lines(file or os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=_LOG_BUFFER_BYTES))
+    _open_to = lines, level
     atexit.register(lines.flush)
     structlog.configure(
         processors=[render],

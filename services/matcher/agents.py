@@ -21,8 +21,8 @@ from services.matcher.matcher import BATCH_MAX, Matcher
 # The shortest session that a broker takes unless it is told otherwise. A survivor learns by its next heartbeat that a lane is free.
 _SESSION_SECONDS: Final = 6.0
 _HEARTBEAT_SECONDS: Final = 0.5
-# At a low rate a chunk is one record, at a high one _RECORDS_MAX: a batch takes many chunks, until it has BATCH_MAX records.
-_CHUNKS_MAX: Final = 128
+# At a low rate a fetch brings one record, at a high one _RECORDS_MAX: a batch takes many fetches, until it has BATCH_MAX records.
+_FETCHES_MAX: Final = 128
 _RECORDS_MAX: Final = 500
 
 _Inbox = asyncio.Queue[tuple[Any, Any]]
@@ -35,15 +35,21 @@ class SplitLane(Exception):
 
 async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox) -> None:
     taken = [await inbox.get()]
-    records = len(taken[0][1].message.value)
+    records = _records(taken[0])
     while records < BATCH_MAX and not inbox.empty():
         taken.append(inbox.get_nowait())
-        records += len(taken[-1][1].message.value)
+        records += _records(taken[-1])
     # A chunk that was on its way while its lane went to another worker is that worker's to read.
     ours = app.consumer.assignment()
-    await matcher.take_in([event.message.value for _, event in taken if event.message.value and event.message.tp in ours])
+    chunks = [chunk for _, event in taken for chunk in event.message.value if chunk.tp in ours]
+    await matcher.take_in([chunk.items for chunk in chunks if chunk.items])
+    app.consumer.acknowledge(chunks)
     for stream, event in taken:
         await stream.ack(event)
+
+
+def _records(taken: tuple[Any, Any]) -> int:
+    return sum(len(chunk.items) for chunk in taken[1].message.value)
 
 
 def _credentials(broker: Broker) -> faust.SASLCredentials | None:
@@ -66,7 +72,7 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
         consumer_max_fetch_size=EVENT_ACCEPTED_MAX_BYTES,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
-        stream_buffer_maxsize=_CHUNKS_MAX,
+        stream_buffer_maxsize=_FETCHES_MAX,
         stream_wait_empty=False,
         processing_guarantee="at_least_once",
         store="memory://",
@@ -82,7 +88,7 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
     source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
 
     # While one batch is decided and stored, the next one gathers here. (Faust's own `take_events` looks at what it has once in a fixed time.)
-    inbox: _Inbox = asyncio.Queue(_CHUNKS_MAX)
+    inbox: _Inbox = asyncio.Queue(_FETCHES_MAX)
 
     @app.agent(source, name="decide")  # type: ignore[untyped-decorator]
     async def decide(stream: Any) -> None:

@@ -47,12 +47,14 @@ class Work:
 
 @dataclass(slots=True)
 class Draft:
-    """One lane's part of a batch, not yet committed."""
+    """One lane's part of a batch, not yet committed. `published`: what it marks as published; `aside`: the last of its rows in the outbox, 0 for none."""
 
     lane: Lane
     seq: int
     cursors: dict[str, int]
     ticked: int
+    published: int = 0
+    aside: int = 0
     messages: list[Message] = field(default_factory=list)
     areas: dict[str, Area] = field(default_factory=dict)
 
@@ -154,6 +156,7 @@ class Batch:
 
     def _send_aside(self, draft: Draft, message: Message) -> None:
         draft.seq += 1
+        draft.aside = draft.seq
         draft.messages.append(message)
         names = [name.encode() for name, _ in message.headers]
         values = [value for _, value in message.headers]

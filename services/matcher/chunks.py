@@ -1,29 +1,40 @@
-"""A Faust transport that hands over what was fetched of one partition as one event: a *chunk*, decoded already.
+"""A Faust transport that hands over what one fetch brought as one event: a list of *chunks*, one a partition, decoded already.
 
-Faust's machinery costs some 60 µs for each event that goes through it, whatever the event is. Consumer groups, rebalancing, flow control and acknowledgement
-stay Faust's; only the size of what travels changes, from one record to a list of consecutive ones. A chunk's message carries
-the offset of its last record, so acknowledging it acknowledges all of them. Decoding happens here, because here it runs while the
-matcher waits for the database.
+Faust's machinery costs some 60 µs for each event that goes through it where many come, and some three hundred where few do. Consumer groups, rebalancing, flow
+control and when acknowledgements are sent stay Faust's; only the size of what travels changes, from one record to all that a fetch brought. Up to where
+a partition is acknowledged is said chunk by chunk (:meth:`ChunkConsumer.acknowledge`); the event's own place is its first chunk's, for Faust wants one.
+Decoding happens here, because here it runs while the matcher waits for the database.
 
 Faust runs its consumer in a thread with a loop of its own. Here it runs on the app's loop: while the matcher decides, a thread would wait for the
 interpreter at every step of every fetch, several times five milliseconds, and that was most of what a wish waited for.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
-from mode.utils.futures import maybe_async
+from mode.utils.futures import maybe_async, notify
 
-from services.matcher.intake import read_run
+from services.matcher.intake import Item, read_run
 
 _GATHER_BYTES: Final = 64 * 1024
 _IDLE_WAIT_MS: Final = 500
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one fetch brought of one partition: `last` is the offset of its last record, whether that is among the items or was taken in before."""
+
+    tp: TP
+    last: int
+    items: list[Item]
 
 
 class _Task:
@@ -54,7 +65,7 @@ class LoopConsumer(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped for us
-    """Yields one message a partition and fetch; its value is the list of items."""
+    """Yields one message a fetch; its value is the list of chunks."""
 
     _brought = 0
 
@@ -76,31 +87,55 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
             with suppress(KafkaError):  # where the partitions have just gone elsewhere; what is assigned next begins at its own place
                 await self.perform_seek()
             return
-        generation = self.app.consumer_generation_id
-        for tp, run in records.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                break  # a rebalance began; what was fetched is fetched again by its next owner
-            self._brought += len(run)
-            if run and (active is None or tp in active or tp in self._buffered_partitions):
-                yield tp, self._chunk(tp, run)
+        found = {tp: run for tp, run in records.items() if run and self._is_next(tp, run[-1].offset, active)}
+        if not found:
+            return
+        self._brought = sum(map(len, found.values()))
+        chunks = [self._chunk(tp, run) for tp, run in found.items()]
+        first = chunks[0].tp
+        message = self._to_message(first, found[first][-1])
+        message.key, message.value, message.headers = None, chunks, []
+        yield first, message
+
+    def _is_next(self, tp: TP, last: int, active: set[TP] | None) -> bool:
+        """Whether this comes from where we read, and is not what was handed over before."""
+        read = self._read_offset[tp]
+        return (active is None or tp in active or tp in self._buffered_partitions) and (read is None or read <= last)
 
     def _gather(self, milliseconds: int) -> None:
         # The client has no public way to change this while it runs. Fetching goes on in a thread of its own: it sees the one or the other.
         fetcher = self._thread._consumer._fetcher  # noqa: SLF001
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (_GATHER_BYTES, milliseconds) if milliseconds else (1, _IDLE_WAIT_MS)  # noqa: SLF001
 
-    def _chunk(self, tp: TP, run: list[Any]) -> ConsumerMessage:
-        message = self._to_message(tp, run[-1])
-        message.key = None
+    def _chunk(self, tp: TP, run: list[Any]) -> Chunk:
         # What was taken in before, and is read again after a start because Faust had not acknowledged it yet, is not even decoded.
         cursor = self.transport.cursor(tp.topic, tp.partition)
-        message.value = read_run(run if run[0].offset >= cursor else [record for record in run if record.offset >= cursor])
-        message.headers = []
-        read = self._read_offset.get(tp)
-        if read is None or read < run[-1].offset - 1:
-            # Faust takes offsets between two messages for gaps and acknowledges them at once; ours are in the chunk.
-            self._read_offset[tp] = run[-1].offset - 1
-        return message
+        items = read_run(run if run[0].offset >= cursor else [record for record in run if record.offset >= cursor])
+        last: int = run[-1].offset
+        # Faust takes offsets between two messages for gaps, which it would acknowledge by itself: ours are in the chunk.
+        self._read_offset[tp] = last
+        # What Faust would note of a message of its own, and warns where it did not for long.
+        self.app.monitor.stream_inbound_time[tp] = time.monotonic()
+        return Chunk(tp, last, items)
+
+    def ack(self, message: ConsumerMessage) -> bool:
+        """Faust's own part of an acknowledgement: the message is done with. Up to where the partitions are, :meth:`acknowledge` says."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    def acknowledge(self, chunks: Iterable[Chunk]) -> None:
+        """These are taken in, and so is all that came before them: chunks of a partition are taken in in their order."""
+        for chunk in chunks:
+            self._acked[chunk.tp] = [chunk.last]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Up to where a partition is acknowledged. Faust looks for an unbroken row of offsets here: it would stop for good after the first chunk."""
+        acked = self._acked.pop(tp, None)
+        return acked[-1] + 1 if acked else None
 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc] # Faust is untyped for us

@@ -20,7 +20,10 @@ LANES: Final = range(PARTITIONS)
 
 @dataclass(slots=True)
 class Lane:
-    """A lane that this worker owns. `cursors` holds the next offset of each topic; `seq` numbers what is written."""
+    """A lane that this worker owns. `cursors` holds the next offset of each topic; `seq` numbers what is written.
+
+    `aside`: up to which number rows may lie in the outbox, to be dropped when they have served; 0: none do.
+    """
 
     number: int
     epoch: int
@@ -30,6 +33,7 @@ class Lane:
     ticked: int
     areas: dict[str, Area] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
+    aside: int = 0
 
     def forget(self, names: set[str]) -> None:
         """These areas may be half-changed: throw them away. They are loaded again before anything else is decided."""
@@ -57,6 +61,7 @@ async def take(connection: asyncpg.Connection, number: int, owner: str, policies
         seq=row["seq"],
         published=row["published"],
         ticked=row["ticked"],
+        aside=row["seq"],  # what lies there still, a former owner left
     )
     for found in await connection.fetch(AREAS_OF_LANE, number):
         await area_of(connection, lane, found["area"], policies)

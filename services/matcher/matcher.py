@@ -13,12 +13,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 import asyncpg
 import structlog
 
+from schemas.base import Incoming
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from services.matcher import intake, lanes, store
 from services.matcher.batch import Batch, Draft, Undecidable, Work
@@ -29,7 +30,7 @@ from services.matcher.metrics import Metrics
 from services.matcher.outbox import Parcel, Publisher, unpublished
 from services.matcher.policies import Policies
 from services.matcher.store import BrokenInvariant, Loader
-from services.runtime import Pulse, Stop
+from services.runtime import Pulse, Stop, info_lines
 
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
@@ -92,7 +93,8 @@ class Matcher:
         self._connections: dict[int, asyncpg.Connection] = {}
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
-        self._unflushed: set[int] = set()
+        # Lane -> up to where it is on Kafka and not marked so in the database, as that was when it began.
+        self._unmarked: dict[int, int] = {}
         self._behind: dict[tuple[str, int], tuple[int, int]] = {}
         self._taken = self._seen = 0
         self._flush = asyncio.Event()
@@ -301,7 +303,9 @@ class Matcher:
         self._account(batch)
 
     async def _store(self, connection: asyncpg.Connection, batch: Batch) -> None:
-        fence = [(d.lane.number, d.lane.epoch, *d.cursors.values(), d.seq, d.lane.published, d.ticked, None, None) for d in batch.drafts]
+        for draft in batch.drafts:
+            draft.published = draft.lane.published  # what the publisher says while we store is for the next batch
+        fence = [(d.lane.number, d.lane.epoch, *d.cursors.values(), d.seq, d.published, d.ticked, None, None) for d in batch.drafts]
         touched = [(draft.lane.number, area) for draft in batch.drafts for area in draft.areas.values()]
         lost = await batch.changes.store(connection, fence, touched, batch.raw)
         if lost:
@@ -314,6 +318,9 @@ class Matcher:
         if draft.seq > lane.seq:
             self._publisher.put(Parcel(lane.number, lane.epoch, draft.seq, draft.messages))
         lane.seq, lane.cursors, lane.ticked = draft.seq, draft.cursors, draft.ticked
+        lane.aside = draft.aside or lane.aside
+        if not lane.aside and self._unmarked.pop(lane.number, 0) and lane.published > draft.published:
+            self._unmarked[lane.number] = lane.published
 
     async def _bring(self, connection: asyncpg.Connection, work: list[Work]) -> set[tuple[str, str]]:
         """Have in memory what the batch's events name; those events (source, id) that were taken in before."""
@@ -326,14 +333,13 @@ class Matcher:
             if data.area not in wanted:
                 wanted[data.area] = (await lanes.area_of(connection, lane, data.area, self._policies), set(), set(), set())
             area, wishes, offers, people = wanted[data.area]
-            wish_id, offer_id = getattr(data, "wish_id", None), getattr(data, "offer_id", None)
-            if wish_id is not None and wish_id not in area.wishes:
-                wishes.add(wish_id)
-            if offer_id is not None and offer_id not in area.offers:
-                offers.add(offer_id)
-            ref = getattr(data, "volunteer_ref", None)
-            if ref is not None and ref not in area.volunteers:
-                people.add(ref)
+            names = _names_of(data.__class__)
+            if "wish_id" in names and data.wish_id not in area.wishes:
+                wishes.add(data.wish_id)
+            if "offer_id" in names and data.offer_id not in area.offers:
+                offers.add(data.offer_id)
+            if "volunteer_ref" in names and data.volunteer_ref not in area.volunteers:
+                people.add(data.volunteer_ref)
         missing = [[(name, one) for name, (_, *kinds) in wanted.items() for one in kinds[kind]] for kind in range(3)]
         columns = [list(column) for pairs in missing for column in (zip(*pairs, strict=True) if pairs else ((), ()))]
         rows = await connection.fetch(store.STORED_BEFORE, [event.source for _, event in events], [event.id for _, event in events], *columns)
@@ -345,11 +351,9 @@ class Matcher:
     def _account(self, batch: Batch) -> None:
         seconds = time.perf_counter() - batch.began
         counts: Counter[tuple[str, str]] = Counter()
-        milliseconds = round(seconds * 1000, 1)
-        info = self.log.info
         for line in batch.lines:
             counts[line.get("type", ""), line["outcome"]] += 1
-            info("event", batch_ms=milliseconds, **line)
+        info_lines("event", {"batch_ms": round(seconds * 1000, 1)}, batch.lines)
         self._metrics.batch(counts, seconds, len(batch.lines))
 
     # ---- what lies around it
@@ -359,24 +363,34 @@ class Matcher:
         lane = self.lanes.get(number)
         if lane is not None and lane.epoch == epoch and seq > lane.published:
             lane.published = seq
-            self._unflushed.add(number)
+            self._unmarked.setdefault(number, seq)
             self._flush.set()
 
     async def keep_published(self, stop: Stop) -> None:
-        """Write down what is published when no batch does it soon, and drop the outbox rows that have served."""
+        """Write down what is published where no batch does it soon, and drop the outbox rows that have served."""
         while not stop:
             await self._flush.wait()
             self._flush.clear()
+            before = dict(self._unmarked)
             await stop.pause(_PUBLISHED_FLUSH_SECONDS_PLAYED if self._event_time else _PUBLISHED_FLUSH_SECONDS)
             async with self._lock:
-                await self._patiently(self._write_published)
+                late = sorted(number for number, seq in self._unmarked.items() if before.get(number) == seq)
+                if late:
+                    await self._patiently(partial(self._write_published, late))
+                if self._unmarked:
+                    self._flush.set()
 
-    async def _write_published(self) -> None:
+    async def _write_published(self, numbers: list[int]) -> None:
         connection = await self._ready_connection()
-        numbers, self._unflushed = self._unflushed, set()  # first: what is published from here on is marked next time
-        told = [(lane.number, lane.epoch, lane.published) for number in sorted(numbers) if (lane := self.lanes.get(number)) is not None]
+        for number in numbers:  # first: what is published from here on is marked next time
+            self._unmarked.pop(number, None)
+        lanes = [lane for number in numbers if (lane := self.lanes.get(number)) is not None]
+        told = [(lane.number, lane.epoch, lane.published) for lane in lanes]
         if told:
             await connection.execute(store.MARK_PUBLISHED, *zip(*told, strict=True))
+        for lane, (_, _, published) in zip(lanes, told, strict=True):
+            if lane.aside <= published:
+                lane.aside = 0
 
     async def _ready_connection(self, side: int = 0) -> asyncpg.Connection:
         connection = self._connections.get(side)
@@ -437,6 +451,12 @@ def _cut(runs: Sequence[Sequence[Item]]) -> Iterator[list[Sequence[Item]]]:
             part, size = [], 0
     if part:
         yield part
+
+
+@cache
+def _names_of(model: type[Incoming]) -> frozenset[str]:
+    """A model's fields. To ask one of its objects for a field that it has not costs more than all else that is done with it here."""
+    return frozenset(model.model_fields)
 
 
 def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:

@@ -5,6 +5,7 @@ A batch asks once for what is stored and stores all that it changes in one call,
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, Self
 
@@ -98,6 +99,7 @@ class BrokenInvariant(Exception):
     """The database refused what the core decided: one of the promises would not hold. Nothing was stored."""
 
 
+@lru_cache(maxsize=65_536)  # whoever is given a match has mostly had another
 def person_number(area: str, volunteer_ref: str) -> float:
     """A person as a number, for the constraint on overlapping slots: 52 bits of a hash."""
     digest = blake2b(f"{area}/{volunteer_ref}".encode(), digest_size=8).digest()

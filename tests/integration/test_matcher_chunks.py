@@ -118,6 +118,14 @@ async def test_every_record_comes_once_in_order_and_many_a_message_and_is_acknow
     assert RECORDS / 10 > first.runs
 
 
+async def test_acknowledges_what_comes_later_too(fresh_topics: Kafka) -> None:
+    async with reading(fresh_topics) as taker:
+        for _ in range(3):
+            sent = await publish(fresh_topics)
+            await until_acknowledged(fresh_topics, {place: offsets[-1] + 1 for place, offsets in sent.items()})
+    assert 3 * RECORDS == taker.records
+
+
 async def test_reads_what_was_sent_compressed_whichever_way(fresh_topics: Kafka) -> None:
     sent: dict[tuple[str, int], list[int]] = defaultdict(list)
     codecs = ("gzip", "snappy", "lz4", "zstd")

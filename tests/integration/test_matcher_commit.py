@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -22,6 +24,7 @@ from tests import builders as build
 from tests.conftest import Database
 
 LANE = partition_of(build.AREA)
+LIMIT_SECONDS = 20.0
 HEADERS = [("content-type", codec.STRUCTURED_TYPE.encode())]
 # Deferred, so that it is the commit itself that fails; a sequence, because it alone is not rolled back.
 FAIL_ONCE = """
@@ -58,6 +61,16 @@ class Worker:
             value = codec.structured(event)
             runs.setdefault(topic, []).append(ConsumerRecord(topic, LANE, offset, 0, 0, event.area.encode(), value, None, len(event.area), len(value), HEADERS))
         await self.matcher.take_in([intake.read_run(run) for run in runs.values()])
+
+    async def takes_what_is_none(self) -> None:
+        """A record that is no event: it goes to the dead letters, by way of the outbox."""
+        offset = self._offsets["wishes"] = self._offsets.get("wishes", -1) + 1
+        await self.matcher.take_in([intake.read_run([ConsumerRecord("wishes", LANE, offset, 0, 0, b"", b"{", None, 0, 1, HEADERS)])])
+
+    async def publishes(self) -> None:
+        """What the publisher says once all that was handed to it is on Kafka."""
+        lane = self.matcher.lanes[LANE]
+        await self.matcher.published(LANE, lane.epoch, lane.seq)
 
     async def owner(self, statement: str) -> Sequence[asyncpg.Record]:
         connection = await asyncpg.connect(self._database.dsn())
@@ -111,3 +124,63 @@ async def test_a_commit_that_failed_leaves_nothing_in_memory(new_database: Calla
     assert {"w2": ("held", ["o1"])} == stormy.in_memory()
     for worker in (calm, stormy):
         await worker.matcher.close()
+
+
+async def published_of(worker: Worker) -> tuple[int, int]:
+    """Up to where the lane is marked as published, and how many rows are left in its outbox."""
+    rows = await worker.owner(f"SELECT published, (SELECT count(*) FROM matching.outbox) AS left_over FROM matching.lanes WHERE lane = {LANE}")
+    return rows[0]["published"], rows[0]["left_over"]
+
+
+@pytest.fixture
+async def worker(new_database: Callable[[], Awaitable[Database]]) -> AsyncIterator[Worker]:
+    """A worker of which all is published and marked so: what a former owner may have left in the outbox was looked through once."""
+    worker = Worker(await new_database())
+    await worker.takes(build.offer("o0", event_id="offer-0"))
+    await worker.publishes()
+    async with kept(worker):
+        await until_marked(worker, 1)
+    yield worker
+    await worker.matcher.close()
+
+
+@asynccontextmanager
+async def kept(worker: Worker) -> AsyncIterator[None]:
+    """What is published is written down while this lasts."""
+    keeping = asyncio.create_task(worker.matcher.keep_published(Stop()))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def until_marked(worker: Worker, published: int) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while (published, 0) != await published_of(worker) or worker.matcher.lanes[LANE].aside:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_published_is_marked_with_the_next_batch(worker: Worker) -> None:
+    await worker.takes(build.offer("o1", event_id="offer-1"))
+    await worker.publishes()
+    assert {LANE} == worker.matcher._unmarked.keys()
+    await worker.takes(build.offer("o2", event_id="offer-2"))
+    assert {} == worker.matcher._unmarked
+    assert (2, 0) == await published_of(worker)
+
+
+async def test_what_is_published_is_marked_by_itself_where_no_batch_comes(worker: Worker) -> None:
+    await worker.takes(build.offer("o1", event_id="offer-1"))
+    await worker.publishes()
+    async with kept(worker):
+        await until_marked(worker, 2)
+
+
+async def test_rows_of_the_outbox_go_when_they_have_served_though_batches_go_on(worker: Worker) -> None:
+    await worker.takes_what_is_none()
+    await worker.publishes()
+    await worker.takes(build.offer("o1", event_id="offer-1"))
+    assert (2, 1) == await published_of(worker)
+    async with kept(worker):
+        await until_marked(worker, 2)

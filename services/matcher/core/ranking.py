@@ -69,7 +69,7 @@ class Heap(list["Entry"]):
 class OfferIndex:
     """The open offers of an area, by circle and skill, each heap in the order of the ranking."""
 
-    __slots__ = ("_all", "_centres", "_entries", "_vetted", "holders", "weights")
+    __slots__ = ("_all", "_centres", "_entries", "_vetted", "_weighings", "holders", "weights")
 
     def __init__(self) -> None:
         self._all: Heaps = {}
@@ -77,6 +77,8 @@ class OfferIndex:
         self._centres: Heaps = {}
         # Numbers entries over all offers: the same offer may come back as another object, and no two entries may be equal.
         self._entries = 0
+        # Counts how often a weight changed: what an offer weighed since is what it weighs.
+        self._weighings = 1
         self.holders: dict[str, dict[str, Offer]] = {}
         self.weights: dict[str, int] = {}
 
@@ -88,10 +90,9 @@ class OfferIndex:
             if holders is None:
                 holders = self.holders[skill] = {}
             holders[offer.id] = offer
-            weight = skill_weight(len(holders))
-            if weight < self.weights.get(skill, weight):
+            before = self.weights.get(skill, HEAVIEST)
+            if self._weigh_skill(skill, len(holders)) < before:
                 lighter.append(skill)
-            self.weights[skill] = weight
         self.refresh(offer)
         # The rank of all who have a skill that became lighter improves, so their old entries would lie too late.
         # This happens only when a supply crosses a step.
@@ -105,11 +106,20 @@ class OfferIndex:
         for skill in offer.skills:
             holders = self.holders[skill]
             del holders[offer.id]
-            self.weights[skill] = skill_weight(len(holders))
+            self._weigh_skill(skill, len(holders))
+
+    def _weigh_skill(self, skill: str, supply: int) -> int:
+        weight = skill_weight(supply)
+        if self.weights.get(skill) != weight:
+            self.weights[skill] = weight
+            self._weighings += 1
+        return weight
 
     def score(self, offer: "Offer") -> int:
         """The weight of all skills of an offer as of now."""
-        return self.weigh(offer.skills)
+        if offer.weighed != self._weighings:
+            offer.weight, offer.weighed = self.weigh(offer.skills), self._weighings
+        return offer.weight
 
     def weigh(self, skills: frozenset[str]) -> int:
         """The weight of these skills as of now; those that nobody has weigh nothing."""
@@ -205,7 +215,7 @@ class OfferIndex:
 
     def _look_through(self, heap: Heap, wish: "Wish", rung: int, *, without_centres: bool = False) -> Generator[tuple[int, "Offer"], None, None]:
         """Those of one heap, best first; without the centre households where they were looked at before."""
-        single = len(wish.skills) == 1
+        single, skills, place, score_of = len(wish.skills) == 1, wish.skills, wish.place, self.score
         looked_at: list[Entry] = []
         try:
             while heap:
@@ -213,16 +223,16 @@ class OfferIndex:
                 if number != offer.entry or offer.live >= offer.capacity:
                     heappop(heap)  # void, or full: it is pushed anew when it is free again
                     continue
-                load_now, tasks_now = len(offer.volunteer.slots), offer.volunteer.tasks
-                score_now = self.score(offer)
+                person = offer.volunteer
+                load_now = len(person.slots)
+                tasks_now, score_now = person.visits + load_now, score_of(offer)
                 if load_now != load or score_now != score or tasks_now != tasks:
                     heapreplace(heap, (score_now, load_now, tasks_now, offer_id, number, offer))
                     continue
-                looked_at.append(heappop(heap))
-                if without_centres and offer.centre:
-                    continue
-                if (single or wish.skills <= offer.skills) and (rung == 0 or rung_between(wish.place, offer.home) == rung):
+                fits = (single or skills <= offer.skills) and (rung == 0 or rung_between(place, offer.home) == rung)
+                if fits and not (without_centres and offer.centre):
                     yield rung, offer
+                looked_at.append(heappop(heap))  # only now: mostly nobody asks for another, and then it stays where it is
         finally:
             for entry in looked_at:
                 heappush(heap, entry)

@@ -125,11 +125,12 @@ class Wish:
 
 
 class Offer:
-    """One offer. `live` counts its live matches; `entry` belongs to the index; `capacity_max` is the largest capacity since it was stored."""
+    """One offer. `live` counts its live matches; `capacity_max`: the largest capacity since it was stored; `entry`, `weight` and `weighed` are the index's."""
 
     __slots__ = (
         "asks", "capacity", "capacity_max", "capped", "centre", "checked_at", "entry", "home", "id", "languages", "last_end", "latest_first", "level",
-        "live", "matches", "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "windows",
+        "live", "matches", "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "weighed",
+        "weight", "windows",
     )  # fmt: skip
 
     def __init__(self, offer_id: str) -> None:
@@ -149,6 +150,7 @@ class Offer:
         self.home = place_key(data.home)
         self.reach = RUNG_OF[data.reach]
         self.skills = frozenset(data.skills)
+        self.weight = self.weighed = 0
         self.level: int = data.vetting.level
         self.checked_at = micros(data.vetting.checked_at)
         self.windows = sorted((micros(window.start), micros(window.end)) for window in data.windows)

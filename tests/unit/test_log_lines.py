@@ -1,0 +1,45 @@
+"""Many lines at once are the lines that structlog would write one by one."""
+
+import subprocess
+import sys
+
+import orjson
+
+from deploy.state import ROOT
+
+LINES = [{"lane": 1, "type": "wish", "outcome": "decided", "decisions": 2}, {"lane": 2, "outcome": "dead_letter", "reason": "电话"}]
+SCRIPT = """
+import sys
+import orjson, structlog
+from services.runtime import configure_logging, info_lines
+lines = orjson.loads(sys.argv[2])
+if sys.argv[1] != "unset":
+    configure_logging(sys.argv[1])
+for line in lines:
+    structlog.get_logger().info("event", batch_ms=1.5, **line)
+info_lines("event", {"batch_ms": 1.5}, lines)
+info_lines("event", {"batch_ms": 1.5}, [])
+"""
+
+
+def written(level: str) -> list[bytes]:
+    arguments = [sys.executable, "-c", SCRIPT, level, orjson.dumps(LINES).decode()]
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, check=True).stdout.splitlines()
+
+
+def test_many_lines_at_once_are_what_one_by_one_would_be() -> None:
+    found = [orjson.loads(line) for line in written("info")]
+    keys = [[*line] for line in found]
+    for line in found:
+        del line["at"]
+    assert found[:2] == found[2:]
+    assert keys[:2] == keys[2:]
+    assert [["at", "level", "batch_ms", *line, "event"] for line in LINES] == keys[2:]
+
+
+def test_lines_below_the_level_are_not_written() -> None:
+    assert [] == written("warning")
+
+
+def test_lines_are_written_the_usual_way_where_logging_was_not_configured() -> None:
+    assert 4 == len(written("unset"))
