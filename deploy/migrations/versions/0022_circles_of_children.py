@@ -6,7 +6,7 @@ Before the yes of a helper, and once the pair is apart, of a child's wish no cir
 from alembic import op
 
 revision = "0022_circles_of_children"
-down_revision = "0020_before_claim"
+down_revision = "0021_webhook_owner"
 branch_labels = None
 depends_on = None
 
