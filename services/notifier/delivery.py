@@ -8,7 +8,7 @@ while the partition is ours.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -97,6 +97,11 @@ class Delivery:
         """Something may be due now."""
         self._due.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in hand."""
+        return not self._in_hand
+
     async def drained(self) -> None:
         """Until nothing is in hand."""
         await self._empty.wait()
@@ -124,14 +129,14 @@ class Delivery:
 
     async def _hand(self, stop: Stop, only: Channel) -> None:
         done = 0
+        observe = self._metrics.delivery_seconds.labels(only.name).observe
         while not stop:
             if not self._waiting:
                 self._work.clear()
                 await within(_IDLE_SECONDS, self._work)
                 continue
             notice = self._waiting.popleft()
-            self._results.append(await self._attempt(notice, only))
-            self._news.set()
+            self._done(await self._attempt(notice, only, observe))
             done += 1
             if done % _TURN_MAX == 0:  # a channel that never waits must not keep the loop
                 await asyncio.sleep(0)
@@ -140,12 +145,12 @@ class Delivery:
         """Whether it must not be sent: it is no longer true, or no longer ours."""
         return notice.key in self._cancelled or notice.partition not in self._lanes
 
-    async def _attempt(self, notice: Notice, only: Channel) -> Delivered:
+    async def _attempt(self, notice: Notice, only: Channel, observe: Callable[[float], None]) -> Delivered:
         if self._dropped(notice):
             return Delivered(notice, "discarded", "", only.name)
         begun = time.perf_counter()
         result = await self._exchange.attempt_only(only, notice, self._lanes.now)
-        self._metrics.delivery_seconds.labels(only.name).observe(time.perf_counter() - begun)
+        observe(time.perf_counter() - begun)
         return result
 
     async def _router(self, stop: Stop) -> None:
@@ -173,6 +178,7 @@ class Delivery:
     async def _routed_hand(self, stop: Stop, channel: Channel) -> None:
         """Attempts through one channel: one that hangs keeps nobody's hands but its own."""
         queue, called, done = self._routed[channel.name], self._called[channel.name], 0
+        observe = self._metrics.delivery_seconds.labels(channel.name).observe
         while not stop:
             if not queue:
                 called.clear()
@@ -184,7 +190,7 @@ class Delivery:
                 continue
             begun = time.perf_counter()
             result = await self._exchange.attempt(passage, self._lanes.now)
-            self._metrics.delivery_seconds.labels(channel.name).observe(time.perf_counter() - begun)
+            observe(time.perf_counter() - begun)
             self._done(result)
             done += 1
             if done % _TURN_MAX == 0:
@@ -220,15 +226,22 @@ class Delivery:
             del self._results[: len(results)]
             self._exchange.recorded(results)
             self.pulse.commit()
-            for result in results:
-                begun = self._in_hand.pop(result.notice.key, None)
-                self._cancelled.discard(result.notice.key)
-                self._metrics.notices.labels(result.channel, result.notice.kind, result.fate).inc()
-                if begun is not None and result.fate == "sent":
-                    self._metrics.confirm_seconds.observe(time.monotonic() - begun)
-            self._metrics.in_hand.set(len(self._in_hand))
-            if any(result.fate == "retryable" for result in results):
-                self._due.set()
+            self._let_go(results)
+
+    def _let_go(self, results: Sequence[Delivered]) -> None:
+        """They are recorded: no longer in hand, and counted."""
+        now = time.monotonic()
+        for result in results:
+            begun = self._in_hand.pop(result.notice.key, None)
+            self._cancelled.discard(result.notice.key)
+            if begun is not None and result.fate == "sent":
+                self._metrics.confirm_seconds.observe(now - begun)
+        counts = Counter((result.channel, result.notice.kind, result.fate) for result in results)
+        for labels, count in counts.items():
+            self._metrics.notices.labels(*labels).inc(count)
+        self._metrics.in_hand.set(len(self._in_hand))
+        if any(fate == "retryable" for _, _, fate in counts):
+            self._due.set()
 
     async def _record(self, results: Sequence[Delivered], *, again: bool) -> None:
         epochs = self._lanes.epochs_of(result.notice.partition for result in results)
