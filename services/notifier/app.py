@@ -55,9 +55,10 @@ class Notifier:
             timed = settings.clock == "wall"
             self.stages = Stages(store, exchange.directory.opened, self.lanes, self.publisher, self.metrics, timed=timed)
             exchange.directory.follow(self.stages, self.metrics)
-        self.visiting = Visiting(settings, VisitsStore(store.durable, tells_vault=store.tells_vault), self.metrics)
+        visits = VisitsStore(store.durable, tells_vault=store.tells_vault)
+        self.visiting = Visiting(settings, visits, self.metrics, after=self.delivery.goes_first)
         self.watching = Watching(settings, store.durable, self.metrics, self.delivery.look)
-        self.neighbours = Neighbours(settings, store.durable, self.metrics)
+        self.neighbours = Neighbours(settings, store.durable, self.metrics, self.delivery.goes_first)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
         self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)
 

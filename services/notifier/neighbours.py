@@ -7,7 +7,7 @@ Hardly any offer is of a centre household or was one, and an event from which no
 before it is held against the contract (`sifted`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -98,8 +98,10 @@ def _key(value: bytes) -> Key | None:
 class Neighbours:
     """The loop."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, metrics: Metrics, after: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`after`: awaited before each look at the topics, so that others may go first."""
         self.pulse = Pulse()
+        self._after = after
         self._settings = settings
         self._pool = pool
         self._metrics = metrics
@@ -115,6 +117,8 @@ class Neighbours:
                 await consumer.start()
                 while not stop:
                     self.pulse.beat()
+                    if self._after is not None:
+                        await self._after()
                     await failpoints.before("poll")
                     found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
                     if found:

@@ -9,7 +9,7 @@ fails is found by halving the batch, and goes to the dead letters alone; a visit
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Final
@@ -84,8 +84,19 @@ def report_of(event: Event) -> Told | None:
 class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """The consumer's loop, and the clock's."""
 
-    def __init__(self, settings: Settings, store: VisitsStore, metrics: Metrics, *, limits: Limits | None = None, tariff: Tariff | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: VisitsStore,
+        metrics: Metrics,
+        *,
+        limits: Limits | None = None,
+        tariff: Tariff | None = None,
+        after: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`after`: awaited before each look at the topics, so that others may go first; not by event time, when somebody waits for each step of the clock."""
         self.pulse = Pulse()
+        self._after = after if settings.clock == "wall" else None
         self.lanes = Lanes(settings.clock)
         # The publisher asks its store for nothing but to forget what is on Kafka.
         self.publisher = Publisher(settings.broker, store, self.lanes, metrics)
@@ -192,6 +203,8 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """Once; how many records were taken in."""
         if self._to_take:
             await self._take_over(consumer)
+        if self._after is not None:
+            await self._after()
         await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS_PLAYED if self._by_event else _WAIT_MS, max_records=self._settings.batch_max)
         if found:
@@ -249,7 +262,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             told = [one for event in events if event.event is not None and (one := report_of(event.event)) is not None]
             begun = [event.begun for event in events if event.begun is not None]
             await unit.note_reports(told)
-            await unit.begin_visits(begun, self._limits.report_us)
+            await unit.begin_visits(begun, self._limits.report_us, time.time_ns() // 1000, max(self._settings.timing.remind_us))
             await unit.note_stages(told)
             clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event, _ in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then

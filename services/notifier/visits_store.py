@@ -31,11 +31,13 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 ON CONFLICT DO NOTHING
 """
 # Who it is about was written down before the confirmation was published, by this same service. Nearly always nothing was said of it yet, so it is written as it
-# stands then (`visits.judged`), and neither read nor written again.
+# stands then (`visits.judged`), and neither read nor written again. So is when it is first to be watched, where that is a while yet: nobody looks before.
 _BEGIN_VISITS = """
-INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, organisation, starts_at_us, ends_at_us, number, due_at_us)
+INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, organisation, starts_at_us, ends_at_us, number, due_at_us,
+    watch_at_us, watched_us)
 SELECT c.match_id, c.wish_id, c.offer_id, c.area, c.partition, c.volunteer_ref, c.organisation, told.starts_at_us, told.ends_at_us, 0,
-    CASE c.state WHEN 'released' THEN NULL ELSE told.ends_at_us + $4 END
+    CASE c.state WHEN 'released' THEN NULL ELSE told.ends_at_us + $4 END, CASE WHEN told.starts_at_us - $6 > $5 THEN told.starts_at_us - $6 ELSE 0 END,
+    CASE WHEN told.starts_at_us - $6 > $5 THEN $5 END
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) told(match_id, starts_at_us, ends_at_us) JOIN notifying.confirmations c USING (match_id)
 ON CONFLICT DO NOTHING
 """
@@ -170,11 +172,14 @@ class VisitsUnit:
             said = ((*one.pair, one.report.match_id, kind) for one in told if (kind := one.report.kind) != "acknowledged")
             await vault_news.note_reports(self._connection, said)
 
-    async def begin_visits(self, begun: Sequence[Begun], report_us: int) -> None:
-        """Begin visits of matches that were confirmed; of one of which nothing is said the end is looked at `report_us` after its slot."""
+    async def begin_visits(self, begun: Sequence[Begun], report_us: int, now: int, remind_us: int) -> None:
+        """Begin visits of matches that were confirmed; all in microseconds.
+
+        Of one of which nothing is said the end is looked at `report_us` after its slot. `remind_us`: nothing is said of one earlier than that before it.
+        """
         if begun:
             rows = [(one.match_id, one.starts_at, one.ends_at) for one in begun]
-            await self._connection.execute(_BEGIN_VISITS, *_columns(rows), report_us)
+            await self._connection.execute(_BEGIN_VISITS, *_columns(rows), report_us, now, remind_us)
 
     async def read_reports(self, pairs: Iterable[Pair]) -> dict[Pair, list[Report]]:
         """All that was said about each of these pairs; nothing of those of which nothing was."""
