@@ -180,6 +180,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             return
         if self._to_take:
             await self._take_over()
+        await self._delivery.room(2 * self._settings.batch_max)
         await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
         if not found:
@@ -240,12 +241,14 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             self._lanes.set_forward(clocks)
             self._next_offsets |= offsets
             self._announce(counted, book, leased, dead)
+            self._delivery.keep(book.changed.values(), {partition: epochs[partition] for partition in ours})
 
     async def _decide(self, unit: Unit, letters: Sequence[Letter]) -> tuple[Book, list[Outgoing]]:
         ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
         new = await unit.note_events(ids) if ids else set()
         events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
         book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
+        self._delivery.forget(book.matches)
         dead = []
         for letter in letters:
             event = letter.event

@@ -8,7 +8,7 @@ by the partition's next owner before anything new.
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import orjson
 import structlog
@@ -19,8 +19,9 @@ from schemas.errors import InvalidEvent
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
 from services.broker import Broker, Where
 from services.notifier import failpoints
-from services.notifier.book import NAMESPACE, PARTIES, Match, Told, Untold
+from services.notifier.book import PARTIES, Match, Told, Untold
 from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.store import Outgoing
@@ -54,7 +55,7 @@ def outgoing_of(end: Told | Untold, now: str) -> Outgoing:
 
 
 def _event(kind: str, match: Match, data: dict[str, Any], now: str) -> Outgoing:
-    event_id = uuid5(NAMESPACE, f"{kind}\n{match.match_id}")
+    event_id = derived_id(f"{kind}\n{match.match_id}")
     headers: list[tuple[str, bytes | None]] = [*headers_of(kind, str(event_id), SOURCE, now, match.match_id, match.area)]
     return Outgoing(event_id, match.partition, CONFIRMATIONS, match.area.encode(), headers, orjson.dumps(data))
 
@@ -69,7 +70,7 @@ def dead_letter_of(record: ConsumerRecord[Any, Any], fault: InvalidEvent) -> Out
         ("dlq-partition", b"%d" % record.partition),
         ("dlq-offset", b"%d" % record.offset),
     ]
-    cause = uuid5(NAMESPACE, f"dead letter\n{record.topic}\n{record.partition}\n{record.offset}")
+    cause = derived_id(f"dead letter\n{record.topic}\n{record.partition}\n{record.offset}")
     value = None if record.value is None else masked_value(record.value)
     key = None if record.key is None else masked_value(record.key)
     return Outgoing(cause, record.partition, dead_letter_topic(record.topic), key, headers, value)
