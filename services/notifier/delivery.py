@@ -34,6 +34,7 @@ _TURN_MAX: Final = 100
 _IDLE_SECONDS: Final = 1.0
 # So long events wait for notices to leave our hands, at most: a channel that hangs must not hold up what is not for it.
 _ROOM_SECONDS: Final = 0.05
+_RECORDED_SECONDS: Final = 0.2
 # So long others let notices go first, at most: under a load that never ends they still take a batch at a time.
 _FIRST_SECONDS: Final = 0.5
 # Beyond the channel's own time limit: the wait for a free hand and for the record of the result.
@@ -64,6 +65,7 @@ class Delivery:
         self._news = asyncio.Event()
         self._due = asyncio.Event()
         self._room = asyncio.Event()
+        self._level = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._log: Any = structlog.get_logger().bind()
@@ -81,6 +83,16 @@ class Delivery:
                 notice.state = "leased"
                 leased.append(notice)
         return leased
+
+    async def recorded(self) -> None:
+        """Until what was handed over is sent and recorded, for a moment at most.
+
+        One transaction at a time has a partition's row. What somebody has heard is confirmed first: an event that came meanwhile would otherwise be taken in
+        before it, and each would wait for two transactions more than its own two.
+        """
+        if self._waiting or self._results:
+            self._level.clear()
+            await within(_RECORDED_SECONDS, self._level)
 
     async def room(self, notices: int) -> None:
         """Until so many more can be leased, for a moment at most: what is written without a lease costs a second look at the table and a second write."""
@@ -249,8 +261,11 @@ class Delivery:
                 self._news.clear()
                 if not self._in_hand:
                     self._empty.set()
+                if not self._waiting:
+                    self._level.set()
                 await within(_IDLE_SECONDS, self._news)
                 continue
+            await self._gather()
             results = self._results[:_RECORD_MAX]
             try:
                 await self._record(results, again=failures > 0)
@@ -265,6 +280,13 @@ class Delivery:
             self._exchange.recorded(results)
             self.pulse.commit()
             self._let_go(results)
+
+    async def _gather(self) -> None:
+        """Let a channel that never waits go on for a few turns, so that a batch that came together is recorded together."""
+        for _ in range(_RECORD_MAX // _TURN_MAX):
+            if not self._waiting:
+                return
+            await asyncio.sleep(0)
 
     def _let_go(self, results: Sequence[Delivered]) -> None:
         """They are recorded: no longer in hand, and counted."""

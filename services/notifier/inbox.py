@@ -8,7 +8,7 @@ which the work itself fails is found by halving the batch, and goes to the dead 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,6 +75,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         self._next_offsets: dict[int, int] = {}
         self._busy = asyncio.Lock()
         self._leaving = False
+        self._came = 0
         self._log: Any = structlog.get_logger().bind()
 
     def lag(self) -> int | None:
@@ -181,8 +182,11 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         if self._to_take:
             await self._take_over()
         await self._delivery.room(2 * self._settings.batch_max)
+        if self._came < self._settings.batch_max // 2:  # of a backlog one batch is decoded while another is recorded
+            await self._delivery.recorded()
         await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
+        self._came = sum(map(len, found.values()))
         if not found:
             self.pulse.commit()
             return
@@ -221,21 +225,20 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             ours = await unit.fence(epochs)
             counted = [one for one in letters if one.record.offset >= ours.get(one.record.partition, one.record.offset + 1)]
             if counted:
-                book, dead = await self._decide(unit, counted)
+                offsets = {one.record.partition: one.record.offset + 1 for one in counted}
+                book, dead = await self._decide(unit, counted, offsets)
                 # A wish may be widened more than once, and is told of once.
                 may_repeat = [notice.key for notice in book.new_notices.values() if notice.match_id is None]
                 for key in await unit.read_known(may_repeat) if may_repeat else ():
                     del book.new_notices[key]
                 leased = self._delivery.lease(book.new_notices.values())
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
-                offsets = {one.record.partition: one.record.offset + 1 for one in counted}
                 await unit.write_matches(book.changed.values())
                 await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
                 await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
                 await unit.change_notices(book.changed_notices.values())
                 await unit.write_outbox(dead)
                 await unit.write_clocks(clocks)
-                await unit.advance(offsets)
         self._step_back(epochs.keys() - ours.keys())
         if counted:
             self._lanes.set_forward(clocks)
@@ -243,9 +246,9 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             self._announce(counted, book, leased, dead)
             self._delivery.keep(book.changed.values(), {partition: epochs[partition] for partition in ours})
 
-    async def _decide(self, unit: Unit, letters: Sequence[Letter]) -> tuple[Book, list[Outgoing]]:
+    async def _decide(self, unit: Unit, letters: Sequence[Letter], offsets: Mapping[int, int]) -> tuple[Book, list[Outgoing]]:
         ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
-        new = await unit.note_events(ids) if ids else set()
+        new = await unit.note_events(ids, offsets)
         events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
         book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
         self._delivery.forget(book.matches)

@@ -32,6 +32,8 @@ CONFIRMED: Final = "lastmetre.match.confirmed.v1"
 FAILED: Final = "lastmetre.confirmation.failed.v1"
 _BATCH_BYTES: Final = 512 * 1024
 _IDLE_SECONDS: Final = 1.0
+# So many rows may wait for their deletion.
+_FORGET_MAX: Final = 5000
 _CLOSE_SECONDS: Final = 5.0
 
 
@@ -93,6 +95,7 @@ class Publisher:
         self._lanes = lanes
         self._metrics = metrics
         self._queue: list[Outgoing] = []
+        self._published: list[UUID] = []
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -119,13 +122,15 @@ class Publisher:
         try:
             while not stop:
                 self.pulse.beat()
-                if not self._queue:
+                if self._queue and len(self._published) < _FORGET_MAX:
+                    records, self._queue = self._queue, []
+                    await self._publish([one for one in records if one.partition in self._lanes], stop)
+                elif self._published:  # while more is to be published, somebody waits for that, and for this nobody
+                    await self._forget(stop)
+                else:
                     self._news.clear()
                     self._idle.set()
                     await within(_IDLE_SECONDS, self._news)
-                    continue
-                records, self._queue = self._queue, []
-                await self._publish([one for one in records if one.partition in self._lanes], stop)
         finally:
             await self._close()
 
@@ -136,17 +141,33 @@ class Publisher:
                 await failpoints.before("publish")
                 await self._send(records)
                 await failpoints.after("publish")
-                # A mark that gets lost means a repeat, so it does not wait for the disk.
-                await self._store.forget_published([one.id for one in records])
+                self._published.extend(one.id for one in records)
                 self.pulse.commit()
                 return
             except PASSING as error:
                 failures += 1
-                self._metrics.faults.labels("publish").inc()
-                self._log.warning("publish_failed", fault=type(error).__name__, failures=failures)
-                self.pulse.beat()
+                self._failed(error, failures)
                 await self._close()
                 await stop.pause(retry_seconds(failures))
+
+    async def _forget(self, stop: Stop) -> None:
+        """Delete the rows of what is on Kafka. A mark that gets lost means a repeat, so it does not wait for the disk."""
+        failures = 0
+        while not stop:
+            try:
+                await self._store.forget_published(self._published)
+                self._published = []
+                self.pulse.commit()
+                return
+            except PASSING as error:
+                failures += 1
+                self._failed(error, failures)
+                await stop.pause(retry_seconds(failures))
+
+    def _failed(self, error: BaseException, failures: int) -> None:
+        self._metrics.faults.labels("publish").inc()
+        self._log.warning("publish_failed", fault=type(error).__name__, failures=failures)
+        self.pulse.beat()
 
     async def _send(self, records: Sequence[Outgoing]) -> None:
         producer = await self._ready()
