@@ -34,6 +34,7 @@ from services.notifier.store import Outgoing, Store, Unit
 from services.runtime import Pulse, Stop
 
 _WAIT_MS: Final = 200
+_GATHER_MS: Final = 4
 # Letting partitions go: so long the notices on their way may take to come to their end.
 _FAREWELL_SECONDS: Final = 3.0
 # The pause between looks, while partitions are let go.
@@ -185,7 +186,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         if self._came < self._settings.batch_max // 2:  # of a backlog one batch is decoded while another is recorded
             await self._delivery.recorded()
         await failpoints.before("poll")
-        found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
+        found = await self._poll(consumer)
         self._came = sum(map(len, found.values()))
         if not found:
             self.pulse.commit()
@@ -199,6 +200,20 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             if letters:
                 await self._take_in(letters)
                 self.pulse.commit()
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        """What has come. Of a partition whose records lie here the client fetches no more, so once they are taken what came since is awaited, for a moment."""
+        found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
+        wait, room = _WAIT_MS, self._settings.batch_max
+        while room > 0:
+            more = await consumer.getmany(timeout_ms=wait, max_records=room)
+            for tp, records in more.items():
+                found.setdefault(tp, []).extend(records)
+                room -= len(records)
+            if not more or wait == _GATHER_MS:
+                break
+            wait = _GATHER_MS
+        return found
 
     async def _take_in(self, letters: Sequence[Letter]) -> None:
         try:
