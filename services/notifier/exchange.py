@@ -126,7 +126,7 @@ class Exchange:
         """One attempt through the one channel; `at` tells an area's clock."""
         if self._timed and may_be_late(notice.kind) and too_late(Errand(notice.kind, notice.urgency, begins_at(notice.slot)), self._now()):
             return Delivered(notice, "dead", "", channel.name, "too_late")
-        carried = await self._carried(channel, notice)
+        carried = notice if self._linker is None else await self._carried(channel, notice)
         if carried is None:
             return Delivered(notice, "retryable", "", channel.name, "links_away", _AWAY_SECONDS)
         answer = await self._answer(channel, carried)

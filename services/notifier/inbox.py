@@ -77,6 +77,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         self._busy = asyncio.Lock()
         self._leaving = False
         self._came = 0
+        self._turn = -1
         self._log: Any = structlog.get_logger().bind()
 
     def lag(self) -> int | None:
@@ -202,8 +203,17 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 self.pulse.commit()
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        """What has come. Of a partition whose records lie here the client fetches no more, so once they are taken what came since is awaited, for a moment."""
+        """What has come. Of a partition whose records lie here the client fetches no more, so once they are taken what came since is awaited, for a moment.
+
+        Of a backlog each partition has its turn: so one is taken in while what was told of another is recorded, and neither waits for the other's row.
+        """
         found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
+        if self._came >= self._settings.batch_max // 2:
+            for partition in sorted(self._lanes.owned, key=lambda one: (one <= self._turn, one)):
+                found = await consumer.getmany(TopicPartition(MATCHES, partition), timeout_ms=0, max_records=self._settings.batch_max)
+                if found:
+                    self._turn = partition
+                    return found
         wait, room = _WAIT_MS, self._settings.batch_max
         while room > 0:
             more = await consumer.getmany(timeout_ms=wait, max_records=room)
