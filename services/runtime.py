@@ -158,6 +158,21 @@ def render(_logger: Any, level: str, fields: structlog.typing.EventDict) -> byte
     return orjson.dumps({"at": rfc3339(time.time_ns() // 1000), "level": level, **fields}, default=str)
 
 
+def _bound_logger(level: Level) -> type[Any]:
+    """The logger of structlog, with a shorter way to an info line: one is written for every event, and half of its cost was on the way to `render`."""
+    usual: Any = structlog.make_filtering_bound_logger(level)
+    if level not in {"debug", "info"}:
+        return usual  # type: ignore[no-any-return]
+
+    class Bound(usual):  # type: ignore[misc]
+        def info(self, event: str | None = None, *values: Any, **fields: Any) -> Any:
+            if values or event is None or self._processors != [render]:
+                return super().info(event, *values, **fields)
+            return self._logger.info(render(self._logger, "info", {**self._context, **fields, "event": event}))
+
+    return Bound
+
+
 class _ToStructlog(logging.Handler):
     """Libraries log with `logging`; their warnings and errors join our lines."""
 
@@ -193,7 +208,7 @@ def configure_logging(level: Level = "info", file: BinaryIO | None = None) -> No
     atexit.register(lines.flush)
     structlog.configure(
         processors=[render],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_bound_logger(level),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )

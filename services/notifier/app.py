@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -31,6 +32,10 @@ from services.runtime import EXIT_SETTINGS, Ops, Readiness, Stop
 from services.vault.faults import BadKeys
 
 _PING_SECONDS: Final = 2.0
+_COLLECT_SECONDS: Final = 1.0
+# So many objects more than at the last collection are worth a walk while nothing is in hand, and so many even while something is.
+_YOUNG_MANY: Final = 20_000
+_YOUNG_MAX: Final = 500_000
 
 
 class Notifier:
@@ -50,9 +55,10 @@ class Notifier:
             timed = settings.clock == "wall"
             self.stages = Stages(store, exchange.directory.opened, self.lanes, self.publisher, self.metrics, timed=timed)
             exchange.directory.follow(self.stages, self.metrics)
-        self.visiting = Visiting(settings, VisitsStore(store.durable, tells_vault=store.tells_vault), self.metrics)
+        visits = VisitsStore(store.durable, tells_vault=store.tells_vault)
+        self.visiting = Visiting(settings, visits, self.metrics, after=self.delivery.goes_first)
         self.watching = Watching(settings, store.durable, self.metrics, self.delivery.look)
-        self.neighbours = Neighbours(settings, store.durable, self.metrics)
+        self.neighbours = Neighbours(settings, store.durable, self.metrics, self.delivery.goes_first)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
         self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)
 
@@ -77,6 +83,7 @@ class Notifier:
         async with Ops(self._settings.ops_port, pulses, self.ready, self.metrics.registry), asyncio.TaskGroup() as group:
             for name, loop in loops.items():
                 group.create_task(loop(last), name=name)
+            group.create_task(self._collect(last), name="collect")
             try:
                 async with asyncio.TaskGroup() as readers:
                     readers.create_task(self.inbox.run(stop), name="inbox")
@@ -90,6 +97,24 @@ class Notifier:
                 self.visiting.publisher.wake()
                 if self.stages is not None:
                     self.stages.wake()
+
+    async def _collect(self, stop: Stop) -> None:
+        """Collect garbage while nothing is in hand.
+
+        Events, matches and notices refer to one another in one direction, so counting references frees them. The collector, left to itself, would walk over
+        every new one while people wait: a quarter of the notifier's time. What is there from the start is set apart, and never walked over.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            while not await stop.pause(_COLLECT_SECONDS):
+                young = gc.get_count()[0]
+                if young > _YOUNG_MAX or (young > _YOUNG_MANY and self.delivery.is_idle):
+                    gc.collect()
+        finally:
+            gc.enable()
+            gc.unfreeze()
 
     async def ready(self) -> Readiness:
         """Whether events are taken in and told, now."""

@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import orjson
 
 from schemas.codec import Event
 from schemas.instants import micros
 from schemas.matches import HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
+from services.notifier.ids import derived_id
 from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of
 from services.notifier.routes import unpacked
 
@@ -54,8 +55,6 @@ INTERRUPTED: Final = "interrupted"
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
-# What all our derived ids come from: the same cause gives the same id, on every attempt and after a crash.
-NAMESPACE: Final = UUID("6f0c1b1e-8f0e-5a63-9d5d-0d6f5b7c2a41")
 
 
 @dataclass(slots=True, eq=False)
@@ -160,7 +159,7 @@ def notice_key(about: str, party: Party, kind: Kind, ref: str = "") -> UUID:
 
     `ref`: who is told, where it may be several.
     """
-    return uuid5(NAMESPACE, "\n".join(("notice", about, party, kind, *([ref] if ref else []))))
+    return derived_id("\n".join(("notice", about, party, kind, *([ref] if ref else []))))
 
 
 def desk_of(area: str) -> str:

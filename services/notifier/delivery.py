@@ -6,16 +6,17 @@ while the partition is ours.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
-from services.notifier.book import FLEETING, Book, Delivered, Match, Notice
+from services.notifier.book import FLEETING, PARTIES, Book, Delivered, Match, Notice
 from services.notifier.channels import Channel
 from services.notifier.exchange import BUSY_SECONDS, QUEUE_PER_HAND, Exchange, Passage
 from services.notifier.faults import PASSING, retry_seconds
@@ -23,7 +24,7 @@ from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, outgoing_of
 from services.notifier.settings import Settings
-from services.notifier.store import Outgoing, Store
+from services.notifier.store import Outgoing, Store, Unit
 from services.runtime import Pulse, Stop, within
 
 # Looking people up and choosing their channels, where that is done at all.
@@ -31,6 +32,11 @@ _ROUTERS: Final = 16
 _RECORD_MAX: Final = 2000
 _TURN_MAX: Final = 100
 _IDLE_SECONDS: Final = 1.0
+# So long events wait for notices to leave our hands, at most: a channel that hangs must not hold up what is not for it.
+_ROOM_SECONDS: Final = 0.05
+_RECORDED_SECONDS: Final = 0.2
+# So long others let notices go first, at most: under a load that never ends they still take a batch at a time.
+_FIRST_SECONDS: Final = 0.5
 # Beyond the channel's own time limit: the wait for a free hand and for the record of the result.
 _LEASE_MARGIN_SECONDS: Final = 25.0
 
@@ -52,10 +58,14 @@ class Delivery:
         self._in_hand: dict[UUID, float] = {}
         self._waiting: deque[Notice] = deque()
         self._cancelled: set[UUID] = set()
+        # Matches as their rows were written, with the epoch of their partition then: `_record` need not read back what nobody has changed since.
+        self._written: dict[str, tuple[Match, int]] = {}
         self._results: list[Delivered] = []
         self._work = asyncio.Event()
         self._news = asyncio.Event()
         self._due = asyncio.Event()
+        self._room = asyncio.Event()
+        self._level = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._log: Any = structlog.get_logger().bind()
@@ -74,6 +84,25 @@ class Delivery:
                 leased.append(notice)
         return leased
 
+    async def recorded(self) -> None:
+        """Until what was handed over is sent and recorded, for a moment at most.
+
+        One transaction at a time has a partition's row. What somebody has heard is confirmed first: an event that came meanwhile would otherwise be taken in
+        before it, and each would wait for two transactions more than its own two.
+        """
+        if self._waiting or self._results:
+            self._level.clear()
+            await within(_RECORDED_SECONDS, self._level)
+
+    async def room(self, notices: int) -> None:
+        """Until so many more can be leased, for a moment at most: what is written without a lease costs a second look at the table and a second write."""
+        wanted = min(notices, self._settings.in_hand_max // 2)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ROOM_SECONDS):
+                while self._settings.in_hand_max - len(self._in_hand) < wanted:
+                    self._room.clear()
+                    await self._room.wait()
+
     def hand_over(self, notices: Iterable[Notice]) -> None:
         """Deliver these; they are committed as leased."""
         now = time.monotonic()
@@ -84,6 +113,22 @@ class Delivery:
         if self._waiting:
             self._empty.clear()
             self._work.set()
+
+    def keep(self, matches: Iterable[Match], epochs: Mapping[int, int]) -> None:
+        """These were committed like this under these epochs, all their confirmations leased to us: until `forget`, only what becomes of these changes them.
+
+        One of a group is not kept, as what becomes of it hangs on the others.
+        """
+        for match in matches:
+            told = [match.notices.get((party, "confirmed")) for party in PARTIES]
+            ours = match.partition in epochs and match.group_id is None and match.state == "telling"
+            if ours and all(one is not None and one.key in self._in_hand for one in told):
+                self._written[match.match_id] = (match, epochs[match.partition])
+
+    def forget(self, match_ids: Iterable[str]) -> None:
+        """Somebody is about to change these, behind the fence: what is known of them is read again."""
+        for match_id in match_ids:
+            self._written.pop(match_id, None)
 
     def cancel(self, matches: Iterable[Match]) -> None:
         """What these matches' notices say is no longer true: do not send what nobody has begun to send."""
@@ -96,6 +141,16 @@ class Delivery:
     def look(self) -> None:
         """Something may be due now."""
         self._due.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in hand."""
+        return not self._in_hand
+
+    async def goes_first(self) -> None:
+        """Until nothing is in hand, but not for long: for readers for whose work nobody waits."""
+        if self._in_hand:
+            await within(_FIRST_SECONDS, self._empty)
 
     async def drained(self) -> None:
         """Until nothing is in hand."""
@@ -124,14 +179,14 @@ class Delivery:
 
     async def _hand(self, stop: Stop, only: Channel) -> None:
         done = 0
+        observe = self._metrics.delivery_seconds.labels(only.name).observe
         while not stop:
             if not self._waiting:
                 self._work.clear()
                 await within(_IDLE_SECONDS, self._work)
                 continue
             notice = self._waiting.popleft()
-            self._results.append(await self._attempt(notice, only))
-            self._news.set()
+            self._done(await self._attempt(notice, only, observe))
             done += 1
             if done % _TURN_MAX == 0:  # a channel that never waits must not keep the loop
                 await asyncio.sleep(0)
@@ -140,12 +195,12 @@ class Delivery:
         """Whether it must not be sent: it is no longer true, or no longer ours."""
         return notice.key in self._cancelled or notice.partition not in self._lanes
 
-    async def _attempt(self, notice: Notice, only: Channel) -> Delivered:
+    async def _attempt(self, notice: Notice, only: Channel, observe: Callable[[float], None]) -> Delivered:
         if self._dropped(notice):
             return Delivered(notice, "discarded", "", only.name)
         begun = time.perf_counter()
         result = await self._exchange.attempt_only(only, notice, self._lanes.now)
-        self._metrics.delivery_seconds.labels(only.name).observe(time.perf_counter() - begun)
+        observe(time.perf_counter() - begun)
         return result
 
     async def _router(self, stop: Stop) -> None:
@@ -173,6 +228,7 @@ class Delivery:
     async def _routed_hand(self, stop: Stop, channel: Channel) -> None:
         """Attempts through one channel: one that hangs keeps nobody's hands but its own."""
         queue, called, done = self._routed[channel.name], self._called[channel.name], 0
+        observe = self._metrics.delivery_seconds.labels(channel.name).observe
         while not stop:
             if not queue:
                 called.clear()
@@ -184,7 +240,7 @@ class Delivery:
                 continue
             begun = time.perf_counter()
             result = await self._exchange.attempt(passage, self._lanes.now)
-            self._metrics.delivery_seconds.labels(channel.name).observe(time.perf_counter() - begun)
+            observe(time.perf_counter() - begun)
             self._done(result)
             done += 1
             if done % _TURN_MAX == 0:
@@ -205,8 +261,11 @@ class Delivery:
                 self._news.clear()
                 if not self._in_hand:
                     self._empty.set()
+                if not self._waiting:
+                    self._level.set()
                 await within(_IDLE_SECONDS, self._news)
                 continue
+            await self._gather()
             results = self._results[:_RECORD_MAX]
             try:
                 await self._record(results, again=failures > 0)
@@ -220,15 +279,31 @@ class Delivery:
             del self._results[: len(results)]
             self._exchange.recorded(results)
             self.pulse.commit()
-            for result in results:
-                begun = self._in_hand.pop(result.notice.key, None)
-                self._cancelled.discard(result.notice.key)
-                self._metrics.notices.labels(result.channel, result.notice.kind, result.fate).inc()
-                if begun is not None and result.fate == "sent":
-                    self._metrics.confirm_seconds.observe(time.monotonic() - begun)
-            self._metrics.in_hand.set(len(self._in_hand))
-            if any(result.fate == "retryable" for result in results):
-                self._due.set()
+            self._let_go(results)
+
+    async def _gather(self) -> None:
+        """Let a channel that never waits go on for a few turns, so that a batch that came together is recorded together."""
+        for _ in range(_RECORD_MAX // _TURN_MAX):
+            if not self._waiting:
+                return
+            await asyncio.sleep(0)
+
+    def _let_go(self, results: Sequence[Delivered]) -> None:
+        """They are recorded: no longer in hand, and counted."""
+        now = time.monotonic()
+        for result in results:
+            begun = self._in_hand.pop(result.notice.key, None)
+            self._cancelled.discard(result.notice.key)
+            self._written.pop(result.notice.match_id or "", None)
+            if begun is not None and result.fate == "sent":
+                self._metrics.confirm_seconds.observe(now - begun)
+        counts = Counter((result.channel, result.notice.kind, result.fate) for result in results)
+        for labels, count in counts.items():
+            self._metrics.notices.labels(*labels).inc(count)
+        self._metrics.in_hand.set(len(self._in_hand))
+        self._room.set()
+        if any(fate == "retryable" for _, _, fate in counts):
+            self._due.set()
 
     async def _record(self, results: Sequence[Delivered], *, again: bool) -> None:
         epochs = self._lanes.epochs_of(result.notice.partition for result in results)
@@ -238,7 +313,7 @@ class Delivery:
             ours = await unit.fence(epochs)
             counted = [result for result in results if result.notice.partition in ours]
             match_ids = {result.notice.match_id for result in counted if result.notice.match_id is not None}
-            book = Book(await unit.read_matches(match_ids), self._settings.language)
+            book = Book(await self._matches(unit, match_ids, epochs), self._settings.language)
             ends = book.settle(counted)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self.lease(book.new_notices.values())
@@ -254,15 +329,23 @@ class Delivery:
             records = [one for partition in ours for one in await self._store.read_unpublished(partition)]
         self.announce(records, leased, book)
 
+    async def _matches(self, unit: Unit, match_ids: Collection[str], epochs: Mapping[int, int]) -> list[Match]:
+        """These as they stand behind the fence. Each is taken from memory once: should the commit fail, or another of its notices come, it is read."""
+        known = [found for match_id in match_ids if (found := self._written.pop(match_id, None)) is not None]
+        matches = [match for match, epoch in known if epochs.get(match.partition) == epoch]
+        to_read = set(match_ids) - {match.match_id for match in matches}
+        return matches + await unit.read_matches(to_read) if to_read else matches
+
     def announce(self, records: Sequence[Outgoing], leased: Sequence[Notice], book: Book) -> None:
         """After the commit: hand over, take back, count."""
         self._publisher.hand_over(records)
         self.hand_over(leased)
         self.cancel(book.changed.values())
-        for match in book.changed.values():
-            if match.state in {"confirmed", "failed"}:
-                self._metrics.ends.labels(match.state).inc()
-                self._log.info("match", match_id=match.match_id, outcome=match.state)
+        ended = [match for match in book.changed.values() if match.state in {"confirmed", "failed"}]
+        for match in ended:
+            self._log.info("match", match_id=match.match_id, outcome=match.state)
+        for state, count in Counter(match.state for match in ended).items():
+            self._metrics.ends.labels(state).inc(count)
 
     # --- what is due again
 

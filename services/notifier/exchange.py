@@ -37,6 +37,7 @@ from services.notifier.routes import (
     attempted,
     begins_at,
     local_day,
+    may_be_late,
     next_step,
     noted,
     packed,
@@ -123,9 +124,9 @@ class Exchange:
 
     async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
         """One attempt through the one channel; `at` tells an area's clock."""
-        if self._timed and too_late(Errand(notice.kind, notice.urgency, begins_at(notice.slot)), self._now()):
+        if self._timed and may_be_late(notice.kind) and too_late(Errand(notice.kind, notice.urgency, begins_at(notice.slot)), self._now()):
             return Delivered(notice, "dead", "", channel.name, "too_late")
-        carried = await self._carried(channel, notice)
+        carried = notice if self._linker is None else await self._carried(channel, notice)
         if carried is None:
             return Delivered(notice, "retryable", "", channel.name, "links_away", _AWAY_SECONDS)
         answer = await self._answer(channel, carried)

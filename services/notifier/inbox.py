@@ -8,7 +8,7 @@ which the work itself fails is found by halving the batch, and goes to the dead 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from services.notifier.store import Outgoing, Store, Unit
 from services.runtime import Pulse, Stop
 
 _WAIT_MS: Final = 200
+_GATHER_MS: Final = 4
 # Letting partitions go: so long the notices on their way may take to come to their end.
 _FAREWELL_SECONDS: Final = 3.0
 # The pause between looks, while partitions are let go.
@@ -75,6 +76,8 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         self._next_offsets: dict[int, int] = {}
         self._busy = asyncio.Lock()
         self._leaving = False
+        self._came = 0
+        self._turn = -1
         self._log: Any = structlog.get_logger().bind()
 
     def lag(self) -> int | None:
@@ -180,8 +183,12 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             return
         if self._to_take:
             await self._take_over()
+        await self._delivery.room(2 * self._settings.batch_max)
+        if self._came < self._settings.batch_max // 2:  # of a backlog one batch is decoded while another is recorded
+            await self._delivery.recorded()
         await failpoints.before("poll")
-        found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
+        found = await self._poll(consumer)
+        self._came = sum(map(len, found.values()))
         if not found:
             self.pulse.commit()
             return
@@ -194,6 +201,29 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             if letters:
                 await self._take_in(letters)
                 self.pulse.commit()
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        """What has come. Of a partition whose records lie here the client fetches no more, so once they are taken what came since is awaited, for a moment.
+
+        Of a backlog each partition has its turn: so one is taken in while what was told of another is recorded, and neither waits for the other's row.
+        """
+        found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
+        if self._came >= self._settings.batch_max // 2:
+            for partition in sorted(self._lanes.owned, key=lambda one: (one <= self._turn, one)):
+                found = await consumer.getmany(TopicPartition(MATCHES, partition), timeout_ms=0, max_records=self._settings.batch_max)
+                if found:
+                    self._turn = partition
+                    return found
+        wait, room = _WAIT_MS, self._settings.batch_max
+        while room > 0:
+            more = await consumer.getmany(timeout_ms=wait, max_records=room)
+            for tp, records in more.items():
+                found.setdefault(tp, []).extend(records)
+                room -= len(records)
+            if not more or wait == _GATHER_MS:
+                break
+            wait = _GATHER_MS
+        return found
 
     async def _take_in(self, letters: Sequence[Letter]) -> None:
         try:
@@ -220,32 +250,33 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             ours = await unit.fence(epochs)
             counted = [one for one in letters if one.record.offset >= ours.get(one.record.partition, one.record.offset + 1)]
             if counted:
-                book, dead = await self._decide(unit, counted)
+                offsets = {one.record.partition: one.record.offset + 1 for one in counted}
+                book, dead = await self._decide(unit, counted, offsets)
                 # A wish may be widened more than once, and is told of once.
                 may_repeat = [notice.key for notice in book.new_notices.values() if notice.match_id is None]
                 for key in await unit.read_known(may_repeat) if may_repeat else ():
                     del book.new_notices[key]
                 leased = self._delivery.lease(book.new_notices.values())
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
-                offsets = {one.record.partition: one.record.offset + 1 for one in counted}
                 await unit.write_matches(book.changed.values())
                 await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
                 await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
                 await unit.change_notices(book.changed_notices.values())
                 await unit.write_outbox(dead)
                 await unit.write_clocks(clocks)
-                await unit.advance(offsets)
         self._step_back(epochs.keys() - ours.keys())
         if counted:
             self._lanes.set_forward(clocks)
             self._next_offsets |= offsets
             self._announce(counted, book, leased, dead)
+            self._delivery.keep(book.changed.values(), {partition: epochs[partition] for partition in ours})
 
-    async def _decide(self, unit: Unit, letters: Sequence[Letter]) -> tuple[Book, list[Outgoing]]:
+    async def _decide(self, unit: Unit, letters: Sequence[Letter], offsets: Mapping[int, int]) -> tuple[Book, list[Outgoing]]:
         ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
-        new = await unit.note_events(ids) if ids else set()
+        new = await unit.note_events(ids, offsets)
         events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
         book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
+        self._delivery.forget(book.matches)
         dead = []
         for letter in letters:
             event = letter.event

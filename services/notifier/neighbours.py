@@ -2,12 +2,16 @@
 
 A consumer group of its own, and nothing else follows from what it reads: a repeat or an older word changes nothing, so its offsets are committed to Kafka after
 the rows are. An event that is not valid is the matcher's to set aside. By event time nobody raises an alarm, so nothing is read.
+
+Hardly any offer is of a centre household or was one, and an event from which nothing follows need not be valid: so what a record's bytes tell is looked at
+before it is held against the contract (`sifted`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
+import orjson
 import structlog
 
 from schemas.codec import Event, decode
@@ -27,6 +31,16 @@ from services.runtime import Pulse, Stop
 
 TOPICS: Final = ("wishes", "offers")
 _WAIT_MS: Final = 500
+# Nobody waits for this: so long is gathered where fewer came than a batch may hold.
+_GATHER_SECONDS: Final = 0.2
+_POSTED: Final = b"lastmetre.offer.posted.v1"
+_WITHDRAWN: Final = b"lastmetre.offer.withdrawn.v1"
+_WISH: Final = b"lastmetre.wish.submitted.v1"
+_ID_MAX_CHARACTERS: Final = 128
+
+
+Key = tuple[str, str]
+"""(area, offer)."""
 
 
 def place_key(place: Place) -> str | None:
@@ -49,11 +63,45 @@ def _events(records: Iterable[Any]) -> list[Event]:
     return found
 
 
+def sifted(records: Iterable[Any], words: Iterable[str]) -> tuple[list[Any], list[tuple[Key, Any]]]:
+    """(records to read, offers that can only take a household out, by their own area and id); what nothing can follow from is in neither.
+
+    A text with a backslash may write its words otherwise, and what has no type among its headers is structured: those are read.
+    """
+    written = [word.encode() for word in words]
+    to_read: list[Any] = []
+    closing: list[tuple[Key, Any]] = []
+    for record in records:
+        kind, value = dict(record.headers).get("ce_type"), record.value or b""
+        if kind is None or b"\\" in value:
+            to_read.append(record)
+        elif kind == _WISH:
+            if b'"unit"' in value:
+                to_read.append(record)
+        elif kind == _POSTED and any(word in value for word in written):
+            to_read.append(record)
+        elif kind in {_POSTED, _WITHDRAWN} and (key := _key(value)) is not None:
+            closing.append((key, record))
+    return to_read, closing
+
+
+def _key(value: bytes) -> Key | None:
+    """The area and id that an offer's text names, whatever else is in it; None where it is no offer."""
+    try:
+        data = orjson.loads(value)
+        key = (data["area"], data["offer_id"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    return key if all(isinstance(name, str) and len(name) <= _ID_MAX_CHARACTERS for name in key) else None
+
+
 class Neighbours:
     """The loop."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, metrics: Metrics, after: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`after`: awaited before each look at the topics, so that others may go first."""
         self.pulse = Pulse()
+        self._after = after
         self._settings = settings
         self._pool = pool
         self._metrics = metrics
@@ -69,13 +117,17 @@ class Neighbours:
                 await consumer.start()
                 while not stop:
                     self.pulse.beat()
+                    if self._after is not None:
+                        await self._after()
                     await failpoints.before("poll")
                     found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=self._settings.batch_max)
                     if found:
                         await failpoints.after("poll")
-                        await self._take_in(_events(record for run in found.values() for record in run))
+                        await self._take_in(await self.read(record for run in found.values() for record in run))
                         await consumer.commit()
                         failures = 0
+                        if sum(map(len, found.values())) < self._settings.batch_max:
+                            await stop.pause(_GATHER_SECONDS)
             except PASSING as error:
                 failures += 1
                 self._metrics.faults.labels("neighbours").inc()
@@ -83,6 +135,17 @@ class Neighbours:
                 await stop.pause(retry_seconds(failures))
             finally:
                 await consumer.stop()
+
+    async def read(self, records: Iterable[Any]) -> list[Event]:
+        """The events among these records from which something may follow."""
+        to_read, closing = sifted(records, self._settings.household_words)
+        events = _events(to_read)
+        if closing:
+            known = {(event.area, event.data.offer_id) for event in events if isinstance(event.data, OfferPosted)}
+            async with self._pool.acquire() as connection:
+                known |= await WatchUnit(connection).known_households({key for key, _ in closing})
+            events += _events(record for key, record in closing if key in known)
+        return events
 
     async def _take_in(self, events: Sequence[Event]) -> None:
         """As `take_in`; an event that can't be written is found by halving, and passed over: the matcher reads it, too, and sets it aside."""

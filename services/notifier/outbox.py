@@ -8,7 +8,7 @@ by the partition's next owner before anything new.
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import orjson
 import structlog
@@ -19,8 +19,9 @@ from schemas.errors import InvalidEvent
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
 from services.broker import Broker, Where
 from services.notifier import failpoints
-from services.notifier.book import NAMESPACE, PARTIES, Match, Told, Untold
+from services.notifier.book import PARTIES, Match, Told, Untold
 from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.store import Outgoing
@@ -31,6 +32,8 @@ CONFIRMED: Final = "lastmetre.match.confirmed.v1"
 FAILED: Final = "lastmetre.confirmation.failed.v1"
 _BATCH_BYTES: Final = 512 * 1024
 _IDLE_SECONDS: Final = 1.0
+# So many rows may wait for their deletion.
+_FORGET_MAX: Final = 5000
 _CLOSE_SECONDS: Final = 5.0
 
 
@@ -54,7 +57,7 @@ def outgoing_of(end: Told | Untold, now: str) -> Outgoing:
 
 
 def _event(kind: str, match: Match, data: dict[str, Any], now: str) -> Outgoing:
-    event_id = uuid5(NAMESPACE, f"{kind}\n{match.match_id}")
+    event_id = derived_id(f"{kind}\n{match.match_id}")
     headers: list[tuple[str, bytes | None]] = [*headers_of(kind, str(event_id), SOURCE, now, match.match_id, match.area)]
     return Outgoing(event_id, match.partition, CONFIRMATIONS, match.area.encode(), headers, orjson.dumps(data))
 
@@ -69,7 +72,7 @@ def dead_letter_of(record: ConsumerRecord[Any, Any], fault: InvalidEvent) -> Out
         ("dlq-partition", b"%d" % record.partition),
         ("dlq-offset", b"%d" % record.offset),
     ]
-    cause = uuid5(NAMESPACE, f"dead letter\n{record.topic}\n{record.partition}\n{record.offset}")
+    cause = derived_id(f"dead letter\n{record.topic}\n{record.partition}\n{record.offset}")
     value = None if record.value is None else masked_value(record.value)
     key = None if record.key is None else masked_value(record.key)
     return Outgoing(cause, record.partition, dead_letter_topic(record.topic), key, headers, value)
@@ -92,6 +95,7 @@ class Publisher:
         self._lanes = lanes
         self._metrics = metrics
         self._queue: list[Outgoing] = []
+        self._published: list[UUID] = []
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -118,13 +122,15 @@ class Publisher:
         try:
             while not stop:
                 self.pulse.beat()
-                if not self._queue:
+                if self._queue and len(self._published) < _FORGET_MAX:
+                    records, self._queue = self._queue, []
+                    await self._publish([one for one in records if one.partition in self._lanes], stop)
+                elif self._published:  # while more is to be published, somebody waits for that, and for this nobody
+                    await self._forget(stop)
+                else:
                     self._news.clear()
                     self._idle.set()
                     await within(_IDLE_SECONDS, self._news)
-                    continue
-                records, self._queue = self._queue, []
-                await self._publish([one for one in records if one.partition in self._lanes], stop)
         finally:
             await self._close()
 
@@ -135,17 +141,33 @@ class Publisher:
                 await failpoints.before("publish")
                 await self._send(records)
                 await failpoints.after("publish")
-                # A mark that gets lost means a repeat, so it does not wait for the disk.
-                await self._store.forget_published([one.id for one in records])
+                self._published.extend(one.id for one in records)
                 self.pulse.commit()
                 return
             except PASSING as error:
                 failures += 1
-                self._metrics.faults.labels("publish").inc()
-                self._log.warning("publish_failed", fault=type(error).__name__, failures=failures)
-                self.pulse.beat()
+                self._failed(error, failures)
                 await self._close()
                 await stop.pause(retry_seconds(failures))
+
+    async def _forget(self, stop: Stop) -> None:
+        """Delete the rows of what is on Kafka. A mark that gets lost means a repeat, so it does not wait for the disk."""
+        failures = 0
+        while not stop:
+            try:
+                await self._store.forget_published(self._published)
+                self._published = []
+                self.pulse.commit()
+                return
+            except PASSING as error:
+                failures += 1
+                self._failed(error, failures)
+                await stop.pause(retry_seconds(failures))
+
+    def _failed(self, error: BaseException, failures: int) -> None:
+        self._metrics.faults.labels("publish").inc()
+        self._log.warning("publish_failed", fault=type(error).__name__, failures=failures)
+        self.pulse.beat()
 
     async def _send(self, records: Sequence[Outgoing]) -> None:
         producer = await self._ready()

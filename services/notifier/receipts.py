@@ -66,6 +66,7 @@ class Receipts:
             keys = list({one.key for one in known if one.key is not None})
             about_wishes = {one.key: one for one in await unit.lock_notices(keys)} if keys else {}
             book = Book(await unit.read_matches({one.match_id for one in known if one.match_id is not None}) if known else (), self._settings.language)
+            self._delivery.forget(book.matches)
             settled, put_off, ends = self._judge(book, receipts, about_wishes)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self._delivery.lease(book.new_notices.values())

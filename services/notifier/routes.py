@@ -174,6 +174,11 @@ def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: da
     return Wait(end, "quiet_hours")
 
 
+def may_be_late(kind: str) -> bool:
+    """Whether a notice of this kind can be `too_late` at all: what an errand is need not be looked at for the others."""
+    return kind in _REMINDERS
+
+
 def too_late(errand: Errand, now: datetime | None) -> bool:
     """Whether it says something that is over: nobody is reminded of a visit that has begun."""
     return errand.kind in _REMINDERS and now is not None and errand.begins is not None and errand.begins <= now

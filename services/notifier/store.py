@@ -47,7 +47,12 @@ WHERE partition = $1 AND published_at IS NULL ORDER BY place
 _FENCE = """
 SELECT partition, epoch, next_offset FROM notifying.partitions WHERE partition = ANY($1::int[]) ORDER BY partition FOR UPDATE
 """
+# With the offsets that they bring, so that it is one statement less for which everybody in the batch waits.
 _NOTE_EVENTS = """
+WITH advanced AS (
+    UPDATE notifying.partitions p SET next_offset = c.next_offset, changed_at = now()
+    FROM unnest($3::int[], $4::bigint[]) c(partition, next_offset) WHERE p.partition = c.partition
+)
 INSERT INTO notifying.inbox (source, event_id) SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT DO NOTHING RETURNING source, event_id
 """
@@ -133,10 +138,6 @@ FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::bytea[], $6::byt
 ON CONFLICT (id) DO NOTHING
 """
 _FORGET_PUBLISHED = "DELETE FROM notifying.outbox WHERE id = ANY($1::uuid[])"
-_ADVANCE = """
-UPDATE notifying.partitions p SET next_offset = c.next_offset, changed_at = now()
-FROM unnest($1::int[], $2::bigint[]) c(partition, next_offset) WHERE p.partition = c.partition
-"""
 _WRITE_CLOCKS = """
 INSERT INTO notifying.areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
 ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
@@ -271,9 +272,10 @@ class Unit:
         rows = await self._connection.fetch(_FENCE, list(epochs))
         return {row["partition"]: row["next_offset"] for row in rows if row["epoch"] == epochs[row["partition"]]}
 
-    async def note_events(self, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Note (source, id) of events; those that were not known."""
-        rows = await self._connection.fetch(_NOTE_EVENTS, [source for source, _ in ids], [event_id for _, event_id in ids])
+    async def note_events(self, ids: Sequence[tuple[str, str]], offsets: Mapping[int, int]) -> set[tuple[str, str]]:
+        """Note (source, id) of events, and set the next offset of partitions; those events that were not known."""
+        columns = ([source for source, _ in ids], [event_id for _, event_id in ids], list(offsets), list(offsets.values()))
+        rows = await self._connection.fetch(_NOTE_EVENTS, *columns)
         return {(row["source"], row["event_id"]) for row in rows}
 
     async def read_matches(self, match_ids: Iterable[str], group_ids: Iterable[str] = (), wish_ids: Iterable[str] = ()) -> list[Match]:
@@ -345,10 +347,6 @@ class Unit:
         rows = [(r.id, r.partition, r.topic, r.key, packed(r.headers), r.value) for r in records]
         if rows:
             await self._connection.execute(_WRITE_OUTBOX, *map(list, zip(*rows, strict=True)))
-
-    async def advance(self, offsets: Mapping[int, int]) -> None:
-        """Set the next offset of partitions."""
-        await self._connection.execute(_ADVANCE, list(offsets), list(offsets.values()))
 
     async def write_clocks(self, clocks: Mapping[str, tuple[int, int]]) -> None:
         """Set forward areas' clocks: area -> (partition, microseconds)."""

@@ -8,11 +8,11 @@ fails is found by halving the batch, and goes to the dead letters alone; a visit
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Final
-from uuid import uuid5
 
 import orjson
 import structlog
@@ -20,17 +20,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
 
-from schemas.codec import Event, decode, headers_of
-from schemas.confirmations import MatchConfirmed
+from schemas.codec import Event, headers_of
 from schemas.errors import DECISION_FAILED, InvalidEvent
-from schemas.instants import MINUTE_US, micros, rfc3339
-from schemas.lanes import is_misplaced
+from schemas.instants import MINUTE_US, rfc3339
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.topics import CONFIRMATIONS, VISITS_GROUP
 from services.notifier import failpoints
-from services.notifier.book import NAMESPACE
 from services.notifier.consumers import consumer_of
 from services.notifier.faults import PASSING, retry_seconds
+from services.notifier.hearing import CLOSED, Heard, heard
+from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.ledger import Tariff, booking
 from services.notifier.metrics import Metrics
@@ -38,22 +37,23 @@ from services.notifier.outbox import SOURCE, Publisher, dead_letter_of
 from services.notifier.settings import Settings
 from services.notifier.store import Outgoing
 from services.notifier.visits import End, Limits, Report, Visit, judged
-from services.notifier.visits_store import TOPICS, Pair, Told, VisitsStore, VisitsUnit
+from services.notifier.visits_store import TOPICS, Begun, Pair, Told, VisitsStore, VisitsUnit
 from services.runtime import Pulse, Stop
 
-CLOSED: Final = "lastmetre.match.closed.v1"
 _WAIT_MS: Final = 200
 # By event time somebody waits for each step of the clock.
 _WAIT_MS_PLAYED: Final = 20
 _TICK_SECONDS: Final = 1.0
 _DUE_MAX: Final = 500
+# Nobody waits for a visit to begin, and few for its end: so long is gathered where fewer came than a batch may hold. By event time somebody waits.
+_GATHER_SECONDS: Final = 0.2
 _WATCH_SECONDS: Final = 15.0
 _FAREWELL_SECONDS: Final = 3.0
 # Somebody raised the epoch of a lane that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
 
-_Read = tuple[str, int, int, Event | None, Any]
-"""(topic, partition, offset, event, record); no event for what is not ours to judge."""
+_Read = tuple[str, int, int, Heard | None, Any]
+"""(topic, partition, offset, what was heard, record); nothing heard for what is not ours to judge."""
 # A visit that can't be judged is tried again after this.
 _POSTPONED_US: Final = 60 * MINUTE_US
 
@@ -65,7 +65,7 @@ def closed_event(visit: Visit, end: End) -> Outgoing:
         "area": visit.area, "match_id": visit.match_id, "wish_id": visit.wish_id, "offer_id": visit.offer_id,
         "outcome": end.outcome, "minutes": end.minutes, "closed_at": at, "by": end.by,
     }  # fmt: skip
-    event_id = uuid5(NAMESPACE, f"{CLOSED}\n{visit.match_id}")
+    event_id = derived_id(f"{CLOSED}\n{visit.match_id}")
     headers: list[tuple[str, bytes | None]] = [*headers_of(CLOSED, str(event_id), SOURCE, at, visit.match_id, visit.area)]
     return Outgoing(event_id, visit.partition, CONFIRMATIONS, visit.area.encode(), headers, orjson.dumps(data))
 
@@ -81,21 +81,22 @@ def report_of(event: Event) -> Told | None:
     return Told(pair, Report(*whose, "started" if isinstance(data, ServiceStarted) else "finished", data.match_id, data.minutes), None)
 
 
-def _read(record: Any) -> _Read:
-    try:
-        event: Event | None = decode(record.topic, record.value, record.headers)
-    except InvalidEvent:
-        event = None
-    if event is not None and is_misplaced(event.area, event.partitionkey, record.partition, record.key):
-        event = None
-    return record.topic, record.partition, record.offset, event, record
-
-
 class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """The consumer's loop, and the clock's."""
 
-    def __init__(self, settings: Settings, store: VisitsStore, metrics: Metrics, *, limits: Limits | None = None, tariff: Tariff | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: VisitsStore,
+        metrics: Metrics,
+        *,
+        limits: Limits | None = None,
+        tariff: Tariff | None = None,
+        after: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`after`: awaited before each look at the topics, so that others may go first; not by event time, when somebody waits for each step of the clock."""
         self.pulse = Pulse()
+        self._after = after if settings.clock == "wall" else None
         self.lanes = Lanes(settings.clock)
         # The publisher asks its store for nothing but to forget what is on Kafka.
         self.publisher = Publisher(settings.broker, store, self.lanes, metrics)
@@ -179,8 +180,10 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                     if not started:
                         await consumer.start()
                         started = True
-                    await self._round(consumer)
+                    taken = await self._round(consumer)
                     failures = 0
+                    if 0 < taken < self._settings.batch_max and not self._by_event:
+                        await stop.pause(_GATHER_SECONDS)
                 except PASSING as error:
                     # What was committed is not certain now, so all lanes are taken over again.
                     failures += 1
@@ -196,9 +199,12 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             self._forget(list(self.lanes.owned))
             await consumer.stop()
 
-    async def _round(self, consumer: AIOKafkaConsumer) -> None:
+    async def _round(self, consumer: AIOKafkaConsumer) -> int:
+        """Once; how many records were taken in."""
         if self._to_take:
             await self._take_over(consumer)
+        if self._after is not None:
+            await self._after()
         await failpoints.before("poll")
         found = await consumer.getmany(timeout_ms=_WAIT_MS_PLAYED if self._by_event else _WAIT_MS, max_records=self._settings.batch_max)
         if found:
@@ -206,14 +212,20 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         async with self._busy:
             if found:
                 await failpoints.before("validate")
-            read = [_read(record) for tp in sorted(found, reverse=True) for record in found[tp] if tp.partition in self.lanes]
-            read = [one for one in read if one[2] >= self._offsets[one[1]][one[0]]]
+            read = [
+                (record.topic, record.partition, record.offset, heard(record), record)
+                for tp in sorted(found, reverse=True)
+                if tp.partition in self.lanes
+                for record in found[tp]
+                if record.offset >= self._offsets[tp.partition][tp.topic]
+            ]
             if read:
                 await failpoints.after("validate")
                 await self._take_in(read)
             await self._tick()
         await self._watch()
         self.pulse.commit()
+        return len(read)
 
     def _transaction(self, connection: Any) -> AbstractAsyncContextManager[Any]:
         transaction: AbstractAsyncContextManager[Any] = connection.transaction()
@@ -247,19 +259,19 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             ours = await unit.fence(epochs)
             counted = [one for one in read if one[1] in ours]
             events = [event for *_, event, _ in counted if event is not None]
-            told = [one for event in events if (one := report_of(event)) is not None]
-            confirmed = [event.data for event in events if isinstance(event.data, MatchConfirmed)]
+            told = [one for event in events if event.event is not None and (one := report_of(event.event)) is not None]
+            begun = [event.begun for event in events if event.begun is not None]
             await unit.note_reports(told)
-            await unit.begin_visits([(data.match_id, micros(data.slot.start), micros(data.slot.end)) for data in confirmed])
+            await unit.begin_visits(begun, self._limits.report_us, time.time_ns() // 1000, max(self._settings.timing.remind_us))
             await unit.note_stages(told)
             clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event, _ in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then
-            pairs = {one.pair for one in told} | {(data.area, data.wish_id, data.offer_id) for data in confirmed}
+            pairs = {one.pair for one in told}
             await unit.write_clocks(clocks)
             if self._by_event:
                 # In the same transaction, so that whoever sees these offsets sees all that they brought about.
                 pairs |= set(await unit.find_due(ours, max(self._ran_to, 0), _DUE_MAX, by_event=True))
-            records = await self._judge(unit, pairs, max(self._ran_to, 0))
+            records = await self._judge(unit, pairs, max(self._ran_to, 0), begun)
             letters = [one for one in dead if one.partition in ours]
             await unit.write_outbox(letters)
             offsets: dict[int, dict[str, int]] = {}
@@ -276,12 +288,14 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             self._forget(stale)
             # Where it was a zombie that raised the epoch, nobody else works on the lane.
             self._to_take |= dict.fromkeys(stale, time.monotonic() + _STALE_SECONDS)
-        for event in events:
-            self._metrics.events.labels(event.type, "visits").inc()
+        for kind, count in Counter(event.type for event in events).items():
+            self._metrics.events.labels(kind, "visits").inc(count)
 
-    async def _judge(self, unit: VisitsUnit, pairs: set[Pair], runs_to: int = 0) -> list[Outgoing]:
-        """See how the visits of these pairs stand now; what is told of it."""
-        visits, reports = await unit.read(pairs)
+    async def _judge(self, unit: VisitsUnit, pairs: set[Pair], runs_to: int = 0, begun: Sequence[Begun] = ()) -> list[Outgoing]:
+        """See how the visits of these pairs stand now, and those that have `begun` where that is not written already; what is told of it."""
+        reports = await unit.read_reports(pairs | {one.pair for one in begun})
+        over = {one.pair for one in begun if one.ends_at + self._limits.report_us <= max(self.lanes.micros(one.pair[0]), runs_to)}
+        visits = await unit.read_visits(pairs | over | reports.keys())
         changed: list[Visit] = []
         ended: list[tuple[Visit, End]] = []
         for visit in visits:

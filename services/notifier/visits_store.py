@@ -30,10 +30,14 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
     $11::text[], $12::smallint[])
 ON CONFLICT DO NOTHING
 """
-# Who it is about was written down before the confirmation was published, by this same service.
+# Who it is about was written down before the confirmation was published, by this same service. Nearly always nothing was said of it yet, so it is written as it
+# stands then (`visits.judged`), and neither read nor written again. So is when it is first to be watched, where that is a while yet: nobody looks before.
 _BEGIN_VISITS = """
-INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, organisation, starts_at_us, ends_at_us, number)
-SELECT c.match_id, c.wish_id, c.offer_id, c.area, c.partition, c.volunteer_ref, c.organisation, told.starts_at_us, told.ends_at_us, 0
+INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, organisation, starts_at_us, ends_at_us, number, due_at_us,
+    watch_at_us, watched_us)
+SELECT c.match_id, c.wish_id, c.offer_id, c.area, c.partition, c.volunteer_ref, c.organisation, told.starts_at_us, told.ends_at_us, 0,
+    CASE c.state WHEN 'released' THEN NULL ELSE told.ends_at_us + $4 END, CASE WHEN told.starts_at_us - $6 > $5 THEN told.starts_at_us - $6 ELSE 0 END,
+    CASE WHEN told.starts_at_us - $6 > $5 THEN $5 END
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) told(match_id, starts_at_us, ends_at_us) JOIN notifying.confirmations c USING (match_id)
 ON CONFLICT DO NOTHING
 """
@@ -118,6 +122,16 @@ class Told:
     rating: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A match that was confirmed, and its slot in microseconds."""
+
+    pair: Pair
+    match_id: str
+    starts_at: int
+    ends_at: int
+
+
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
@@ -158,20 +172,27 @@ class VisitsUnit:
             said = ((*one.pair, one.report.match_id, kind) for one in told if (kind := one.report.kind) != "acknowledged")
             await vault_news.note_reports(self._connection, said)
 
-    async def begin_visits(self, confirmed: Sequence[tuple[str, int, int]]) -> None:
-        """Begin visits: (match, start, end of the slot) of matches that were confirmed."""
-        if confirmed:
-            await self._connection.execute(_BEGIN_VISITS, *_columns(confirmed))
+    async def begin_visits(self, begun: Sequence[Begun], report_us: int, now: int, remind_us: int) -> None:
+        """Begin visits of matches that were confirmed; all in microseconds.
 
-    async def read(self, pairs: Iterable[Pair]) -> tuple[list[Visit], dict[Pair, list[Report]]]:
-        """The visits of these pairs, and all that was said about each pair."""
+        Of one of which nothing is said the end is looked at `report_us` after its slot. `remind_us`: nothing is said of one earlier than that before it.
+        """
+        if begun:
+            rows = [(one.match_id, one.starts_at, one.ends_at) for one in begun]
+            await self._connection.execute(_BEGIN_VISITS, *_columns(rows), report_us, now, remind_us)
+
+    async def read_reports(self, pairs: Iterable[Pair]) -> dict[Pair, list[Report]]:
+        """All that was said about each of these pairs; nothing of those of which nothing was."""
         columns = _columns(sorted(pairs))
-        if not columns:
-            return [], {}
         reports: dict[Pair, list[Report]] = {}
-        for row in await self._connection.fetch(_READ_REPORTS, *columns):
+        for row in await self._connection.fetch(_READ_REPORTS, *columns) if columns else ():
             reports.setdefault((row["area"], row["wish_id"], row["offer_id"]), []).append(_report(row))
-        return [_visit(row) for row in await self._connection.fetch(_READ_VISITS, *columns)], reports
+        return reports
+
+    async def read_visits(self, pairs: Iterable[Pair]) -> list[Visit]:
+        """The visits of these pairs."""
+        columns = _columns(sorted(pairs))
+        return [_visit(row) for row in await self._connection.fetch(_READ_VISITS, *columns)] if columns else []
 
     async def write_visits(self, visits: Iterable[Visit]) -> None:
         """Write how visits stand."""

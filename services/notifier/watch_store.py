@@ -53,6 +53,9 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean
 ON CONFLICT (area, offer_id) DO UPDATE SET volunteer_ref = excluded.volunteer_ref, place = excluded.place, open = excluded.open, at_us = excluded.at_us
 WHERE known.at_us <= excluded.at_us
 """
+_KNOWN_HOUSEHOLDS = """
+SELECT area, offer_id FROM unnest($1::text[], $2::text[]) named(area, offer_id) JOIN notifying.households USING (area, offer_id)
+"""
 _CLOSE_HOUSEHOLDS = """
 UPDATE notifying.households h SET open = false, at_us = c.at_us FROM unnest($1::text[], $2::text[], $3::bigint[]) c(area, offer_id, at_us)
 WHERE h.area = c.area AND h.offer_id = c.offer_id AND h.at_us <= c.at_us
@@ -157,6 +160,10 @@ class WatchUnit:
         """Insert or replace offers of centre households."""
         if households:
             await self._connection.execute(_POST_HOUSEHOLDS, *_columns([(h.area, h.offer_id, h.volunteer_ref, h.place, h.open, h.at) for h in households]))
+
+    async def known_households(self, offers: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these offers, as (area, offer), that are or once were a centre household's."""
+        return {(row["area"], row["offer_id"]) for row in await self._connection.fetch(_KNOWN_HOUSEHOLDS, *_columns(sorted(offers)))}
 
     async def close_households(self, offers: Sequence[tuple[str, str, int]]) -> None:
         """(area, offer, when): these look after nobody any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,13 +13,15 @@ import pytest
 
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode, headers_of
+from schemas.instants import DAY_US, MINUTE_US, rfc3339
 from schemas.lanes import partition_of
 from services.notifier import visiting
 from services.notifier.metrics import Metrics
 from services.notifier.settings import Settings
 from services.notifier.visiting import Visiting
-from services.notifier.visits import judged
+from services.notifier.visits import Visit, judged
 from services.notifier.visits_store import VisitsStore, VisitsUnit
+from services.notifier.watch import Watched, words
 from services.runtime import Stop
 from tests.conftest import Database
 from tests.integration.notifier_rig import Matcher, ask, header, matcher, process, records, running, settings_of, until
@@ -109,6 +112,28 @@ async def test_what_is_said_before_the_confirmation_counts_once_it_is_there(sett
         await town.propose("m-1")
         await read(database, 4)
     assert [("m-1", 1, "done", 45, "resident")] == await ask(database.dsn(), CLOSED)
+
+
+async def test_a_visit_of_which_nothing_was_said_stands_at_once_as_it_would_be_judged(settings: Settings, town: Town, database: Database) -> None:
+    soon, later = time.time_ns() // 1000 + 60 * MINUTE_US, time.time_ns() // 1000 + 3 * DAY_US
+    for match_id, start in (("m-1", soon), ("m-2", later)):
+        await town.propose(match_id, slot={"start": rfc3339(start), "end": rfc3339(start + 45 * MINUTE_US)})
+    async with running(settings):
+        await read(database, 2)
+        await until(lambda: _watched(database, 2))
+    rows = await ask(database.dsn(), "SELECT match_id, starts_at_us, ends_at_us, due_at_us, watch_at_us, watched_us FROM notifying.visits ORDER BY match_id")
+    for (match_id, starts_at, ends_at, due_at, watch_at, watched), start in zip(rows, (soon, later), strict=True):
+        visit = Visit(match_id, f"w-{match_id}", f"o-{match_id}", AREA, LANE, f"v-{match_id}", None, start, start + 45 * MINUTE_US)
+        assert (start, start + 45 * MINUTE_US) == (starts_at, ends_at)
+        assert judged(visit, (), soon, settings.limits)[0].due_at == due_at
+        # Whoever looked at it once for nothing said the same: the next step is the first one after now, or what comes before it.
+        first = words(Watched(start, visit.ends_at, None, True, False, False, False, None, None), watched, settings.timing)[1]
+        assert first is not None
+        assert watched < watch_at <= first
+
+
+async def _watched(database: Database, visits: int) -> bool:
+    return [(visits,)] == await ask(database.dsn(), "SELECT count(*)::int FROM notifying.visits WHERE watched_us IS NOT NULL")
 
 
 async def test_repeats_book_once(settings: Settings, town: Town, database: Database) -> None:

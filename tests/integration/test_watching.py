@@ -6,6 +6,7 @@ import base64
 import re
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -13,9 +14,10 @@ import orjson
 import pytest
 
 from deploy.kafka import Kafka
-from schemas.codec import decode_structured, headers_of
+from schemas.codec import headers_of
 from schemas.instants import MINUTE_US, rfc3339
 from schemas.lanes import partition_of
+from schemas.registry import TOPIC_OF
 from services.links.keys import LinkKeys
 from services.links.store import Ready, Redeemed, Superseded, look, redeem
 from services.notifier.metrics import Metrics
@@ -77,11 +79,11 @@ class Desk:
         return [(row["party"], row["kind"]) for row in await self.pool.fetch("SELECT party, kind FROM notifying.notices ORDER BY kind, party")]
 
     async def taken(self, kind: str, data: dict[str, Any], at: int = START) -> None:
-        event = {
-            "specversion": "1.0", "type": f"lastmetre.{kind}.v1", "source": "test", "id": f"{kind}-{at}", "time": rfc3339(at),
-            "subject": "s", "partitionkey": AREA, "data": {"area": AREA, **data},
-        }  # fmt: skip
-        await self.neighbours.take_in([decode_structured(orjson.dumps(event))])
+        whole = f"lastmetre.{kind}.v1"
+        record = SimpleNamespace(
+            topic=TOPIC_OF[whole], value=orjson.dumps({"area": AREA, **data}), headers=headers_of(whole, f"{kind}-{at}", "test", rfc3339(at), "s", AREA)
+        )
+        await self.neighbours.take_in(await self.neighbours.read([record]))
 
     async def household(
         self, offer_id: str = "o-9", volunteer: str = "v-9", unit: str = "u1", organisation: str | None = "三栋一单元中心户", at: int = START

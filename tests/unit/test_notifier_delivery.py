@@ -1,0 +1,115 @@
+"""What the notifier keeps in memory between two of its transactions, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notifier.book import PARTIES, Match, Notice, notice_key
+from services.notifier.delivery import Delivery
+from services.notifier.ids import NAMESPACE, derived_id
+from services.notifier.lanes import Lanes
+from services.notifier.metrics import Metrics
+
+SLOT = ("2026-11-24T09:00:00+08:00", "2026-11-24T10:00:00+08:00")
+LANE, EPOCH = 2, 7
+
+
+class Reads:
+    """A unit that says what was read, and finds each match anew."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def read_matches(self, match_ids: Collection[str]) -> list[Match]:
+        self.asked.extend(sorted(match_ids))
+        return [match_of(match_id) for match_id in sorted(match_ids)]
+
+
+def match_of(match_id: str, group_id: str | None = None, state: Any = "telling") -> Match:
+    match = Match(match_id, f"w-{match_id}", "o-1", "hightech", LANE, "r-1", "v-1", "repair", "building", SLOT, group_id, 2 if group_id else None, state)
+    for party in PARTIES:
+        key = notice_key(match_id, party, "confirmed")
+        match.notices[party, "confirmed"] = Notice(key, match_id, match.wish_id, LANE, match.area, party, "confirmed", "r-1", "zh-CN", "text", SLOT)
+    return match
+
+
+@pytest.fixture
+def delivery() -> Delivery:
+    settings: Any = SimpleNamespace(in_hand_max=100, batch_max=10)
+    exchange: Any = SimpleNamespace(timeout_seconds=1.0, channels={})
+    nothing: Any = None
+    return Delivery(settings, nothing, Lanes("wall"), exchange, nothing, Metrics())
+
+
+def written(delivery: Delivery, match: Match, epoch: int = EPOCH) -> None:
+    """As the inbox does after its commit."""
+    delivery.hand_over(delivery.lease(match.notices.values()))
+    delivery.keep([match], {LANE: epoch})
+
+
+async def read(delivery: Delivery, *match_ids: str, epoch: int = EPOCH) -> list[str]:
+    """Those that the recorder had to read."""
+    unit: Any = Reads()
+    found = await delivery._matches(unit, set(match_ids), {LANE: epoch})
+    assert sorted(match_ids) == sorted(match.match_id for match in found)
+    asked: list[str] = unit.asked
+    return asked
+
+
+async def test_what_was_just_written_is_not_read_back(delivery: Delivery) -> None:
+    written(delivery, match_of("m-1"))
+    assert ["m-2"] == await read(delivery, "m-1", "m-2")
+
+
+async def test_it_is_taken_from_memory_once(delivery: Delivery) -> None:
+    written(delivery, match_of("m-1"))
+    assert ([], ["m-1"]) == (await read(delivery, "m-1"), await read(delivery, "m-1"))
+
+
+async def test_a_match_for_which_an_event_came_meanwhile_is_read(delivery: Delivery) -> None:
+    written(delivery, match_of("m-1"))
+    delivery.forget(["m-1"])
+    assert ["m-1"] == await read(delivery, "m-1")
+
+
+async def test_a_match_whose_partition_was_away_meanwhile_is_read(delivery: Delivery) -> None:
+    written(delivery, match_of("m-1"))
+    assert ["m-1"] == await read(delivery, "m-1", epoch=EPOCH + 2)
+
+
+async def test_a_match_of_a_group_is_read_with_the_others(delivery: Delivery) -> None:
+    written(delivery, match_of("m-1", "g-1"))
+    assert ["m-1"] == await read(delivery, "m-1")
+
+
+async def test_a_match_that_is_not_being_told_is_read(delivery: Delivery) -> None:
+    written(delivery, match_of("m-1", state="proposed"))
+    assert ["m-1"] == await read(delivery, "m-1")
+
+
+async def test_a_match_of_which_a_notice_waits_for_room_is_read(delivery: Delivery) -> None:
+    match = match_of("m-1")
+    delivery.hand_over(delivery.lease([match.notices["resident", "confirmed"]]))
+    delivery.keep([match], {LANE: EPOCH})
+    assert ["m-1"] == await read(delivery, "m-1")
+
+
+async def test_events_wait_for_room_but_not_for_long(delivery: Delivery) -> None:
+    for number in range(60):
+        written(delivery, match_of(f"m-{number}"))
+    await delivery.room(20)
+    assert not delivery.is_idle
+
+
+@given(st.text(max_size=60))
+def test_a_derived_id_is_the_one_that_the_standard_names(cause: str) -> None:
+    found = derived_id(cause)
+    assert (uuid5(NAMESPACE, cause), 5) == (found, found.version)
+    assert (str(UUID(str(found))), hash(UUID(str(found)))) == (str(found), hash(found))
