@@ -56,7 +56,10 @@ class Edges:
 
 
 class Pool:
-    """All that one round weighs. `wishes` have at least one pair each; `late`: those that have waited long enough."""
+    """All that one round weighs.
+
+    `wishes` have at least one pair each; `late`: those that have waited long enough; `narrow`: those for whom there is somebody beyond the circle of now.
+    """
 
     def __init__(self, turn: Turn) -> None:
         self.now = turn.now
@@ -67,6 +70,7 @@ class Pool:
         self.offers: list[Offer] = []
         self.wishes: list[Wish] = []
         self.late: list[bool] = []
+        self.narrow: list[Wish] = []
         self.edges = Edges()
         self._ranking = Ranking(self.area.index)
         self._rares = score.rare_points(self.policy.points)
@@ -90,6 +94,7 @@ class Pool:
         full = before + self._limit
         for rung, offer in self._ranking.of(wish):
             if rung > reach:
+                self.narrow.append(wish)
                 break
             last = _last_start(wish, offer, now)
             if last is None:
@@ -183,7 +188,7 @@ def run_round(turn: Turn) -> None:
         area.call_round(turn.now)
     else:
         # Also for when a wish is for a wider circle, in which its helper may live: whoever holds the clock (`play`) stops at rounds, and at nothing between.
-        ahead = [at for at in (pool.next_due_at(), area.next_widening(pool.beat)) if at is not None]
+        ahead = [at for at in (pool.next_due_at(), *(area.widens_at(wish, pool.beat) for wish in pool.narrow)) if at is not None]
         if ahead:
             area.call_round(max(turn.now, min(ahead) - 1))
 

@@ -282,18 +282,16 @@ class Area:
 
     def watch_reach(self, wish: Wish, after: int) -> None:
         """Keep in sight when, after that instant, the wish is for one rung more; whether it waits then is seen then."""
+        at = self.widens_at(wish, after)
+        if at is not None:
+            heappush(self.deadlines, (at, WIDENS, wish.id, 0))
+
+    def widens_at(self, wish: Wish, after: int) -> int | None:
+        """The first instant after that one at which the wish is for one rung more; None where it is for everyone."""
         each = self._widens_each(wish)
         if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
-            heappush(self.deadlines, (wish.submitted_at + steps * each, WIDENS, wish.id, 0))
-
-    def next_widening(self, after: int) -> int | None:
-        """The first instant after that one at which a wish in the pool is for one rung more."""
-        found = []
-        for wish in self.pooled.all():
-            each = self._widens_each(wish)
-            if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
-                found.append(wish.submitted_at + steps * each)
-        return min(found, default=None)
+            return wish.submitted_at + steps * each
+        return None
 
     def next_beat(self, at: int) -> int:
         """The first instant after `at` at which a round can be."""
