@@ -27,7 +27,7 @@ class Settings(LinkKeySettings, VaultSettings, ServiceSettings):
         pattern=r"^https?://[^\s/]+(:\d+)?$",
         description="填居民和志愿者看到的网址，如 https://example.org | use the address that people see, such as https://example.org",
     )
-    pool_max: int = Field(16, ge=1, le=200, description="填 1 至 200 个数据库连接 | use 1 to 200 database connections")
+    pool_max: int = Field(8, ge=1, le=200, description="填 1 至 200 个数据库连接 | use 1 to 200 database connections")
     answer_seconds: float = Field(5.0, gt=0, le=60, description="填等待匹配结果的秒数 | use the seconds for which a decision is awaited")
     explainer_url: str | None = Field(
         None,

@@ -11,11 +11,12 @@ down_revision = "0019_session_of"
 branch_labels = None
 depends_on = None
 
-# Offers, the wish where it waits, and which wishes they have or had a match of.
+# Offers, the wish where it waits, and which wishes they have or had a match of. Planned once a connection: with the policies in it, a plan costs more
+# than the look, and PostgreSQL would make five before it settles on one.
 FUNCTION = """
 CREATE FUNCTION gateway.before_claim(whoever text, of_area text, of_volunteer text, of_wish text)
 RETURNS TABLE (offers json, wish json, matches json, near boolean)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER ROWS 1 AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER ROWS 1 SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM set_config('lastmetre.principal', whoever, true);
     SELECT coalesce(json_agg(o ORDER BY o.offer_id), '[]') INTO offers FROM (

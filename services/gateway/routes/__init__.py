@@ -31,7 +31,7 @@ from services.gateway.routes import (
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
-    *(ingest.router, wall.router),
+    *(ingest.router, wall.taps, wall.router),
     *(home.router, sign_in.router, accounts.router, audit.router),
     *(mine.router, enter.router, wishes.router, links.router),
     *(live.router, monitor.router, wish.router, review.router, dead_letters.router),
