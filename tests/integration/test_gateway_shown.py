@@ -16,6 +16,7 @@ from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from schemas.lanes import partition_of
 from services.gateway.door import examples
+from services.gateway.publisher import SOURCE
 from services.links.claims import Claims
 from services.links.store import mint
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
@@ -77,7 +78,7 @@ def words(text: str) -> str:
 
 
 async def said(rig: GatewayRig, topic: str) -> list[dict[str, Any]]:
-    """The data of all that lies on this area's partition."""
+    """The data of all that this gateway's pages have said on this area's partition; others' records lie there too."""
     place = TopicPartition(topic, partition_of(AREA))
     consumer = AIOKafkaConsumer(bootstrap_servers=rig.gateway.settings.kafka, enable_auto_commit=False)
     await consumer.start()
@@ -88,7 +89,8 @@ async def said(rig: GatewayRig, topic: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while await consumer.position(place) < end:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                found += [json.loads(record.value) for record in records]
+                ours = [record for record in records if record.timestamp / 1000 >= NOW.timestamp() and dict(record.headers).get("ce_source") == SOURCE.encode()]
+                found += [json.loads(record.value) for record in ours]
         return found
     finally:
         await consumer.stop()
