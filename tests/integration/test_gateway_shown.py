@@ -227,6 +227,7 @@ async def test_a_dead_letter_goes_again_as_what_it_was_and_where_its_worker_is_a
 async def test_a_wish_is_entered_where_one_is_at_home_and_for_nobody_elses_resident(rig: GatewayRig) -> None:
     resident = await browser(rig, "resident", scope=(AREA, "jianmin"), resident_refs=("r-9",))
     assert 422 == (await resident.post("/enter", page="/enter", **FORM, community="gaoxin-xiandaicheng")).status_code
+    assert 422 == (await resident.post("/enter", page="/enter", **FORM | {"compound": "No. 3!"}, community="jianmin")).status_code
     assert 303 == (await resident.post("/enter", page="/enter", **FORM, community="jianmin")).status_code
     centre = await browser(rig, "volunteer", volunteer_ref="v-8", centre=(AREA, "fujiahe"))
     entered = await centre.post("/enter", page="/enter", **FORM, community="fujiahe", resident_ref="r-1")

@@ -49,11 +49,11 @@ async def enter(request: Request, gateway: GatewayOf, principal: Asker) -> Respo
     elif not for_others and resident_ref not in refs:
         resident_ref = min(refs)
     taken = entry.entered(filled, area=principal.scope.area, wish_id=filled["wish_id"], resident_ref=resident_ref, now=words.utc_now())
-    elsewhere = not for_others and "community" not in taken.faults and not principal.scope.covers(principal.scope.area, Place(**taken.data["place"]))
-    if not taken.faults and elsewhere:
+    place = None if taken.faults else Place(**taken.data["place"])
+    if place is not None and not for_others and not principal.scope.covers(principal.scope.area, place):
         taken.faults["community"] = _ELSEWHERE
     if not taken.faults:
-        require(principal, Act.ENTER_WISH, Thing(principal.scope.area, Place(**taken.data["place"]), resident_ref))
+        require(principal, Act.ENTER_WISH, Thing(principal.scope.area, place, resident_ref))
         try:
             return await _kept(gateway, principal, taken)
         except InvalidEvent as fault:  # the whole event, where a field alone was right
