@@ -126,11 +126,8 @@ class OfferIndex:
         weights = self.weights
         return sum([weights.get(skill, 0) for skill in skills])
 
-    def sort(self, circle: Circle, skill: str, weights: dict[str, int], *, vetted: bool) -> "list[Entry]":
-        """The open offers with capacity of one circle and skill, best first. The heap is put right on the way: a sorted list is one.
-
-        `weights`: of all skills of an offer, by its id; what is not known yet is added.
-        """
+    def sort(self, circle: Circle, skill: str, *, vetted: bool) -> "list[Entry]":
+        """The open offers with capacity of one circle and skill, best first. The heap is put right on the way: a sorted list is one."""
         by_skill = (self._vetted if vetted else self._all).get(circle)
         heap = by_skill.get(skill) if by_skill is not None else None
         if not heap:
@@ -140,10 +137,7 @@ class OfferIndex:
             score, load, tasks, offer_id, number, offer = entry
             if number == offer.entry and offer.live < offer.capacity:
                 person = offer.volunteer
-                weight = weights.get(offer_id)
-                if weight is None:
-                    weight = weights[offer_id] = self.score(offer)
-                score_now, load_now, tasks_now = weight, len(person.slots), person.tasks
+                score_now, load_now, tasks_now = self.score(offer), len(person.slots), person.tasks
                 if score_now != score or load_now != load or tasks_now != tasks:
                     entry = (score_now, load_now, tasks_now, offer_id, number, offer)  # noqa: PLW2901 - most are right as they are
                 right.append(entry)
@@ -245,20 +239,12 @@ def _centres_first(entry: Entry) -> bool:
 class Ranking:
     """The order of an index while nothing changes: what many wishes look at is sorted once."""
 
-    __slots__ = ("_index", "_rarest", "_sorted", "_weights")
+    __slots__ = ("_index", "_rarest", "_sorted")
 
     def __init__(self, index: OfferIndex) -> None:
         self._index = index
         self._sorted: dict[tuple[Circle, str, bool], list[Entry]] = {}
         self._rarest: dict[frozenset[str], str | None] = {}
-        self._weights: dict[str, int] = {}
-
-    def weight_of(self, offer: "Offer") -> int:
-        """The weight of all skills of an offer."""
-        weight = self._weights.get(offer.id)
-        if weight is None:
-            weight = self._weights[offer.id] = self._index.score(offer)
-        return weight
 
     def of(self, wish: "Wish") -> Iterator[tuple[int, "Offer"]]:
         """As :meth:`OfferIndex.in_order`."""
@@ -272,7 +258,7 @@ class Ranking:
             key = (circle, skill, vetted)
             entries = self._sorted.get(key)
             if entries is None:
-                entries = self._sorted[key] = self._index.sort(circle, skill, self._weights, vetted=vetted)
+                entries = self._sorted[key] = self._index.sort(circle, skill, vetted=vetted)
             if rung == 0 and wish.welfare:
                 entries = sorted(entries, key=_centres_first)
             # Who lies in this circle and also in the next smaller one came before: as `rung_between` says, without a call for each.

@@ -133,7 +133,7 @@ class Pool:
             free = min(free, max(1, offer.per_week_max - sum(start > self.now - WEEK_US for start in person.starts)))
         answer = policy.answer_us if offer.asks else _AT_ONCE
         sure = score.chance_points(policy.points, person, asks=offer.asks) + score.idle_points(policy.points, person)
-        helper = Helper(len(self.offers), sure, self._ranking.weight_of(offer), min(_PLACES_MAX, free), answer)
+        helper = Helper(len(self.offers), sure, self.area.index.score(offer), min(_PLACES_MAX, free), answer)
         self.helpers[offer.id] = helper
         self.offers.append(offer)
         return helper
