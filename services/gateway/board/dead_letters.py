@@ -12,9 +12,9 @@ import orjson
 from schemas.codec import STRUCTURED_TYPE, Event, decode_structured
 from schemas.errors import INVALID_FIELD, InvalidEvent
 from schemas.registry import TOPIC_OF
-from schemas.topics import OFFERS, RESPONSES, WISHES
 from services.gateway.board.store import parsed
 from services.gateway.context import Gateway
+from services.gateway.door import intake
 from services.gateway.guard import require
 from services.gateway.policy import Act, Thing
 from services.gateway.roles import Principal
@@ -30,8 +30,6 @@ _KEEP: Final = """
 """
 _SENT: Final = "UPDATE gateway.dead_letters SET sent_at = clock_timestamp() WHERE topic = $1 AND partition = $2 AND position = $3 AND sent_at IS NULL"
 Place = tuple[str, int, int]
-_FROM_OUTSIDE: Final = frozenset({WISHES, OFFERS, RESPONSES})
-_OURS: Final = "lastmetre/"
 
 
 async def letters(connection: Any, *, done: bool, most: int = 200) -> list[dict[str, Any]]:
@@ -68,7 +66,7 @@ def mended(text: str, found: Mapping[str, Any]) -> Event:
         InvalidEvent: it is not, or its topic, type or area is not the letter's, or it speaks for one of the services.
     """
     event = decode_structured(text.encode())
-    if TOPIC_OF[event.type] not in _FROM_OUTSIDE or (event.source.casefold().startswith(_OURS) and event.source != _source_of(found)):
+    if TOPIC_OF[event.type] not in intake.IN or (intake.is_ours(event.source) and event.source != _source_of(found)):
         raise InvalidEvent(INVALID_FIELD, "source", ("服务自己的事件不能手工重发", "what services say themselves is not published by hand"))
     if found["kind"] in TOPIC_OF and event.type != found["kind"]:
         raise InvalidEvent(INVALID_FIELD, "type", ("类型须与死信的一致", "the type must be the letter's own"))
@@ -100,8 +98,7 @@ async def replay(gateway: Gateway, principal: Principal, found: Mapping[str, Any
     if found["sent_at"] is not None:
         return False
     event = mended(str(found["mended"] or text), found)
-    about = getattr(event.data, "place", None) or getattr(event.data, "home", None)
-    require(principal, Act.REPLAY_DEAD_LETTER, Thing(event.area, about))
+    require(principal, Act.REPLAY_DEAD_LETTER, Thing(event.area, intake.place_of(event)))
     if found["mended"] is None:
         async with gateway.database.acting_for(principal) as connection:
             if await connection.fetchrow(_KEEP, *place, text, event.id, principal.account) is None:

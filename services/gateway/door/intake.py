@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from schemas import errors, strict_json, topics
 from schemas.codec import STRUCTURED_TYPE, Event, decode, decode_document
 from schemas.errors import InvalidEvent
+from schemas.place import Place
 from schemas.registry import TOPIC_OF
 from services.gateway.door.answers import Refused
 from services.gateway.policy import Act, Thing, may
@@ -71,6 +72,16 @@ def read_batch(body: bytes) -> list[Any]:
     return members
 
 
+def is_ours(source: str) -> bool:
+    """Whether an event of this source speaks for the system itself."""
+    return source.strip().partition("/")[0].casefold() == OURS
+
+
+def place_of(event: Event) -> Place | None:
+    """The place that an event names: of a wish, or the home of an offer."""
+    return getattr(event.data, "place", None) or getattr(event.data, "home", None)
+
+
 def refuse_foreign(principal: Principal | None, event: Event) -> None:
     """Refuse what this sender may not send, or not there.
 
@@ -80,11 +91,11 @@ def refuse_foreign(principal: Principal | None, event: Event) -> None:
     if TOPIC_OF[event.type] not in IN:
         raise Refused("type_not_allowed", "type")
     # Whoever could use our identity could spend an id of ours beforehand: (source, id) is told apart across all topics, so the real event would be dropped.
-    if event.source.strip().partition("/")[0].casefold() == OURS:
+    if is_ours(event.source):
         raise Refused("reserved_source", "source")
     if principal is not None and principal.scope.community is None and event.area == principal.scope.area:
         return  # the whole area: no place of it lies outside
-    place = getattr(event.data, "place", None) or getattr(event.data, "home", None)
+    place = place_of(event)
     if not may(principal, Act.PUBLISH_EVENTS, Thing(event.area, place)):
         whole = principal is not None and principal.scope.area == event.area and place is not None
         raise Refused("out_of_scope", "data.place" if whole else "data.area")

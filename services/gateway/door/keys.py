@@ -139,7 +139,7 @@ async def rotate(connection: Connection, principal: Principal, old: Key, overlap
     The new key ends when the first of them was to end. Two of a rotation hold at a time: any other that is still in its overlap ends now, also one that
     was made from the same key before, as where the answer with it was lost.
     """
-    family = old.family or old.key_id
+    family = old.counts_as
     known = await connection.fetch(_OF_FAMILY, old.account_id, family)
     # The newest has the end that was asked for; of those before it the end may be that of an overlap.
     ends_at = known[0]["expires_at"]
