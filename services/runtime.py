@@ -8,6 +8,7 @@ one canonical line for every event it takes in: one processor, orjson, and one w
 import asyncio
 import atexit
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -216,6 +217,17 @@ def configure_logging(level: Level = "info", file: BinaryIO | None = None) -> No
     root.handlers[:] = [_ToStructlog()]
     root.setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+# A batch of events makes some thousand objects that die together: left to its usual counts, the collector takes a third of the time of taking them in.
+_COLLECT_AFTER: Final = (50_000, 20, 50)
+
+
+def collect_rarely() -> None:
+    """Set apart what is there from the start, and walk over what is new less often. For whoever takes many events in, once all is made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 # --- life of the process

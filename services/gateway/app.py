@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import Iterator
 from typing import Self
 
@@ -24,12 +23,10 @@ from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
 from services.gateway.web import create_app
-from services.runtime import Ops, Pulse, Readiness, Stop
+from services.runtime import Ops, Pulse, Readiness, Stop, collect_rarely
 from services.vault.vault import Vault
 
 _GRACE_SECONDS = 5
-# A batch of events makes some thousand objects that die together: left to its usual counts, the collector takes a third of the time of ingest.
-_COLLECT_AFTER = (50_000, 20, 50)
 
 
 class Server(uvicorn.Server):
@@ -104,9 +101,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         async with Ops(settings.ops_port, {"web": pulse}, ready, registry, stuck_seconds=3600), asyncio.TaskGroup() as beside:
             for loop in (tail, answers):
                 beside.create_task(loop.run(stop), name=type(loop).__name__)
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*_COLLECT_AFTER)
+            collect_rarely()
             log.info("started", port=settings.web_port)
             await _serve(server, stop)
     log.info("stopped")

@@ -3,17 +3,14 @@
 A process of its own: what people tap and what systems send is answered by another, which the board's work would hold up (docs/decisions/0031).
 """
 
-import gc
 import sys
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from services.gateway.board.reader import Reader
-from services.runtime import Ops, Readiness, ServiceSettings, Stop, start
+from services.runtime import Ops, Readiness, ServiceSettings, Stop, collect_rarely, start
 
-# A batch makes some thousand objects that die together: left to its usual counts, the collector walks over them again and again.
-_COLLECT_AFTER = (50_000, 20, 50)
 # A batch may wait for a lock or be halved again and again.
 _STUCK_SECONDS = 300.0
 
@@ -30,9 +27,7 @@ async def main(settings: ServiceSettings, stop: Stop) -> None:
         behind.set(lag or 0)
         return Readiness(reader.at_work, reader.pulse.commit_age_seconds, {} if lag is None else {"board": lag}, () if reader.at_work else ("away",))
 
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
+    collect_rarely()
     async with Ops(settings.ops_port, {"reader": reader.pulse}, ready, registry, stuck_seconds=_STUCK_SECONDS):
         log.info("started")
         await reader.run(stop)
