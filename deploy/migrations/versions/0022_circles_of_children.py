@@ -18,7 +18,7 @@ _LINKED = """
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
             SELECT l.area, l.wish_id, l.party, w.category, w.urgency, CASE WHEN l.party = 'resident' THEN w.title END,
-                CASE WHEN l.party = 'resident' OR NOT (w.age_band LIKE 'under%%' OR w.category = 'left_behind_children') THEN w.compound END,
+                CASE WHEN l.party = 'resident' OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.compound END,
                 w.starts_at, w.ends_at, w.state, m.state, {rung}, coalesce(m.starts_at, i.starts_at), coalesce(m.ends_at, i.ends_at),
                 m.organisation, i.expires_at
             FROM links.links l
@@ -29,7 +29,7 @@ _LINKED = """
         $$
 """
 _TOLD = """CASE WHEN l.party = 'resident' OR m.state IN ('agreed', 'confirmed', 'started', 'finished') OR coalesce(m.rung, i.rung) IN ('community', 'area')
-                    OR NOT (w.age_band LIKE 'under%%' OR w.category = 'left_behind_children') THEN coalesce(m.rung, i.rung)
+                    OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN coalesce(m.rung, i.rung)
                     WHEN coalesce(m.rung, i.rung) IS NOT NULL THEN 'community' END"""
 _IN_SCOPE = """coalesce(
     area = (SELECT gateway.me() ->> 'area') AND (SELECT gateway.has({roles})) AND (SELECT gateway.me() ->> 'compound') IS NULL
@@ -44,11 +44,11 @@ _SAW = "(SELECT gateway.has('admin')) OR " + _IN_SCOPE.format(roles="'worker', '
 
 def upgrade() -> None:
     """Tell less."""
-    op.execute(_LINKED.replace("{rung}", _TOLD).replace("%%", "%"))
+    op.execute(_LINKED.replace("{rung}", _TOLD))
     op.execute(f"ALTER POLICY asks ON gateway.dead_letters USING ({_SEES})")
 
 
 def downgrade() -> None:
     """Undo it."""
-    op.execute(_LINKED.replace("{rung}", "coalesce(m.rung, i.rung)").replace("%%", "%"))
+    op.execute(_LINKED.replace("{rung}", "coalesce(m.rung, i.rung)"))
     op.execute(f"ALTER POLICY asks ON gateway.dead_letters USING ({_SAW})")

@@ -24,7 +24,8 @@ _TABLES: Final = {
     "kind": words.KINDS,
     "skill": SKILLS,
 }
-_HIDDEN_OF_MINORS: Final = frozenset({"title", "rung", "reach"})
+HIDDEN_OF_MINORS: Final = frozenset({"title", "rung", "reach"})
+"""What of a line about a child's wish is for workers alone: how near a child lives is where, nearly."""
 _HIDDEN: Final[Words] = ("（未成年人的心愿）", "(a child's wish)")
 
 
@@ -79,7 +80,7 @@ def helpers_of(principal: Principal, now: datetime, *, own: bool = False) -> dic
         return wish if worker or not is_minors(wish) else cut_off(wish, 1)
 
     def line_of(row: Any) -> Words:
-        brief = row.brief if worker or not row.brief.get("minor") else {name: value for name, value in row.brief.items() if name not in _HIDDEN_OF_MINORS}
+        brief = row.brief if worker or not row.brief.get("minor") else {name: value for name, value in row.brief.items() if name not in HIDDEN_OF_MINORS}
         return words.detail(row.kind, brief)
 
     return {

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.board.hub import PASSING, Cut, StreamRow, Subscription, backlog
+from services.gateway.board.showing import HIDDEN_OF_MINORS
 from services.gateway.board.words import KINDS, TONES, clock, detail
 from services.gateway.database import Database
 from services.gateway.places import Places
@@ -26,6 +27,7 @@ LOOK_SECONDS: Final = 30.0
 """So often at most it is asked whether whoever reads may still: a stream outlives its request's check by hours."""
 _PAGE: Final = 500
 Language = Literal["zh-CN", "en"]
+_TITLE: Final = frozenset({"title"})
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -55,7 +57,7 @@ def shown(row: StreamRow, language: Language, form: Form, places: Places) -> byt
 
 def _written(row: StreamRow, language: Language, form: Form, places: Places) -> bytes:
     pick = 1 if language == "en" else 0
-    hidden = () if form == "whole" else ("title", "rung", "reach") if row.brief.get("minor") else ("title",)  # how near a child lives is where
+    hidden = frozenset() if form == "whole" else HIDDEN_OF_MINORS if row.brief.get("minor") else _TITLE
     brief = {name: value for name, value in row.brief.items() if name not in hidden}
     said: dict[str, Any] = {
         "seq": row.seq,

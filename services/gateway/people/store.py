@@ -30,14 +30,15 @@ LIMIT $3
 # All that a claim must know of its member beforehand (migration 0020): it becomes whoever asks by itself, so it needs no transaction around it.
 _BEFORE_CLAIM = "SELECT * FROM gateway.before_claim($1, $2, $3, $4)"
 # Of a child, before the yes and once the pair is apart: the community, and no circle nearer than that.
-_KNOWN = "(m.state IN ('agreed', 'confirmed', 'started', 'finished') OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children'))"
+_OF_ADULTS = "NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children')"
+_KNOWN = f"(m.state IN ('agreed', 'confirmed', 'started', 'finished') OR {_OF_ADULTS})"
 _MATCH_COLUMNS = f"""
     m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state,
     CASE WHEN {_KNOWN} OR m.rung IN ('community', 'area') THEN m.rung ELSE 'community' END AS rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
     m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together, m.accepted_at IS NOT NULL AS answered,
     w.category, CASE WHEN {_KNOWN} THEN w.compound ELSE w.community END AS compound,
     CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed')
-        OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
+        OR {_OF_ADULTS} THEN w.title END AS title,
     CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished') THEN w.building END AS building
 FROM gateway.matches m LEFT JOIN gateway.wishes w USING (area, wish_id)
 """
@@ -48,16 +49,16 @@ ORDER BY m.state IN ('closed', 'released'), CASE WHEN m.state IN ('closed', 'rel
 LIMIT $3
 """
 _MATCH = f"SELECT {_MATCH_COLUMNS} WHERE m.area = $1 AND m.match_id = $2 AND m.volunteer_ref = $3"
-_INVITATIONS = """
+_INVITATIONS = f"""
 SELECT i.area, i.wish_id, i.offer_id, i.starts_at, i.ends_at, i.expires_at, w.category,
-    CASE WHEN i.rung IN ('community', 'area') OR NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN i.rung ELSE 'community' END AS rung,
-    CASE WHEN NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.title END AS title,
-    CASE WHEN NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') THEN w.compound ELSE w.community END AS compound
+    CASE WHEN i.rung IN ('community', 'area') OR {_OF_ADULTS} THEN i.rung ELSE 'community' END AS rung,
+    CASE WHEN {_OF_ADULTS} THEN w.title END AS title,
+    CASE WHEN {_OF_ADULTS} THEN w.compound ELSE w.community END AS compound
 FROM gateway.invitations i LEFT JOIN gateway.wishes w USING (area, wish_id)
 WHERE i.area = $1 AND i.volunteer_ref = $2 AND i.live AND i.expires_at > $3
     AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = i.area AND m.wish_id = i.wish_id AND m.volunteer_ref = $2)
 ORDER BY i.expires_at
-"""
+"""  # noqa: S608 - our own words alone
 _CLOSED = """
 SELECT minutes, closed_at FROM gateway.matches
 WHERE area = $1 AND volunteer_ref = $2 AND state = 'closed' AND minutes IS NOT NULL AND closed_at IS NOT NULL
