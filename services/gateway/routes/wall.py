@@ -1,19 +1,18 @@
 """The claim wall: wishes near me that wait for somebody, and the tap that claims one."""
 
-from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from fastapi.routing import APIRoute
 
 from schemas.place import Rung
 from schemas.wishes import Category
 from services.gateway import words
 from services.gateway.board.hub import Claimed, Later, Rejected
 from services.gateway.context import Gateway, GatewayOf
+from services.gateway.direct import DirectRoute
 from services.gateway.errors import wants_page
 from services.gateway.guard import needs
 from services.gateway.people import claiming, store
@@ -23,23 +22,8 @@ from services.gateway.people.wall import Choice, chosen
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
-
-class _Tap(APIRoute):
-    """A route that asks the guard and then its function, without FastAPI's solving of dependencies: when everyone taps at once, everyone waits for it."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What runs for each tap; what is declared stands in the OpenAPI document all the same."""
-
-        async def handle(request: Request) -> Response:
-            principal = await _claimant.dependency(request)
-            return await claim(request, request.app.state.gateway, principal, request.path_params["wish_id"])
-
-        return handle
-
-
-_claimant: Final = needs(Act.CLAIM_WISH)
 router = APIRouter()
-taps = APIRouter(route_class=_Tap)
+taps = APIRouter(route_class=DirectRoute)
 PAGE_MAX: Final = 40
 _SHOWS_SECONDS: Final = 5.0
 When = Literal["today", "tomorrow", "week"]
@@ -69,7 +53,7 @@ async def wall(
 
 
 @taps.post("/wall/{wish_id}/claim", response_class=HTMLResponse, summary="Claim a wish")
-async def claim(request: Request, gateway: GatewayOf, principal: Annotated[Principal, _claimant], wish_id: str) -> Response:
+async def claim(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.CLAIM_WISH)], wish_id: str) -> Response:
     """The answer at once: granted, or why not and what else there is. Without JavaScript it is a page, with htmx it takes the card's place."""
     outcome = await claiming.claim(gateway, principal, wish_id)
     if request.headers.get("hx-request") == "true":
