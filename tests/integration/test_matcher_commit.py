@@ -53,19 +53,22 @@ class Worker:
     async def _nothing(self, *_: object) -> None:
         """Nobody publishes, so nobody hears of it."""
 
+    @staticmethod
+    def record(topic: str, offset: int, value: bytes, key: bytes = build.AREA.encode()) -> ConsumerRecord[bytes, bytes]:
+        return ConsumerRecord(topic, LANE, offset, 0, 0, key, value, None, len(key), len(value), HEADERS)
+
     async def takes(self, *events: Event) -> None:
         runs: dict[str, list[Any]] = {}
         for event in events:
             topic = TOPIC_OF[event.type]
             offset = self._offsets[topic] = self._offsets.get(topic, -1) + 1
-            value = codec.structured(event)
-            runs.setdefault(topic, []).append(ConsumerRecord(topic, LANE, offset, 0, 0, event.area.encode(), value, None, len(event.area), len(value), HEADERS))
+            runs.setdefault(topic, []).append(self.record(topic, offset, codec.structured(event), event.area.encode()))
         await self.matcher.take_in([intake.read_run(run) for run in runs.values()])
 
     async def takes_what_is_none(self) -> None:
         """A record that is no event: it goes to the dead letters, by way of the outbox."""
         offset = self._offsets["wishes"] = self._offsets.get("wishes", -1) + 1
-        await self.matcher.take_in([intake.read_run([ConsumerRecord("wishes", LANE, offset, 0, 0, b"", b"{", None, 0, 1, HEADERS)])])
+        await self.matcher.take_in([intake.read_run([self.record("wishes", offset, b"{")])])
 
     async def publishes(self) -> None:
         """What the publisher says once all that was handed to it is on Kafka."""
@@ -124,6 +127,31 @@ async def test_a_commit_that_failed_leaves_nothing_in_memory(new_database: Calla
     assert {"w2": ("held", ["o1"])} == stormy.in_memory()
     for worker in (calm, stormy):
         await worker.matcher.close()
+
+
+@pytest.mark.parametrize(
+    "brought", [[(0, 2), (0, 3)], [(1, 3), (0, 3)], [(0, 3), (1, 2)]], ids=["from the start", "beginning late", "once more from the middle"]
+)
+async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
+    new_database: Callable[[], Awaitable[Database]], brought: list[tuple[int, int]]
+) -> None:
+    worker = Worker(await new_database())
+    records = [
+        worker.record("wishes", 0, codec.structured(build.wish("w1", at=1, event_id="wish-1"))),
+        worker.record("wishes", 1, b"{"),
+        worker.record("wishes", 2, codec.structured(build.wish("w2", at=2, event_id="wish-2"))),
+    ]
+
+    async def read_again(_topic: str, _partition: int, start: int, end: int) -> list[Any]:
+        return records[start:end]
+
+    worker.matcher.fill_gap = read_again
+    await worker.matcher.take_in([intake.read_run(records[start:end]) for start, end in brought])
+
+    assert [(event_id, outcome) for event_id, _, outcome, _ in await worker.journal()] == [("wish-1", "decided"), ("wish-2", "decided")]
+    assert [1] == [row["n"] for row in await worker.owner("SELECT count(*) AS n FROM matching.outbox")]
+    assert 3 == worker.matcher.cursor("wishes", LANE)
+    await worker.matcher.close()
 
 
 async def published_of(worker: Worker) -> tuple[int, int]:
