@@ -17,6 +17,7 @@ import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import typer
 from rich.console import Console
@@ -96,7 +97,10 @@ def up(
     matchers: Annotated[int, typer.Option(min=1, max=6, help="匹配进程数 · how many matcher processes")] = 1,
     secure: Annotated[
         bool | None,
-        typer.Option("--secure/--plain", help="Kafka 加密、登录、授权；默认同上次 · Kafka with TLS, passwords and rules; if not said, as last time"),
+        typer.Option(
+            "--secure/--plain",
+            help="Kafka 加密、登录、授权，PostgreSQL 不经网络；默认同上次 · Kafka with TLS, passwords, rules; PostgreSQL by socket; if not said, as last time",
+        ),
     ] = None,
 ) -> None:
     """启动全部服务并演示一天 · Start everything and play the sample day."""
@@ -108,15 +112,14 @@ def up(
 
 async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secure: bool | None) -> None:
     from deploy.progress import Display
-    from deploy.stack import Stack
+    from deploy.stack import WHOLE, Stack
 
     began = time.monotonic()
     display = Display(console)
     policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
     # Whoever brings a directory of their own has people elsewhere.
     vault = "LASTMETRE_DIRECTORY" not in os.environ
-    kinds = ("matcher", "notifier", "explainer", "gateway")
-    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, vault=vault, secure=secure, services=kinds)
+    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, vault=vault, secure=secure, services=WHOLE)
     try:
         with display:
             await stack.start()
@@ -187,8 +190,8 @@ def status() -> None:
         server = found.status[name]
         condition = "external" if server["external"] else ("ready" if server["pid"] else "down")
         if server.get("secure"):
-            condition += " · TLS"
-        table.add_row(name, str(server["pid"] or "-"), condition, server["address"], "")
+            condition += {"kafka": " · TLS", "postgres": both(" · 仅本机套接字", " · socket only")}[name]
+        table.add_row(name, str(server["pid"] or "-"), condition, unquote(server["address"]), "")
     for name, service in found.status["services"].items():
         table.add_row(name, str(service["pid"] or "-"), service["condition"], f"127.0.0.1:{service['port']}", str(service["restarts"]))
     console.print(table)

@@ -28,7 +28,7 @@ from schemas.wishes import WishSubmitted
 from services.matcher.core.reasons import ITS_MATCH, vetting_demands
 from services.matcher.core.state import OPEN, Area
 from services.matcher.policies import Policies
-from services.runtime import LOOPBACK, Ops, Pulse, Readiness, ServiceSettings, Stop, start
+from services.runtime import LOOPBACK, Ops, ProcessSettings, Pulse, Readiness, Stop, start
 
 # Each question reads an area: a few at once, and no longer than somebody waits for a page.
 _AT_ONCE: Final = 2
@@ -38,7 +38,7 @@ _WISH: Final = "SELECT status, need, submitted_at, ends_at, data FROM matching.w
 _OFFER: Final = "SELECT 1 FROM matching.offers WHERE area = $1 AND offer_id = $2"
 
 
-class Settings(ServiceSettings):
+class Settings(ProcessSettings):
     """`LASTMETRE_EXPLAINER_PORT`, the secret that is shared with the gateway, and the policy file that the matcher has."""
 
     explainer_port: Annotated[int, Field(ge=0, le=65535)] = Field(description="填 0 至 65535 的端口 | use a port from 0 to 65535")

@@ -1,4 +1,4 @@
-"""A real PostgreSQL 18 on the loopback, from a wheel's binaries, with its data in one folder.
+"""A real PostgreSQL 18, from a wheel's binaries, with its data in one folder: on the loopback, or at a socket of the file system.
 
 `Stack` and the tests start it. We run `initdb` and `postgres` ourselves: the wheel's own interface opens no TCP port, trusts everyone on its socket, and as
 root changes the modes of the folders above it.
@@ -7,12 +7,15 @@ root changes the modes of the folders above it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import os
 import platform
 import pwd
 import shutil
 import signal
+import stat
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -31,10 +34,10 @@ START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 START_TRIES = 3
 POLL_SECONDS = 0.03
+SOCKET_PATH_MAX = 107  # of a Unix socket, in bytes; PostgreSQL adds ".s.PGSQL.54321"
+SOCKET_NAME_BYTES = 16
 
 SETTINGS = {
-    "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",
     "max_connections": "100",
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
@@ -55,8 +58,8 @@ SETTINGS = {
 
 
 def dsn(role: str, password: str, host: str, port: int, database: str) -> str:
-    """A connection string for asyncpg and for people's tools."""
-    return f"postgresql://{quote(role)}:{quote(password)}@{host}:{port}/{quote(database)}"
+    """A connection string for asyncpg and for people's tools. `host` may be the folder of a socket."""
+    return f"postgresql://{quote(role)}:{quote(password)}@{quote(host, safe='')}:{port}/{quote(database)}"
 
 
 def binaries() -> Path:
@@ -78,9 +81,17 @@ def user_to_become() -> tuple[int, int] | None:
 class Postgres:
     """One server with its data, log and port in `folder`."""
 
-    def __init__(self, folder: Path, *, state: State | None = None) -> None:
-        """Args: `state` keeps port and passwords (default: `folder` itself)."""
+    def __init__(self, folder: Path, *, state: State | None = None, secure: bool = False) -> None:
+        """Prepare a server; nothing runs until :meth:`start`.
+
+        Args:
+            folder: the server's own; the same one may be started plain and secured by turns.
+            state: keeps port and passwords (default: `folder` itself).
+            secure: take no connection over any network, the loopback's included: the wheel's PostgreSQL has no TLS, so what it says goes through a
+                socket in a folder that only its user can open.
+        """
         self.folder = folder.resolve()
+        self.secure = secure
         self.state = state if state is not None else State(self.folder)
         self.log = self.state.logs / "postgres.log"
         self._data = self.folder / "data"
@@ -95,7 +106,7 @@ class Postgres:
         """The connection string of a role, with its password."""
         if self._port is None:
             raise RuntimeError("PostgreSQL was not started")
-        return dsn(role, self.state.password(role), LOOPBACK, self._port, database)
+        return dsn(role, self.state.password(role), str(self.sockets) if self.secure else LOOPBACK, self._port, database)
 
     def owner_dsn(self, database: str = DATABASE) -> str:
         """The owner's connection string."""
@@ -104,6 +115,14 @@ class Postgres:
     def password(self, role: str) -> str:
         """The password of a role."""
         return self.state.password(role)
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of its socket where it is secured: in its own, or, as such paths may not be long, in the system's for temporary files."""
+        inside = self.folder / "socket"
+        if len(os.fsencode(inside)) + SOCKET_NAME_BYTES <= SOCKET_PATH_MAX:
+            return inside
+        return Path(tempfile.gettempdir()).resolve() / f"lastmetre-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]}"
 
     @property
     def maintenance(self) -> str:
@@ -134,6 +153,8 @@ class Postgres:
         for attempt in range(1, START_TRIES + 1):
             # A port may be taken between our look and the server's bind: then look again.
             self._port = self.state.port("postgres")
+            if self.secure:
+                self._prepare_sockets()
             self._process = self._server(self._port)
             self._process.start()
             try:
@@ -166,8 +187,23 @@ class Postgres:
         # Another PostgreSQL's settings in our environment must not reach this one.
         return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
+    def _prepare_sockets(self) -> None:
+        """The socket's folder, for the server's user alone; somebody else's is not taken for it."""
+        folder, (user, group) = self.sockets, self._user or (os.geteuid(), os.getegid())
+        try:
+            folder.mkdir(mode=0o700)
+            os.chown(folder, user, group)
+        except FileExistsError:
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or stat.S_IMODE(found.st_mode) != 0o700:
+                raise Trouble(
+                    f"{folder} 已存在，且不是本系统的专用目录：请删除后重试。",
+                    f"{folder} is there already and is not ours alone: remove it and try again.",
+                ) from None
+
     def _server(self, port: int) -> Process:
-        settings = SETTINGS | {"port": str(port)}
+        places = ("", str(self.sockets)) if self.secure else (LOOPBACK, "")
+        settings = SETTINGS | {"port": str(port), "listen_addresses": places[0], "unix_socket_directories": places[1], "unix_socket_permissions": "0700"}
         argv = [str(binaries() / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]

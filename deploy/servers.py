@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
 from deploy.state import State
 from deploy.words import Trouble
@@ -57,12 +57,13 @@ class ExternalPostgres:
 
     wanted = False
     pid: int | None = None
+    secure = False
 
-    def __init__(self, dsn: str, state: State) -> None:
-        """Args: `state` keeps the service roles' passwords.
+    def __init__(self, dsn: str, state: State, *, secure: bool = False) -> None:
+        """Args: `state` keeps the service roles' passwords; `secure`: what goes over a network must be encrypted, to a server whose certificate is checked.
 
         Raises:
-            Trouble: the DSN is not a PostgreSQL URL.
+            Trouble: the DSN is not a PostgreSQL URL, or would speak in plain text, or with anybody.
         """
         self._parts = urlsplit(dsn)
         self._state = state
@@ -71,6 +72,20 @@ class ExternalPostgres:
                 "LASTMETRE_POSTGRES 不是有效的连接串,应形如 postgresql://用户:密码@主机:5432/lastmetre。",
                 "LASTMETRE_POSTGRES is not a PostgreSQL URL: give one such as postgresql://user:password@host:5432/lastmetre.",
             )
+
+        if secure and not self._is_safe():
+            raise Trouble(
+                "--secure 要求经网络的数据库连接加密并核验证书:请在 LASTMETRE_POSTGRES 末尾加 ?sslmode=verify-full(必要时加 &sslrootcert=证书文件)。",
+                "With --secure, a database over the network must be encrypted and its certificate checked: add ?sslmode=verify-full "
+                "to LASTMETRE_POSTGRES (and &sslrootcert=FILE where its authority is your own).",
+            )
+
+    def _is_safe(self) -> bool:
+        """Whether nobody on a network can read or play the server: over a socket of the file system, or with a certificate that is checked."""
+        query = parse_qs(self._parts.query)
+        if (query.get("host") or [unquote(self._parts.netloc.rpartition("@")[2])])[-1].startswith("/"):
+            return True
+        return query.get("sslmode", [""])[-1] == "verify-full"
 
     @property
     def database(self) -> str:

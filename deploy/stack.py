@@ -24,6 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 from aiokafka.errors import KafkaError
 
@@ -40,8 +41,11 @@ from deploy.state import ROOT, State, write_private
 from deploy.supervisor import Service
 from deploy.vault_keys import key_file, make_key_file
 from deploy.words import Trouble, both
+from schemas.topics import PRINCIPALS
 from services.broker import PREFIX
 
+WHOLE = ("matcher", "notifier", "explainer", "gateway")
+"""What `up` starts."""
 MODULES = {"explainer": "deploy.explainer", "board": "services.gateway.board"}
 """What runs a kind of service that is no package under `services/`."""
 KEEP_SECONDS = 0.5
@@ -103,7 +107,7 @@ class Stack:
             vault: let notifier and gateway look people up in the vault. Without it nobody is looked up, and nothing asks for a guardian's consent.
             commands: argv of a service in place of `python -m services.<name>`.
             report: told of each step.
-            secure: whether our Kafka is secured (TLS, passwords, rules); None: as the last time in this folder.
+            secure: whether our Kafka is secured (TLS, passwords, rules) and our PostgreSQL off every network; None: as the last time in this folder.
         """
         self.state = State(state_dir)
         self.kafka: Kafka | ExternalKafka
@@ -223,6 +227,7 @@ class Stack:
 
     def _choose_servers(self) -> None:
         named_kafka, named_postgres = named_broker(), os.environ.get("LASTMETRE_POSTGRES")
+        secure = self.state.secure if self._secure is None else self._secure
         if named_kafka:
             if self._secure:
                 raise Trouble(
@@ -233,14 +238,13 @@ class Stack:
                 )
             self.kafka = ExternalKafka(named_kafka)
         else:
-            secure = self.state.secure if self._secure is None else self._secure
             self.state.secure = secure
             self.kafka = Kafka(self.state.folder / "kafka", state=self.state, progress=self._downloaded, secure=secure)
         if named_postgres:
-            self.postgres = ExternalPostgres(named_postgres, self.state)
+            self.postgres = ExternalPostgres(named_postgres, self.state, secure=secure and not named_kafka)
             self.database = self.postgres.database
         else:
-            self.postgres = Postgres(self.state.folder / "postgres", state=self.state)
+            self.postgres = Postgres(self.state.folder / "postgres", state=self.state, secure=secure and not named_kafka)
 
     def _downloaded(self, done: int, total: int) -> None:
         self._report(Step("kafka", both("下载 Kafka", "downloading Kafka"), done, total))
@@ -266,7 +270,7 @@ class Stack:
         await asyncio.to_thread(make_key_file, self.state)
         if "gateway" in self._kinds:
             await asyncio.to_thread(make_gateway_key_file, self.state)
-        self._report(Step("postgres", f"PostgreSQL {_address(self.postgres.owner_dsn(self.database))}", finished=True))
+        self._report(Step("postgres", f"PostgreSQL {unquote(_address(self.postgres.owner_dsn(self.database)))}", finished=True))
 
     async def _start_service(self, service: Service) -> None:
         self._report(Step(service.name, both(f"启动 {service.name}", f"starting {service.name}")))
@@ -282,12 +286,8 @@ class Stack:
                 self._services[name] = self._service(kind, name)
 
     def _service(self, kind: str, name: str) -> Service:
-        role = next((tenant.role for tenant in migrate.TENANTS if tenant.service == kind), None)
         port = self.state.port(name)
-        env = {key: value for key, value in os.environ.items() if key not in SETTINGS_OF_DEPLOY and not key.startswith(f"{PREFIX}KAFKA")}
-        env |= environment(self.kafka.broker(kind)) | {"LASTMETRE_OPS_PORT": str(port)}
-        if role is not None:
-            env["LASTMETRE_DATABASE"] = self.postgres.dsn(role, self.database)
+        env = self._ways_of(kind) | {"LASTMETRE_OPS_PORT": str(port)}
         if kind == "gateway":
             env["LASTMETRE_BOARD_DATABASE"] = self.postgres.dsn("lastmetre_board", self.database)
             env["LASTMETRE_IDENTITY_KEYS"] = str(gateway_key_file(self.state))
@@ -316,6 +316,16 @@ class Stack:
             ops_port=port,
             pid_file=self.state.pids / name,
         )
+
+    def _ways_of(self, kind: str) -> dict[str, str]:
+        """The environment with the ways to Kafka and PostgreSQL of one kind of service: to those alone that it has a principal and a role for."""
+        env = {key: value for key, value in os.environ.items() if key not in SETTINGS_OF_DEPLOY and not key.startswith(f"{PREFIX}KAFKA")}
+        if kind in PRINCIPALS:
+            env |= environment(self.kafka.broker(kind))
+        role = next((tenant.role for tenant in migrate.TENANTS if tenant.service == kind), None)
+        if role is not None:
+            env["LASTMETRE_DATABASE"] = self.postgres.dsn(role, self.database)
+        return env
 
     @cached_property
     def _web_port(self) -> str:
@@ -359,6 +369,7 @@ class Stack:
                 "address": _address(self.postgres.owner_dsn(self.database)),
                 "database": self.database,
                 "external": isinstance(self.postgres, ExternalPostgres),
+                "secure": self.postgres.secure,
             },
             "policy": (self._env | os.environ).get("LASTMETRE_POLICY"),
             "services": {s.name: {"pid": s.pid, "condition": s.condition, "restarts": s.restarts, "port": s.ops_port} for s in self.services},

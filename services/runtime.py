@@ -49,8 +49,10 @@ S = TypeVar("S", bound=BaseSettings)
 # --- settings
 
 
-class ServiceSettings(broker.KafkaSettings):
-    """Settings of every service, from variables `LASTMETRE_...`. A description is `Chinese | English` and says the fix."""
+class ProcessSettings(BaseSettings):
+    """Settings of every process, from variables `LASTMETRE_...`. A description is `Chinese | English` and says the fix."""
+
+    model_config = broker.KafkaSettings.model_config
 
     database: SecretStr = Field(
         min_length=1,
@@ -60,6 +62,10 @@ class ServiceSettings(broker.KafkaSettings):
     ops_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="填 0（不开）至 65535 的端口 | use a port from 0 (none) to 65535")
     log_level: Level = Field("info", description="填 debug、info、warning 或 error | use debug, info, warning or error")
     parent_pid: int | None = Field(None, ge=1, description="填监管进程的进程号，或不设 | give the supervisor's process id, or leave it unset")
+
+
+class ServiceSettings(ProcessSettings, broker.KafkaSettings):
+    """Settings of every process that speaks to Kafka."""
 
 
 class BadSettings(Exception):
@@ -291,7 +297,7 @@ async def _supervised(main: Callable[[Stop], Awaitable[None]], parent: int | Non
             watch.cancel()
 
 
-def run(main: Callable[[Stop], Awaitable[None]], settings: ServiceSettings | None = None) -> int:
+def run(main: Callable[[Stop], Awaitable[None]], settings: ProcessSettings | None = None) -> int:
     """Run a service until it ends or SIGTERM/SIGINT asks it to; the exit code: 0 in good order, 1 after a fault.
 
     Args: `settings.parent_pid`, where set, is the supervisor without whom the service does not go on.
@@ -313,7 +319,7 @@ def start(model: type[S], main: Callable[[S, Stop], Awaitable[None]]) -> int:
     except BadSettings as error:
         print(error, file=sys.stderr)
         return EXIT_SETTINGS
-    assert isinstance(settings, ServiceSettings)
+    assert isinstance(settings, ProcessSettings)
     configure_logging(settings.log_level)
     return run(lambda stop: main(settings, stop), settings)
 

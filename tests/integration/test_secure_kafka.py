@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import orjson
 import psutil
 import pytest
@@ -42,7 +43,8 @@ from deploy import access, cli, topics
 from deploy.certificates import Leaf, ensure
 from deploy.door import ADMIN, NODE, Door
 from deploy.kafka import Kafka
-from deploy.stack import Stack
+from deploy.postgres import OWNER, Postgres
+from deploy.stack import WHOLE, Stack
 from deploy.state import State
 from deploy.tools import dlq, target
 from deploy.tools import kafka as tools
@@ -72,7 +74,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stac
             await producer.send_and_wait("wishes-dlq", b"of the plain time", partition=1)
     finally:
         await plain.stop()
-    async with Stack(folder, secure=True, services=("matcher", "notifier", "gateway")) as stack:
+    async with Stack(folder, secure=True, services=WHOLE, vault=True) as stack:
         yield stack
 
 
@@ -391,9 +393,34 @@ def test_no_password_is_seen_outside_its_file(system: Stack, broker: Kafka) -> N
     assert 0o700 == door.stat().st_mode & 0o777
 
 
+async def test_what_postgresql_and_the_services_say_goes_over_no_network(system: Stack) -> None:
+    server = system.postgres
+    assert isinstance(server, Postgres)
+    assert server.pid is not None
+    listening = [one for process in (psutil.Process(server.pid), *psutil.Process(server.pid).children()) for one in process.net_connections("inet")]
+    assert [] == listening
+    connection = await asyncpg.connect(server.owner_dsn(system.database))
+    try:
+        rows = await connection.fetch("SELECT application_name, client_addr FROM pg_stat_activity WHERE backend_type = 'client backend'")
+    finally:
+        await connection.close()
+    assert {"lastmetre-matcher", "lastmetre-notifier", "lastmetre-explainer"} <= {row["application_name"] for row in rows}
+    assert {None} == {row["client_addr"] for row in rows}
+
+
+async def test_the_socket_of_postgresql_is_for_its_user_alone_and_asks_for_the_password(system: Stack) -> None:
+    server = system.postgres
+    assert isinstance(server, Postgres)
+    assert 0o700 == server.sockets.stat().st_mode & 0o777
+    wrong = server.owner_dsn(system.database).replace(server.password(OWNER), "guessed")
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(wrong)
+
+
 def test_it_is_remembered_that_kafka_is_secured(system: Stack) -> None:
     assert State(system.state.folder).secure
     second = Stack(system.state.folder)
     second._choose_servers()
     assert isinstance(second.kafka, Kafka)
     assert second.kafka.door is not None
+    assert second.postgres.secure
