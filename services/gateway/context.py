@@ -11,6 +11,7 @@ from services.gateway.door.door import Door
 from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
 from services.gateway.people.shelf import Shelf
+from services.gateway.people.store import Looks, looks
 from services.gateway.people.turnstile import Turnstile
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
@@ -38,6 +39,11 @@ class Gateway:
     turnstile: Turnstile = field(default_factory=Turnstile)
     streams: Shares = field(default_factory=lambda: Shares(STREAMS))
     waiting_reads: Shares = field(default_factory=lambda: Shares(WAITING_READS))
+    looks: Looks = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What looks for many at once looks into this gateway's database."""
+        self.looks = looks(self.database)
 
 
 async def _of(request: Request) -> Gateway:  # not `def`: that would be sent through a pool of threads for each request

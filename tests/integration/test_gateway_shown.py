@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -9,14 +10,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from schemas.lanes import partition_of
+from services.gateway.database import Database
 from services.gateway.door import examples
+from services.gateway.people import store
+from services.gateway.people.store import Before
 from services.gateway.publisher import SOURCE
+from services.gateway.roles import Principal, Role, Scope
 from services.links.claims import Claims
 from services.links.store import mint
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
@@ -253,3 +259,28 @@ async def test_a_link_past_its_time_tells_nothing_and_one_about_a_child_not_how_
     about_child = await page("child-proposed", now + hour)
     assert "Same stairway" not in about_child
     assert "Same community" in about_child
+
+
+async def test_those_who_are_looked_up_together_each_see_their_own_and_no_more(rig: GatewayRig) -> None:
+    strangers = [f"v-stranger-{number}" for number in range(3)]
+    for ref in strangers:
+        offer = {"offer_id": f"o-{ref}", "volunteer_ref": ref, "reach": "area", "skills": ["carry"], "windows": "[]", "state": "open", "changed_at": NOW}
+        await fill(rig.owner, "offers", **PLACE | offer)
+    helpers = [Principal("x", frozenset({Role.VOLUNTEER}), Scope(AREA), volunteer_ref=ref) for ref in ("v-1", *strangers)]
+    elsewhere = Principal("x", frozenset({Role.VOLUNTEER}), Scope(AREA, "fujiahe"), volunteer_ref="v-elsewhere")
+    asked = [*helpers, elsewhere, *helpers]
+    # One connection: all but the first are looked up in one statement.
+    pool = await asyncpg.create_pool(rig.database.dsn("gateway"), min_size=1, max_size=1)
+    try:
+        looks = store.looks(Database(pool))
+        together = await asyncio.gather(*(store.before_claim(looks, one, "w-child") for one in asked))
+        alone = [await store.before_claim(looks, one, "w-child") for one in asked]
+    finally:
+        await pool.close()
+    assert alone == together
+    first, *others, away = together[:5]
+    assert {f"m-{kind}-{state}" for kind in ("adult", "child") for state in STATES} == {match.match_id for match in first.matches}
+    assert [[f"o-{ref}"] for ref in strangers] == [[offer.offer_id for offer in one.offers] for one in others]
+    assert [[]] * 3 == [one.matches for one in others]
+    assert all(one.near and one.wish is not None and one.wish.wish_id == "w-child" for one in (first, *others))
+    assert Before([], None, [], near=False) == away

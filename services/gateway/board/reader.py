@@ -7,6 +7,7 @@ letter of it.
 
 import asyncio
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +52,8 @@ _NOT_ITS_OWN: Final[tuple[type[BaseException], ...]] = (*PASSING, Stale)
 _STANDBY_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
 _WAIT_MS: Final = 500
+# A batch costs a dozen statements whatever its size, and one deed's events come a few milliseconds apart: those that follow are gathered.
+_GATHER_SECONDS: Final = 0.05
 _BATCH_MAX: Final = 2000
 _PRUNE_SECONDS: Final = 600.0
 _DEAD: Final = "-dlq"
@@ -203,12 +206,16 @@ class Reader:
             self._log.info("board_reads", generation_cursors=len(writer.cursors))
             while not stop:
                 self.pulse.beat()
-                await self._round(consumer, writer)
+                came_at = await self._round(consumer, writer)
+                if came_at is not None:
+                    await stop.pause(max(0.0, came_at + _GATHER_SECONDS - time.monotonic()))
         finally:
             await consumer.stop()
 
-    async def _round(self, consumer: AIOKafkaConsumer, writer: Writer) -> None:
+    async def _round(self, consumer: AIOKafkaConsumer, writer: Writer) -> float | None:
+        """Take in what there is; when it came (`time.monotonic()`), if anything did."""
         found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=_BATCH_MAX)
+        came_at = time.monotonic()
         records = [one for tp in sorted(found, key=lambda tp: (_ORDER[tp.topic], tp.partition)) for one in found[tp]]
         fresh = [one for one in records if one.offset >= writer.cursors.get((one.topic, one.partition), 0)]
         if fresh:
@@ -221,6 +228,7 @@ class Reader:
         if not found and now - self._pruned > _PRUNE_SECONDS:
             self._pruned = now
             await writer.prune(self._stream_days, max(self._stream_days, 31))
+        return came_at if fresh else None
 
     @staticmethod
     def _behind(consumer: AIOKafkaConsumer, writer: Writer) -> int:

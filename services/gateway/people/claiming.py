@@ -34,7 +34,7 @@ class Wall:
 
 async def wall_of(gateway: Gateway, principal: Principal, wish_id: str = "") -> Wall:
     """Read the wall for somebody, and what is known about one wish."""
-    before = await store.before_claim(gateway.database, principal, wish_id)
+    before = await store.before_claim(gateway.looks, principal, wish_id)
     now, home = utc_now(), home_of(before.offers, principal.scope)
     return Wall(tuple(shown(wish, before.offers, home, now) for wish in await _open(gateway, principal, before)), before)
 
@@ -64,7 +64,7 @@ async def claim(gateway: Gateway, principal: Principal, wish_id: str) -> Outcome
     A second tap finds the match that the first one made. Where the wish is no longer open, nobody needs to be asked.
     """
     area = principal.scope.area
-    before = await store.before_claim(gateway.database, principal, wish_id)
+    before = await store.before_claim(gateway.looks, principal, wish_id)
     if not before.near:
         raise HTTPException(HTTPStatus.NOT_FOUND)  # of what lies beyond their circle they hear nothing
     match, wish = before.match_of(wish_id), before.wish

@@ -4,12 +4,14 @@ Only what a stage allows is read: the building of a wish not before acceptance, 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from schemas.place import Place
-from services.gateway.database import Database, described
+from services.gateway.database import BEFORE_CLAIM, Database, described
+from services.gateway.gather import Gather
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.visits import Invitation, MyMatch
 from services.gateway.people.wall import MyOffer, OpenWish
@@ -17,6 +19,10 @@ from services.gateway.roles import Principal
 
 WALL_MAX: Final = 400
 _LIVE: Final = ("proposed", "agreed", "confirmed", "started", "finished")
+
+# More at a time would wait for the same processors; more together, and the first of them would wait for the last.
+_LOOKS_AT_ONCE = 4
+_LOOKS_TOGETHER = 25
 
 _OPEN = """
 SELECT area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed, live,
@@ -27,8 +33,6 @@ WHERE area = $1 AND state IN ('open', 'held') AND NOT frozen AND ends_at > $2 AN
 ORDER BY ends_at
 LIMIT $3
 """
-# All that a claim must know of its member beforehand (migration 0020): it becomes whoever asks by itself, so it needs no transaction around it.
-_BEFORE_CLAIM = "SELECT * FROM gateway.before_claim($1, $2, $3, $4)"
 # Of a child, before the yes and once the pair is apart: the community, and no circle nearer than that.
 _OF_ADULTS = "NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children')"
 _KNOWN = f"(m.state IN ('agreed', 'confirmed', 'started', 'finished') OR {_OF_ADULTS})"
@@ -168,10 +172,25 @@ class Before:
         return frozenset(match.wish_id for match in self.matches)
 
 
-async def before_claim(database: Database, principal: Principal, wish_id: str) -> Before:
+Asked = tuple[str, str, str, str]
+"""A principal as the policies read it, the area, the volunteer, the wish."""
+Looks = Gather[Asked, Any]
+"""Answers with a row of `gateway.before_claim`."""
+
+
+def looks(database: Database) -> Looks:
+    """What looks for all who ask in the same instant."""
+
+    async def look(asked: Sequence[Asked]) -> Sequence[Any]:
+        rows: Sequence[Any] = await database.pool.fetch(BEFORE_CLAIM, *map(list, zip(*asked, strict=True)))
+        return rows
+
+    return Gather(look, at_once=_LOOKS_AT_ONCE, most=_LOOKS_TOGETHER)
+
+
+async def before_claim(look: Looks, principal: Principal, wish_id: str) -> Before:
     """All of it in one look, for whoever asks."""
-    given = described(principal), principal.scope.area, principal.volunteer_ref or "", wish_id
-    (row,) = await database.pool.fetch(_BEFORE_CLAIM, *given)
+    row = await look((described(principal), principal.scope.area, principal.volunteer_ref or "", wish_id))
     wish: dict[str, Any] | None = json.loads(row["wish"]) if row["wish"] else None
     if wish is not None:
         wish |= {name: _at(wish[name]) for name in ("starts_at", "ends_at")}

@@ -91,7 +91,7 @@ async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str,
     await gateway.publisher.say(visits.EVENTS[action], wish_id, {"area": area, "wish_id": wish_id, "offer_id": offer_id})
 
     async def shows() -> bool:
-        return (await store.before_claim(gateway.database, principal, wish_id)).match_of(wish_id) is not None
+        return (await store.before_claim(gateway.looks, principal, wish_id)).match_of(wish_id) is not None
 
     if action == "decline":
         return _to_mine("declined")

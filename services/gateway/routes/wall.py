@@ -89,7 +89,7 @@ async def answer(
 
 
 async def _shows(gateway: Gateway, principal: Principal, wish_id: str) -> bool:
-    before = await store.before_claim(gateway.database, principal, wish_id)
+    before = await store.before_claim(gateway.looks, principal, wish_id)
     return before.match_of(wish_id) is not None
 
 
