@@ -190,7 +190,7 @@ def status() -> None:
         server = found.status[name]
         condition = "external" if server["external"] else ("ready" if server["pid"] else "down")
         if server.get("secure"):
-            condition += {"kafka": " · TLS", "postgres": both(" · 仅本机套接字", " · socket only")}[name]
+            condition += " · " + {"kafka": "TLS", "postgres": both("仅本机套接字", "socket only")}[name]
         table.add_row(name, str(server["pid"] or "-"), condition, unquote(server["address"]), "")
     for name, service in found.status["services"].items():
         table.add_row(name, str(service["pid"] or "-"), service["condition"], f"127.0.0.1:{service['port']}", str(service["restarts"]))

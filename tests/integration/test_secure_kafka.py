@@ -366,10 +366,12 @@ async def test_the_tools_find_their_way_in(system: Stack, broker: Kafka, monkeyp
 
 def test_status_says_that_it_is_secured(system: Stack, broker: Kafka, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("LASTMETRE_STATE", str(system.state.folder))
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "240")
     cli.status()
-    kafka = next(line for line in capsys.readouterr().out.splitlines() if " kafka " in line)
+    told = capsys.readouterr().out.splitlines()
+    kafka, postgres = (next(line for line in told if f" {name} " in line) for name in ("kafka", "postgres"))
     assert "ready · TLS" in kafka
+    assert "ready · 仅本机套接字" in postgres
     assert broker.bootstrap in kafka
 
 
