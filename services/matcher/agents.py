@@ -42,8 +42,8 @@ async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox) -> None:
     # A chunk that was on its way while its lane went to another worker is that worker's to read.
     ours = app.consumer.assignment()
     chunks = [chunk for _, event in taken for chunk in event.message.value if chunk.tp in ours]
-    await matcher.take_in([chunk.items for chunk in chunks if chunk.items])
-    app.consumer.acknowledge(chunks)
+    left = await matcher.take_in([chunk.items for chunk in chunks if chunk.items])
+    app.consumer.acknowledge(chunk for chunk in chunks if chunk.tp.partition not in left)
     for stream, event in taken:
         await stream.ack(event)
 

@@ -184,8 +184,11 @@ class _Health:
         return lag
 
     def highwater(self, topic: str, partition: int) -> int | None:
-        """The end of a partition's log, as the consumer last heard it."""
-        end: int | None = self._app.consumer.highwater(TopicPartition(topic, partition))
+        """The end of a partition's log, as the consumer last heard it; None where it is not, or no longer, ours to read."""
+        place = TopicPartition(topic, partition)
+        if place not in self._app.consumer.assignment():  # else the client fails on it, and the worker with it, whenever lanes go
+            return None
+        end: int | None = self._app.consumer.highwater(place)
         return end
 
 

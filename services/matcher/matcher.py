@@ -93,6 +93,7 @@ class Matcher:
         self._connections: dict[int, asyncpg.Connection] = {}
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
+        self._revoked: frozenset[int] = frozenset()
         # Lane -> up to where it is on Kafka and not marked so in the database, as that was when it began.
         self._unmarked: dict[int, int] = {}
         self._behind: dict[tuple[str, int], tuple[int, int]] = {}
@@ -108,6 +109,7 @@ class Matcher:
     def assign(self, numbers: frozenset[int]) -> None:
         """These lanes are ours from now on. :meth:`keep_lanes` loads them: until this call returns, the group hears no heartbeat of ours."""
         self.assigned = numbers
+        self._revoked -= numbers
         self._moved.set()
 
     async def keep_lanes(self, stop: Stop) -> None:
@@ -124,9 +126,11 @@ class Matcher:
                     self.pulse.beat()
 
     async def revoke(self, numbers: frozenset[int]) -> None:
-        """These lanes are ours no longer; a batch that is under way ends first."""
+        """These lanes are ours no longer; a transaction that is under way ends first, and what is left of its batch is for whoever has them now."""
+        # Before the lock: a batch that has lost a lane would take it back again and again from its new owner, and would never end.
+        self.assigned -= numbers
+        self._revoked |= numbers
         async with self._lock:
-            self.assigned -= numbers
             for number in numbers:
                 self.lanes.pop(number, None)
 
@@ -141,28 +145,33 @@ class Matcher:
 
     # ---- taking in
 
-    async def take_in(self, runs: Sequence[Sequence[Item]]) -> None:
-        """Items of any lanes, each run from one partition in order of offsets: decided and stored when this returns."""
+    async def take_in(self, runs: Sequence[Sequence[Item]]) -> frozenset[int]:
+        """Items of any lanes, each run from one partition in order of offsets: decided and stored when this returns.
+
+        Returns the lanes that were revoked meanwhile: not all of their items are taken in.
+        """
+        left: set[int] = set()
         for part in _cut(runs):
             await self._publisher.room()
-            await self._take_in_at_once(part)
+            await self._take_in_at_once(part, left)
+        return frozenset(left)
 
     def cursor(self, topic: str, number: int) -> int:
         """Up to where a topic's records are taken in, as far as we know: 0 for a lane that is not loaded."""
         lane = self.lanes.get(number)
         return lane.cursors[topic] if lane is not None else 0
 
-    async def _take_in_at_once(self, runs: Sequence[Sequence[Item]]) -> None:
+    async def _take_in_at_once(self, runs: Sequence[Sequence[Item]], left: set[int]) -> None:
         async with self._lock:
             by_lane: dict[int, list[Sequence[Item]]] = {}
             for run in runs:
                 by_lane.setdefault(run[0].record.partition, []).append(run)
             items = {number: intake.in_order(_by_topic(lane_runs)) for number, lane_runs in by_lane.items()}
-            await self._side_by_side(items)
+            await self._side_by_side(items, left)
             self._taken += 1
             self.pulse.commit()
 
-    async def _side_by_side(self, items: dict[int, list[Item]]) -> None:
+    async def _side_by_side(self, items: dict[int, list[Item]], left: set[int]) -> None:
         """A large batch as two transactions over different lanes: while the database works for one, the other is decided."""
         parts: tuple[dict[int, list[Item]], dict[int, list[Item]]] = ({}, {})
         sizes = [0, 0]
@@ -171,18 +180,18 @@ class Matcher:
             side = 0 if together or sizes[0] <= sizes[1] else 1
             parts[side][number] = items[number]
             sizes[side] += len(items[number])
-        results = await asyncio.gather(*(self._piece_by_piece(part, side) for side, part in enumerate(parts) if part), return_exceptions=True)
+        results = await asyncio.gather(*(self._piece_by_piece(part, side, left) for side, part in enumerate(parts) if part), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _piece_by_piece(self, part: dict[int, list[Item]], side: int) -> None:
+    async def _piece_by_piece(self, part: dict[int, list[Item]], side: int, left: set[int]) -> None:
         """What one side has to do: small pieces, so that neither side waits long for the other's processor or database."""
         pieces = [part]
         if sum(map(len, part.values())) > _PIECE_MAX:
             pieces = [{number: items[at : at + _PIECE_MAX]} for number, items in part.items() for at in range(0, len(items), _PIECE_MAX)]
         for piece in pieces:
-            await self._patiently(partial(self._take_in, piece, side), side, frozenset(piece))
+            await self._patiently(partial(self._take_in, piece, side, left), side, frozenset(piece))
 
     async def catch_up(self, ends: Callable[[str, int], int | None]) -> None:
         """Read what Kafka has and Faust did not bring; `ends(topic, lane)` is the end of the log where it is known.
@@ -209,7 +218,12 @@ class Matcher:
             if run:
                 await self.take_in([intake.read_run(run)])
 
-    async def _take_in(self, items: dict[int, list[Item]], side: int) -> None:
+    async def _take_in(self, items: dict[int, list[Item]], side: int, left: set[int]) -> None:
+        # Asked anew with each attempt: a lane may go while its batch waits for the database, or for a lane that it has lost.
+        left |= items.keys() & self._revoked
+        items = {number: found for number, found in items.items() if number not in self._revoked}
+        if not items:
+            return
         await self._take_missing(frozenset(items), side)
         work: list[Work] = []
         for number, found in items.items():

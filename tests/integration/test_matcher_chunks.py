@@ -16,6 +16,7 @@ from faust.contrib.asgi import faust_app_running
 from deploy.kafka import Kafka
 from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS
 from services.matcher.agents import make_app
+from services.matcher.app import _Health
 from services.matcher.intake import Item
 
 RECORDS = 3000
@@ -35,11 +36,12 @@ class Taker:
     def records(self) -> int:
         return sum(len(offsets) for offsets in self.offsets.values())
 
-    async def take_in(self, runs: Sequence[Sequence[Item]]) -> None:
+    async def take_in(self, runs: Sequence[Sequence[Item]]) -> frozenset[int]:
         for run in runs:
             self.runs += 1
             for item in run:
                 self.offsets[item.record.topic, item.record.partition].append(item.record.offset)
+        return frozenset()
 
     def cursor(self, topic: str, lane: int) -> int:
         return max(self.offsets.get((topic, lane), [-1])) + 1
@@ -135,3 +137,15 @@ async def test_reads_what_was_sent_compressed_whichever_way(fresh_topics: Kafka)
     async with reading(fresh_topics) as taker:
         await until(lambda: taker.records >= RECORDS * len(codecs))
     assert sent == taker.offsets
+
+
+async def test_the_end_of_a_partition_is_known_while_it_is_ours_and_asking_for_anothers_is_no_fault(fresh_topics: Kafka) -> None:
+    anything: Any = Taker()
+    app = make_app(fresh_topics.bootstrap, anything, lambda _: None, gather_ms=5)
+    health = _Health(anything, anything, anything, app)
+    async with faust_app_running(app):
+        await until(lambda: bool(anything.lanes))
+        sent = await publish(fresh_topics)
+        ends = {place: offsets[-1] + 1 for place, offsets in sent.items()}
+        await until(lambda: ends == {place: health.highwater(*place) for place in sent})
+        assert health.highwater("wishes", PARTITIONS + 1) is None

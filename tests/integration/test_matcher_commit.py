@@ -154,6 +154,38 @@ async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
     await worker.matcher.close()
 
 
+async def test_a_lane_that_went_to_another_worker_is_not_fought_for(new_database: Callable[[], Awaitable[Database]]) -> None:
+    database = await new_database()
+    before, heir = Worker(database), Worker(database)
+    offers = [codec.structured(build.offer(f"o{number}", at=number, event_id=f"offer-{number}")) for number in range(3)]
+    first, second, third = (intake.read_run([before.record("offers", number, value)]) for number, value in enumerate(offers))
+    await before.matcher.take_in([first])
+    await heir.matcher.take_in([second])
+    epoch = heir.matcher.lanes[LANE].epoch
+
+    # What it had read already is under way when the group says that the lane is gone, or says so only then.
+    late = asyncio.create_task(before.matcher.take_in([second, third]))
+    await asyncio.sleep(0)
+    await before.matcher.revoke(frozenset({LANE}))
+    async with asyncio.timeout(LIMIT_SECONDS):
+        assert {LANE} == await late
+    assert {LANE} == await before.matcher.take_in([second, third])
+
+    assert frozenset() == await heir.matcher.take_in([third])
+    assert epoch == heir.matcher.lanes[LANE].epoch
+    assert ["offer-0", "offer-1", "offer-2"] == [event_id for event_id, *_ in await heir.journal()]
+    assert [epoch] == [row["epoch"] for row in await heir.owner(f"SELECT epoch FROM matching.lanes WHERE lane = {LANE}")]
+    for worker in (before, heir):
+        await worker.matcher.close()
+
+
+async def test_a_lane_that_comes_back_is_taken_in_again(worker: Worker) -> None:
+    await worker.matcher.revoke(frozenset({LANE}))
+    worker.matcher.assign(frozenset({LANE}))
+    await worker.takes(build.offer("o1", event_id="offer-1"))
+    assert ["offer-0", "offer-1"] == [event_id for event_id, *_ in await worker.journal()]
+
+
 async def published_of(worker: Worker) -> tuple[int, int]:
     """Up to where the lane is marked as published, and how many rows are left in its outbox."""
     rows = await worker.owner(f"SELECT published, (SELECT count(*) FROM matching.outbox) AS left_over FROM matching.lanes WHERE lane = {LANE}")
