@@ -9,14 +9,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError
 
-from schemas.codec import Event, decode
+from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
@@ -29,6 +28,7 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, dead_letter_of
+from services.notifier.reading import FOREIGN, Letter, read
 from services.notifier.settings import Settings
 from services.notifier.store import Outgoing, Store, Unit
 from services.runtime import Pulse, Stop
@@ -41,23 +41,6 @@ _FAREWELL_SECONDS: Final = 3.0
 _LEAVING_SECONDS: Final = 0.02
 # Somebody raised the epoch of a partition that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
-
-
-@dataclass(slots=True)
-class Letter:
-    """One record, and either its event or why it has none; `outcome` is what came of it."""
-
-    record: ConsumerRecord[Any, Any]
-    event: Event | None
-    fault: InvalidEvent | None
-    outcome: str = ""
-
-
-def _letter(record: ConsumerRecord[Any, Any]) -> Letter:
-    try:
-        return Letter(record, decode(record.topic, record.value, record.headers), None)
-    except InvalidEvent as fault:
-        return Letter(record, None, fault)
 
 
 class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -196,7 +179,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         async with self._busy:
             records = [one for tp in sorted(found) if tp.partition in self._lanes for one in found[tp]]
             await failpoints.before("validate")
-            letters = [_letter(record) for record in records if record.offset >= self._next_offsets[record.partition]]
+            letters = [read(record) for record in records if record.offset >= self._next_offsets[record.partition]]
             await failpoints.after("validate")
             if letters:
                 await self._take_in(letters)
@@ -286,7 +269,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             elif event is not None and (event.source, event.id) in new:
                 new.discard((event.source, event.id))
                 letter.outcome = book.take(event, letter.record.partition)
-            else:
+            elif event is not None:
                 letter.outcome = "repeated"
         return book, dead
 
@@ -320,7 +303,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         for letter in letters:
             event, record = letter.event, letter.record
             if event is None:
-                counts["invalid", letter.outcome] += 1
+                counts["foreign" if letter.outcome == FOREIGN else "invalid", letter.outcome] += 1
                 self._log.warning("event", partition=record.partition, offset=record.offset, outcome=letter.outcome)
             else:
                 counts[event.type, letter.outcome] += 1

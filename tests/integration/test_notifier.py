@@ -243,6 +243,26 @@ async def test_bad_events_go_to_the_dead_letters_and_their_neighbours_are_told(s
     assert {("match.confirmed.v1", "m-1"), ("match.confirmed.v1", "m-2")} == set(await confirmations(settings))
 
 
+async def test_a_proposal_that_the_matcher_did_not_write_has_no_effect(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    forger = Matcher(source.producer, source=f"{source.source}/", _ids=100)
+    await source.propose("m-1", needs_approval=True)
+    await forger.propose("m-2", time_text="2027-11-23T08:00:00Z")
+    await forger.send("match.agreed", {"match_id": "m-1", "wish_id": "w-m-1", "offer_id": "o-m-1"})
+    await forger.send("match.released", {"match_id": "m-3", "wish_id": "w-m-3", "offer_id": "o-m-3", "reason": "unsafe"}, event_id="e-5")
+    await source.send("match.released", {"match_id": "m-4", "wish_id": "w-m-4", "offer_id": "o-m-4", "reason": "unsafe"}, event_id="e-5")
+    await source.propose("m-5")
+    async with running(settings.model_copy(update={"clock": "event"})) as notifier:
+        await settled(6)
+        assert 3 == notifier.metrics.registry.get_sample_value("lastmetre_notifier_events_total", {"type": "foreign", "outcome": "not_the_matchers"})
+    assert {("resident", "confirmed", "m-5"), ("volunteer", "confirmed", "m-5")} == set(sink.told)
+    assert [("m-1", "proposed"), ("m-5", "confirmed")] == await ask(
+        settings.database.get_secret_value(), "SELECT match_id, state FROM notifying.confirmations ORDER BY match_id"
+    )
+    (confirmed,) = await records(settings.kafka, "confirmations")
+    assert "2026-11-23T08:00:00Z" == header(confirmed, "ce_time")
+    assert [] == await records(settings.kafka, "matches-dlq")
+
+
 async def test_an_event_on_which_the_work_fails_is_set_aside_alone(
     settings: Settings, source: Matcher, sink: Sink, settled: Settled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
