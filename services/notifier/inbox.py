@@ -28,6 +28,7 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, dead_letter_of
+from services.notifier.proposals import Proposal
 from services.notifier.reading import FOREIGN, Letter, read
 from services.notifier.settings import Settings
 from services.notifier.store import Outgoing, Store, Unit
@@ -39,6 +40,8 @@ _GATHER_MS: Final = 4
 _FAREWELL_SECONDS: Final = 3.0
 # The pause between looks, while partitions are let go.
 _LEAVING_SECONDS: Final = 0.02
+_PROPOSALS: Final = frozenset((Proposal, MatchProposed))
+_OF_MATCHES: Final = _PROPOSALS | {MatchAgreed, MatchReleased}
 # Somebody raised the epoch of a partition that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
 
@@ -277,12 +280,12 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
     async def _read(unit: Unit, events: Iterable[Event]) -> Iterable[Any]:
         match_ids, group_ids, wish_ids = set(), set(), set()
         for event in events:
-            data = event.data
-            if isinstance(data, MatchProposed | MatchAgreed | MatchReleased):
+            data, kind = event.data, type(event.data)
+            if kind in _OF_MATCHES:
                 match_ids.add(data.match_id)
-                if isinstance(data, MatchProposed) and data.group_id is not None:
+                if kind in _PROPOSALS and data.group_id is not None:
                     group_ids.add(data.group_id)
-            elif isinstance(data, WishExpired):
+            elif kind is WishExpired:
                 wish_ids.add(data.wish_id)
         return await unit.read_matches(match_ids, group_ids, wish_ids) if match_ids or wish_ids else ()
 
