@@ -28,11 +28,13 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, dead_letter_of
+from services.notifier.outgoing import Outgoing
 from services.notifier.proposals import Proposal
 from services.notifier.reading import FOREIGN, Letter, read
 from services.notifier.settings import Settings
-from services.notifier.store import Outgoing, Store, Unit
-from services.runtime import Pulse, Stop
+from services.notifier.store import Store, Unit
+from services.notifier.usual_store import told_at_once
+from services.runtime import Pulse, Stop, info_lines
 
 _WAIT_MS: Final = 200
 _GATHER_MS: Final = 4
@@ -244,9 +246,13 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                     del book.new_notices[key]
                 leased = self._delivery.lease(book.new_notices.values())
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
-                await unit.write_matches(book.changed.values())
-                await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
-                await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
+                usual = told_at_once(book.changed.values(), book.new_notices)
+                done = {notice.key for match in usual.values() for notice in match.notices.values() if notice.kind == "confirmed"}
+                rest = [match for match_id, match in book.changed.items() if match_id not in usual]
+                await unit.write_matches(rest)
+                await unit.end_matches(rest, book.called_off, time.time_ns() // 1000)
+                await unit.tell_both(list(usual.values()), self._delivery.lease_seconds)
+                await unit.write_notices([notice for key, notice in book.new_notices.items() if key not in done], self._delivery.lease_seconds)
                 await unit.change_notices(book.changed_notices.values())
                 await unit.write_outbox(dead)
                 await unit.write_clocks(clocks)
@@ -303,6 +309,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         if len(leased) < len(book.new_notices):
             self._delivery.look()
         counts: Counter[tuple[str, str]] = Counter()
+        lines: list[dict[str, object]] = []
         for letter in letters:
             event, record = letter.event, letter.record
             if event is None:
@@ -310,15 +317,10 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 self._log.warning("event", partition=record.partition, offset=record.offset, outcome=letter.outcome)
             else:
                 counts[event.type, letter.outcome] += 1
-                self._log.info(
-                    "event",
-                    type=event.type,
-                    id=event.id,
-                    subject=event.subject,
-                    area=event.area,
-                    partition=record.partition,
-                    offset=record.offset,
-                    outcome=letter.outcome,
-                )
+                lines.append({
+                    "type": event.type, "id": event.id, "subject": event.subject, "area": event.area, "partition": record.partition,
+                    "offset": record.offset, "outcome": letter.outcome,
+                })  # fmt: skip
+        info_lines("event", {}, lines)
         for (kind, outcome), count in counts.items():
             self._metrics.events.labels(kind, outcome).inc(count)

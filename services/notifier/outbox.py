@@ -25,7 +25,7 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
-from services.notifier.store import Outgoing
+from services.notifier.outgoing import Outgoing
 from services.runtime import Pulse, Stop, within
 
 SOURCE: Final = sources.NOTIFIER

@@ -34,8 +34,8 @@ from services.notifier.lanes import Lanes
 from services.notifier.ledger import Tariff, booking
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import SOURCE, Publisher, dead_letter_of
+from services.notifier.outgoing import Outgoing
 from services.notifier.settings import Settings
-from services.notifier.store import Outgoing
 from services.notifier.visits import End, Limits, Report, Visit, judged
 from services.notifier.visits_store import TOPICS, Begun, Pair, Told, VisitsStore, VisitsUnit
 from services.runtime import Pulse, Stop
