@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError
 
+from schemas import sources
 from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
@@ -264,9 +265,9 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             self._delivery.keep(book.changed.values(), {partition: epochs[partition] for partition in ours})
 
     async def _decide(self, unit: Unit, letters: Sequence[Letter], offsets: Mapping[int, int]) -> tuple[Book, list[Outgoing]]:
-        ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
-        new = await unit.note_events(ids, offsets)
-        events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
+        ids = list({one.event.id: None for one in letters if one.event is not None})
+        new = await unit.note_events(sources.MATCHER, ids, offsets)
+        events = [one.event for one in letters if one.event is not None and one.event.id in new]
         book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
         self._delivery.forget(book.matches)
         dead = []
@@ -275,8 +276,8 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             if letter.fault is not None:
                 letter.outcome = letter.fault.reason
                 dead.append(dead_letter_of(letter.record, letter.fault))
-            elif event is not None and (event.source, event.id) in new:
-                new.discard((event.source, event.id))
+            elif event is not None and event.id in new:
+                new.discard(event.id)
                 letter.outcome = book.take(event, letter.record.partition)
             elif event is not None:
                 letter.outcome = "repeated"

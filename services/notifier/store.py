@@ -53,9 +53,10 @@ _NOTE_EVENTS = """
 WITH advanced AS (
     UPDATE notifying.partitions p SET next_offset = c.next_offset, changed_at = now()
     FROM unnest($3::int[], $4::bigint[]) c(partition, next_offset) WHERE p.partition = c.partition
+), noted AS (
+    INSERT INTO notifying.inbox (source, event_id) SELECT $1, * FROM unnest($2::text[]) ON CONFLICT DO NOTHING RETURNING event_id
 )
-INSERT INTO notifying.inbox (source, event_id) SELECT * FROM unnest($1::text[], $2::text[])
-ON CONFLICT DO NOTHING RETURNING source, event_id
+SELECT array_agg(event_id) FROM noted
 """
 _MATCH_COLUMNS = """
 m.match_id, m.wish_id, m.offer_id, m.area, m.partition, m.resident_ref, m.volunteer_ref, m.category, m.rung, m.slot_start, m.slot_end,
@@ -247,11 +248,9 @@ class Unit:
         rows = await self._connection.fetch(_FENCE, list(epochs))
         return {row["partition"]: row["next_offset"] for row in rows if row["epoch"] == epochs[row["partition"]]}
 
-    async def note_events(self, ids: Sequence[tuple[str, str]], offsets: Mapping[int, int]) -> set[tuple[str, str]]:
-        """Note (source, id) of events, and set the next offset of partitions; those events that were not known."""
-        columns = ([source for source, _ in ids], [event_id for _, event_id in ids], list(offsets), list(offsets.values()))
-        rows = await self._connection.fetch(_NOTE_EVENTS, *columns)
-        return {(row["source"], row["event_id"]) for row in rows}
+    async def note_events(self, source: str, ids: Sequence[str], offsets: Mapping[int, int]) -> set[str]:
+        """Note ids of events that one source wrote, and set the next offset of partitions; those events that were not known."""
+        return set(await self._connection.fetchval(_NOTE_EVENTS, source, ids, list(offsets), list(offsets.values())) or ())
 
     async def read_matches(self, match_ids: Iterable[str], group_ids: Iterable[str] = (), wish_ids: Iterable[str] = ()) -> list[Match]:
         """These matches, all that share a group with them, those of these groups and wishes; with their notices."""
