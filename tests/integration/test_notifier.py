@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,7 +13,9 @@ import pytest
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode
 from schemas.instants import parse_rfc3339
-from services.notifier.book import Book
+from services.notifier.book import Book, Delivered
+from services.notifier.outbox import outgoing_of
+from services.notifier.proposals import Proposal
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from tests.conftest import Database
@@ -303,6 +306,51 @@ async def test_the_console_needs_no_receiver(settings: Settings, source: Matcher
         await settled(1)
     (record,) = await records(settings.kafka, "confirmations")
     assert {"console"} == {one["channel"] for one in orjson.loads(record.value)["notices"]}
+
+
+async def test_the_usual_course_writes_what_its_parts_would(database: Database) -> None:
+    def rows_of(name: str) -> str:
+        return f"""
+            SELECT to_jsonb(c) - 'changed_at' AS row FROM notifying.confirmations c WHERE match_id = '{name}'
+            UNION ALL (SELECT to_jsonb(n) - ARRAY['key', 'due_at'] FROM notifying.notices n WHERE match_id = '{name}' ORDER BY party)
+            UNION ALL (SELECT to_jsonb(n.due_at > clock_timestamp()) FROM notifying.notices n WHERE match_id = '{name}' ORDER BY party)
+            UNION ALL SELECT to_jsonb(o) - ARRAY['id', 'place', 'headers', 'value'] FROM notifying.outbox o WHERE convert_from(value, 'UTF8') LIKE '%"{name}"%'
+            UNION ALL SELECT convert_from(value, 'UTF8')::jsonb FROM notifying.outbox o WHERE convert_from(value, 'UTF8') LIKE '%"{name}"%'
+            UNION ALL SELECT (convert_from(headers, 'UTF8')::jsonb) - 4 FROM notifying.outbox o WHERE convert_from(value, 'UTF8') LIKE '%"{name}"%'
+        """
+
+    async def same(rows: int) -> bool:
+        usual, parts = [[row[0] for row in await ask(database.dsn(), rows_of(name))] for name in ("m-1", "m-2")]
+        return rows == len(usual) and usual == [row.replace("m-2", "m-1") for row in parts]
+
+    store, book, at = await Store.connect(database.dsn("notifier")), Book(), "2026-11-23T08:00:00Z"
+    for name in ("m-1", "m-2"):
+        ids = (name, f"w-{name}", f"o-{name}", f"r-{name}", f"v-{name}")
+        slot = (SLOT["start"], SLOT["end"])
+        event: Any = SimpleNamespace(data=Proposal("hightech", *ids, "repair", "building", slot, None, None, "第一党支部", "red", True, False, False, None))
+        book.take(event, 2)
+    notices = list(book.new_notices.values())
+    for notice in notices:
+        notice.state = "leased"
+    usual, parts = book.matches.values()
+    async with store.unit() as unit:
+        await unit.tell_both([usual], 30.0)
+        await unit.write_matches([parts])
+        await unit.write_notices(parts.notices.values(), 30.0)
+    assert await same(5)
+    for notice in notices:
+        notice.attempts = 1
+    ends = book.settle([Delivered(notice, "sent", at, "console") for notice in notices])
+    first, second = (outgoing_of(end, at) for end in ends)
+    async with store.unit() as unit:
+        await unit.confirm_both([usual], [first])
+        await unit.change_notices(parts.notices.values())
+        await unit.change_matches([parts])
+        await unit.write_outbox([second])
+    await store.close()
+    assert await same(8)
+    assert [("confirmed", 2)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.confirmations GROUP BY state")
+    assert [("sent", 4)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.notices GROUP BY state")
 
 
 async def test_a_stale_epoch_changes_nothing(settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled) -> None:
