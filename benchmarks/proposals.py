@@ -14,6 +14,7 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.load import areas
+from schemas import sources
 from schemas.codec import headers_of
 from schemas.instants import rfc3339
 from schemas.lanes import partition_of
@@ -34,7 +35,7 @@ def proposals(number: int, area_names: tuple[str, ...]) -> Iterator[tuple[str, b
             "volunteer_ref": f"volunteer-{index}", "rung": "building", "slot": slot, "how": "paired", "reasons": [], "needs_answer": False,
             "expires_at": None, "category": "repair", "urgency": "yellow",
         }  # fmt: skip
-        headers = headers_of("lastmetre.match.proposed.v1", f"proposed-{index}", "lastmetre/benchmarks", at, match_id, area)
+        headers = headers_of("lastmetre.match.proposed.v1", f"proposed-{index}", sources.MATCHER, at, match_id, area)
         yield area, orjson.dumps(data), list(headers)
 
 

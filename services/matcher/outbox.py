@@ -16,13 +16,14 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from schemas import sources
 from schemas.codec import headers_of
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MATCHES
 from services.broker import Broker, Where
 from services.matcher.store import UNPUBLISHED_DECISIONS, UNPUBLISHED_OUTBOX
 from services.runtime import Pulse, Stop
 
-SOURCE: Final = "lastmetre/matcher"
+SOURCE: Final = sources.MATCHER
 _BATCH_BYTES: Final = 1024 * 1024
 _RETRY_SECONDS: Final = 0.5
 _BACKLOG_MAX: Final = 20_000

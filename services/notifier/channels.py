@@ -5,22 +5,23 @@ every attempt of a notice carries the same Idempotency-Key, so that a receiver c
 More channels: `sms`, `bots`, `apprised`, `mail`, `app_inbox`.
 """
 
+import asyncio
 import hashlib
 import hmac
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
-import structlog
 
 from services.notifier.book import Notice
 from services.notifier.routes import Way
 from services.notifier.settings import CONSOLE, Settings
+from services.runtime import info_lines
 
 TIMESTAMP_HEADER: Final = "X-LastMetre-Timestamp"
 SIGNATURE_HEADER: Final = "X-LastMetre-Signature"
@@ -155,15 +156,22 @@ class Console:
 
     def __init__(self, name: str = CONSOLE) -> None:
         self.name = name
-        self._log: Any = structlog.get_logger().bind()
+        self._lines: list[dict[str, object]] = []
 
     async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:  # noqa: ARG002 - nobody is addressed
-        """Write it down."""
-        self._log.info("notice", to=notice.party, kind=notice.kind, match_id=notice.match_id, key=str(notice.key), text=notice.text)
+        """Write it down, with whatever else is said in this turn of the loop: before anybody can record that it was."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append({"to": notice.party, "kind": notice.kind, "match_id": notice.match_id, "key": str(notice.key), "text": notice.text})
         return SENT
 
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        info_lines("notice", {}, lines)
+
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to let go of but what this turn has said."""
+        self._write()
 
 
 class Webhook:

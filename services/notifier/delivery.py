@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -23,14 +23,18 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, outgoing_of
+from services.notifier.outgoing import Outgoing
 from services.notifier.settings import Settings
-from services.notifier.store import Outgoing, Store, Unit
-from services.runtime import Pulse, Stop, within
+from services.notifier.store import Store, Unit
+from services.notifier.usual_store import confirmed_at_once
+from services.runtime import Pulse, Stop, info_lines, within
 
 # Looking people up and choosing their channels, where that is done at all.
 _ROUTERS: Final = 16
 _RECORD_MAX: Final = 2000
 _TURN_MAX: Final = 100
+# The times of attempts that take less are counted together.
+_LONG_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 1.0
 # So long events wait for notices to leave our hands, at most: a channel that hangs must not hold up what is not for it.
 _ROOM_SECONDS: Final = 0.05
@@ -179,15 +183,21 @@ class Delivery:
 
     async def _hand(self, stop: Stop, only: Channel) -> None:
         done = 0
-        observe = self._metrics.delivery_seconds.labels(only.name).observe
+        took: list[float] = []
+        observe = self._metrics.delivery_seconds.labels(only.name).observe_all
         while not stop:
             if not self._waiting:
+                observe(took)
+                took.clear()
                 self._work.clear()
                 await within(_IDLE_SECONDS, self._work)
                 continue
             notice = self._waiting.popleft()
-            self._done(await self._attempt(notice, only, observe))
+            self._done(await self._attempt(notice, only, took))
             done += 1
+            if len(took) >= _TURN_MAX or (took and took[-1] > _LONG_SECONDS):
+                observe(took)
+                took.clear()
             if done % _TURN_MAX == 0:  # a channel that never waits must not keep the loop
                 await asyncio.sleep(0)
 
@@ -195,12 +205,12 @@ class Delivery:
         """Whether it must not be sent: it is no longer true, or no longer ours."""
         return notice.key in self._cancelled or notice.partition not in self._lanes
 
-    async def _attempt(self, notice: Notice, only: Channel, observe: Callable[[float], None]) -> Delivered:
+    async def _attempt(self, notice: Notice, only: Channel, took: list[float]) -> Delivered:
         if self._dropped(notice):
             return Delivered(notice, "discarded", "", only.name)
         begun = time.perf_counter()
         result = await self._exchange.attempt_only(only, notice, self._lanes.now)
-        observe(time.perf_counter() - begun)
+        took.append(time.perf_counter() - begun)
         return result
 
     async def _router(self, stop: Stop) -> None:
@@ -291,12 +301,14 @@ class Delivery:
     def _let_go(self, results: Sequence[Delivered]) -> None:
         """They are recorded: no longer in hand, and counted."""
         now = time.monotonic()
+        took = []
         for result in results:
             begun = self._in_hand.pop(result.notice.key, None)
             self._cancelled.discard(result.notice.key)
             self._written.pop(result.notice.match_id or "", None)
             if begun is not None and result.fate == "sent":
-                self._metrics.confirm_seconds.observe(now - begun)
+                took.append(now - begun)
+        self._metrics.confirm_seconds.observe_all(took)
         counts = Counter((result.channel, result.notice.kind, result.fate) for result in results)
         for labels, count in counts.items():
             self._metrics.notices.labels(*labels).inc(count)
@@ -317,13 +329,19 @@ class Delivery:
             ends = book.settle(counted)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self.lease(book.new_notices.values())
-            changed = await unit.change_notices(book.changed_notices.values())
+            usual = confirmed_at_once(ends, book.changed_notices, {one.notice.key for one in counted if one.day is not None})
+            rest = [match for match_id, match in book.changed.items() if match_id not in usual]
+            done = {notice.key for match in usual.values() for notice in match.notices.values() if notice.kind == "confirmed"}
+            changed = await unit.change_notices(notice for key, notice in book.changed_notices.items() if key not in done)
             await unit.receipts.write_handles([(one.channel, one.reference, one.notice.key) for one in counted if one.reference is not None])
             await unit.count_told(_told(counted, book, changed))
-            await unit.change_matches(book.changed.values())
-            await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
+            await unit.change_matches(rest)
+            await unit.end_matches(rest, book.called_off, time.time_ns() // 1000)
             await unit.write_notices(book.new_notices.values(), self.lease_seconds)
-            await unit.write_outbox(records)
+            told = [record for end, record in zip(ends, records, strict=True) if end.match.match_id in usual]
+            await unit.confirm_both(list(usual.values()), told)
+            if len(told) < len(records):
+                await unit.write_outbox([record for end, record in zip(ends, records, strict=True) if end.match.match_id not in usual])
         if again:
             # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
             records = [one for partition in ours for one in await self._store.read_unpublished(partition)]
@@ -342,8 +360,7 @@ class Delivery:
         self.hand_over(leased)
         self.cancel(book.changed.values())
         ended = [match for match in book.changed.values() if match.state in {"confirmed", "failed"}]
-        for match in ended:
-            self._log.info("match", match_id=match.match_id, outcome=match.state)
+        info_lines("match", {}, ({"match_id": match.match_id, "outcome": match.state} for match in ended))
         for state, count in Counter(match.state for match in ended).items():
             self._metrics.ends.labels(state).inc(count)
 

@@ -5,6 +5,7 @@ against the contract once more; whatever is not as we write it is read like anyb
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -21,6 +22,10 @@ from services.notifier.visits_store import Begun
 CLOSED: Final = "lastmetre.match.closed.v1"
 _SOURCE: Final = SOURCE.encode()
 _OURS: Final = {kind.encode(): kind for kind in (CONFIRMED, FAILED, CLOSED)}
+
+
+# Slots begin on few times of a day.
+_instant: Final = lru_cache(maxsize=8192)(parse_rfc3339)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def _of_our_own(record: Any) -> Heard | None:
             return Heard(kind, area, time)
         data = orjson.loads(record.value)
         names = (data["area"], data["wish_id"], data["offer_id"], data["match_id"])
-        starts_at, ends_at = parse_rfc3339(data["slot"]["start"]), parse_rfc3339(data["slot"]["end"])
+        starts_at, ends_at = _instant(data["slot"]["start"]), _instant(data["slot"]["end"])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if names[0] != area or not all(isinstance(name, str) for name in names):

@@ -9,14 +9,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError
 
-from schemas.codec import Event, decode
+from schemas import sources
+from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
@@ -29,9 +29,13 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, dead_letter_of
+from services.notifier.outgoing import Outgoing
+from services.notifier.proposals import Proposal
+from services.notifier.reading import FOREIGN, Letter, read
 from services.notifier.settings import Settings
-from services.notifier.store import Outgoing, Store, Unit
-from services.runtime import Pulse, Stop
+from services.notifier.store import Store, Unit
+from services.notifier.usual_store import told_at_once
+from services.runtime import Pulse, Stop, info_lines
 
 _WAIT_MS: Final = 200
 _GATHER_MS: Final = 4
@@ -39,25 +43,10 @@ _GATHER_MS: Final = 4
 _FAREWELL_SECONDS: Final = 3.0
 # The pause between looks, while partitions are let go.
 _LEAVING_SECONDS: Final = 0.02
+_PROPOSALS: Final = frozenset((Proposal, MatchProposed))
+_OF_MATCHES: Final = _PROPOSALS | {MatchAgreed, MatchReleased}
 # Somebody raised the epoch of a partition that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
-
-
-@dataclass(slots=True)
-class Letter:
-    """One record, and either its event or why it has none; `outcome` is what came of it."""
-
-    record: ConsumerRecord[Any, Any]
-    event: Event | None
-    fault: InvalidEvent | None
-    outcome: str = ""
-
-
-def _letter(record: ConsumerRecord[Any, Any]) -> Letter:
-    try:
-        return Letter(record, decode(record.topic, record.value, record.headers), None)
-    except InvalidEvent as fault:
-        return Letter(record, None, fault)
 
 
 class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -196,7 +185,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         async with self._busy:
             records = [one for tp in sorted(found) if tp.partition in self._lanes for one in found[tp]]
             await failpoints.before("validate")
-            letters = [_letter(record) for record in records if record.offset >= self._next_offsets[record.partition]]
+            letters = [read(record) for record in records if record.offset >= self._next_offsets[record.partition]]
             await failpoints.after("validate")
             if letters:
                 await self._take_in(letters)
@@ -258,9 +247,13 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                     del book.new_notices[key]
                 leased = self._delivery.lease(book.new_notices.values())
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
-                await unit.write_matches(book.changed.values())
-                await unit.end_matches(book.changed.values(), book.called_off, time.time_ns() // 1000)
-                await unit.write_notices(book.new_notices.values(), self._delivery.lease_seconds)
+                usual = told_at_once(book.changed.values(), book.new_notices)
+                done = {notice.key for match in usual.values() for notice in match.notices.values() if notice.kind == "confirmed"}
+                rest = [match for match_id, match in book.changed.items() if match_id not in usual]
+                await unit.write_matches(rest)
+                await unit.end_matches(rest, book.called_off, time.time_ns() // 1000)
+                await unit.tell_both(list(usual.values()), self._delivery.lease_seconds)
+                await unit.write_notices([notice for key, notice in book.new_notices.items() if key not in done], self._delivery.lease_seconds)
                 await unit.change_notices(book.changed_notices.values())
                 await unit.write_outbox(dead)
                 await unit.write_clocks(clocks)
@@ -272,9 +265,9 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             self._delivery.keep(book.changed.values(), {partition: epochs[partition] for partition in ours})
 
     async def _decide(self, unit: Unit, letters: Sequence[Letter], offsets: Mapping[int, int]) -> tuple[Book, list[Outgoing]]:
-        ids = list({(one.event.source, one.event.id): None for one in letters if one.event is not None})
-        new = await unit.note_events(ids, offsets)
-        events = [one.event for one in letters if one.event is not None and (one.event.source, one.event.id) in new]
+        ids = list({one.event.id: None for one in letters if one.event is not None})
+        new = await unit.note_events(sources.MATCHER, ids, offsets)
+        events = [one.event for one in letters if one.event is not None and one.event.id in new]
         book = Book(await self._read(unit, events), self._settings.language, self._settings.late_cancel_minutes * MINUTE_US)
         self._delivery.forget(book.matches)
         dead = []
@@ -283,10 +276,10 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             if letter.fault is not None:
                 letter.outcome = letter.fault.reason
                 dead.append(dead_letter_of(letter.record, letter.fault))
-            elif event is not None and (event.source, event.id) in new:
-                new.discard((event.source, event.id))
+            elif event is not None and event.id in new:
+                new.discard(event.id)
                 letter.outcome = book.take(event, letter.record.partition)
-            else:
+            elif event is not None:
                 letter.outcome = "repeated"
         return book, dead
 
@@ -294,12 +287,12 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
     async def _read(unit: Unit, events: Iterable[Event]) -> Iterable[Any]:
         match_ids, group_ids, wish_ids = set(), set(), set()
         for event in events:
-            data = event.data
-            if isinstance(data, MatchProposed | MatchAgreed | MatchReleased):
+            data, kind = event.data, type(event.data)
+            if kind in _OF_MATCHES:
                 match_ids.add(data.match_id)
-                if isinstance(data, MatchProposed) and data.group_id is not None:
+                if kind in _PROPOSALS and data.group_id is not None:
                     group_ids.add(data.group_id)
-            elif isinstance(data, WishExpired):
+            elif kind is WishExpired:
                 wish_ids.add(data.wish_id)
         return await unit.read_matches(match_ids, group_ids, wish_ids) if match_ids or wish_ids else ()
 
@@ -317,22 +310,18 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         if len(leased) < len(book.new_notices):
             self._delivery.look()
         counts: Counter[tuple[str, str]] = Counter()
+        lines: list[dict[str, object]] = []
         for letter in letters:
             event, record = letter.event, letter.record
             if event is None:
-                counts["invalid", letter.outcome] += 1
+                counts["foreign" if letter.outcome == FOREIGN else "invalid", letter.outcome] += 1
                 self._log.warning("event", partition=record.partition, offset=record.offset, outcome=letter.outcome)
             else:
                 counts[event.type, letter.outcome] += 1
-                self._log.info(
-                    "event",
-                    type=event.type,
-                    id=event.id,
-                    subject=event.subject,
-                    area=event.area,
-                    partition=record.partition,
-                    offset=record.offset,
-                    outcome=letter.outcome,
-                )
+                lines.append({
+                    "type": event.type, "id": event.id, "subject": event.subject, "area": event.area, "partition": record.partition,
+                    "offset": record.offset, "outcome": letter.outcome,
+                })  # fmt: skip
+        info_lines("event", {}, lines)
         for (kind, outcome), count in counts.items():
             self._metrics.events.labels(kind, outcome).inc(count)

@@ -1,10 +1,24 @@
 """What the notifier counts. Labels are names of ours: no ids, no areas."""
 
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Times(Histogram):
+    """A histogram that takes many values together: of each bucket a lock is taken once, and not of each value two."""
+
+    def observe_all(self, seconds: Sequence[float]) -> None:
+        """As `observe` of each."""
+        if seconds:
+            self._sum.inc(sum(seconds))
+            for bucket, count in Tally(bisect_left(self._upper_bounds, one) for one in seconds).items():
+                self._buckets[bucket].inc(count)
 
 
 class Metrics:
@@ -15,10 +29,10 @@ class Metrics:
         self.events = Counter("lastmetre_notifier_events", "events taken in", ("type", "outcome"), registry=self.registry)
         self.notices = Counter("lastmetre_notifier_notices", "attempts to deliver a notice", ("channel", "kind", "fate"), registry=self.registry)
         self.ends = Counter("lastmetre_notifier_matches", "matches confirmed or failed", ("end",), registry=self.registry)
-        self.delivery_seconds = Histogram(
+        self.delivery_seconds = Times(
             "lastmetre_notifier_delivery_seconds", "one attempt to deliver a notice", ("channel",), buckets=_SECONDS, registry=self.registry
         )
-        self.confirm_seconds = Histogram(
+        self.confirm_seconds = Times(
             "lastmetre_notifier_confirm_seconds", "from taking an event in to the commit of what came of its notices", buckets=_SECONDS, registry=self.registry
         )
         self.outbox_backlog = Gauge("lastmetre_notifier_outbox_backlog", "records to publish, of all processes, when last looked", registry=self.registry)

@@ -14,6 +14,7 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
+from schemas import sources
 from schemas.codec import headers_of, masked_headers, masked_value
 from schemas.errors import InvalidEvent
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
@@ -24,10 +25,10 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
-from services.notifier.store import Outgoing
+from services.notifier.outgoing import Outgoing
 from services.runtime import Pulse, Stop, within
 
-SOURCE: Final = "lastmetre/notifier"
+SOURCE: Final = sources.NOTIFIER
 CONFIRMED: Final = "lastmetre.match.confirmed.v1"
 FAILED: Final = "lastmetre.confirmation.failed.v1"
 _BATCH_BYTES: Final = 512 * 1024

@@ -15,12 +15,13 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from services.links.store import supersede
 from services.notifier import failpoints, vault_news
 from services.notifier.book import VISIT_KINDS, CalledOff, Match, Notice
+from services.notifier.outgoing import Outgoing, outgoing, packed
 from services.notifier.receipts_store import ReceiptsUnit
+from services.notifier.usual_store import UsualUnit
 from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
@@ -52,9 +53,10 @@ _NOTE_EVENTS = """
 WITH advanced AS (
     UPDATE notifying.partitions p SET next_offset = c.next_offset, changed_at = now()
     FROM unnest($3::int[], $4::bigint[]) c(partition, next_offset) WHERE p.partition = c.partition
+), noted AS (
+    INSERT INTO notifying.inbox (source, event_id) SELECT $1, * FROM unnest($2::text[]) ON CONFLICT DO NOTHING RETURNING event_id
 )
-INSERT INTO notifying.inbox (source, event_id) SELECT * FROM unnest($1::text[], $2::text[])
-ON CONFLICT DO NOTHING RETURNING source, event_id
+SELECT array_agg(event_id) FROM noted
 """
 _MATCH_COLUMNS = """
 m.match_id, m.wish_id, m.offer_id, m.area, m.partition, m.resident_ref, m.volunteer_ref, m.category, m.rung, m.slot_start, m.slot_end,
@@ -174,18 +176,6 @@ SELECT (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) AS out
 """
 
 
-@dataclass(slots=True)
-class Outgoing:
-    """One record to publish; `id` is derived from its cause."""
-
-    id: UUID
-    partition: int
-    topic: str
-    key: bytes | None
-    headers: list[tuple[str, bytes | None]]
-    value: bytes | None
-
-
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What a partition's new owner must know."""
@@ -194,21 +184,6 @@ class Taken:
     next_offset: int
     clocks: dict[str, int]
     unpublished: list[Outgoing]
-
-
-def packed(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
-    """Headers as JSON; their bytes may be anything, so each byte is a character."""
-    return orjson.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in headers])
-
-
-def unpacked(text: bytes) -> list[tuple[str, bytes | None]]:
-    """The headers that were packed."""
-    return [(name, None if content is None else content.encode("latin-1")) for name, content in orjson.loads(text)]
-
-
-def outgoing(row: asyncpg.Record) -> Outgoing:
-    """A row of an outbox as the record that is to be published."""
-    return Outgoing(row["id"], row["partition"], row["topic"], row["key"], unpacked(row["headers"]), row["value"])
 
 
 def _notice(row: Any) -> Notice:
@@ -264,6 +239,7 @@ class Unit:
         """`tells_vault`: how far matches come is noted for the vault, in this same transaction."""
         self._connection = connection
         self.receipts = ReceiptsUnit(connection)
+        self._usual = UsualUnit(connection)
         self._tells_vault = tells_vault
         self.has_news = False
 
@@ -272,11 +248,9 @@ class Unit:
         rows = await self._connection.fetch(_FENCE, list(epochs))
         return {row["partition"]: row["next_offset"] for row in rows if row["epoch"] == epochs[row["partition"]]}
 
-    async def note_events(self, ids: Sequence[tuple[str, str]], offsets: Mapping[int, int]) -> set[tuple[str, str]]:
-        """Note (source, id) of events, and set the next offset of partitions; those events that were not known."""
-        columns = ([source for source, _ in ids], [event_id for _, event_id in ids], list(offsets), list(offsets.values()))
-        rows = await self._connection.fetch(_NOTE_EVENTS, *columns)
-        return {(row["source"], row["event_id"]) for row in rows}
+    async def note_events(self, source: str, ids: Sequence[str], offsets: Mapping[int, int]) -> set[str]:
+        """Note ids of events that one source wrote, and set the next offset of partitions; those events that were not known."""
+        return set(await self._connection.fetchval(_NOTE_EVENTS, source, ids, list(offsets), list(offsets.values())) or ())
 
     async def read_matches(self, match_ids: Iterable[str], group_ids: Iterable[str] = (), wish_ids: Iterable[str] = ()) -> list[Match]:
         """These matches, all that share a group with them, those of these groups and wishes; with their notices."""
@@ -297,6 +271,16 @@ class Unit:
         rows = [(m.match_id, m.state, m.released_for) for m in matches]
         if rows:
             await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
+
+    async def tell_both(self, matches: Sequence[Match], lease_seconds: float) -> None:
+        """As `write_matches` and `write_notices`, of matches of which both sides are to be told."""
+        await self.note_stages(_stages(matches))
+        await self._usual.tell_both(matches, lease_seconds)
+
+    async def confirm_both(self, matches: Sequence[Match], records: Sequence[Outgoing]) -> None:
+        """As `change_notices`, `change_matches` and `write_outbox`, of matches of which both sides were told."""
+        await self.note_stages(_stages(matches))
+        await self._usual.confirm_both(matches, records)
 
     async def note_stages(self, stages: Iterable[tuple[str, Stage]]) -> None:
         """Note (match, stage) for the vault, where there is one."""

@@ -34,8 +34,8 @@ from services.notifier.lanes import Lanes
 from services.notifier.ledger import Tariff, booking
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import SOURCE, Publisher, dead_letter_of
+from services.notifier.outgoing import Outgoing
 from services.notifier.settings import Settings
-from services.notifier.store import Outgoing
 from services.notifier.visits import End, Limits, Report, Visit, judged
 from services.notifier.visits_store import TOPICS, Begun, Pair, Told, VisitsStore, VisitsUnit
 from services.runtime import Pulse, Stop
@@ -51,6 +51,8 @@ _WATCH_SECONDS: Final = 15.0
 _FAREWELL_SECONDS: Final = 3.0
 # Somebody raised the epoch of a lane that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
+
+_REPORTS: Final = frozenset((ServiceStarted, ServiceFinished, ServiceAcknowledged))
 
 _Read = tuple[str, int, int, Heard | None, Any]
 """(topic, partition, offset, what was heard, record); nothing heard for what is not ours to judge."""
@@ -73,7 +75,7 @@ def closed_event(visit: Visit, end: End) -> Outgoing:
 def report_of(event: Event) -> Told | None:
     """What an event of `responses` says about a visit, if it does."""
     data = event.data
-    if not isinstance(data, ServiceStarted | ServiceFinished | ServiceAcknowledged):
+    if type(data) not in _REPORTS:
         return None
     pair, whose = (data.area, data.wish_id, data.offer_id), (event.time, event.source, event.id)
     if isinstance(data, ServiceAcknowledged):

@@ -9,7 +9,7 @@ import asyncpg
 
 from services.notifier import vault_news
 from services.notifier.ledger import Booked, Tariff, Transaction
-from services.notifier.store import Outgoing, outgoing, packed
+from services.notifier.outgoing import Outgoing, outgoing, packed
 from services.notifier.visits import End, Report, Visit
 
 TOPICS: Final = ("responses", "confirmations")

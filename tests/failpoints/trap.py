@@ -13,7 +13,7 @@ from typing import Final, Literal
 import pytest
 
 from services.links import store as links_store
-from services.notifier import failpoints, receipts_store, store, vault_news, visits_store, watch_store
+from services.notifier import failpoints, receipts_store, store, usual_store, vault_news, visits_store, watch_store
 
 Action = Literal["kill", "error", "delay"]
 ACTIONS: Final[tuple[Action, ...]] = ("kill", "error", "delay")
@@ -39,6 +39,7 @@ STATEMENTS: Final = (
     | _statements(watch_store, "watch_")
     | _statements(receipts_store)
     | _statements(visits_store)
+    | _statements(usual_store)
     | _statements(store)
 )
 """All statements of the notifier, by their text."""

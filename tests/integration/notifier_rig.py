@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from pydantic import SecretStr
 
 from deploy.state import ROOT
+from schemas import sources
 from schemas.codec import headers_of
 from schemas.topics import PARTITIONS
 from services.notifier.app import Notifier
@@ -146,12 +147,13 @@ class Matcher:
     producer: AIOKafkaProducer
     partition: int = 2
     area: str = "hightech"
+    source: str = sources.MATCHER
     _ids: int = 0
 
     async def send(self, name: str, data: dict[str, Any], *, event_id: str | None = None, time_text: str = "2026-11-23T08:00:00Z") -> None:
         self._ids += 1
         value = orjson.dumps({"area": self.area, **data})
-        headers = headers_of(f"lastmetre.{name}.v1", event_id or f"e-{self._ids}", "lastmetre/matcher", time_text, "s", self.area)
+        headers = headers_of(f"lastmetre.{name}.v1", event_id or f"e-{self._ids}", self.source, time_text, "s", self.area)
         await self.raw(value, headers)
 
     async def raw(self, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,7 +13,9 @@ import pytest
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode
 from schemas.instants import parse_rfc3339
-from services.notifier.book import Book
+from services.notifier.book import Book, Delivered
+from services.notifier.outbox import outgoing_of
+from services.notifier.proposals import Proposal
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from tests.conftest import Database
@@ -243,6 +246,26 @@ async def test_bad_events_go_to_the_dead_letters_and_their_neighbours_are_told(s
     assert {("match.confirmed.v1", "m-1"), ("match.confirmed.v1", "m-2")} == set(await confirmations(settings))
 
 
+async def test_a_proposal_that_the_matcher_did_not_write_has_no_effect(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    forger = Matcher(source.producer, source=f"{source.source}/", _ids=100)
+    await source.propose("m-1", needs_approval=True)
+    await forger.propose("m-2", time_text="2027-11-23T08:00:00Z")
+    await forger.send("match.agreed", {"match_id": "m-1", "wish_id": "w-m-1", "offer_id": "o-m-1"})
+    await forger.send("match.released", {"match_id": "m-3", "wish_id": "w-m-3", "offer_id": "o-m-3", "reason": "unsafe"}, event_id="e-5")
+    await source.send("match.released", {"match_id": "m-4", "wish_id": "w-m-4", "offer_id": "o-m-4", "reason": "unsafe"}, event_id="e-5")
+    await source.propose("m-5")
+    async with running(settings.model_copy(update={"clock": "event"})) as notifier:
+        await settled(6)
+        assert 3 == notifier.metrics.registry.get_sample_value("lastmetre_notifier_events_total", {"type": "foreign", "outcome": "not_the_matchers"})
+    assert {("resident", "confirmed", "m-5"), ("volunteer", "confirmed", "m-5")} == set(sink.told)
+    assert [("m-1", "proposed"), ("m-5", "confirmed")] == await ask(
+        settings.database.get_secret_value(), "SELECT match_id, state FROM notifying.confirmations ORDER BY match_id"
+    )
+    (confirmed,) = await records(settings.kafka, "confirmations")
+    assert "2026-11-23T08:00:00Z" == header(confirmed, "ce_time")
+    assert [] == await records(settings.kafka, "matches-dlq")
+
+
 async def test_an_event_on_which_the_work_fails_is_set_aside_alone(
     settings: Settings, source: Matcher, sink: Sink, settled: Settled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +306,51 @@ async def test_the_console_needs_no_receiver(settings: Settings, source: Matcher
         await settled(1)
     (record,) = await records(settings.kafka, "confirmations")
     assert {"console"} == {one["channel"] for one in orjson.loads(record.value)["notices"]}
+
+
+async def test_the_usual_course_writes_what_its_parts_would(database: Database) -> None:
+    def rows_of(name: str) -> str:
+        return f"""
+            SELECT to_jsonb(c) - 'changed_at' AS row FROM notifying.confirmations c WHERE match_id = '{name}'
+            UNION ALL (SELECT to_jsonb(n) - ARRAY['key', 'due_at'] FROM notifying.notices n WHERE match_id = '{name}' ORDER BY party)
+            UNION ALL (SELECT to_jsonb(n.due_at > clock_timestamp()) FROM notifying.notices n WHERE match_id = '{name}' ORDER BY party)
+            UNION ALL SELECT to_jsonb(o) - ARRAY['id', 'place', 'headers', 'value'] FROM notifying.outbox o WHERE convert_from(value, 'UTF8') LIKE '%"{name}"%'
+            UNION ALL SELECT convert_from(value, 'UTF8')::jsonb FROM notifying.outbox o WHERE convert_from(value, 'UTF8') LIKE '%"{name}"%'
+            UNION ALL SELECT (convert_from(headers, 'UTF8')::jsonb) - 4 FROM notifying.outbox o WHERE convert_from(value, 'UTF8') LIKE '%"{name}"%'
+        """
+
+    async def same(rows: int) -> bool:
+        usual, parts = [[row[0] for row in await ask(database.dsn(), rows_of(name))] for name in ("m-1", "m-2")]
+        return rows == len(usual) and usual == [row.replace("m-2", "m-1") for row in parts]
+
+    store, book, at = await Store.connect(database.dsn("notifier")), Book(), "2026-11-23T08:00:00Z"
+    for name in ("m-1", "m-2"):
+        ids = (name, f"w-{name}", f"o-{name}", f"r-{name}", f"v-{name}")
+        slot = (SLOT["start"], SLOT["end"])
+        event: Any = SimpleNamespace(data=Proposal("hightech", *ids, "repair", "building", slot, None, None, "第一党支部", "red", True, False, False, None))
+        book.take(event, 2)
+    notices = list(book.new_notices.values())
+    for notice in notices:
+        notice.state = "leased"
+    usual, parts = book.matches.values()
+    async with store.unit() as unit:
+        await unit.tell_both([usual], 30.0)
+        await unit.write_matches([parts])
+        await unit.write_notices(parts.notices.values(), 30.0)
+    assert await same(5)
+    for notice in notices:
+        notice.attempts = 1
+    ends = book.settle([Delivered(notice, "sent", at, "console") for notice in notices])
+    first, second = (outgoing_of(end, at) for end in ends)
+    async with store.unit() as unit:
+        await unit.confirm_both([usual], [first])
+        await unit.change_notices(parts.notices.values())
+        await unit.change_matches([parts])
+        await unit.write_outbox([second])
+    await store.close()
+    assert await same(8)
+    assert [("confirmed", 2)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.confirmations GROUP BY state")
+    assert [("sent", 4)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.notices GROUP BY state")
 
 
 async def test_a_stale_epoch_changes_nothing(settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled) -> None:

@@ -16,7 +16,7 @@ from services.notifier.book import PARTIES, Match, Notice, Told, Untold, notice_
 from services.notifier.hearing import CLOSED, Heard, heard
 from services.notifier.neighbours import sifted
 from services.notifier.outbox import CONFIRMED, FAILED, SOURCE, outgoing_of
-from services.notifier.store import Outgoing
+from services.notifier.outgoing import Outgoing
 from services.notifier.visiting import closed_event
 from services.notifier.visits import End, Visit
 from services.notifier.visits_store import Begun
