@@ -1,7 +1,8 @@
 """Who is asked though the ladder is not there yet: whoever would be gone by then.
 
 A wish that waits for rounds is for its own building first and then for one rung more at a time. That makes near pairs, and must not cost the only one there is:
-a helper from farther away is weighed as soon as waiting for the rung would come too late for a visit, or for their answer.
+where too few others are left for later, a helper from farther away is weighed as soon as waiting for the rung would come too late for a visit, or for their
+answer.
 """
 
 from bisect import bisect_left
@@ -55,6 +56,19 @@ class Leaving:
             rung = rung_between(wish.place, offer.home)
             if reach < rung <= offer.reach and (last := last_start(wish, offer, self._now)) is not None and gone_before(area, wish, offer, rung, last):
                 yield rung, offer
+
+    def others_stay(self, wish: Wish, rung: int, offer: Offer, following: Iterator[tuple[int, Offer]], wanted: int) -> bool:
+        """Whether so many from farther away, of this one and those who follow, are still there when the wish asks as far."""
+        for _ in range(self._looks):
+            if wanted <= 0:
+                return True
+            last = last_start(wish, offer, self._now)
+            wanted -= last is not None and not gone_before(self._area, wish, offer, rung, last)
+            found = next(following, None)
+            if found is None:
+                break
+            rung, offer = found
+        return wanted <= 0
 
     def _going(self, urgency: str) -> dict[str, list[Going]]:
         """By skill: (until when they can be waited for, their id, the offer), in order."""

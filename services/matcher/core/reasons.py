@@ -134,7 +134,7 @@ class Answer:
     - `taken`: the wish has its helpers, `others`.
     - `ruled_out`: a verdict did not pass.
     - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then, and is not repeated for this wish.
-    - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now, and this helper is still there when it asks farther.
+    - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now, and this helper, or somebody else, is still there when it asks farther.
     - `first`: all rules pass and nobody comes before it.
     - `behind`: all rules pass, and `others` (the first of them at most; `ahead` counts them all) come before it.
 
@@ -344,9 +344,16 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
 
 
 def _asked_before_its_rung(area: Area, wish: Wish, offer: Offer, rung: int, now: int) -> bool:
-    """Whether a round weighs this helper though the wish does not ask as far yet."""
-    last = last_start(wish, offer, now)
-    return last is not None and gone_before(area, wish, offer, rung, last)
+    """Whether a round weighs this helper though the wish does not ask as far yet: they will be gone by then, and too few others are left for later."""
+    reach, last = area.reach_of(wish, now), last_start(wish, offer, now)
+    if last is None or not gone_before(area, wish, offer, rung, last):
+        return False
+    stay = 0
+    for other in area.offers.values():
+        last, farther = last_start(wish, other, now), rung_between(wish.place, other.home)
+        if last is not None and refusal(wish, other, now) is None:
+            stay += farther <= reach or not gone_before(area, wish, other, farther, last)
+    return stay < wish.places_free
 
 
 def _beside(area: Area, match: Match, own: Rank) -> Comparison:

@@ -16,7 +16,7 @@ from services.matcher.core.assign import solve
 from services.matcher.core.ladder import Leaving
 from services.matcher.core.ranking import Ranking
 from services.matcher.core.rules import last_start
-from services.matcher.core.state import WEEK_US, Area, Offer, Wish
+from services.matcher.core.state import OPEN, WEEK_US, Area, Offer, Wish
 from services.matcher.core.turn import ROUND_LATE_US, Turn
 
 # A helper can take that many visits in one round at most; more come with the next.
@@ -96,7 +96,7 @@ class Pool:
         worths, before = score.WEIGHTS, len(edges.helpers)
         full = before + self._limit
         reach, beyond = self.area.reach_of(wish, now), False
-        # Those within the reach of now; and from farther away those who would be gone before the wish asks as far.
+        # Those within the reach of now; and where too few others are left for later, from farther away those who would be gone before the wish asks as far.
         for candidates in (self._ranking.of(wish), self._leaving.of(wish, reach)):
             for rung, offer in candidates:
                 if rung > reach and not beyond:
@@ -122,7 +122,7 @@ class Pool:
                 edges.scores.append(counts)
                 if len(edges.helpers) == full:
                     break
-            if not beyond:
+            if not beyond or self._leaving.others_stay(wish, rung, offer, candidates, wish.places_free - len(edges.helpers) + before):
                 break
         if len(edges.helpers) > before:
             self._put(wish, before, late=wish_due_at <= self.beat)
@@ -162,8 +162,13 @@ class Pool:
         """What each of a helper's visits adds."""
         points = self.policy.points
         free = [helper.free for helper in self.helpers.values()]
-        fresh = score.fresh_points(points, sum(free), len(self.wishes))
+        fresh = score.fresh_points(points, sum(free), len(self.wishes), self._had_tasks())
         return [score.place_points(offer.volunteer, number, fresh) for offer, number in zip(self.offers, free, strict=True)]
+
+    def _had_tasks(self) -> int:
+        """How many in a thousand of the people with an open offer ever had a task."""
+        people = {offer.volunteer.ref: offer.volunteer for offer in self.area.offers.values() if offer.status == OPEN}
+        return 1000 * sum(person.tasks > 0 for person in people.values()) // len(people)
 
     def is_ripe(self, edge: int) -> bool:
         """Whether waiting is over for this pair."""

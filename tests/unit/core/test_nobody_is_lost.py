@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import Event
 from schemas.instants import MINUTE_US, SECOND_US, parse_rfc3339
+from services.matcher.core import ladder
 from services.matcher.core.place import RUNGS
 from services.matcher.core.policy import Policy
 from tests.builders import DAY, HOUR, Scene, accepted, declined, minutes_of, offer, offer_withdrawn, text_of, wish, wish_withdrawn
@@ -209,6 +210,26 @@ def test_a_near_helper_is_not_passed_for_one_from_afar_who_goes() -> None:
     found = shipped()
     found.when(blue(), offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("near", home="c1/p1/b1", windows=[(0, 3 * DAY)]))
     assert not [line for line in found.passes(4 * HOUR) if line.startswith("proposed")]
+
+
+def test_nobody_from_afar_is_asked_before_the_rung_where_somebody_else_from_afar_stays() -> None:
+    found = shipped()
+    found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("stays", home="c2", windows=[(0, 3 * DAY)]), blue())
+    assert not [line for line in found.passes(4 * HOUR) if line.startswith("proposed")]
+
+
+def test_where_very_many_wait_a_wish_looks_at_few_and_takes_who_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "_LOOKS_TOTAL", 1)
+    monkeypatch.setattr(ladder, "_LOOKS_MIN", 1)
+    found = shipped()
+    found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("stays", home="c2", windows=[(0, 3 * DAY)]), blue())
+    assert ["proposed w1 goes @5 area"] == found.passes(5)
+
+
+def test_of_two_places_the_one_for_which_nobody_stays_is_given_to_who_goes() -> None:
+    found = shipped()
+    found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("stays", home="c2", windows=[(0, 3 * DAY)]), blue(helpers=2))
+    assert ["proposed w1 goes @5 area"] == found.passes(5)
 
 
 def test_of_those_from_afar_who_go_only_those_who_may_have_the_wish_are_weighed() -> None:
