@@ -13,6 +13,7 @@ _STORING: Final = "deploy/migrations/versions/0004_posts.py"
 _UNIT: Final = "tests/unit/core/"
 _SAFE: Final = f"{_UNIT}test_safeguarding.py"
 _FOUND: Final = f"{_UNIT}test_mutants_found.py"
+_LOST: Final = f"{_UNIT}test_nobody_is_lost.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,10 +443,34 @@ COURSE: Final = (
     Mutant(
         "rounds-ignore-the-ladder",
         f"{_CORE}rounds.py",
-        "if rung > reach:",
+        "if rung > reach and not beyond:",
         "if rung > 99:",
         "Helpers from afar are taken while those in the building are still being asked.",
         (f"{_FOUND}::test_a_round_takes_nobody_from_beyond_the_rung", f"{_UNIT}test_rounds.py"),
+    ),
+    Mutant(
+        "the-ladder-loses-who-goes",
+        f"{_CORE}rounds.py",
+        "(self._ranking.of(wish), self._leaving.of(wish, reach))",
+        "(self._ranking.of(wish),)",
+        "A helper from afar is gone before the wish asks as far.",
+        (f"{_LOST}::test_a_helper_from_afar_who_is_gone_before_the_wish_asks_as_far_is_taken_in_the_next_round",),
+    ),
+    Mutant(
+        "who-goes-is-left-to-the-round",
+        f"{_CORE}turn.py",
+        "            self._seize(wish)\n",
+        "            pass\n",
+        "A helper is gone before the next round, and was the only one.",
+        (f"{_LOST}::test_a_helper_who_is_gone_before_the_next_round_is_taken_at_once",),
+    ),
+    Mutant(
+        "the-last-round-is-too-late",
+        f"{_CORE}rounds.py",
+        "max(lead, self.policy.round_us + ROUND_LATE_US)",
+        "lead",
+        "Without a lead, a pair is due when the last moment for the visit is past.",
+        (f"{_LOST}::test_one_wish_and_one_offer_that_may_meet_are_proposed",),
     ),
     Mutant(
         "two-wishes-for-one-place",

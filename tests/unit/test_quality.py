@@ -1,5 +1,6 @@
 """The quality benchmark in small: its streams are what they say, and nobody does better than its optimum."""
 
+import random
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -30,13 +31,15 @@ def gained(stream: Stream, played: Played) -> int:
     return sum(worth(stream, pair) for pair in played.pairs)
 
 
-def best_by_trying_all(possible: list[Edge], need: dict[str, int], visits: dict[str, int]) -> int:
+def best_by_trying_all(possible: list[Edge], need: dict[str, int], visits: dict[str, int], people: dict[str, str] | None = None) -> int:
     best = 0
     for size in range(1, len(possible) + 1):
         for chosen in combinations(possible, size):
             wishes = [edge.wish for edge in chosen]
             offers = [edge.offer for edge in chosen]
-            if all(wishes.count(one) <= need[one] for one in wishes) and all(offers.count(one) <= visits[one] for one in offers):
+            helped = {(edge.wish, people[edge.offer] if people else edge.offer) for edge in chosen}
+            within = all(wishes.count(one) <= need[one] for one in wishes) and all(offers.count(one) <= visits[one] for one in offers)
+            if within and len(helped) == len(chosen):
                 best = max(best, sum(edge.weight for edge in chosen))
     return best
 
@@ -99,6 +102,24 @@ def test_the_optimum_leaves_an_easy_wish_to_the_helper_who_can_do_nothing_else()
     possible = [Edge("easy", "plumber", 5), Edge("easy", "neighbour", 4), Edge("pipe", "plumber", 5)]
     found = optimum.heaviest(possible, {"easy": 1, "pipe": 1}, {"plumber": 1, "neighbour": 1})
     assert {("easy", "neighbour"), ("pipe", "plumber")} == {(edge.wish, edge.offer) for edge in found}
+
+
+def test_the_optimum_sends_nobody_twice_to_one_wish() -> None:
+    possible = [Edge("two", "o1", 9), Edge("two", "o2", 4), Edge("two", "o3", 5), Edge("one", "o3", 1)]
+    found = optimum.heaviest(possible, {"two": 2, "one": 1}, {"o1": 2, "o2": 1, "o3": 1}, {"o1": "anna", "o2": "anna", "o3": "berta"})
+    assert {("two", "o1"), ("two", "o3")} == {(edge.wish, edge.offer) for edge in found}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_optimum_of_wishes_for_several_is_what_trying_everything_finds(seed: int) -> None:
+    draw = random.Random(seed)
+    need = {f"w{number}": draw.choice((1, 2, 3)) for number in range(3)}
+    visits = {f"o{number}": draw.choice((1, 2, 3)) for number in range(5)}
+    people = {offer: draw.choice(("anna", "berta", "carla")) for offer in visits}
+    pairs = draw.sample([(one, other) for one in need for other in visits], 11)
+    possible = [Edge(one, other, draw.randint(1, 30)) for one, other in pairs]
+    found = optimum.heaviest(possible, need, visits, people)
+    assert best_by_trying_all(possible, need, visits, people) == sum(edge.weight for edge in found)
 
 
 def test_nothing_possible_is_an_optimum_of_nothing() -> None:

@@ -23,7 +23,7 @@ class Points:
     - `chance`: they come surely; those who are asked get the part that they usually say yes to.
     - `rare`: no rare skill is sent along that the wish has no use for.
     - `idle`: the helper has no other visit before them.
-    - `fresh`: the helper never had a task; only where there are plenty of helpers.
+    - `fresh`: the helper never had a task; only where there are plenty of helpers, and a part of them had some.
     """
 
     age: int = 100

@@ -32,8 +32,11 @@ HEAVIEST: Final = _LIGHTEST * _STEP ** len(_SUPPLY_STEPS)
 _VETTING_MAX: Final = 4
 # By rung: which step of a place tells the next smaller circle (of the smallest there is none).
 _SMALLER_STEP: Final = (3, 3, 2, 1, 0)
+# Offers are filed by when something of them is over in stretches of five minutes.
+_STRETCH_US: Final = 300_000_000
 # Heaps below this size are never swept.
 _SWEEP_MIN: Final = 64
+_NO_OFFERS: "Final[dict[str, Offer]]" = {}
 
 Entry: TypeAlias = "tuple[int, int, int, str, int, Offer]"
 Heaps: TypeAlias = "dict[Circle, dict[str, Heap]]"
@@ -69,12 +72,14 @@ class Heap(list["Entry"]):
 class OfferIndex:
     """The open offers of an area, by circle and skill, each heap in the order of the ranking."""
 
-    __slots__ = ("_all", "_centres", "_entries", "_vetted", "_weighings", "holders", "weights")
+    __slots__ = ("_all", "_centres", "_ends", "_entries", "_vetted", "_weighings", "holders", "weights")
 
     def __init__(self) -> None:
         self._all: Heaps = {}
         self._vetted: Heaps = {}
         self._centres: Heaps = {}
+        # By the stretch of time in which something of an offer is over.
+        self._ends: dict[int, dict[str, Offer]] = {}
         # Numbers entries over all offers: the same offer may come back as another object, and no two entries may be equal.
         self._entries = 0
         # Counts how often a weight changed: what an offer weighed since is what it weighs.
@@ -93,6 +98,8 @@ class OfferIndex:
             before = self.weights.get(skill, HEAVIEST)
             if self._weigh_skill(skill, len(holders)) < before:
                 lighter.append(skill)
+        for stretch in {end // _STRETCH_US for end in offer.ends}:
+            self._ends.setdefault(stretch, {})[offer.id] = offer
         self.refresh(offer)
         # The rank of all who have a skill that became lighter improves, so their old entries would lie too late.
         # This happens only when a supply crosses a step.
@@ -103,6 +110,10 @@ class OfferIndex:
     def remove(self, offer: "Offer") -> None:
         """An offer closes; its entries are void from now on."""
         offer.entry = 0
+        for stretch in {end // _STRETCH_US for end in offer.ends}:
+            del self._ends[stretch][offer.id]
+            if not self._ends[stretch]:
+                del self._ends[stretch]
         for skill in offer.skills:
             holders = self.holders[skill]
             del holders[offer.id]
@@ -114,6 +125,14 @@ class OfferIndex:
             self.weights[skill] = weight
             self._weighings += 1
         return weight
+
+    def ending(self, first: int, last: int) -> "Iterator[tuple[int, Offer]]":
+        """(when, offer) of the open offers of which something is over from the one instant to the other, in no order."""
+        for stretch in range(first // _STRETCH_US, last // _STRETCH_US + 1):
+            for offer in self._ends.get(stretch, _NO_OFFERS).values():
+                for end in offer.ends:
+                    if first <= end <= last and end // _STRETCH_US == stretch:
+                        yield end, offer
 
     def score(self, offer: "Offer") -> int:
         """The weight of all skills of an offer as of now."""
@@ -337,27 +356,41 @@ class WaitingIndex:
 
 
 class PooledIndex(WaitingIndex):
-    """The wishes that wait for rounds; beside their circles they are filed by the last moment at which a visit can begin."""
+    """The wishes that wait for rounds; beside their circles they are filed by the last moment at which a visit can begin, and by how long it takes."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_lengths")
 
     def __init__(self) -> None:
         super().__init__()
         self._last: list[tuple[int, str, Wish]] = []
+        self._lengths: dict[int, dict[str, Wish]] = {}
 
     def add(self, wish: "Wish") -> None:
         """File a wish; once is enough."""
         if not wish.waits:
             insort(self._last, (wish.latest_start, wish.id, wish))
+            self._lengths.setdefault(wish.length, {})[wish.id] = wish
         super().add(wish)
 
     def remove(self, wish: "Wish") -> None:
         """Take a wish out, if it is in."""
         if wish.waits:
             del self._last[bisect_left(self._last, (wish.latest_start, wish.id, wish))]
+            del self._lengths[wish.length][wish.id]
+            if not self._lengths[wish.length]:
+                del self._lengths[wish.length]
         super().remove(wish)
 
     def ending(self, now: int, beat: int) -> list["Wish"]:
         """The wishes for which the round at `beat` comes too late, but not yet `now`."""
         between = slice(bisect_left(self._last, (now, "")), bisect_left(self._last, (beat, "")))
         return [wish for _, _, wish in self._last[between]]
+
+    @property
+    def longest(self) -> int:
+        """How long the longest of the visits takes; 0 where none is wished."""
+        return max(self._lengths, default=0)
+
+    def lasting(self, shortest: int, longest: int) -> list["Wish"]:
+        """The wishes for a visit of such a length, in no order."""
+        return [wish for length, wishes in self._lengths.items() if shortest <= length <= longest for wish in wishes.values()]

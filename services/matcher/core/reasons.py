@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from schemas.instants import DAY_US, MINUTE_US
 from schemas.wishes import WishSubmitted
+from services.matcher.core.ladder import gone_before
 from services.matcher.core.people import Volunteer
 from services.matcher.core.place import RUNGS, rung_between
 from services.matcher.core.ranking import skill_weight
@@ -25,6 +26,7 @@ from services.matcher.core.rules import (
     has_capacity,
     has_skills,
     is_vetted,
+    last_start,
     may_meet,
     refusal,
     speaks,
@@ -132,7 +134,7 @@ class Answer:
     - `taken`: the wish has its helpers, `others`.
     - `ruled_out`: a verdict did not pass.
     - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then, and is not repeated for this wish.
-    - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now.
+    - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now, and this helper, or somebody else, is still there when it asks farther.
     - `first`: all rules pass and nobody comes before it.
     - `behind`: all rules pass, and `others` (the first of them at most; `ahead` counts them all) come before it.
 
@@ -332,13 +334,26 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         until = wish.invited[offer.id]
         return Answer(INVITED if until > now else UNANSWERED, judged, wish.status, until=until)
     in_rounds, reach = area.in_rounds(wish), area.reach_of(wish, now)
-    if own.rung > reach:
+    if own.rung > reach and not _asked_before_its_rung(area, wish, offer, own.rung, now):
         return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
     able = (other for other in area.offers.values() if refusal(wish, other, now) is None)
     before = sorted(rank for rank in (rank_of(area, wish, other) for other in able) if rank < own)
     if not before:
         return Answer(FIRST, judged, wish.status, in_rounds=in_rounds)
     return Answer(BEHIND, judged, wish.status, others=[_compare(before[0], own)], ahead=len(before), in_rounds=in_rounds)
+
+
+def _asked_before_its_rung(area: Area, wish: Wish, offer: Offer, rung: int, now: int) -> bool:
+    """Whether a round weighs this helper though the wish does not ask as far yet: they will be gone by then, and too few others are left for later."""
+    reach, last = area.reach_of(wish, now), last_start(wish, offer, now)
+    if last is None or not gone_before(area, wish, offer, rung, last):
+        return False
+    stay = 0
+    for other in area.offers.values():
+        last, farther = last_start(wish, other, now), rung_between(wish.place, other.home)
+        if last is not None and refusal(wish, other, now) is None:
+            stay += farther <= reach or not gone_before(area, wish, other, farther, last)
+    return stay < wish.places_free
 
 
 def _beside(area: Area, match: Match, own: Rank) -> Comparison:

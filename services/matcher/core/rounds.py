@@ -13,10 +13,11 @@ from typing import Final
 
 from services.matcher.core import score
 from services.matcher.core.assign import solve
+from services.matcher.core.ladder import Leaving
 from services.matcher.core.ranking import Ranking
-from services.matcher.core.rules import check_is_fresh, earliest_start, has_proofs, may_meet, speaks
-from services.matcher.core.state import VETTING_MAX, WEEK_US, Area, Offer, Wish
-from services.matcher.core.turn import Turn
+from services.matcher.core.rules import last_start
+from services.matcher.core.state import OPEN, WEEK_US, Area, Offer, Wish
+from services.matcher.core.turn import ROUND_LATE_US, Turn
 
 # A helper can take that many visits in one round at most; more come with the next.
 _PLACES_MAX: Final = 3
@@ -73,6 +74,9 @@ class Pool:
         self.narrow: list[Wish] = []
         self.edges = Edges()
         self._ranking = Ranking(self.area.index)
+        self._leaving = Leaving(self.area, self.now)
+        # There is one more round in time, however short the lead.
+        self._leads = {urgency: max(lead, self.policy.round_us + ROUND_LATE_US) for urgency, lead in self.policy.lead_us.items()}
         self._rares = score.rare_points(self.policy.points)
         waiting = sorted(self.area.pooled.all(), key=_age_of)
         self._limit = min(self.policy.edges_max, max(_EDGES_MIN, _EDGES_TOTAL // max(1, len(waiting))))
@@ -81,49 +85,57 @@ class Pool:
                 self._weigh(wish)
 
     def _weigh(self, wish: Wish) -> None:
-        """The helpers within the wish's reach of now, the best by the ranking first, with what each would count."""
+        """The helpers whom the wish is for now, the best by the ranking first, with what each would count."""
         policy, points, now, edges, known = self.policy, self.policy.points, self.now, self.edges, self.helpers
         urgency, wished, resident = wish.urgency, len(wish.skills), wish.resident_ref
-        patience, lead = policy.patience_us[urgency], policy.lead_us[urgency]
+        patience, lead = policy.patience_us[urgency], self._leads[urgency]
         wish_due_at = min(wish.submitted_at + patience, wish.latest_start - lead)
-        reach = self.area.reach_of(wish, now)
         age = score.age_points(points, self.beat - wish.submitted_at, patience)
         weighs = self.area.index.weigh(wish.skills)
         centre = score.centre_points(points) if wish.welfare else 0
         worths, before = score.WEIGHTS, len(edges.helpers)
         full = before + self._limit
-        for rung, offer in self._ranking.of(wish):
-            if rung > reach:
-                self.narrow.append(wish)
+        reach, beyond = self.area.reach_of(wish, now), False
+        # Those within the reach of now; and where too few others are left for later, from farther away those who would be gone before the wish asks as far.
+        for candidates in (self._ranking.of(wish), self._leaving.of(wish, reach)):
+            for rung, offer in candidates:
+                if rung > reach and not beyond:
+                    beyond = True
+                    self.narrow.append(wish)
+                    break
+                last = last_start(wish, offer, now)
+                if last is None:
+                    continue
+                helper = known.get(offer.id) or self._helper(offer)
+                worth = worths[rung][len(offer.skills) - wished]
+                counts = worth + age + helper.points + self._rares[(helper.heaviness - weighs).bit_length()]
+                if centre and rung == 0 and offer.centre:
+                    counts += centre
+                if offer.volunteer.met:
+                    counts += score.known_points(points, offer.volunteer, resident)
+                # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
+                due_at = last - lead
+                edges.due_at.append((min(wish_due_at, due_at)) - helper.ask_us[urgency])
+                edges.helpers.append(helper.number)
+                edges.rungs.append(rung)
+                edges.worths.append(worth)
+                edges.scores.append(counts)
+                if len(edges.helpers) == full:
+                    break
+            if not beyond or self._leaving.others_stay(wish, rung, offer, candidates, wish.places_free - len(edges.helpers) + before):
                 break
-            last = _last_start(wish, offer, now)
-            if last is None:
-                continue
-            helper = known.get(offer.id) or self._helper(offer)
-            worth = worths[rung][len(offer.skills) - wished]
-            counts = worth + age + helper.points + self._rares[(helper.heaviness - weighs).bit_length()]
-            if centre and rung == 0 and offer.centre:
-                counts += centre
-            if offer.volunteer.met:
-                counts += score.known_points(points, offer.volunteer, resident)
-            # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
-            due_at = last - lead
-            edges.due_at.append((min(wish_due_at, due_at)) - helper.ask_us[urgency])
-            edges.helpers.append(helper.number)
-            edges.rungs.append(rung)
-            edges.worths.append(worth)
-            edges.scores.append(counts)
-            if len(edges.helpers) == full:
-                break
-        found = len(edges.helpers) - before
-        if found:
-            # A wish for several counts as several; should two of them be given to one helper, the second is left to the next round.
-            wanted = min(_PLACES_MAX, wish.places_free)
-            self.wishes += [wish] * wanted
-            self.late += [wish_due_at <= self.beat] * wanted
-            edges.counts += [found] * wanted
-            for column in (edges.helpers, edges.rungs, edges.worths, edges.scores, edges.due_at) if wanted > 1 else ():
-                column.extend(column[before:] * (wanted - 1))
+        if len(edges.helpers) > before:
+            self._put(wish, before, late=wish_due_at <= self.beat)
+
+    def _put(self, wish: Wish, before: int, *, late: bool) -> None:
+        """The wish has its pairs, from that one on. For several it counts as several; should one helper be given two, the second waits for the next round."""
+        edges = self.edges
+        found, wanted = len(edges.helpers) - before, min(_PLACES_MAX, wish.places_free)
+        self.wishes += [wish] * wanted
+        self.late += [late] * wanted
+        edges.counts += [found] * wanted
+        for column in (edges.helpers, edges.rungs, edges.worths, edges.scores, edges.due_at) if wanted > 1 else ():
+            column.extend(column[before:] * (wanted - 1))
 
     def _helper(self, offer: Offer) -> Helper:
         policy, person = self.policy, offer.volunteer
@@ -150,8 +162,13 @@ class Pool:
         """What each of a helper's visits adds."""
         points = self.policy.points
         free = [helper.free for helper in self.helpers.values()]
-        fresh = score.fresh_points(points, sum(free), len(self.wishes))
+        fresh = score.fresh_points(points, sum(free), len(self.wishes), self._had_tasks())
         return [score.place_points(offer.volunteer, number, fresh) for offer, number in zip(self.offers, free, strict=True)]
+
+    def _had_tasks(self) -> int:
+        """How many in a thousand of the people with an open offer ever had a task."""
+        people = {offer.volunteer.ref: offer.volunteer for offer in self.area.offers.values() if offer.status == OPEN}
+        return 1000 * sum(person.tasks > 0 for person in people.values()) // len(people)
 
     def is_ripe(self, edge: int) -> bool:
         """Whether waiting is over for this pair."""
@@ -205,24 +222,3 @@ def _take(turn: Turn, pool: Pool, wish: Wish, edge: int, edges: range) -> None:
         why += [("ahead_of_next", scores[edge] - scores[runner_up]), ("next_best", pool.offers[pool.edges.helpers[runner_up]].id)]
     turn.propose(wish, offer, start, pool.edges.rungs[edge], "paired", why=why)
     turn.area.settle_wish(wish)
-
-
-def _last_start(wish: Wish, offer: Offer, now: int) -> int | None:
-    """The last instant at which a visit could begin by the windows alone; None where the rules allow none at all. Skills and reach the index has seen to."""
-    if offer.level < wish.vetting or (wish.languages is not None and not speaks(wish, offer)):
-        return None
-    if (wish.barred or wish.matches) and not may_meet(wish, offer):
-        return None
-    earliest, latest, length = max(now, wish.start), wish.end, wish.length
-    for opens, closes in offer.latest_first:
-        last = (latest if latest < closes else closes) - length  # noqa: FURB136 - a call to min would cost more than all the rest here
-        if last >= opens and last >= earliest:
-            break
-    else:
-        return None
-    # Only who has visits already, must have been checked or must prove a skill, needs a closer look.
-    if offer.volunteer.starts or wish.vetting >= VETTING_MAX or wish.proof_for:
-        start = earliest_start(wish, offer, now)
-        if start is None or not check_is_fresh(wish, offer, start) or not has_proofs(wish, offer, start):
-            return None
-    return last

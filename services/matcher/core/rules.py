@@ -114,6 +114,33 @@ def earliest_start(wish: Wish, offer: Offer, now: int) -> int | None:
     return best
 
 
+def last_start(wish: Wish, offer: Offer, now: int) -> int | None:
+    """The last instant at which a visit could begin; None where the rules allow none at all. Skills, reach and capacity the index has seen to."""
+    if offer.level < wish.vetting or (wish.languages is not None and not speaks(wish, offer)):
+        return None
+    if (wish.barred or wish.matches) and not may_meet(wish, offer):
+        return None
+    earliest, latest, length = max(now, wish.start), wish.end, wish.length
+    proves = wish.vetting >= VETTING_MAX or wish.proof_for
+    if proves:
+        fresh_until = offer.checked_at + CHECK_VALID_US if wish.vetting >= VETTING_MAX else latest
+        latest = min(latest, fresh_until + length, *(offer.proofs.get(skill, 0) for skill in wish.proof_for))
+    for opens, closes in offer.latest_first:
+        last = (latest if latest < closes else closes) - length  # noqa: FURB136 - a call to min would cost more than all the rest here
+        if last >= opens and last >= earliest:
+            break
+    else:
+        return None
+    # Only who has visits already, must have been checked or must prove a skill, needs a closer look.
+    if proves or offer.volunteer.starts:
+        start = earliest_start(wish, offer, now)
+        if start is None or not check_is_fresh(wish, offer, start) or not has_proofs(wish, offer, start):
+            return None
+        if offer.volunteer.starts:
+            last = max(until for _, until in possible_starts(wish, offer, now))
+    return last
+
+
 def possible_starts(wish: Wish, offer: Offer, now: int) -> list[Stretch]:
     """All starts of a visit, as closed stretches in order: what :func:`earliest_start` takes the first of.
 

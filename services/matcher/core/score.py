@@ -21,9 +21,12 @@ WEIGHT_MAX: Final = _BASE + _RUNG[0] + _FIT
 _KNOWN_MAX: Final = 3
 _RAREST: Final[int] = HEAVIEST.bit_length()
 _BITS: Final = 32
-# The points for those who never had a task count in full where so many helpers' places are free for each that is wanted, and not at all where so few are.
+# The points for those who never had a task count in full where so many helpers' places are free for each that is wanted, and not at all where so few are;
 _PLENTY: Final = 12
 _SHORT: Final = 6
+# and in full where so many in a thousand of those who offer their time had one, and not at all where so few had: then most go without whoever is taken.
+_SPREAD: Final = 150
+_SELDOM: Final = 50
 
 
 def weight(rung: int, spare_skills: int) -> int:
@@ -76,10 +79,13 @@ def place_points(person: Volunteer, places: int, fresh: int) -> list[int]:
     return [fresh if person.tasks + number == 0 else 0 for number in range(places)]
 
 
-def fresh_points(points: Points, free: int, wanted: int) -> int:
+def fresh_points(points: Points, free: int, wanted: int, had: int) -> int:
     """What a first task counts: helpers who were never asked come up where there are plenty; where they are short, everyone has tasks anyway.
 
-    `free`: how many visits could be given now; `wanted`: how many wait.
+    `free`: how many visits could be given now; `wanted`: how many wait; `had`: how many in a thousand of those who offer their time had a task.
     """
-    spread = (_PLENTY - _SHORT) * wanted
-    return points.fresh * max(0, min(spread, free - _SHORT * wanted)) // spread if spread else 0
+    plenty, known = (_PLENTY - _SHORT) * wanted, _SPREAD - _SELDOM
+    if not plenty:
+        return 0
+    counts = points.fresh * max(0, min(plenty, free - _SHORT * wanted)) // plenty
+    return counts * max(0, min(known, had - _SELDOM)) // known

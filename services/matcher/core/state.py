@@ -128,9 +128,9 @@ class Offer:
     """One offer. `live` counts its live matches; `capacity_max`: the largest capacity since it was stored; `entry`, `weight` and `weighed` are the index's."""
 
     __slots__ = (
-        "asks", "capacity", "capacity_max", "capped", "centre", "checked_at", "entry", "home", "id", "languages", "last_end", "latest_first", "level",
-        "live", "matches", "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer", "weighed",
-        "weight", "windows",
+        "asks", "capacity", "capacity_max", "capped", "centre", "checked_at", "ends", "entry", "home", "id", "languages", "last_end", "latest_first",
+        "level", "live", "matches", "organisation", "per_week_max", "proofs", "reach", "rest", "skills", "status", "status_at", "stored", "volunteer",
+        "weighed", "weight", "windows",
     )  # fmt: skip
 
     def __init__(self, offer_id: str) -> None:
@@ -168,6 +168,9 @@ class Offer:
         # Until when each skill is proven; of several proofs for one, the longest counts.
         proofs = sorted((one.skill, micros(one.valid_until)) for one in data.proofs) if data.proofs else ()
         self.proofs: dict[str, int] = dict(proofs)
+        # When something of it is over: a window, a proof, or the check that lets them be near a child.
+        checks = [self.checked_at + CHECK_VALID_US] if self.level >= VETTING_MAX else []
+        self.ends = sorted({*(closes for _, closes in self.windows), *self.proofs.values(), *checks})
 
 
 @dataclass(slots=True)
@@ -292,6 +295,10 @@ class Area:
         if each and (steps := (after - wish.submitted_at) // each + 1) <= AREA - BUILDING:
             return wish.submitted_at + steps * each
         return None
+
+    def reaches_at(self, wish: Wish, rung: int) -> int:
+        """The instant from which on the wish is for that rung."""
+        return wish.submitted_at + max(0, rung - BUILDING) * self._widens_each(wish)
 
     def next_beat(self, at: int) -> int:
         """The first instant after `at` at which a round can be."""

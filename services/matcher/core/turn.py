@@ -18,17 +18,18 @@ from services.matcher.core.rules import (
     has_proofs,
     has_skills,
     is_vetted,
+    last_start,
     may_meet,
     refusal,
     speaks,
     within_reach,
 )
-from services.matcher.core.state import OPEN, RELEASED, Area, Match, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, OPEN, RELEASED, VETTING_MAX, Area, Match, Offer, Wish
 from services.matcher.core.together import find_group
 
 GROUP_INCOMPLETE: Final = "group_incomplete"
-# By the wall's clock a round is held some moments after its beat; a wish that can begin no later than that is not left to it.
-_ROUND_LATE_US: Final = 60 * SECOND_US
+# By the wall's clock a round is held some moments after its beat; a visit that can begin no later than that is not left to it.
+ROUND_LATE_US: Final = 60 * SECOND_US
 
 
 @dataclass(slots=True)
@@ -183,7 +184,7 @@ class Turn:
     def seek(self, wish: Wish) -> None:
         """Try an open wish with all offers, until it has its helpers or nobody is left. Who waits for the rounds waits, unless the next is too late."""
         if self.waits_for_round(wish):
-            pass
+            self._seize(wish)
         elif wish.together:
             group = find_group(self.area, wish, self.now)
             while group is not None:
@@ -196,7 +197,44 @@ class Turn:
 
     def waits_for_round(self, wish: Wish) -> bool:
         """Whether the wish is left to the next round: not if that comes after the last moment at which a visit can begin, or just before it."""
-        return self.area.in_rounds(wish) and wish.latest_start > self.area.next_beat(self.now) + _ROUND_LATE_US
+        return self.area.in_rounds(wish) and wish.latest_start > self._round_by()
+
+    def _round_by(self) -> int:
+        """By when the next round is held."""
+        return self.area.next_beat(self.now) + ROUND_LATE_US
+
+    def _seize(self, wish: Wish) -> None:
+        """Propose those who will be gone by the next round, where too few of those who can stay longer."""
+        by = self._round_by()
+        soonest = max(self.now, wish.start)
+        if soonest > by or not self._someone_goes(wish, soonest, by):
+            return
+        stay: set[str] = set()
+        go: list[tuple[int, Offer]] = []
+        candidates = self.area.index.in_order(wish)
+        for rung, offer in candidates:
+            last = last_start(wish, offer, self.now)
+            if last is not None and last <= by:
+                go.append((rung, offer))
+            elif last is not None:
+                stay.add(offer.volunteer.ref)
+                if len(stay) == wish.places_free:
+                    break
+        candidates.close()
+        for rung, offer in go:
+            if wish.places_free > len(stay) and (start := self.start_if_eligible(wish, offer)) is not None:
+                self.propose(wish, offer, start, rung, "paired")
+
+    def _someone_goes(self, wish: Wish, soonest: int, by: int) -> bool:
+        """Whether a helper can begin now, but not any more after `by`."""
+        # The latter for a check that is not fresh any more.
+        ranges = [(soonest + wish.length, by + wish.length), (soonest, by)][: 1 + (wish.vetting >= VETTING_MAX)]
+        going = (offer for first, last in ranges for _, offer in self.area.index.ending(first, last))
+        return any(has_skills(wish, offer) and within_reach(wish, offer) and self._goes(wish, offer, by) for offer in going)
+
+    def _goes(self, wish: Wish, offer: Offer, by: int) -> bool:
+        last = last_start(wish, offer, self.now)
+        return last is not None and last <= by
 
     def _seek_one(self, wish: Wish) -> bool:
         invites = self.area.invites(wish)
@@ -262,6 +300,8 @@ class Turn:
                 # The helper who was missing may be this one; who else comes along is for the ranking to say.
                 if self._may_join(wish, offer):
                     self.seek(wish)
+            elif self.waits_for_round(wish):
+                self.seek(wish)
             elif (start := self.start_if_eligible(wish, offer)) is not None:
                 if offer.asks and self.area.invites(wish):
                     self.invite(wish, offer, start)
@@ -271,9 +311,9 @@ class Turn:
         self._call_round((offer,))
 
     def _waiting_near(self, offer: Offer) -> Iterator[Wish]:
-        """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more; of the pool those that no round can help."""
+        """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more; of the pool those for which a round is too late."""
         near: Iterable[Wish] = self.area.waiting.near(offer)
-        if ending := self._ending():
+        if ending := self._ending(offer):
             near = merge(near, ending, key=turn_of)
         for wish in near:
             if not has_capacity(offer):
@@ -281,11 +321,20 @@ class Turn:
             if wish.waits and has_skills(wish, offer) and within_reach(wish, offer):
                 yield wish
 
-    def _ending(self) -> list[Wish]:
-        if not self.area.policy.round_us:
+    def _ending(self, offer: Offer) -> list[Wish]:
+        """Of the pool, the wishes that are over before the next round, and those for which this offer is."""
+        area, now, pooled = self.area, self.now, self.area.pooled
+        if not area.policy.round_us or not len(pooled):
             return []
-        # Those that `waits_for_round` does not leave to it.
-        return sorted(self.area.pooled.ending(self.now, self.area.next_beat(self.now) + _ROUND_LATE_US + 1), key=turn_of)
+        by = self._round_by()
+        ending = {wish.id: wish for wish in pooled.ending(now, by + 1)}
+        # A visit that can begin, and is over with a window at its latest, has a length between these.
+        lengths = [(end - by, end - now) for end in offer.ends if now < end <= by + pooled.longest]
+        if offer.level >= VETTING_MAX and now <= offer.checked_at + CHECK_VALID_US <= by:
+            lengths.append((0, pooled.longest))
+        for shortest, longest in lengths:
+            ending |= {wish.id: wish for wish in pooled.lasting(shortest, longest) if has_skills(wish, offer) and self._goes(wish, offer, by)}
+        return sorted(ending.values(), key=turn_of)
 
     def _call_round(self, free: Iterable[Offer]) -> None:
         """A round is due if any of these may be what a wish in the pool waits for."""
@@ -320,9 +369,7 @@ class Turn:
             for wish in self._waiting_near(offer):
                 tried.setdefault(wish.id, (wish, []))[1].append(offer)
         for wish, near in sorted(tried.values(), key=lambda one: turn_of(one[0])):
-            if self.waits_for_round(wish):
-                self.area.call_round(self.now)
-            elif wish.waits and (wish.id in lost or any(self._may_gain(wish, offer) for offer in near)):
+            if self.waits_for_round(wish) or (wish.waits and (wish.id in lost or any(self._may_gain(wish, offer) for offer in near))):
                 self.seek(wish)
         self._call_round(free)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.matcher.core.state import CLOSED, EXPIRED, MATCHED, OPEN
+from services.matcher.core.state import CLOSED, EXPIRED, MATCHED, OPEN, WITHDRAWN
 from tests.builders import HOUR, closed, confirmed, given, minors_wish, offer, wish, wish_withdrawn
 
 ONE_HOUR = (0, HOUR)
@@ -81,3 +81,13 @@ def test_a_wish_that_was_taken_back_stays_so_whatever_is_said_of_its_visit() -> 
     scene.passes(61)
     scene.when(wish_withdrawn(at=62))
     assert [] == scene.when(closed(match, at=70, outcome="done"))
+
+
+def test_a_wish_that_was_taken_back_stays_so_though_a_visit_was_in_vain() -> None:
+    scene = given(offer("o1"), wish(helpers=2))
+    match = scene.match()
+    scene.when(confirmed(match))
+    scene.passes(61)
+    scene.when(wish_withdrawn(at=62))
+    assert [] == scene.when(closed(match, at=70, outcome="not_done"))
+    assert WITHDRAWN == scene.status()

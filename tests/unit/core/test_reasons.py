@@ -376,6 +376,13 @@ def test_a_wish_that_does_not_ask_that_far_yet_says_how_far() -> None:
     assert FIRST == answer(scene, at=10).code
 
 
+def test_who_is_gone_before_a_wish_asks_that_far_is_not_told_to_wait() -> None:
+    scene = given(offer(home="c2", windows=[(0, 70)]), wish(), policy=PRODUCTION)
+    assert FIRST == answer(scene).code
+    scene.when(offer("o2", home="c2"), offer("o3", home="c2", level=0, skills=["repair"]))
+    assert NOT_YET == answer(scene).code
+
+
 def test_the_order_within_a_round_is_told_to_be_one_of_several_things() -> None:
     scene = given(offer("o1"), offer("o2"), policy=PRODUCTION)
     scene.leaves_untried(wish())

@@ -151,9 +151,22 @@ def test_where_there_are_plenty_those_who_never_had_a_task_come_up() -> None:
     found = scene()
     for number in range(14):
         found.when(offer(**always(f"o{number:02}", home="c1/p1/b1", capacity=3)))
-    found.area.volunteers["volunteer-of-o00"].visits = 1
+    for number in range(3):
+        found.area.volunteers[f"volunteer-of-o{number:02}"].visits = 1
     found.when(wish(**long()))
-    assert ["proposed w1 o01 @60 building"] == found.passes(60)
+    assert ["proposed w1 o03 @60 building"] == found.passes(60)
+
+
+@pytest.mark.parametrize(("had", "expected"), [(1, "near"), (3, "far00")])
+def test_a_first_task_is_worth_a_rung_only_where_others_had_some(had: int, expected: str) -> None:
+    found = scene()
+    found.when(offer(**always("near", home="c1/p1/b1", capacity=3)))
+    for number in range(19):
+        found.when(offer(**always(f"far{number:02}", home="c1/p1", capacity=3)))
+    for name in ["near", "far18", "far17"][:had]:
+        found.area.volunteers[f"volunteer-of-{name}"].visits = 1
+    found.when(wish(**long()))
+    assert [expected] == [line.split()[2] for line in found.passes(60)]
 
 
 def test_a_resident_keeps_the_helper_they_know_though_another_is_as_near() -> None:
@@ -368,8 +381,13 @@ def test_a_wish_for_several_is_given_several_in_one_round() -> None:
 
 
 def test_a_first_task_counts_where_there_are_plenty_of_helpers() -> None:
-    assert [0, 0, 150, 300, 300] == [score.fresh_points(Points(fresh=300), free, 10) for free in (5, 60, 90, 120, 999)]
-    assert 0 == score.fresh_points(Points(), 5, 0)
+    assert [0, 0, 150, 300, 300] == [score.fresh_points(Points(fresh=300), free, 10, 1000) for free in (5, 60, 90, 120, 999)]
+    assert 0 == score.fresh_points(Points(), 5, 0, 1000)
+
+
+def test_a_first_task_counts_where_it_is_no_rare_thing_to_have_had_one() -> None:
+    """Where hardly anybody had one, most go without whoever is taken, and the better pair is worth more."""
+    assert [0, 0, 150, 300, 300] == [score.fresh_points(Points(fresh=300), 120, 10, had) for had in (0, 50, 100, 150, 1000)]
 
 
 def test_a_centre_household_comes_before_all_that_speaks_for_another_of_its_stairway() -> None:

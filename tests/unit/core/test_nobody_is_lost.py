@@ -1,0 +1,317 @@
+"""Nobody is lost while waiting: whenever one wish and one offer may meet by the rules, they do, however short the moment and however far the helper.
+
+Waiting for rounds and asking rung by rung make better pairs. They must not cost the only one there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import Event
+from schemas.instants import MINUTE_US, SECOND_US, parse_rfc3339
+from services.matcher.core import ladder
+from services.matcher.core.place import RUNGS
+from services.matcher.core.policy import Policy
+from tests.builders import DAY, HOUR, Scene, accepted, declined, minutes_of, offer, offer_withdrawn, text_of, wish, wish_withdrawn
+from tests.shelf import Shelved
+from tests.unit.core.strategies import HOMES, LANGUAGES
+
+NO_LEAD = replace(Policy(), lead_us={"red": 0, "yellow": 0, "blue": 0})
+POLICIES = [Policy(), NO_LEAD, replace(NO_LEAD, round_us=30 * MINUTE_US), Policy.at_once()]
+YEAR = 365 * DAY
+# By the wall's clock a round is held some moments after its beat.
+LATE_SECONDS = (0, 0, 1, 59)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One wish and one offer as they are drawn; instants and lengths in minutes since noon."""
+
+    wished_at: int
+    offered_at: int
+    wanted: tuple[int, int]
+    minutes: int
+    where: str
+    home: str
+    reach: str
+    windows: tuple[tuple[int, int], ...]
+    vetting: int
+    level: int
+    checked: int
+    speaks: tuple[tuple[str, ...], tuple[str, ...]]
+    skills: tuple[tuple[str, ...], tuple[str, ...]]
+
+    def may_meet(self) -> bool:
+        """By the contract's rules, at the moment from which on both are known; later it can only become harder."""
+        needed, has = self.skills
+        wanted, spoken = self.speaks
+        if not set(needed) <= set(has) or (wanted and not set(wanted) & set(spoken)) or self.level < self.vetting:
+            return False
+        if RUNGS.index(self.reach) < self.rung():
+            return False
+        starts = [max(self.wished_at, self.offered_at, self.wanted[0], opens) for opens, closes in self.windows]
+        fits = [start for start, (_, closes) in zip(starts, self.windows, strict=True) if start + self.minutes <= min(closes, self.wanted[1])]
+        return bool(fits) and (self.vetting < 4 or min(fits) <= self.checked + YEAR)
+
+    def rung(self) -> int:
+        """From 0, the same unit, to 4, another community."""
+        shared = 0
+        for one, other in zip(self.where.split("/"), self.home.split("/"), strict=False):
+            if one != other:
+                break
+            shared += 1
+        return 4 - shared
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> Pair:
+    """More often such as may meet; times are near each other, for what is short is what gets lost."""
+    minutes = draw(st.sampled_from([15, 30, 60, 61, 240]))
+    wished_at, offered_at = draw(st.integers(0, 30)), draw(st.one_of(st.integers(0, 30), st.integers(0, 400)))
+    known = max(wished_at, offered_at)
+    starts = draw(st.one_of(st.just(0), st.integers(0, 3 * HOUR), st.integers(0, DAY)))
+    room = draw(st.one_of(st.integers(0, 20), st.integers(0, 5 * HOUR), st.integers(0, 5 * DAY)))
+    windows = []
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
+        opens = draw(st.integers(-HOUR, 5 * HOUR)) + draw(st.sampled_from([0, 0, 0, DAY]))
+        last = max(opens, known) + draw(st.one_of(st.integers(-5, 20), st.integers(-5, 5 * HOUR), st.integers(0, 2 * DAY)))
+        windows.append((opens, max(opens + 1, last + minutes)))
+    vetting = draw(st.sampled_from([0, 0, 0, 2, 4]))
+    checked = draw(st.one_of(st.just(-HOUR), st.integers(-YEAR - 10, -YEAR + 6 * HOUR)))
+    spoken = st.sampled_from([(), (LANGUAGES[0],), tuple(LANGUAGES)])
+    return Pair(
+        wished_at,
+        offered_at,
+        (wished_at + starts, wished_at + starts + minutes + room),
+        minutes,
+        draw(st.sampled_from(HOMES)),
+        draw(st.sampled_from(HOMES)),
+        draw(st.sampled_from(["area", "area", *RUNGS])),
+        tuple(windows),
+        vetting,
+        max(vetting, draw(st.sampled_from([0, 0, 1, 4]))) if draw(st.integers(0, 9)) else draw(st.integers(0, 4)),
+        checked,
+        (draw(st.sampled_from([(), (), (LANGUAGES[0],)])), draw(spoken)),
+        (("haircut",), draw(st.sampled_from([("haircut",), ("haircut", "repair"), ("repair",)]))),
+    )
+
+
+def events_of(pair: Pair, urgency: str, accepts: str, capacity: int, helpers: int) -> list[Event]:
+    """The two, in the order of their coming."""
+    wanted, spoken = pair.speaks
+    asked: dict[str, Any] = {"languages": list(wanted)} if wanted else {}
+    both = [
+        wish(
+            at=pair.wished_at, where=pair.where, urgency=urgency, wanted=pair.wanted, minutes=pair.minutes, helpers=helpers, vetting_min=pair.vetting,
+            skills=pair.skills[0], **asked,
+        ),
+        offer(
+            at=pair.offered_at, home=pair.home, reach=pair.reach, windows=pair.windows, level=pair.level, checked=pair.checked, capacity=capacity,
+            accepts=accepts, languages=list(spoken), skills=pair.skills[1],
+        ),
+    ]  # fmt: skip
+    return sorted(both, key=lambda event: event.time)
+
+
+def stops(scene: Scene, *, only_rounds: bool) -> int | None:
+    """The next instant at which the clock stops: `play` knows of the rounds and of the ends of wishes, the wall's clock of every deadline."""
+    due = scene.area.next_deadline()
+    if not only_rounds or due is None:
+        return due
+    ends = [one.end for one in scene.area.wishes.values() if one.end > scene.area.clock]
+    called = [scene.area.round_at] if scene.area.round_at is not None else []
+    return min([*ends, *called], default=None)
+
+
+def lives(scene: Scene, events: list[Event], *, only_rounds: bool, late_us: int) -> list[str]:
+    """All that is told until nothing can change any more. Who is invited says yes at once, as an invitation holds no time; who is asked, in time."""
+    said: list[str] = []
+
+    def hears(lines: list[str]) -> None:
+        said.extend(lines)
+        for line in lines:
+            if line.startswith("invited"):
+                hears(scene.when(accepted(at=minutes_of(scene.area.clock))))
+            elif "asked until" in line:
+                until = next(parse_rfc3339(one.data["expires_at"]) for one in reversed(scene.decisions) if one.type == "lastmetre.match.proposed.v1")
+                hears(scene.when(accepted(at=minutes_of(min(scene.area.clock + 2 * MINUTE_US, until - SECOND_US)))))
+
+    for event in events:
+        while (stop := stops(scene, only_rounds=only_rounds)) is not None and stop + late_us < event.time:
+            hears(scene.passes(minutes_of(stop + late_us)))
+        hears(scene.when(event))
+    while (stop := stops(scene, only_rounds=only_rounds)) is not None:
+        hears(scene.passes(minutes_of(max(stop + late_us, scene.area.clock))))
+        if isinstance(scene, Shelved):
+            scene.loads_again()
+    return said
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    pair=pairs(),
+    urgency=st.sampled_from(["red", "yellow", "blue", "blue"]),
+    accepts=st.sampled_from(["auto", "auto", "ask"]),
+    capacity=st.sampled_from([1, 1, 3]),
+    helpers=st.sampled_from([1, 1, 2, 3]),
+    only_rounds=st.booleans(),
+    late=st.sampled_from(LATE_SECONDS),
+    anew=st.booleans(),
+)
+@pytest.mark.parametrize("policy", POLICIES, ids=["as shipped", "without lead", "every half hour", "at once"])
+def test_one_wish_and_one_offer_that_may_meet_are_proposed(
+    policy: Policy, pair: Pair, urgency: str, accepts: str, capacity: int, helpers: int, late: int, *, only_rounds: bool, anew: bool
+) -> None:
+    """Whoever comes first, whichever clock runs, and also when another worker takes over after each step."""
+    scene = Shelved(policy=policy) if anew else Scene(policy=policy)
+    said = lives(scene, events_of(pair, urgency, accepts, capacity, helpers), only_rounds=only_rounds, late_us=late * SECOND_US)
+    assert pair.may_meet() == any(line.startswith("proposed w1 o1") for line in said), said
+
+
+# ---- one by one
+
+
+def shipped(**more: Any) -> Scene:
+    return Scene(policy=Policy(**more))
+
+
+def blue(wish_id: str = "w1", **more: Any) -> Event:
+    """A wish for some time in the next three days: three hours pass until it is for everyone."""
+    return wish(wish_id, **{"urgency": "blue", "wanted": (0, 3 * DAY), **more})
+
+
+@pytest.mark.parametrize("first", ["wish", "offer"])
+def test_a_helper_from_afar_who_is_gone_before_the_wish_asks_as_far_is_taken_in_the_next_round(first: str) -> None:
+    found = shipped()
+    both = [blue(), offer(home="c2", windows=[(0, 3 * HOUR)])]
+    assert [] == found.when(*(both if first == "wish" else reversed(both)))
+    assert ["proposed w1 o1 @5 area"] == found.passes(5)
+
+
+def test_a_helper_from_afar_who_stays_until_the_wish_asks_as_far_is_left_to_the_ladder() -> None:
+    found = shipped()
+    found.when(blue(), offer(home="c2", windows=[(0, 4 * HOUR + 2)]))
+    assert not [line for line in found.passes(3 * HOUR - 1) if line.startswith("proposed")]
+    assert "proposed w1 o1 @180 area" in found.passes(3 * HOUR)
+
+
+def test_who_must_be_asked_is_asked_before_the_ladder_where_an_answer_would_come_too_late() -> None:
+    found = shipped()
+    found.when(blue(), offer(home="c2", windows=[(0, 15 * HOUR)], accepts="ask"))
+    assert ["proposed w1 o1 @5 area asked until 15"] == found.passes(5)
+
+
+def test_a_near_helper_is_not_passed_for_one_from_afar_who_goes() -> None:
+    found = shipped()
+    found.when(blue(), offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("near", home="c1/p1/b1", windows=[(0, 3 * DAY)]))
+    assert not [line for line in found.passes(4 * HOUR) if line.startswith("proposed")]
+
+
+def test_nobody_from_afar_is_asked_before_the_rung_where_somebody_else_from_afar_stays() -> None:
+    found = shipped()
+    found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("stays", home="c2", windows=[(0, 3 * DAY)]), blue())
+    assert not [line for line in found.passes(4 * HOUR) if line.startswith("proposed")]
+
+
+def test_where_very_many_wait_a_wish_looks_at_few_and_takes_who_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "_LOOKS_TOTAL", 1)
+    monkeypatch.setattr(ladder, "_LOOKS_MIN", 1)
+    found = shipped()
+    found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("stays", home="c2", windows=[(0, 3 * DAY)]), blue())
+    assert ["proposed w1 goes @5 area"] == found.passes(5)
+
+
+def test_of_two_places_the_one_for_which_nobody_stays_is_given_to_who_goes() -> None:
+    found = shipped()
+    found.when(offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("stays", home="c2", windows=[(0, 3 * DAY)]), blue(helpers=2))
+    assert ["proposed w1 goes @5 area"] == found.passes(5)
+
+
+def test_of_those_from_afar_who_go_only_those_who_may_have_the_wish_are_weighed() -> None:
+    both = ["haircut", "repair"]
+    goes: dict[str, Any] = {"home": "c2", "windows": [(0, 3 * HOUR)], "skills": both}
+    found = shipped()
+    found.when(offer("full", **goes), wish("w0", urgency="red", where="c2"), offer("small", **{**goes, "skills": ["repair"]}))
+    found.when(offer("home", **{**goes, "reach": "compound"}), offer("later", **{**goes, "windows": [(0, 3 * HOUR), (DAY, 2 * DAY)]}), offer("mute", **goes))
+    found.when(blue(skills=both, languages=["sichuan"]), blue("w2", languages=["sichuan"]))
+    assert [] == found.passes(5)
+    found.when(offer("fits", languages=["sichuan"], at=6, **goes))
+    assert ["proposed w1 fits @10 area"] == found.passes(10)
+
+
+@pytest.mark.parametrize("first", ["wish", "offer"])
+def test_a_helper_who_is_gone_before_the_next_round_is_taken_at_once(first: str) -> None:
+    found = shipped()
+    both = [blue(), offer(home="c2", windows=[(0, 63)])]
+    assert ["proposed w1 o1 @0 area"] == found.when(*(both if first == "wish" else reversed(both)))
+
+
+def test_nobody_is_taken_at_once_who_may_not_have_the_wish() -> None:
+    found = shipped()
+    found.when(offer("far", home="c2", reach="community", windows=[(0, 63)]), offer("weak", home="c2", level=1, windows=[(0, 63)]))
+    assert [] == found.when(blue(vetting_min=2))
+    assert [] == found.when(offer("unskilled", skills=["repair"], windows=[(0, 63)]), offer("weak2", level=0, windows=[(0, 63)]))
+    assert [] == found.when(wish("later", urgency="blue", wanted=(DAY, 3 * DAY)))
+
+
+def test_nobody_is_taken_at_once_where_somebody_stays() -> None:
+    found = shipped()
+    found.when(offer("stays", windows=[(0, 3 * DAY)], home="c1/p1/b1"), blue())
+    assert [] == found.when(offer("goes", home="c2", windows=[(0, 63)]))
+
+
+def test_of_a_wish_for_two_the_place_for_which_nobody_stays_is_given_at_once() -> None:
+    found = shipped()
+    found.when(offer("stays", windows=[(0, 3 * DAY)], home="c1/p1/b1"), blue(helpers=2))
+    assert ["proposed w1 goes @0 area"] == found.when(offer("goes", home="c2", windows=[(0, 63)]))
+    assert [] == found.when(offer("goes-too", home="c2", windows=[(0, 63)]))
+
+
+def test_who_becomes_free_and_is_gone_before_the_next_round_is_taken_at_once() -> None:
+    found = shipped()
+    found.when(offer(home="c2", windows=[(0, 63)]), wish("w0", urgency="red", where="c2"), blue())
+    assert ["released w0 o1 withdrawn", "proposed w1 o1 @1 area"] == found.when(wish_withdrawn("w0", at=1))
+
+
+def test_who_was_parted_from_a_wish_is_not_taken_at_once() -> None:
+    found = shipped()
+    found.when(offer(home="c2", windows=[(0, 63)]), offer("o2", home="c2", windows=[(0, 63)]), blue())
+    assert ["released w1 o1 declined", "proposed w1 o2 @1 area"] == found.when(declined(at=1))
+
+
+def test_a_check_that_is_about_to_be_too_old_is_used_while_it_is_not() -> None:
+    found = shipped()
+    found.when(offer(windows=[(0, 3 * DAY)], home="c1/p1/b1", checked=-YEAR + HOUR), blue(vetting_min=4))
+    assert ["proposed w1 o1 @5 building"] == found.passes(5)
+    assert ["proposed w2 o2 @6 building"] == found.when(
+        offer("o2", windows=[(0, 3 * DAY)], home="c1/p1/b1", checked=-YEAR + 9, at=6), blue("w2", vetting_min=4, at=6)
+    )
+    assert ["proposed w3 o3 @11 building"] == found.when(
+        blue("w3", vetting_min=4, at=11), offer("o3", windows=[(0, 3 * DAY)], home="c1/p1/b1", checked=-YEAR + 14, at=11)
+    )
+
+
+def test_a_proof_that_is_about_to_end_is_used_while_it_holds() -> None:
+    found = shipped(proof_needed=frozenset({"haircut"}))
+    proof = [{"skill": "haircut", "valid_until": text_of(2 * HOUR)}]
+    found.when(offer(windows=[(0, 3 * DAY)], home="c1/p1/b1", proofs=proof), blue())
+    assert ["proposed w1 o1 @5 building"] == found.passes(5)
+
+
+def test_the_last_moment_of_a_helper_is_before_what_they_do_already() -> None:
+    """From nine hours on they are elsewhere; six hours are to be left before the last moment at which they could begin."""
+    found = shipped(widen_us={"red": 0, "yellow": 0, "blue": 0})
+    found.when(offer(home="c2", windows=[(0, 10 * HOUR)], capacity=2), wish("w0", urgency="red", wanted=(9 * HOUR, 10 * HOUR)), blue())
+    assert [] == found.passes(2 * HOUR - 1)
+    assert ["proposed w1 o1 @120 area"] == found.passes(2 * HOUR)
+
+
+def test_a_withdrawn_helper_is_not_among_those_who_go() -> None:
+    found = shipped()
+    found.when(offer(home="c2", windows=[(0, 63), (0, 63)]), offer_withdrawn())
+    assert [] == found.when(blue())
