@@ -168,7 +168,7 @@ class Pool:
     def _had_tasks(self) -> int:
         """How many in a thousand of the people with an open offer ever had a task."""
         people = {offer.volunteer.ref: offer.volunteer for offer in self.area.offers.values() if offer.status == OPEN}
-        return 1000 * sum(person.tasks > 0 for person in people.values()) // len(people)
+        return 1000 * sum(person.tasks > 0 for person in people.values()) // max(1, len(people))  # there may be nobody at all
 
     def is_ripe(self, edge: int) -> bool:
         """Whether waiting is over for this pair."""

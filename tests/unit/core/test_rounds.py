@@ -195,6 +195,12 @@ def test_a_round_that_can_do_nothing_yet_says_when_the_next_one_can() -> None:
     assert instant(60) == found.area.round_at
 
 
+def test_a_round_in_which_there_is_nobody_at_all_takes_nothing() -> None:
+    found = Scene(policy=patient(widen_us=NO_LADDER, sure=0))
+    found.when(wish(**long()))
+    assert ["expired w1 with 0"] == found.passes(FAR)
+
+
 def test_two_offers_of_one_person_are_not_taken_for_the_same_hour() -> None:
     found = scene()
     for name in ("o1", "o2"):
