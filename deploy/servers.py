@@ -72,7 +72,6 @@ class ExternalPostgres:
                 "LASTMETRE_POSTGRES 不是有效的连接串,应形如 postgresql://用户:密码@主机:5432/lastmetre。",
                 "LASTMETRE_POSTGRES is not a PostgreSQL URL: give one such as postgresql://user:password@host:5432/lastmetre.",
             )
-
         if secure and not self._is_safe():
             raise Trouble(
                 "--secure 要求经网络的数据库连接加密并核验证书:请在 LASTMETRE_POSTGRES 末尾加 ?sslmode=verify-full(必要时加 &sslrootcert=证书文件)。",

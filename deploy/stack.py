@@ -227,7 +227,7 @@ class Stack:
 
     def _choose_servers(self) -> None:
         named_kafka, named_postgres = named_broker(), os.environ.get("LASTMETRE_POSTGRES")
-        secure = self.state.secure if self._secure is None else self._secure
+        secure = not named_kafka and (self.state.secure if self._secure is None else self._secure)
         if named_kafka:
             if self._secure:
                 raise Trouble(
@@ -241,10 +241,10 @@ class Stack:
             self.state.secure = secure
             self.kafka = Kafka(self.state.folder / "kafka", state=self.state, progress=self._downloaded, secure=secure)
         if named_postgres:
-            self.postgres = ExternalPostgres(named_postgres, self.state, secure=secure and not named_kafka)
+            self.postgres = ExternalPostgres(named_postgres, self.state, secure=secure)
             self.database = self.postgres.database
         else:
-            self.postgres = Postgres(self.state.folder / "postgres", state=self.state, secure=secure and not named_kafka)
+            self.postgres = Postgres(self.state.folder / "postgres", state=self.state, secure=secure)
 
     def _downloaded(self, done: int, total: int) -> None:
         self._report(Step("kafka", both("下载 Kafka", "downloading Kafka"), done, total))

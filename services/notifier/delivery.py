@@ -26,7 +26,7 @@ from services.notifier.outbox import Publisher, outgoing_of
 from services.notifier.outgoing import Outgoing
 from services.notifier.settings import Settings
 from services.notifier.store import Store, Unit
-from services.notifier.usual_store import confirmed_at_once
+from services.notifier.usual_store import confirmed_at_once, set_apart
 from services.runtime import Pulse, Stop, info_lines, within
 
 # Looking people up and choosing their channels, where that is done at all.
@@ -330,8 +330,7 @@ class Delivery:
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
             leased = self.lease(book.new_notices.values())
             usual = confirmed_at_once(ends, book.changed_notices, {one.notice.key for one in counted if one.day is not None})
-            rest = [match for match_id, match in book.changed.items() if match_id not in usual]
-            done = {notice.key for match in usual.values() for notice in match.notices.values() if notice.kind == "confirmed"}
+            rest, done = set_apart(usual, book.changed)
             changed = await unit.change_notices(notice for key, notice in book.changed_notices.items() if key not in done)
             await unit.receipts.write_handles([(one.channel, one.reference, one.notice.key) for one in counted if one.reference is not None])
             await unit.count_told(_told(counted, book, changed))

@@ -34,7 +34,7 @@ from services.notifier.proposals import Proposal
 from services.notifier.reading import FOREIGN, Letter, read
 from services.notifier.settings import Settings
 from services.notifier.store import Store, Unit
-from services.notifier.usual_store import told_at_once
+from services.notifier.usual_store import set_apart, told_at_once
 from services.runtime import Pulse, Stop, info_lines
 
 _WAIT_MS: Final = 200
@@ -248,8 +248,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 leased = self._delivery.lease(book.new_notices.values())
                 clocks = self._lanes.later((one.event.area, one.record.partition, one.event.time) for one in counted if one.event is not None)
                 usual = told_at_once(book.changed.values(), book.new_notices)
-                done = {notice.key for match in usual.values() for notice in match.notices.values() if notice.kind == "confirmed"}
-                rest = [match for match_id, match in book.changed.items() if match_id not in usual]
+                rest, done = set_apart(usual, book.changed)
                 await unit.write_matches(rest)
                 await unit.end_matches(rest, book.called_off, time.time_ns() // 1000)
                 await unit.tell_both(list(usual.values()), self._delivery.lease_seconds)

@@ -81,6 +81,12 @@ def confirmed_at_once(ends: Iterable[Told | Untold], changed: Mapping[UUID, Noti
     return found
 
 
+def set_apart(usual: Mapping[str, Match], changed: Mapping[str, Match]) -> tuple[list[Match], set[UUID]]:
+    """What is written in parts beside the usual ones: the other matches that changed; and the keys of the notices that are written with the usual ones."""
+    rest = [match for match_id, match in changed.items() if match_id not in usual]
+    return rest, {notice.key for match in usual.values() for notice in match.notices.values() if notice.kind == "confirmed"}
+
+
 class UsualUnit:
     """The usual course's part of one transaction."""
 

@@ -4,7 +4,7 @@
 :func:`~services.matcher.core.rules.refusal` refuses. What is told names wishes and offers, never people. Instants are microseconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -336,8 +336,7 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
     in_rounds, reach = area.in_rounds(wish), area.reach_of(wish, now)
     if own.rung > reach and not _asked_before_its_rung(area, wish, offer, own.rung, now):
         return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
-    able = (other for other in area.offers.values() if refusal(wish, other, now) is None)
-    before = sorted(rank for rank in (rank_of(area, wish, other) for other in able) if rank < own)
+    before = sorted(rank for rank in (rank_of(area, wish, other) for other in _able(area, wish, now)) if rank < own)
     if not before:
         return Answer(FIRST, judged, wish.status, in_rounds=in_rounds)
     return Answer(BEHIND, judged, wish.status, others=[_compare(before[0], own)], ahead=len(before), in_rounds=in_rounds)
@@ -349,11 +348,16 @@ def _asked_before_its_rung(area: Area, wish: Wish, offer: Offer, rung: int, now:
     if last is None or not gone_before(area, wish, offer, rung, last):
         return False
     stay = 0
-    for other in area.offers.values():
+    for other in _able(area, wish, now):
         last, farther = last_start(wish, other, now), rung_between(wish.place, other.home)
-        if last is not None and refusal(wish, other, now) is None:
-            stay += farther <= reach or not gone_before(area, wish, other, farther, last)
+        assert last is not None  # no rule excludes them
+        stay += farther <= reach or not gone_before(area, wish, other, farther, last)
     return stay < wish.places_free
+
+
+def _able(area: Area, wish: Wish, now: int) -> Iterator[Offer]:
+    """All whom no rule excludes."""
+    return (other for other in area.offers.values() if refusal(wish, other, now) is None)
 
 
 def _beside(area: Area, match: Match, own: Rank) -> Comparison:

@@ -8,6 +8,7 @@ holding, and where nothing can change none is held.
 So no helper whom such a wish could have is given to a younger one, nor to one that can still wait.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,37 +96,44 @@ class Pool:
         centre = score.centre_points(points) if wish.welfare else 0
         worths, before = score.WEIGHTS, len(edges.helpers)
         full = before + self._limit
-        reach, beyond = self.area.reach_of(wish, now), False
-        # Those within the reach of now; and where too few others are left for later, from farther away those who would be gone before the wish asks as far.
-        for candidates in (self._ranking.of(wish), self._leaving.of(wish, reach)):
-            for rung, offer in candidates:
-                if rung > reach and not beyond:
-                    beyond = True
-                    self.narrow.append(wish)
-                    break
-                last = last_start(wish, offer, now)
-                if last is None:
-                    continue
-                helper = known.get(offer.id) or self._helper(offer)
-                worth = worths[rung][len(offer.skills) - wished]
-                counts = worth + age + helper.points + self._rares[(helper.heaviness - weighs).bit_length()]
-                if centre and rung == 0 and offer.centre:
-                    counts += centre
-                if offer.volunteer.met:
-                    counts += score.known_points(points, offer.volunteer, resident)
-                # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
-                due_at = last - lead
-                edges.due_at.append((min(wish_due_at, due_at)) - helper.ask_us[urgency])
-                edges.helpers.append(helper.number)
-                edges.rungs.append(rung)
-                edges.worths.append(worth)
-                edges.scores.append(counts)
-                if len(edges.helpers) == full:
-                    break
-            if not beyond or self._leaving.others_stay(wish, rung, offer, candidates, wish.places_free - len(edges.helpers) + before):
+        for rung, offer in self._candidates(wish):
+            last = last_start(wish, offer, now)
+            if last is None:
+                continue
+            helper = known.get(offer.id) or self._helper(offer)
+            worth = worths[rung][len(offer.skills) - wished]
+            counts = worth + age + helper.points + self._rares[(helper.heaviness - weighs).bit_length()]
+            if centre and rung == 0 and offer.centre:
+                counts += centre
+            if offer.volunteer.met:
+                counts += score.known_points(points, offer.volunteer, resident)
+            # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
+            due_at = last - lead
+            edges.due_at.append((min(wish_due_at, due_at)) - helper.ask_us[urgency])
+            edges.helpers.append(helper.number)
+            edges.rungs.append(rung)
+            edges.worths.append(worth)
+            edges.scores.append(counts)
+            if len(edges.helpers) == full:
                 break
         if len(edges.helpers) > before:
             self._put(wish, before, late=wish_due_at <= self.beat)
+
+    def _candidates(self, wish: Wish) -> Iterator[tuple[int, Offer]]:
+        """(rung, offer) of those within the reach of now.
+
+        Where too few others are left for later, also those from farther away who would be gone before the wish asks as far.
+        """
+        before, reach = len(self.edges.helpers), self.area.reach_of(wish, self.now)
+        ranked = self._ranking.of(wish)
+        for rung, offer in ranked:
+            if rung > reach:
+                self.narrow.append(wish)
+                found = len(self.edges.helpers) - before  # of those who were given so far
+                if not self._leaving.others_stay(wish, rung, offer, ranked, wish.places_free - found):
+                    yield from self._leaving.of(wish, reach)
+                return
+            yield rung, offer
 
     def _put(self, wish: Wish, before: int, *, late: bool) -> None:
         """The wish has its pairs, from that one on. For several it counts as several; should one helper be given two, the second waits for the next round."""

@@ -132,12 +132,12 @@ def last_start(wish: Wish, offer: Offer, now: int) -> int | None:
     else:
         return None
     # Only who has visits already, must have been checked or must prove a skill, needs a closer look.
-    if proves or offer.volunteer.starts:
+    if proves:
         start = earliest_start(wish, offer, now)
         if start is None or not check_is_fresh(wish, offer, start) or not has_proofs(wish, offer, start):
             return None
-        if offer.volunteer.starts:
-            last = max(until for _, until in possible_starts(wish, offer, now))
+    if offer.volunteer.starts:
+        return max((until for _, until in possible_starts(wish, offer, now)), default=None)
     return last
 
 

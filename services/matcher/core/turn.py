@@ -227,8 +227,9 @@ class Turn:
 
     def _someone_goes(self, wish: Wish, soonest: int, by: int) -> bool:
         """Whether a helper can begin now, but not any more after `by`."""
-        # The latter for a check that is not fresh any more.
-        ranges = [(soonest + wish.length, by + wish.length), (soonest, by)][: 1 + (wish.vetting >= VETTING_MAX)]
+        ranges = [(soonest + wish.length, by + wish.length)]
+        if wish.vetting >= VETTING_MAX:
+            ranges.append((soonest, by))  # a check may become too old
         going = (offer for first, last in ranges for _, offer in self.area.index.ending(first, last))
         return any(has_skills(wish, offer) and within_reach(wish, offer) and self._goes(wish, offer, by) for offer in going)
 

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from deploy.stack import Stack
+from deploy.stack import WHOLE, Stack
 from tests.integration.gateway.board_rig import Rig
 
 
 @pytest.fixture(scope="package")
 async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("board")
-    async with Stack(folder, services=("matcher", "notifier", "gateway", "explainer"), env={"LASTMETRE_DEMO_PRINCIPALS": "1"}) as stack:
+    async with Stack(folder, services=WHOLE, env={"LASTMETRE_DEMO_PRINCIPALS": "1"}) as stack:
         producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=2)
         await producer.start()
         try:

@@ -17,7 +17,9 @@ from schemas.instants import MINUTE_US, SECOND_US, parse_rfc3339
 from services.matcher.core import ladder
 from services.matcher.core.place import RUNGS
 from services.matcher.core.policy import Policy
-from tests.builders import DAY, HOUR, Scene, accepted, declined, minutes_of, offer, offer_withdrawn, text_of, wish, wish_withdrawn
+from services.matcher.core.rounds import Pool
+from services.matcher.core.turn import Turn
+from tests.builders import DAY, HOUR, Scene, accepted, declined, instant, minutes_of, offer, offer_withdrawn, text_of, wish, wish_withdrawn
 from tests.shelf import Shelved
 from tests.unit.core.strategies import HOMES, LANGUAGES
 
@@ -210,6 +212,13 @@ def test_a_near_helper_is_not_passed_for_one_from_afar_who_goes() -> None:
     found = shipped()
     found.when(blue(), offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("near", home="c1/p1/b1", windows=[(0, 3 * DAY)]))
     assert not [line for line in found.passes(4 * HOUR) if line.startswith("proposed")]
+
+
+def test_where_a_near_helper_suffices_nobody_from_afar_is_weighed() -> None:
+    found = shipped()
+    found.when(blue(), offer("goes", home="c2", windows=[(0, 3 * HOUR)]), offer("near", home="c1/p1/b1", windows=[(0, 3 * DAY)]))
+    assert [] == found.passes(5)
+    assert {"near"} == Pool(Turn(found.area, instant(5), "looks")).helpers.keys()
 
 
 def test_nobody_from_afar_is_asked_before_the_rung_where_somebody_else_from_afar_stays() -> None:

@@ -127,6 +127,13 @@ def test_who_has_no_time_left_between_visits_is_not_weighed() -> None:
     assert 0 == len(Pool(Turn(found.area, instant(5), "looks")).wishes)
 
 
+def test_who_was_checked_but_has_no_time_left_is_not_weighed() -> None:
+    found = scene()
+    found.when(offer(windows=[(0, 70)], capacity=2, level=4), wish("w1", urgency="red"), wish(**long("w2", vetting_min=4)))
+    assert [] == found.passes(5)
+    assert 0 == len(Pool(Turn(found.area, instant(5), "looks")).wishes)
+
+
 def test_who_fails_a_rule_is_not_weighed() -> None:
     found = scene()
     found.when(offer(**always("o1", level=1)), offer(**always("o2", languages=["sichuan"])), offer(**always("o3", level=2, languages=["zh-CN"])))
