@@ -443,7 +443,7 @@ COURSE: Final = (
     Mutant(
         "rounds-ignore-the-ladder",
         f"{_CORE}rounds.py",
-        "if rung > reach and not beyond:",
+        "if rung > reach:",
         "if rung > 99:",
         "Helpers from afar are taken while those in the building are still being asked.",
         (f"{_FOUND}::test_a_round_takes_nobody_from_beyond_the_rung", f"{_UNIT}test_rounds.py"),
@@ -451,8 +451,8 @@ COURSE: Final = (
     Mutant(
         "the-ladder-loses-who-goes",
         f"{_CORE}rounds.py",
-        "(self._ranking.of(wish), self._leaving.of(wish, reach))",
-        "(self._ranking.of(wish),)",
+        "yield from self._leaving.of(wish, reach)",
+        "pass",
         "A helper from afar is gone before the wish asks as far.",
         (f"{_LOST}::test_a_helper_from_afar_who_is_gone_before_the_wish_asks_as_far_is_taken_in_the_next_round",),
     ),
