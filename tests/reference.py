@@ -117,6 +117,7 @@ class Reference:
         self.early: dict[tuple[str, str], tuple[int, str]] = {}
         self.out: list[str] = []
         self.groups = 0
+        self.in_vain: list[RMatch] = []
 
     # ---- what holds now
 
@@ -148,13 +149,16 @@ class Reference:
         return all(end + rest <= one or other + rest <= start for one, other in slots)
 
     def over(self, person: str) -> list[tuple[int, int]]:
-        """The visits that are over and were not taken back, as far as a week back."""
-        helpers = (match for wish in self.wishes.values() for match in wish.helpers if match.person == person)
-        return [(match.start, match.end) for match in helpers if match.end <= self.now and match.start > self.now - WEEK_US]
+        """The visits that are over and were not taken back: those that were closed early until then."""
+        return [(self.now, match.end) for match in self.visits(person) if not match.live or match.end <= self.now]
 
     def starts(self, person: str) -> list[int]:
         """When all visits begin, and began, that were not taken back."""
-        return [match.start for wish in self.wishes.values() for match in wish.helpers if match.person == person]
+        return [match.start for match in self.visits(person)]
+
+    def visits(self, person: str) -> list[RMatch]:
+        """All of this person's matches that were not released, also those that did not help."""
+        return [match for match in [*(match for wish in self.wishes.values() for match in wish.helpers), *self.in_vain] if match.person == person]
 
     def within_week(self, offer: ROffer, start: int) -> bool:
         """Whichever of the visits a week is counted from, with this one it has no more than the offer says."""
@@ -507,12 +511,14 @@ class Reference:
         if match is None or match.outcome:
             return
         match.outcome, match.confirmed, match.live, match.awaits = event.data.outcome, True, False, set()
+        match.end = min(match.end, self.now)
         wish = match.wish
         together = [other for other in wish.helpers if other is match or (match.group is not None and other.group == match.group)]
         if all(other.outcome in ("partly", "not_done") for other in together):
             for other in together:
                 wish.helpers.remove(other)
                 wish.barred.add(other.offer_id)
+                self.in_vain.append(other)
             if wish.waits and micros(wish.data.window.end) <= self.now:
                 self.expire(wish)
         self.pair_all()

@@ -62,7 +62,7 @@ STANDING_MATCHES: Final = """
     SELECT * FROM matching.matches WHERE area = $1 AND wish_id = ANY($2) AND state NOT IN ('released', 'unhelped') ORDER BY wish_id, number
 """
 # Slots that are over count in the week of their volunteer's limit, whatever has become of the wish and the offer.
-PAST_STARTS: Final = "SELECT volunteer_ref, starts_at, ends_at FROM matching.matches WHERE area = $1 AND NOT live AND state <> 'released' AND starts_at > $2"
+PAST_STARTS: Final = "SELECT volunteer_ref, starts_at FROM matching.matches WHERE area = $1 AND NOT live AND state <> 'released' AND starts_at > $2"
 # Of a batch: the events that were taken in before, and the areas of which something that it names is stored. Most wishes are new, and then nothing
 # needs to be brought.
 STORED_BEFORE: Final = """
@@ -225,7 +225,7 @@ class Loader:
         await self._put_wishes(area, await self._connection.fetch(WISHES_UNDER_WAY, area.name))
         if area.clock:
             async for row in _in_turns(await self._connection.fetch(PAST_STARTS, area.name, area.clock - WEEK_US)):
-                area.note_past(row["volunteer_ref"], row["starts_at"], row["ends_at"])
+                area.note_past(row["volunteer_ref"], row["starts_at"])
         await self._recall(area, set(area.volunteers))
         area.set_round(await self._connection.fetchval(ROUND_OF_AREA, area.name))
         return area

@@ -433,7 +433,7 @@ def _match_deadline(turn: Turn, kind: int, wish_id: str, number: int, at: int) -
     if match is None or not match.live:
         return []
     if kind == SLOT_OVER:
-        turn.area.finish_slot(match)
+        turn.area.finish_slot(match, match.end)
         return [match]
     if match.is_firm or turn.area.hold_ends_at(match) > at:
         return []

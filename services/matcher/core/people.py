@@ -21,20 +21,19 @@ class Volunteer:
     """One person in this area, over all of their offers.
 
     `slots`: the live ones. `starts`: when those begin, and when those began that are over, for a week at least. Both are sorted. Older ones may or may not
-    be among them: no slot that is still to come lies within a week of them. `last`: of those that are over, the one that ended last.
+    be among them: no slot that is still to come lies within a week of them.
 
     What is stored: `asked`: how many proposals and invitations were answered, or left without an answer until their time was over; `agreed`: to how many
-    they said yes. `visits`: how many slots are over that were not taken back, ever; `last_at`: when the last of them ended, 0 where there is none.
+    they said yes. `visits`: how many slots are over that were not taken back, ever; `last_at`: until when the last of them went on, 0 where there is none.
     `met`: how many of them were with each resident.
     """
 
-    __slots__ = ("agreed", "asked", "last", "last_at", "met", "offers", "ref", "slots", "starts", "visits")
+    __slots__ = ("agreed", "asked", "last_at", "met", "offers", "ref", "slots", "starts", "visits")
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
         self.slots: list[tuple[int, int]] = []
         self.starts: list[int] = []
-        self.last: tuple[int, int] = (0, 0)
         self.offers: dict[str, Offer] = {}
         self.asked = 0
         self.agreed = 0

@@ -68,14 +68,13 @@ def may_meet(wish: Wish, offer: Offer) -> bool:
 def taken(offer: Offer, length: int, now: int) -> list[Stretch]:
     """What a slot of this offer and `length` must be clear of, sorted; such stretches may overlap.
 
-    The volunteer's live slots, each with the rest before and after it; the rest after the visit that ended last, if it began within a week; and, where
-    so many visits begin within a week that one more would be too many, all that lies less than a week from both the first and the last of them.
+    The volunteer's live slots, each with the rest before and after it; the rest after the last visit that is over (one that was closed early was over then);
+    and, where so many visits begin within a week that one more would be too many, all that lies less than a week from both the first and the last of them.
     """
     rest, most, starts = offer.rest, offer.per_week_max, offer.volunteer.starts
     stretches = [(busy_start - rest, busy_end + rest) for busy_start, busy_end in offer.volunteer.slots]
-    began, ended = offer.volunteer.last
-    if rest and began > now - WEEK_US:
-        stretches.append((began, ended + rest))
+    if rest and offer.volunteer.last_at + rest > now:
+        stretches.append((now, offer.volunteer.last_at + rest))
     if most is not None:
         # No start may lie between `last - WEEK_US` and `first + WEEK_US`; a slot that begins at the former is over `length` later.
         full = [(first, last) for first, last in zip(starts, starts[most - 1 :], strict=False) if last - first < WEEK_US]

@@ -526,9 +526,9 @@ class Area:
         self.settle_wish(wish)
 
     def close(self, match: Match, outcome: str) -> None:
-        """The visit is over and judged: capacity and time are free, also where that is before its slot is over. It still counts in its week."""
+        """The visit is over and judged: capacity and time are free and rest begins, also before its slot is over. It still counts in its week."""
         if match.live:
-            self.finish_slot(match)
+            self.finish_slot(match, min(match.end, self.clock))
         match.state = CLOSED
         match.reason = None if outcome == DONE else outcome
         self.touched_matches[match.id] = match
@@ -543,26 +543,21 @@ class Area:
             match.wish.barred.add(match.offer.id)
             self.settle_wish(match.wish)
 
-    def finish_slot(self, match: Match) -> None:
-        """The slot is over: the match stands, but takes no capacity and no time any more. It still counts in its week."""
+    def finish_slot(self, match: Match, at: int) -> None:
+        """The slot is over since then: the match stands, but takes no capacity and no time any more. It still counts in its week."""
         person = self.volunteers[match.volunteer_ref]
         person.visits += 1
-        person.last_at = max(person.last_at, match.end)
+        person.last_at = max(person.last_at, at)
         resident = match.wish.resident_ref
         person.met[resident] = self.touched_met[person.ref, resident] = person.met.get(resident, 0) + 1
         self.touched_people[person.ref] = person
         self._let_go(match)
-        self._note_over(person, match.start, match.end)
+        heappush(self.starts_past, (match.start, person.ref))
 
-    def note_past(self, ref: str, start: int, end: int) -> None:
-        """A slot that is over, when the area is loaded: it counts in its week, whatever has become of its wish and its offer."""
-        person = self.volunteer(ref)
-        insort(person.starts, start)
-        self._note_over(person, start, end)
-
-    def _note_over(self, person: Volunteer, start: int, end: int) -> None:
-        heappush(self.starts_past, (start, person.ref))
-        person.last = max(person.last, (start, end), key=lambda slot: slot[1])
+    def note_past(self, ref: str, start: int) -> None:
+        """When a slot began that is over, as the area is loaded: it counts in its week, whatever has become of its wish and its offer."""
+        insort(self.volunteer(ref).starts, start)
+        heappush(self.starts_past, (start, ref))
 
     def _let_go(self, match: Match) -> None:
         match.live = False

@@ -24,6 +24,7 @@ class Pair:
     group: str | None
     released: str | None = None
     closed: str | None = None
+    closed_at: int | None = None
     in_vain: bool = False
 
     def live(self, now: int) -> bool:
@@ -45,7 +46,7 @@ class Promises:
         if event is not None and event.type == "lastmetre.wish.submitted.v1":
             self.wishes.setdefault(event.data.wish_id, event.data)
         if event is not None and event.type == "lastmetre.match.closed.v1":
-            self._close(event.data)
+            self._close(now, event.data)
         # Decisions before the event itself (time passed) are about the offers as they were.
         later = event.data if event is not None and event.type == "lastmetre.offer.posted.v1" else None
         for decision in decisions:
@@ -60,23 +61,23 @@ class Promises:
                     offer = later
                 assert offer is not None
                 assert self._fits(now, data, offer), decision
-                self._propose(now, data, offer)
+                self._propose(now, data)
         if later is not None:
             self.offers[later.offer_id] = later
         self._together(now)
         self._checked(now)
 
-    def _close(self, data: Any) -> None:
+    def _close(self, now: int, data: Any) -> None:
         """The first word about a visit counts; of a group, all must have come in vain for others to take their places."""
         pair = self.pairs.get(data.match_id)
         if pair is None or pair.released is not None or pair.closed is not None:
             return
-        pair.closed = data.outcome
+        pair.closed, pair.closed_at = data.outcome, now
         mates = [one for one in self.pairs.values() if one is pair or (pair.group is not None and one.group == pair.group and one.released is None)]
         for one in mates if all(one.closed in ("partly", "not_done") for one in mates) else ():
             one.in_vain = True
 
-    def _propose(self, now: int, data: dict[str, Any], offer: Any) -> None:
+    def _propose(self, now: int, data: dict[str, Any]) -> None:
         start, end = (parse_rfc3339(data["slot"][side]) for side in ("start", "end"))
         wish = self.wishes[data["wish_id"]]
         assert data["wish_id"] not in self.over
@@ -84,14 +85,13 @@ class Promises:
         helpers = [pair for pair in standing if pair.wish_id == wish.wish_id]
         assert len(helpers) < max(wish.helpers_needed, 2 if self._needs_two(wish) else 1)
         assert data["volunteer_ref"] not in {pair.volunteer for pair in helpers}
-        assert sum(pair.live(now) for pair in standing if pair.offer_id == offer.offer_id) < offer.capacity
         for pair in standing:
             if pair.volunteer == data["volunteer_ref"] and pair.live(now):
                 assert end <= pair.start or pair.end <= start
         for pair in self.pairs.values():
-            if (pair.wish_id, pair.offer_id) == (wish.wish_id, offer.offer_id):
+            if (pair.wish_id, pair.offer_id) == (wish.wish_id, data["offer_id"]):
                 assert pair.released == "group_incomplete"
-        self.pairs[data["match_id"]] = Pair(wish.wish_id, offer.offer_id, data["volunteer_ref"], start, end, data.get("group_id"))
+        self.pairs[data["match_id"]] = Pair(wish.wish_id, data["offer_id"], data["volunteer_ref"], start, end, data.get("group_id"))
 
     def _fits(self, now: int, data: dict[str, Any], offer: Any) -> bool:
         wish = self.wishes[data["wish_id"]]
@@ -111,6 +111,7 @@ class Promises:
             and start >= now
             and self._proven(wish, offer, end)
             and self._spares(now, start, end, offer)
+            and sum(pair.live(now) for pair in self.pairs.values() if pair.offer_id == offer.offer_id) < offer.capacity
         )
 
     def _spares(self, now: int, start: int, end: int, offer: Any) -> bool:
@@ -120,9 +121,8 @@ class Promises:
         starts = sorted([*(pair.start for pair in mine), start])
         most = offer.per_week_max or len(starts)
         weeks = zip(starts, starts[most:], strict=False)
-        return all(
-            end + rest <= pair.start or pair.end + rest <= start for pair in mine if pair.live(now) or (pair.end <= now and pair.start > now - 7 * DAY_US)
-        ) and not any(first <= start <= last < first + 7 * DAY_US for first, last in weeks)
+        rested = all((pair.live(now) and end + rest <= pair.start) or min(pair.end, pair.closed_at or pair.end) + rest <= start for pair in mine)
+        return rested and not any(first <= start <= last < first + 7 * DAY_US for first, last in weeks)
 
     @staticmethod
     def _minor(wish: Any) -> bool:
@@ -153,10 +153,10 @@ class Promises:
         """Nobody is ever alone with someone who needs two."""
         groups: dict[str, list[Pair]] = {}
         for pair in self.pairs.values():
-            # Closing one visit of a group takes nobody away from it.
             if self._needs_two(self.wishes[pair.wish_id]) and pair.released is None and pair.end > now:
                 assert pair.group is not None
                 groups.setdefault(pair.group, []).append(pair)
-        for group in groups.values():
+        # Closing one visit of a group takes nobody away from it; where nobody's is to come any more, nobody goes alone.
+        for group in (group for group in groups.values() if any(pair.live(now) for pair in group)):
             assert len({pair.volunteer for pair in group}) >= 2
             assert len({(pair.start, pair.end) for pair in group}) == 1

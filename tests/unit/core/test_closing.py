@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.matcher.core.state import CLOSED, EXPIRED, MATCHED, OPEN, WITHDRAWN
-from tests.builders import HOUR, closed, confirmed, given, minors_wish, offer, wish, wish_withdrawn
+from tests.builders import HOUR, closed, confirmed, declined, given, minors_wish, offer, wish, wish_withdrawn
 
 ONE_HOUR = (0, HOUR)
 
@@ -26,6 +28,22 @@ def test_a_visit_that_is_closed_early_gives_the_helper_back_at_once() -> None:
     scene = given(offer(capacity=1, windows=[(0, 4 * HOUR)]), wish("w1"), wish("w2", at=1))
     match = scene.match("w1")
     assert ["proposed w2 o1 @30 unit"] == scene.when(confirmed(match), closed(match, at=30))
+
+
+@pytest.mark.parametrize(("closed_at", "start"), [(30, 45), (-30, 0), (70, 75)])
+def test_rest_begins_when_a_visit_is_over_and_one_that_is_closed_early_is_over_then(closed_at: int, start: int) -> None:
+    scene = given(offer(windows=[(0, 4 * HOUR)], rest_minutes=15, at=-60), wish("w1", wanted=ONE_HOUR, at=-60))
+    match = scene.match("w1")
+    scene.when(confirmed(match, at=-60))
+    assert [] == scene.when(closed(match, at=closed_at))
+    assert [f"proposed w2 o1 @{start} unit"] == scene.when(wish("w2", at=closed_at, wanted=(0, 3 * HOUR)))
+
+
+def test_who_cannot_come_any_more_after_the_others_visit_was_closed_calls_nobody_back() -> None:
+    scene = given(offer("o1", level=4), offer("o2", volunteer="v2", level=4), minors_wish())
+    first, second = scene.match("w1", "o1"), scene.match("w1", "o2")
+    scene.when(confirmed(first), confirmed(second), closed(first, at=30))
+    assert ["released w1 o2 declined"] == scene.when(declined("w1", "o2", at=31))
 
 
 def test_help_that_did_not_help_opens_the_wish_again_for_someone_else() -> None:
