@@ -7,11 +7,14 @@ has a place of its own that stands for *not now*. Of pools that score the same, 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 
-def solve(counts: Sequence[int], helpers: Sequence[int], scores: Sequence[int], ranks: Sequence[int], places: Sequence[Sequence[int]]) -> list[int | None]:
+def solve(
+    counts: Sequence[int], helpers: Sequence[int], scores: Sequence[int] | NDArray[np.int64], ranks: Sequence[int], places: Sequence[Sequence[int]]
+) -> list[int | None]:
     """For each wish which of its choices is taken, or None. The sum of the scores is the highest possible.
 
     `counts`: how many choices each wish has. `helpers`, `scores`: all choices one after another, each helper at most once a wish, scores above 0. `ranks`:

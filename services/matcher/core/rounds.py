@@ -9,12 +9,15 @@ So no helper whom such a wish could have is given to a younger one, nor to one t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from services.matcher.core import score
 from services.matcher.core.assign import solve
 from services.matcher.core.ladder import Leaving
+from services.matcher.core.policy import Points
 from services.matcher.core.ranking import Ranking
 from services.matcher.core.rules import last_start
 from services.matcher.core.state import OPEN, WEEK_US, Area, Offer, Wish
@@ -25,42 +28,49 @@ _PLACES_MAX: Final = 3
 # So many pairs are weighed in one round; where more wishes wait than this allows, each has fewer helpers to choose from, but never fewer than this.
 _EDGES_TOTAL: Final = 30_000
 _EDGES_MIN: Final = 6
+Numbers: TypeAlias = NDArray[np.int64]
+_NONE: Final = np.zeros(0, dtype=np.int64)
+_WEIGHTS: Final = np.array(score.WEIGHTS)
 
 
-@dataclass(slots=True)
-class Helper:
-    """An offer as all wishes see it in this round.
-
-    `points`: for all that does not depend on the wish. `heaviness`: the weight of its skills. `free`: how many visits it takes. `ask_us`: how long an
-    answer takes, by urgency.
-    """
-
-    number: int
-    points: int
-    heaviness: int
-    free: int
-    ask_us: dict[str, int]
-
-
-@dataclass(slots=True)
 class Edges:
-    """Which helper could have which wish, all wishes' pairs one after another; flat, for there are tens of thousands.
+    """Which helper could have which wish, all wishes' pairs one after another; flat, for there are tens of thousands, and reckoned together.
 
-    `counts`: how many pairs each wish has. `helpers`: by their number in the round. `due_at`: when the pair can wait no longer.
+    `counts`: how many pairs each wish has. `helpers`: by their number in the round. `lasts`: when a visit can begin at the latest. `more`: (pair, points) for
+    what only few pairs have. Of each wish `wishes` has (points of its age, when its waiting is over, lead, weight of its skills, their number, how long an
+    answer takes), of each helper `offers` (points for all that does not depend on the wish, weight of their skills, their number, whether they are asked).
     """
 
-    counts: list[int] = field(default_factory=list)
-    helpers: list[int] = field(default_factory=list)
-    rungs: list[int] = field(default_factory=list)
-    worths: list[int] = field(default_factory=list)
-    scores: list[int] = field(default_factory=list)
-    due_at: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self.helpers: list[int] = []
+        self.rungs: list[int] = []
+        self.lasts: list[int] = []
+        self.more: list[tuple[int, int]] = []
+        self.wishes: list[tuple[int, int, int, int, int, int]] = []
+        self.offers: list[tuple[int, int, int, bool]] = []
+
+    def reckon(self, points: Points) -> tuple[Numbers, Numbers, Numbers]:
+        """Of each pair: what it is worth, what it counts in this round, and when it can wait no longer."""
+        if not self.helpers:
+            return _NONE, _NONE, _NONE
+        wish, helper = np.repeat(np.arange(len(self.counts)), self.counts), np.array(self.helpers)
+        ages, ends, leads, weights, wanted, answers = (column[wish] for column in np.array(self.wishes).T)
+        sure, heavy, skills, asks = (column[helper] for column in np.array(self.offers, dtype=np.int64).T)
+        worths = _WEIGHTS[self.rungs, skills - wanted]
+        # The exponent of a whole number is the number of its bits.
+        counts = worths + ages + sure + np.array(score.rare_points(points))[np.frexp((heavy - weights).astype(float))[1]]
+        for pair, added in self.more:
+            counts[pair] += added
+        # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
+        return worths, counts, np.minimum(ends, np.array(self.lasts) - leads) - asks * answers
 
 
 class Pool:
     """All that one round weighs.
 
     `wishes` have at least one pair each; `late`: those that have waited long enough; `narrow`: those for whom there is somebody beyond the circle of now.
+    `offers` are the helpers by their number, and `free` tells how many visits each takes. `worths`, `scores`, `due_at`: what :meth:`Edges.reckon` says.
     """
 
     def __init__(self, turn: Turn) -> None:
@@ -68,8 +78,9 @@ class Pool:
         self.area: Area = turn.area
         self.policy = turn.area.policy
         self.beat = turn.now // self.policy.round_us * self.policy.round_us
-        self.helpers: dict[str, Helper] = {}
+        self.helpers: dict[str, int] = {}
         self.offers: list[Offer] = []
+        self.free: list[int] = []
         self.wishes: list[Wish] = []
         self.late: list[bool] = []
         self.narrow: list[Wish] = []
@@ -78,46 +89,43 @@ class Pool:
         self._leaving = Leaving(self.area, self.now)
         # There is one more round in time, however short the lead.
         self._leads = {urgency: max(lead, self.policy.round_us + ROUND_LATE_US) for urgency, lead in self.policy.lead_us.items()}
-        self._rares = score.rare_points(self.policy.points)
         waiting = sorted(self.area.pooled.all(), key=_age_of)
         self._limit = min(self.policy.edges_max, max(_EDGES_MIN, _EDGES_TOTAL // max(1, len(waiting))))
         for wish in waiting:
             if wish.latest_start >= self.now:
                 self._weigh(wish)
+        self.worths, self.scores, self.due_at = self.edges.reckon(self.policy.points)
 
     def _weigh(self, wish: Wish) -> None:
-        """The helpers whom the wish is for now, the best by the ranking first, with what each would count."""
+        """The helpers whom the wish is for now, the best by the ranking first."""
         policy, points, now, edges, known = self.policy, self.policy.points, self.now, self.edges, self.helpers
-        urgency, wished, resident = wish.urgency, len(wish.skills), wish.resident_ref
-        patience, lead = policy.patience_us[urgency], self._leads[urgency]
-        wish_due_at = min(wish.submitted_at + patience, wish.latest_start - lead)
-        age = score.age_points(points, self.beat - wish.submitted_at, patience)
-        weighs = self.area.index.weigh(wish.skills)
+        urgency, resident = wish.urgency, wish.resident_ref
+        helpers, rungs, lasts = edges.helpers, edges.rungs, edges.lasts
         centre = score.centre_points(points) if wish.welfare else 0
-        worths, before = score.WEIGHTS, len(edges.helpers)
+        before, noted = len(helpers), len(edges.more)
         full = before + self._limit
         for rung, offer in self._candidates(wish):
             last = last_start(wish, offer, now)
             if last is None:
                 continue
-            helper = known.get(offer.id) or self._helper(offer)
-            worth = worths[rung][len(offer.skills) - wished]
-            counts = worth + age + helper.points + self._rares[(helper.heaviness - weighs).bit_length()]
+            number = known.get(offer.id)
+            if number is None:
+                number = self._helper(offer)
             if centre and rung == 0 and offer.centre:
-                counts += centre
+                edges.more.append((len(helpers), centre))
             if offer.volunteer.met:
-                counts += score.known_points(points, offer.volunteer, resident)
-            # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
-            due_at = last - lead
-            edges.due_at.append((min(wish_due_at, due_at)) - helper.ask_us[urgency])
-            edges.helpers.append(helper.number)
-            edges.rungs.append(rung)
-            edges.worths.append(worth)
-            edges.scores.append(counts)
-            if len(edges.helpers) == full:
+                edges.more.append((len(helpers), score.known_points(points, offer.volunteer, resident)))
+            helpers.append(number)
+            rungs.append(rung)
+            lasts.append(last)
+            if len(helpers) == full:
                 break
-        if len(edges.helpers) > before:
-            self._put(wish, before, late=wish_due_at <= self.beat)
+        if len(helpers) > before:
+            patience, lead = policy.patience_us[urgency], self._leads[urgency]
+            due_at = min(wish.submitted_at + patience, wish.latest_start - lead)
+            age = score.age_points(points, self.beat - wish.submitted_at, patience)
+            fact = (age, due_at, lead, self.area.index.weigh(wish.skills), len(wish.skills), policy.answer_us[urgency])
+            self._put(wish, before, noted, fact, late=due_at <= self.beat)
 
     def _candidates(self, wish: Wish) -> Iterator[tuple[int, Offer]]:
         """(rung, offer) of those within the reach of now.
@@ -135,28 +143,33 @@ class Pool:
                 return
             yield rung, offer
 
-    def _put(self, wish: Wish, before: int, *, late: bool) -> None:
-        """The wish has its pairs, from that one on. For several it counts as several; should one helper be given two, the second waits for the next round."""
+    def _put(self, wish: Wish, before: int, noted: int, fact: tuple[int, int, int, int, int, int], *, late: bool) -> None:
+        """The wish has its pairs, from that one on, and what is more of them.
+
+        For several it counts as several; should one helper be given two, the second waits for the next round.
+        """
         edges = self.edges
         found, wanted = len(edges.helpers) - before, min(_PLACES_MAX, wish.places_free)
         self.wishes += [wish] * wanted
         self.late += [late] * wanted
         edges.counts += [found] * wanted
-        for column in (edges.helpers, edges.rungs, edges.worths, edges.scores, edges.due_at) if wanted > 1 else ():
+        edges.wishes += [fact] * wanted
+        edges.more += [(pair + copy * found, added) for copy in range(1, wanted) for pair, added in edges.more[noted:]]
+        for column in (edges.helpers, edges.rungs, edges.lasts) if wanted > 1 else ():
             column.extend(column[before:] * (wanted - 1))
 
-    def _helper(self, offer: Offer) -> Helper:
+    def _helper(self, offer: Offer) -> int:
         policy, person = self.policy, offer.volunteer
         free = offer.capacity - offer.live
         if offer.per_week_max is not None:
             # One visit can be, or there would be no pair; a second one may belong to another week, and the next round will see that.
             free = min(free, max(1, offer.per_week_max - sum(start > self.now - WEEK_US for start in person.starts)))
-        answer = policy.answer_us if offer.asks else _AT_ONCE
         sure = score.chance_points(policy.points, person, asks=offer.asks) + score.idle_points(policy.points, person)
-        helper = Helper(len(self.offers), sure, self.area.index.score(offer), min(_PLACES_MAX, free), answer)
-        self.helpers[offer.id] = helper
+        number = self.helpers[offer.id] = len(self.offers)
         self.offers.append(offer)
-        return helper
+        self.free.append(min(_PLACES_MAX, free))
+        self.edges.offers.append((sure, self.area.index.score(offer), len(offer.skills), offer.asks))
+        return number
 
     def ranks(self) -> list[int]:
         """What is added to all pairs of each wish: the older of two for which waiting is over counts more by a whole step."""
@@ -168,26 +181,22 @@ class Pool:
 
     def places(self) -> list[list[int]]:
         """What each of a helper's visits adds."""
-        points = self.policy.points
-        free = [helper.free for helper in self.helpers.values()]
-        fresh = score.fresh_points(points, sum(free), len(self.wishes), self._had_tasks())
-        return [score.place_points(offer.volunteer, number, fresh) for offer, number in zip(self.offers, free, strict=True)]
+        fresh = score.fresh_points(self.policy.points, sum(self.free), len(self.wishes), self._had_tasks())
+        return [score.place_points(offer.volunteer, number, fresh) for offer, number in zip(self.offers, self.free, strict=True)]
 
     def _had_tasks(self) -> int:
         """How many in a thousand of the people with an open offer ever had a task."""
         people = {offer.volunteer.ref: offer.volunteer for offer in self.area.offers.values() if offer.status == OPEN}
         return 1000 * sum(person.tasks > 0 for person in people.values()) // max(1, len(people))  # there may be nobody at all
 
-    def is_ripe(self, edge: int) -> bool:
-        """Whether waiting is over for this pair."""
-        return self.edges.due_at[edge] <= self.beat or self.edges.worths[edge] >= self.policy.sure
+    def ripe(self) -> NDArray[np.bool_]:
+        """For which pairs waiting is over."""
+        return (self.due_at <= self.beat) | (self.worths >= self.policy.sure)
 
     def next_due_at(self) -> int | None:
         """When the next pair can wait no longer."""
-        return min((at for at in self.edges.due_at if at > self.beat), default=None)
-
-
-_AT_ONCE: Final = {"red": 0, "yellow": 0, "blue": 0}
+        ahead = self.due_at[self.due_at > self.beat]
+        return int(ahead.min()) if len(ahead) else None
 
 
 def _age_of(wish: Wish) -> tuple[int, str]:
@@ -201,13 +210,13 @@ def run_round(turn: Turn) -> None:
     turn.changed = True
     area.set_round(None)
     pool = Pool(turn)
-    edges = pool.edges
-    if any(at <= pool.beat for at in edges.due_at) or max(edges.worths, default=0) >= area.policy.sure:
-        taken = solve(edges.counts, edges.helpers, edges.scores, pool.ranks(), pool.places())
+    edges, ripe = pool.edges, pool.ripe()
+    if ripe.any():
+        taken = solve(edges.counts, edges.helpers, pool.scores, pool.ranks(), pool.places())
         first = 0
         for wish, count, choice in zip(pool.wishes, edges.counts, taken, strict=True):
-            if choice is not None and pool.is_ripe(first + choice):
-                _take(turn, pool, wish, first + choice, range(first, first + count))
+            if choice is not None and ripe[first + choice]:
+                _take(turn, pool, wish, first, choice, pool.scores[first : first + count].tolist())
             first += count
     if turn.out:
         area.call_round(turn.now)
@@ -218,15 +227,16 @@ def run_round(turn: Turn) -> None:
             area.call_round(max(turn.now, min(ahead) - 1))
 
 
-def _take(turn: Turn, pool: Pool, wish: Wish, edge: int, edges: range) -> None:
-    offer = pool.offers[pool.edges.helpers[edge]]
+def _take(turn: Turn, pool: Pool, wish: Wish, first: int, choice: int, scores: list[int]) -> None:
+    """Propose that choice of the wish, whose pairs begin at `first`."""
+    edges = pool.edges
+    offer = pool.offers[edges.helpers[first + choice]]
     start = turn.start_if_eligible(wish, offer)
     if start is None or offer.live >= offer.capacity:
         return  # an earlier pair of this round has taken the time; the next round sees that
-    scores = pool.edges.scores
-    why: list[tuple[str, str | int]] = [("score", scores[edge])]
-    if len(edges) > 1:
-        runner_up = max((other for other in edges if other != edge), key=scores.__getitem__)
-        why += [("ahead_of_next", scores[edge] - scores[runner_up]), ("next_best", pool.offers[pool.edges.helpers[runner_up]].id)]
-    turn.propose(wish, offer, start, pool.edges.rungs[edge], "paired", why=why)
+    why: list[tuple[str, str | int]] = [("score", scores[choice])]
+    if len(scores) > 1:
+        runner_up = max((other for other in range(len(scores)) if other != choice), key=scores.__getitem__)
+        why += [("ahead_of_next", scores[choice] - scores[runner_up]), ("next_best", pool.offers[edges.helpers[first + runner_up]].id)]
+    turn.propose(wish, offer, start, edges.rungs[first + choice], "paired", why=why)
     turn.area.settle_wish(wish)
