@@ -35,6 +35,7 @@ from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, LANE_TOPICS, MA
 _VISITS_TOPICS: Final = (RESPONSES, CONFIRMATIONS)
 _HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
 _POLL_SECONDS: Final = 0.004
+_POLLS: Final = 6
 _STUCK_SECONDS: Final = 120.0
 _IN_FLIGHT_MAX: Final = 2000
 _AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, KafkaError)
@@ -224,7 +225,7 @@ class Player:
             Trouble: the services made no progress for a long time.
         """
         last: Progress | None = None
-        moved = time.monotonic()
+        began = moved = time.monotonic()
         while True:
             before = await self._patiently(self._progress)
             if before != last:
@@ -233,7 +234,7 @@ class Player:
                 return
             if time.monotonic() - moved > _STUCK_SECONDS:
                 raise Trouble(f"服务 {_STUCK_SECONDS:.0f} 秒没有进展", f"the services made no progress for {_STUCK_SECONDS:.0f} s", log=self.stack.state.logs)
-            await asyncio.sleep(_POLL_SECONDS)
+            await _pause(began)
 
     async def _progress(self) -> Progress:
         row = await (await self._connection()).fetchrow(_PROGRESS)
@@ -277,7 +278,7 @@ class Player:
         while not await self._patiently(self._has_run_to, now, statement):
             if time.monotonic() - moved > _STUCK_SECONDS:
                 raise Trouble("时钟没有走动", "the clock does not run on", log=self.stack.state.logs)
-            await asyncio.sleep(_POLL_SECONDS)
+            await _pause(moved)
         await self.settle()
 
     async def _somebody_waits(self) -> bool:
@@ -352,6 +353,11 @@ class Player:
     async def results(self, seconds: float) -> Results:
         """All that came of it, read from Kafka and the journal."""
         return await Results.read(self.stack.kafka.broker("workers"), await self._connection(), published=self.published, sent_at=self.sent_at, seconds=seconds)
+
+
+async def _pause(since: float) -> None:
+    """Wait before the next look. The longer something takes already, the longer: looking takes time from what is waited for."""
+    await asyncio.sleep(_POLL_SECONDS + (time.monotonic() - since) / _POLLS)
 
 
 def playing_stack(folder: Path, *, matchers: int = 1, secure: bool = False) -> Stack:
