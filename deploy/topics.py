@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
@@ -108,15 +109,27 @@ async def ensure(kafka: Where, topics: Sequence[Topic] = TOPICS) -> None:
 
 
 async def remake(kafka: Where, topics: Sequence[Topic] = TOPICS) -> None:
-    """Delete the declared topics with all they hold, and create them empty: for tests on a shared broker."""
-    names = [topic.name for topic in topics]
+    """Delete the declared topics that ever held anything, and create them empty: for tests on a shared broker."""
     async with _admin(kafka) as admin:
-        present = sorted(set(names) & set(await admin.list_topics()))
-        if present:
-            answer = await admin.delete_topics(present)
+        names = await _used(kafka, await _partitions(admin, [topic.name for topic in topics]))
+        if names:
+            answer = await admin.delete_topics(names)
             for name, code, *_rest in answer.topic_error_codes:
                 fault = for_code(code)
                 if code != 0 and fault is not UnknownTopicOrPartitionError:
                     raise KafkaError(f"{name}: {fault.__name__}")
             await _until(admin, {}, names)
     await ensure(kafka, topics)
+
+
+async def _used(kafka: Where, partitions: Mapping[str, int]) -> list[str]:
+    """Those topics that have records, or had some. `partitions`: how many each has."""
+    consumer = AIOKafkaConsumer(**Broker.of(kafka).client())
+    await consumer.start()
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(
+            [TopicPartition(name, partition) for name, number in partitions.items() for partition in range(number)]
+        )
+    finally:
+        await consumer.stop()
+    return sorted({tp.topic for tp, end in ends.items() if end})
