@@ -215,18 +215,22 @@ class OfferIndex:
         skill = self.rarest(wish.skills)
         if skill is None:
             return
-        heaps = self._vetted if wish.vetting >= _VETTING_MAX else self._all
+        vetted = wish.vetting >= _VETTING_MAX
+        heaps = self._vetted if vetted else self._all
         nearest, circle = wish.circles[0]
         centres = self._centres.get(circle) if wish.welfare and nearest == 0 else None
         if centres is not None and (heap := centres.get(skill)):
-            yield from self._look_through(heap, wish, 0)
+            # Of these there is one heap for all wishes, for they are few.
+            yield from self._look_through(heap, wish, 0, level_min=_VETTING_MAX if vetted else 0)
         for rung, circle in wish.circles:
             by_skill = heaps.get(circle)
             heap = by_skill.get(skill) if by_skill is not None else None
             if heap:
                 yield from self._look_through(heap, wish, rung, without_centres=centres is not None and rung == 0)
 
-    def _look_through(self, heap: Heap, wish: "Wish", rung: int, *, without_centres: bool = False) -> Generator[tuple[int, "Offer"], None, None]:
+    def _look_through(
+        self, heap: Heap, wish: "Wish", rung: int, *, without_centres: bool = False, level_min: int = 0
+    ) -> Generator[tuple[int, "Offer"], None, None]:
         """Those of one heap, best first; without the centre households where they were looked at before."""
         single, skills, place, score_of = len(wish.skills) == 1, wish.skills, wish.place, self.score
         looked_at: list[Entry] = []
@@ -243,7 +247,7 @@ class OfferIndex:
                     heapreplace(heap, (score_now, load_now, tasks_now, offer_id, number, offer))
                     continue
                 fits = (single or skills <= offer.skills) and (rung == 0 or rung_between(place, offer.home) == rung)
-                if fits and not (without_centres and offer.centre):
+                if fits and offer.level >= level_min and not (without_centres and offer.centre):
                     yield rung, offer
                 looked_at.append(heappop(heap))  # only now: mostly nobody asks for another, and then it stays where it is
         finally:

@@ -171,6 +171,12 @@ def test_waiting_wishes_may_be_taken_out_while_one_goes_through_them() -> None:
     assert ["w4", "w5"] == [wish.id for wish in near]
 
 
+def test_a_centre_household_without_the_checks_is_no_candidate_where_a_child_is() -> None:
+    scene = given(offer("centre", organisation="中心户三号", level=3), offer("checked"))
+    asked = Wish(wish(category="left_behind_children").data, 0)
+    assert ["checked"] == [found.id for _, found in scene.area.index.in_order(asked)]
+
+
 @for_all(st.data(), st.integers(1, 12))
 def test_the_index_gives_all_candidates_in_the_documented_order(data: st.DataObject, crowd: int) -> None:
     scene, reference = given(), Reference()
