@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Coroutine, Iterator
@@ -35,8 +34,6 @@ DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
 SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
 EXIT_INTERRUPTED = 130
-# Most tests wait for servers, so three processes share the work (tests/conftest.py says how), each with a Kafka and a PostgreSQL of its own.
-WHOLE_SUITE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=30")
 
 app = typer.Typer(
     name="deploy",
@@ -242,22 +239,9 @@ def _lines(paths: list[Path], last: int, *, follow: bool) -> Iterator[tuple[str,
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def test(context: typer.Context) -> None:
     """检查并测试(参数传给 pytest) · Check style and types and run the tests; arguments go to pytest."""
-    steps = (
-        ("ruff check", [sys.executable, "-m", "ruff", "check", "."]),
-        ("ruff format --check", [sys.executable, "-m", "ruff", "format", "--check", "."]),
-        ("mypy --strict", [sys.executable, "-m", "mypy"]),
-        ("pytest", [sys.executable, "-m", "pytest", *(context.args or WHOLE_SUITE)]),
-    )
-    worst = 0
-    failed = []
-    for name, argv in steps:
-        sys.stdout.write(f"== {name}\n")
-        sys.stdout.flush()
-        # The rest runs all the same: one run tells everything, and pytest's closing line comes last.
-        code = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
-        if code != 0:
-            failed.append(name)
-            worst = worst or (code if code > 0 else 128 - code)
+    from deploy.checks import run_all
+
+    failed = [check for check in run_all(context.args) if check.code != 0]
     if failed:
-        sys.stderr.write(f"{both('未通过', 'failed')}: {', '.join(failed)}\n")
-    raise typer.Exit(worst)
+        sys.stderr.write(f"{both('未通过', 'failed')}: {', '.join(check.name for check in failed)}\n")
+        raise typer.Exit(failed[0].exit_code)

@@ -84,6 +84,8 @@ def server_properties(data: Path, broker_port: int, controller_port: int) -> dic
         # After a crash the node may register again only once its old session is over: 3 s instead of 9 s.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
+        # Nobody follows a lone controller, so it need not write every half second that nothing has happened.
+        "metadata.max.idle.interval.ms": "0",
         # A worker that dies is to be replaced within seconds, and a lone worker is not to wait for company.
         "group.initial.rebalance.delay.ms": "300",
         "group.min.session.timeout.ms": "1000",
