@@ -80,6 +80,9 @@ _RUN_ON: Final = """
     WITH set AS (UPDATE matching.clock SET runs_to = $1), also AS (UPDATE notifying.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')
 """
 
+_PUBLISHING: Final = "UPDATE matching.clock SET publishing = true"
+_PUBLISHED: Final = "UPDATE matching.clock SET publishing = false, ends = $1"
+
 
 @dataclass(slots=True)
 class Line:
@@ -149,6 +152,7 @@ class Player:
     published: int = 0
     refused: int = 0
     sent_at: dict[str, int] = field(default_factory=dict)
+    _ends: dict[str, dict[str, int]] = field(default_factory=dict)
     _producer: AIOKafkaProducer | None = None
     _consumer: AIOKafkaConsumer | None = None
     _database: asyncpg.Connection | None = None
@@ -190,13 +194,18 @@ class Player:
                 return now
 
     async def _publish(self, lines: list[Line]) -> None:
-        """Send lines in their order, as fast as Kafka takes them; all of them are acknowledged when this returns."""
+        """Send lines in their order, as fast as Kafka takes them; all of them are acknowledged when this returns.
+
+        They lie in several topics: the matcher is told to wait until it has all of them, or an answer might be decided before its offer.
+        """
+        await self._patiently(self._tell, _PUBLISHING)
         for start in range(0, len(lines), _IN_FLIGHT_MAX):
             part = lines[start : start + _IN_FLIGHT_MAX]
             producer = await self._patiently(self._open_producer)
             sending = [await self._send(producer, line) for line in part]
             for line, future in zip(part, sending, strict=True):
                 await self._acknowledged(line, future)
+        await self._patiently(self._tell, _PUBLISHED, orjson.dumps(self._ends).decode())
 
     async def _send(self, producer: AIOKafkaProducer, line: Line) -> asyncio.Future[RecordMetadata] | None:
         try:
@@ -214,6 +223,7 @@ class Player:
         except MessageSizeTooLargeError:
             self.refused += 1
             return
+        self._ends.setdefault(metadata.topic, {})[str(metadata.partition)] = metadata.offset + 1
         self.published += 1
         if line.wish_id is not None:
             self.sent_at.setdefault(line.wish_id, metadata.timestamp)
@@ -296,6 +306,9 @@ class Player:
     async def _next_round(self, after: int, before: int) -> int | None:
         beat: int | None = await (await self._connection()).fetchval(_NEXT_ROUND, after, before)
         return beat
+
+    async def _tell(self, statement: str, *arguments: str) -> None:
+        await (await self._connection()).execute(statement, *arguments)
 
     async def _let_run_to(self, instant: int, statement: str) -> None:
         await (await self._connection()).execute(statement, instant)

@@ -6,6 +6,7 @@ them when they are stored. An exception that left the task would end its work un
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS, MATCHER_GROUP
 from services.broker import Broker, Where
 from services.matcher.chunks import ChunkTransport
 from services.matcher.matcher import BATCH_MAX, Matcher
+from services.matcher.minutes import Minutes
 
 # The shortest session that a broker takes unless it is told otherwise. A survivor learns by its next heartbeat that a lane is free.
 _SESSION_SECONDS: Final = 6.0
@@ -24,6 +26,8 @@ _HEARTBEAT_SECONDS: Final = 0.5
 # At a low rate a fetch brings one record, at a high one _RECORDS_MAX: a batch takes many fetches, until it has BATCH_MAX records.
 _FETCHES_MAX: Final = 128
 _RECORDS_MAX: Final = 500
+# By event time, while a minute is not whole.
+_LOOK_SECONDS: Final = 0.003
 
 _Inbox = asyncio.Queue[tuple[Any, Any]]
 """Each item is a stream and an event of it."""
@@ -33,12 +37,14 @@ class SplitLane(Exception):
     """A lane's partitions went to different workers; deciding it here would be deciding on half of the truth."""
 
 
-async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox) -> None:
+async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox, minutes: Minutes | None) -> None:
     taken = [await inbox.get()]
     records = _records(taken[0])
     while records < BATCH_MAX and not inbox.empty():
         taken.append(inbox.get_nowait())
         records += _records(taken[-1])
+    if minutes is not None:
+        await _take_whole(app, inbox, minutes, taken)
     # A chunk that was on its way while its lane went to another worker is that worker's to read.
     ours = app.consumer.assignment()
     chunks = [chunk for _, event in taken for chunk in event.message.value if chunk.tp in ours]
@@ -46,6 +52,19 @@ async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox) -> None:
     app.consumer.acknowledge(chunk for chunk in chunks if chunk.tp.partition not in left)
     for stream, event in taken:
         await stream.ack(event)
+
+
+async def _take_whole(app: faust.App, inbox: _Inbox, minutes: Minutes, taken: list[tuple[Any, Any]]) -> None:
+    """Also all that the minute still brings."""
+    began = time.monotonic()
+    while True:
+        while not inbox.empty():
+            taken.append(inbox.get_nowait())
+        lasts = {chunk.tp: chunk.last for _, event in taken for chunk in event.message.value}
+        ours = [tp for tp in app.consumer.assignment() if tp.topic in LANE_TOPICS]
+        if await minutes.is_whole(lasts, ours, began):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _records(taken: tuple[Any, Any]) -> int:
@@ -58,8 +77,8 @@ def _credentials(broker: Broker) -> faust.SASLCredentials | None:
     return faust.SASLCredentials(username=broker.user, password=broker.password(), mechanism=broker.mechanism, ssl_context=broker.ssl_context())
 
 
-def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_ms: int) -> faust.App:
-    """The Faust app; `gather_ms`: how long the broker may gather records before it answers."""
+def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException], None], *, gather_ms: int, minutes: Minutes | None = None) -> faust.App:
+    """The Faust app; `gather_ms`: how long the broker may gather records before it answers; `minutes`: by event time, when a minute is whole."""
     broker = Broker.of(kafka)
     app = faust.App(
         MATCHER_GROUP,
@@ -100,7 +119,7 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
     async def take_in() -> None:
         try:
             while True:
-                await _take_in(app, matcher, inbox)
+                await _take_in(app, matcher, inbox, minutes)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end unseen
             structlog.get_logger().exception("crashed")
             on_crash(error)

@@ -21,6 +21,7 @@ from services.broker import Broker
 from services.matcher.agents import make_app
 from services.matcher.matcher import AWAY, Matcher
 from services.matcher.metrics import Metrics
+from services.matcher.minutes import Minutes
 from services.matcher.outbox import Publisher
 from services.matcher.policies import Policies
 from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
@@ -238,8 +239,10 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         policies=Policies.read(settings.policy),
     )
     matcher.fill_gap = lambda *gap: _read_gap(settings.broker, *gap)
-    ticks = _event_ticks(settings, matcher, stop) if settings.clock == "event" else _wall_ticks(matcher, stop)
-    app = make_app(settings.broker, matcher, on_crash, gather_ms=settings.gather_ms)
+    played = settings.clock == "event"
+    ticks = _event_ticks(settings, matcher, stop) if played else _wall_ticks(matcher, stop)
+    minutes = Minutes(lambda: _connect(settings), matcher.cursor) if played else None
+    app = make_app(settings.broker, matcher, on_crash, gather_ms=settings.gather_ms, minutes=minutes)
     health = _Health(matcher, publisher, metrics, app)
     pulses = {"intake": matcher.pulse, "outbox": publisher.pulse}
     gc.disable()  # _collect() does it when nobody waits
@@ -255,5 +258,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         async with Ops(settings.ops_port, pulses, health.ready, metrics.registry), faust_app_running(app):
             await stop.wait()
         await matcher.close()
+        if minutes is not None:
+            await minutes.close()
     if failures:
         raise failures[0]

@@ -21,6 +21,7 @@ import structlog
 
 from schemas.base import Incoming
 from schemas.errors import DECISION_FAILED, InvalidEvent
+from schemas.topics import LANE_TOPICS
 from services.matcher import intake, lanes, store
 from services.matcher.batch import Batch, Draft, Undecidable, Work
 from services.matcher.core.state import Area
@@ -151,7 +152,7 @@ class Matcher:
         Returns the lanes that were revoked meanwhile: not all of their items are taken in.
         """
         left: set[int] = set()
-        for part in _cut(runs):
+        for part in [list(runs)] if self._event_time else _cut(runs):  # by event time all that came together is put in order together
             await self._publisher.room()
             await self._take_in_at_once(part, left)
         return frozenset(left)
@@ -474,7 +475,7 @@ def _names_of(model: type[Incoming]) -> frozenset[str]:
 
 
 def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:
-    """One lane's runs, one a topic, each offset once.
+    """One lane's runs, one a topic, each offset once; what is waited for before what waits for it, where both say the same time.
 
     After a rebalance the consumer reads again from where the group is, while what it had brought before still waits here: the cursor does not tell the
     one from the other until the batch is stored. What a jump ahead leaves out is read as a gap.
@@ -484,7 +485,7 @@ def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:
         before = joined.setdefault(run[0].record.topic, [])
         last = before[-1].record.offset if before else -1
         before.extend(run if run[0].record.offset > last else [item for item in run if item.record.offset > last])
-    return list(joined.values())
+    return [joined[topic] for topic in LANE_TOPICS if topic in joined]
 
 
 def _wall() -> int:

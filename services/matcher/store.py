@@ -88,6 +88,7 @@ UNPUBLISHED_OUTBOX: Final = """
     SELECT seq, topic, partition, key, header_names, header_values, value FROM matching.outbox WHERE lane = $1 AND seq > $2 ORDER BY seq
 """
 CLOCK_RUNS_TO: Final = "SELECT runs_to FROM matching.clock"
+CLOCK_PUBLISHING: Final = "SELECT publishing, ends FROM matching.clock"
 
 _TURN_ROWS: Final = 200
 _PERSON_BITS: Final = 52  # what a float8 holds exactly

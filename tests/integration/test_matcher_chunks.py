@@ -9,15 +9,20 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
+import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.contrib.asgi import faust_app_running
 
 from deploy.kafka import Kafka
 from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS
+from services.matcher import minutes
 from services.matcher.agents import make_app
 from services.matcher.app import _Health
 from services.matcher.intake import Item
+from services.matcher.minutes import Minutes
+from tests.conftest import Database
 
 RECORDS = 3000
 LIMIT_SECONDS = 60.0
@@ -29,6 +34,7 @@ class Taker:
 
     def __init__(self) -> None:
         self.runs = 0
+        self.calls: list[list[str]] = []
         self.offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
         self.lanes: frozenset[int] = frozenset()
 
@@ -37,6 +43,7 @@ class Taker:
         return sum(len(offsets) for offsets in self.offsets.values())
 
     async def take_in(self, runs: Sequence[Sequence[Item]]) -> frozenset[int]:
+        self.calls.append([run[0].record.topic for run in runs])
         for run in runs:
             self.runs += 1
             for item in run:
@@ -97,11 +104,15 @@ def _place(topics: list[tuple[str, int]], number: int) -> tuple[str, bytes, None
 
 
 @asynccontextmanager
-async def reading(kafka: Kafka) -> AsyncIterator[Taker]:
+async def reading(kafka: Kafka, clock: Database | None = None) -> AsyncIterator[Taker]:
+    """`clock`: where it stands how far a minute is published, for a reader that lives by event time."""
     taker, crashes = Taker(), list[BaseException]()
     anything: Any = taker
-    async with faust_app_running(make_app(kafka.bootstrap, anything, crashes.append, gather_ms=5)):
+    played = Minutes(lambda: asyncpg.connect(clock.dsn("matcher")), taker.cursor) if clock is not None else None
+    async with faust_app_running(make_app(kafka.bootstrap, anything, crashes.append, gather_ms=5, minutes=played)):
         yield taker
+    if played is not None:
+        await played.close()
     assert [] == crashes
 
 
@@ -149,3 +160,35 @@ async def test_the_end_of_a_partition_is_known_while_it_is_ours_and_asking_for_a
         ends = {place: offsets[-1] + 1 for place, offsets in sent.items()}
         await until(lambda: ends == {place: health.highwater(*place) for place in sent})
         assert health.highwater("wishes", PARTITIONS + 1) is None
+
+
+async def test_by_event_time_the_lines_of_a_minute_are_taken_in_together_whatever_topic_they_lie_in(fresh_topics: Kafka, database: Database) -> None:
+    owner = await asyncpg.connect(database.dsn())
+    producer = AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap)
+    await producer.start()
+    try:
+        await owner.execute("UPDATE matching.clock SET publishing = true")
+        async with reading(fresh_topics, database) as taker:
+            await until(lambda: bool(taker.lanes))
+            for topic in ("responses", "offers", "wishes"):
+                await producer.send_and_wait(topic, b"a line", partition=0)
+                await asyncio.sleep(0.1)  # longer than the broker gathers: each comes by itself
+            before = list(taker.calls)
+            await owner.execute("UPDATE matching.clock SET publishing = false, ends = $1", '{"responses": {"0": 1}, "offers": {"0": 1}, "wishes": {"0": 2}}')
+            await producer.send_and_wait("wishes", b"the last one", partition=0)
+            await until(lambda: taker.records >= 4)
+    finally:
+        await producer.stop()
+        await owner.close()
+    assert [] == before
+    assert [{"responses", "offers", "wishes"}] == [set(call) for call in taker.calls]
+
+
+async def test_a_minute_that_never_becomes_whole_is_taken_in_all_the_same(fresh_topics: Kafka, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minutes, "_COMING_SECONDS", 0.2)
+    owner = await asyncpg.connect(database.dsn())
+    await owner.execute("UPDATE matching.clock SET ends = $1", '{"wishes": {"0": 7}}')
+    await owner.close()
+    async with reading(fresh_topics, database) as taker:
+        await publish(fresh_topics)
+        await until(lambda: taker.records >= RECORDS)
