@@ -20,16 +20,24 @@ _DIGIT_BLOCKS: Final = ((0x00B2, 0x0E60), (0x2070, 0x2800), (0xFF10, 0xFF1A), (0
 _OTHER_DIGITS: Final = {
     code: str(digit) for first, end in _DIGIT_BLOCKS for code in range(first, end) if (digit := unicodedata.digit(chr(code), None)) is not None
 }
-_MARKS: Final = dict(zip(map(ord, "－—–‐‑−﹣＋（）．·・•｡。ｘＸ＃，／＿"), "-------+()......xX#,/_", strict=True))
+_MARKS: Final = dict(zip(map(ord, "－—–‐‑−﹣＋（）．·・•｡。ｘＸ＃，／＿；：＊［］【】"), "-------+()......xX#,/_;:*[][]", strict=True))
+# Traditional writing, of the words that the shapes below name.
+_TRADITIONAL: Final = dict(zip(map(ord, "號樓棟單門層間電話機熱線聯傳時點歲餘會廳館櫃診醫"), "号楼栋单门层间电话机热线联传时点岁余会厅馆柜诊医", strict=True))
 _BLANKS: Final = dict.fromkeys((*range(0x2000, 0x2010), 0x00A0, 0x00AD, 0x180E, 0x202F, 0x2060, 0x3000, 0xFE0F, 0xFEFF), " ")
 # One character for one, so that a place found in the translation is the same place in the text.
-_TO_DIGITS: Final[dict[int, str]] = {**dict(zip(map(ord, _NUMERALS), _NUMERAL_DIGITS, strict=True)), **_MARKS, **_OTHER_DIGITS, **_BLANKS}
+_TO_DIGITS: Final[dict[int, str]] = {
+    **dict(zip(map(ord, _NUMERALS), _NUMERAL_DIGITS, strict=True)),
+    **_MARKS,
+    **_TRADITIONAL,
+    **_OTHER_DIGITS,
+    **_BLANKS,
+}
 _D: Final = f"[0-9{_NUMERALS}{''.join(map(chr, _OTHER_DIGITS))}]"
-_ANY_DIGIT: Final = re.compile(_D)
+_ANY_DIGIT: Final = re.compile(rf"{_D}|十")
 # Most texts hold no digit, or single ones ("下午3点"). Every shape below needs two of them close together, one shortly
 # before 号, or a word that leads to a door.
-_CLOSE: Final = re.compile(rf"{_D}(?:.{{0,3}}{_D}|.{{0,4}}号)", re.DOTALL)
-_LEADS_TO_DOOR: Final = re.compile(r"[A-Za-z]|门牌|[房间室]号")
+_CLOSE: Final = re.compile(rf"(?:{_D}|十)(?:.{{0,3}}{_D}|.{{0,4}}[号號])", re.DOTALL)
+_LEADS_TO_DOOR: Final = re.compile(r"[A-Za-z]|[门門]牌|[房间間室][号號]")
 # Ids that are drawn by chance, such as a UUID or the `traceparent` of a request: one in some hundred holds the shape of a number, and nobody's number.
 _OPAQUE: Final = re.compile(
     r"(?=.*[a-fA-F])(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}"
@@ -40,15 +48,27 @@ _DIGITS_OF_SHORTEST_PHONE: Final = 7
 
 _GAP: Final = r"[\s\-.()_/、,]{0,3}"  # what people put between the digits of one number
 _MOBILE: Final = re.compile(rf"(?<!\d)(?:(?:\+|00)?86{_GAP})?1{_GAP}[3-9](?:{_GAP}\d){{9}}(?!\d)", re.ASCII)
+# In the groups in which a mobile number is read out, whatever stands between them; a 0 before it is dialled in long distance. `*` is the mask's own
+# letter too, so it joins only where it stands alone.
+_JOINT: Final = r"(?:[\s\-.()\[\]_/、,;:]{0,4}|\s?\*\s?)"
+_MOBILE_IN_GROUPS: Final = re.compile(
+    rf"(?<!\d)(?:(?:\+|00)?86[\s\-.()\[\]]{{0,3}})?(?:0[\s\-)]?)?1[3-9]\d{_JOINT}(\d{{4}}){_JOINT}(\d{{4}})(?!\d|\s*(?:[元块年米]|毫米|厘米|[mc]m\b))", re.ASCII
+)
+_TIME_OR_YEAR: Final = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d|(?:19|20)\d\d", re.ASCII)
 _PHONE: Final = re.compile(
     rf"(?<!\d)(?:(?:\+|00)86{_GAP})?\(?0(?:10|2\d|[3-9]\d\d)\)?{_GAP}[1-9]\d{{2,3}}[\s\-]?\d{{4}}(?!\d)"  # area code
     rf"|(?<!\d)(?:\+|00)86{_GAP}(?:10|2\d|[3-9]\d\d){_GAP}[1-9]\d{{2,3}}[\s\-]?\d{{4}}(?!\d)"
     r"|(?<![\dA-Za-z)])\+(?!86)[1-9]\d{0,2}(?:[\s\-.()]{0,2}\d){7,12}(?![\d:年月日])"  # other countries'
+    # With 00 a separator must follow, or a code beside which the length is known: `0012345678` is any number of an order.
+    r"|(?<![\w).\-])(?<!\d:)00(?:(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[124]|85[2356]|88[06]|9[0-58])[\s\-.()]{1,2}\d(?:[\s\-.()]{0,2}\d){6,11}|85[23]\d{8}|886\d{8,9})(?![\d:年月日])"
+    r"|(?<![\w\-.])1(?:(?P<dash>[\-.])[2-9]\d\d(?P=dash)|\s?\([2-9]\d\d\)\s?)[2-9]\d\d[\-.]\d{4}(?![\w\-])"  # North America
     r"|(?<![\dA-Za-z])[48]00[\s\-]?(?:\d{3}[\s\-]?\d{4}|\d{4}[\s\-]?\d{3})(?!\d)",  # 400 and 800 numbers
     re.ASCII,
 )
-_SHORT_PHONE: Final = re.compile(r"(?<!\d)[1-9]\d{2,3}[\s\-]?\d{4}(?!\d)", re.ASCII)
-_PHONE_LABEL: Final = re.compile(r"(?:电话|手机|座机|热线|联系|拨打|微信|tel|phone|mobile|call)[^\d\n]{0,8}$", re.IGNORECASE | re.ASCII)
+_SHORT_PHONE: Final = re.compile(r"(?<!\d)(?:[1-9]\d{2,3}[\s\-]?\d{4}(?!\d|\s*元)|(?!(?:19|20)\d\d)[1-9]\d{3}[\s\-]\d{3}(?!\d|\s*[元块折人年月]))", re.ASCII)
+_PHONE_LABEL: Final = re.compile(
+    r"(?:(?:电话|手机|座机|固话|传真|热线|联系|拨打|致电|微信|tel|phone|mobile|call|fax)[^\d\n]{0,8}|[打拨](?:给|到)?[\s:]{0,2})$", re.IGNORECASE | re.ASCII
+)
 _LABEL_MAX: Final = 14
 _BORN: Final = (
     rf"(?:1{_GAP}[89]|2{_GAP}0){_GAP}\d{_GAP}\d{_GAP}(?:0{_GAP}[1-9]|1{_GAP}[0-2]){_GAP}"
@@ -57,32 +77,75 @@ _BORN: Final = (
 _IDENTITY_CARD: Final = re.compile(
     rf"(?<![\dA-Za-z])[1-9](?:{_GAP}\d){{5}}{_GAP}{_BORN}(?:{_GAP}\d){{3}}{_GAP}[\dXx](?![\dA-Za-z])"
     r"|(?<![\dA-Za-z])[1-9]\d(?:[\s\-]?\d){15}[\s\-]?[\dXx](?![\dA-Za-z])"  # as mistyped as you like
-    r"|(?<![\dA-Za-z])[1-9]\d{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}(?![\dA-Za-z])",  # before 1999
+    r"|(?<![\dA-Za-z])[1-9]\d{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}(?![\dA-Za-z])"  # before 1999
+    # Letters may touch the number where the birthday in it is one, but not as in a hexadecimal id, whose digits go on behind them.
+    r"|(?<!\d)[1-9]\d{5}[\s\-]?(?:1[89]|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s\-]?\d{3}[\dXx](?![a-fA-F]{0,20}\d)",
     re.ASCII,
 )
+_INSIDE_HEX: Final = re.compile(r"\d[a-fA-F]{1,20}$", re.ASCII)
+_HEX_MAX: Final = 21
 _NO_YEAR: Final = r"(?!(?:19|20)\d\d\s*[\-/.年])"
 # After a number that could be a door's: it counts something, or it is the name of a place that is open to all.
 _COUNTED: Final = r"(?!\d|\s*[年月日天元块角分米人次个名位平斤公克份本余多点时周岁路%:：.])"
 _OPEN_TO_ALL: Final = r"(?!\s*(?:楼|线|窗|门|厅|会|教|活|电梯|桌|柜|诊|机|馆|店|院|公))"
+_NO_ROOM_FOR_ALL: Final = r"(?!\s*+(?:号\s*+)?(?:(?:会议|教|活动|阅览|图书|诊|办公|接待|值班|培训|自习|排练|舞蹈|棋牌|康复|急救|实验|多功能)[室厅]))"
+# Households that are counted. "501户停水" behind a unit may well be one door, "100户停水" can't be.
+_HOUSEHOLDS: Final = r"(?:居|人家|家庭|村|住户|业主|老|贫|困|低保)"
+_NO_HOUSEHOLDS: Final = rf"(?!\d{{1,4}}\s*户\s*{_HOUSEHOLDS}|(?:\d{{1,2}}|\d{{1,3}}0|\d{{1,2}}[1-9]\d)\s*户\s*停)"
+# What looks like a door at first sight, floor and door: where little else says that it is one.
+_LIKE_A_DOOR: Final = r"[1-9]\d?0[1-9]"
+_NOTHING_ELSE: Final = (
+    rf"{_COUNTED}{_OPEN_TO_ALL}{_NO_ROOM_FOR_ALL}"
+    r"(?!\s*(?:以|左右|[户间张把台套件盒箱包袋瓶桶束只辆排席届级班场节项种条瓦度寸]|㎡|m2|医|中学|小学|国道|厂|所|[\-~至到]\d))"
+)
+_TENS: Final = r"(?:\d{1,4}(?:-\d{1,3})?|\d?十\d?|\d百(?:0?\d|\d?十\d?)?)"
+_JUST_A_DOOR: Final = r"(?=\s*(?:\Z|\n|[,.。!！?？;、)](?!\d)|的|了|号(?!线)|[室房]))"
+_UNIT: Final = r"(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)"
+_COUNTED_EN: Final = (
+    r"(?!(?:\s?-\s?\d{1,4})?\s*(?:hours?|minutes?|days?|weeks?|people|persons?|times|am|pm|tires?|tyres?|beds?|chairs?|tables?|yuan|rmb|square|sqm)\b)"
+    r"(?![:.]\d\d)"
+)
+_CAPITAL: Final = r"(?-i:[A-Z][a-z]{1,20})"
+_NO_NAME_OF_STREET: Final = (
+    r"(?!(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec)(?:uary|ruary|ch|il|ust|t|tember|ober|ember)?\s"
+    r"|(?:people|persons|volunteers|helpers|students|kids|children|seniors|residents|families|hours|minutes|days|times|on|at|in|to|for|along|from|near|and|of)\s)"
+)
 _DOOR: Final = re.compile(
-    r"(?<!\d)\d{3,4}\s*(?:号\s*)?(?:室(?![内外])|房(?![租贷款屋产型车源东价补]|间调))"  # 501室, 1203号房
-    rf"|(?<!\d)\d{{1,2}}\s*(?:单元|楼|层|栋|幢|(?<=[\dA-Za-z])座)\s*\d{{1,4}}\s*(?:[室房户]|号{_OPEN_TO_ALL})"  # 2单元5号
-    rf"|(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)[\s\-#]{{0,3}}{_NO_YEAR}\d{{3,4}}{_COUNTED}"  # 3单元501
-    rf"|(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)[\s\-#]{{0,3}}\d{{1,2}}\s?[\-门]\s?(?:\d{{3,4}}|0\d){_COUNTED}"  # 5栋2-301
+    r"(?<!\d)(?:\d{3,4}|[1-9]百(?:0?[1-9]|\d?十\d?))\s*(?:号\s*)?(?:-?\s?室(?![内外])|房(?![租贷款屋产型车源东价补]|间调))"  # 501室, 1203号房, 五百零一室
+    rf"|(?<!\d)\d{{1,2}}\s*(?:单元|楼|层|栋|幢|(?<=[\dA-Za-z])座)\s*{_NO_HOUSEHOLDS}\d{{1,4}}\s*(?:[室房户]|号{_OPEN_TO_ALL})"  # 2单元5号
+    rf"|{_UNIT}[\s\-#]{{0,3}}{_NO_YEAR}{_NO_HOUSEHOLDS}\d{{3,4}}{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 3单元501
+    rf"|{_UNIT}\s?[的,]\s?{_LIKE_A_DOOR}{_NOTHING_ELSE}"  # 1号楼的101
+    rf"|{_UNIT}[\s\-#]{{0,3}}\d{{1,2}}\s?[\-门]\s?(?:\d{{3,4}}|0\d){_COUNTED}"  # 5栋2-301
     rf"|(?<!\d)\d{{1,2}}\s*门\s*\d{{3,4}}{_COUNTED}"  # 2门501
-    rf"|(?<!\d)\d{{1,2}}\s*#\s*楼?\s*{_NO_YEAR}\d{{3,4}}{_COUNTED}"  # 5#楼301
-    rf"|(?<!\d)(\d{{1,2}})\s*[楼层]\s*\1\d\d{_COUNTED}"  # 5楼502
+    rf"|(?<!\d)\d{{1,2}}\s*#\s*+(?:楼\s*+)?{_NO_YEAR}\d{{3,4}}{_COUNTED}"  # 5#楼301
+    rf"|(?<!\d)\d{{1,2}}\s?#\s?楼?-?(?:\d{{1,2}}-)?{_LIKE_A_DOOR}{_NOTHING_ELSE}"  # 1#1-101
+    rf"|(?<!\d)(\d{{1,2}})\s*[楼层]\s*\1\d\d{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 5楼502
+    rf"|(?<=[\da-z东南西北])区\s?\d{{1,2}}\s?-\s?{_LIKE_A_DOOR}(?!\s*号?[排座桌柜摊展]){_NOTHING_ELSE}"  # C区3-101
     r"|(?:门牌号?|房间?号|室号)[^\d\n]{0,4}\d{1,4}"
-    rf"|(?:路|街|巷|大道|胡同|弄|[东南西北中\d]段)\s*[甲乙丙丁]?\s*\d{{1,4}}\s*号{_OPEN_TO_ALL}"  # a street number
-    r"|(?<![\d\-])\d{1,2}\s?-\s?\d{1,2}\s?-\s?(?!(?:19|20)\d\d(?!\d))\d{3,4}(?![\d\-])"  # building-unit-door
-    r"|(?<![a-z])(?:room|rm|apartment|apt|flat|door|suite)(?![a-z])\.?\s*(?:no\.?|number)?\s*#?\s*[a-z]?\d{1,4}[a-z]?\b(?!\s*(?:hours?|minutes?|days?|people|times|am|pm)\b)"
-    r"|(?<![a-z])unit\s*(?:no\.?|number)?\s*#?\s*(?:\d{3,4}|\d{1,4}[a-z])\b"
+    rf"|房间[\s:#\-]{{0,2}}{_NO_YEAR}{_LIKE_A_DOOR}{_NOTHING_ELSE}"
+    rf"|(?<!入)住(?:在[\s:]?[1-9]\d?(?!00)\d\d|\s?{_LIKE_A_DOOR})(?!\d){_JUST_A_DOOR}"  # 住在302
+    rf"|(?:(?<![^,.;:!！(住])(?<![计共约有数标为]:)|(?<=住在)){_LIKE_A_DOOR}\s?户(?!\s*(?:{_HOUSEHOLDS}|[停参受都已全中以口报签装完共左]))"  # 501户
+    rf"|(?<![逛走])(?:路|街|巷|大道|胡同|弄|[东南西北中\d]段)\s*+(?:[甲乙丙丁]\s*+)?{_TENS}\s*号"  # a street number
+    rf"(?:{_OPEN_TO_ALL}|院\s?\d{{1,3}}\s?(?:号|栋|幢|楼|座|单元))"
+    r"|(?<![\d\-])(?P<triple>\d{1,2}\s?-\s?\d{1,2}\s?-\s?(?!(?:19|20)\d\d(?!\d))\d{3,4})(?![\d\-])"  # building-unit-door
+    r"|(?<![a-z])(?:room|rm|apartment|apt|flat|door|suite)(?![a-z])\.?\s*+(?:(?:no\.?|number)\s*+)?(?:#\s*+)?[a-z]?\d{1,4}[a-z]?\b"
+    rf"{_COUNTED_EN}"
+    rf"|(?<![a-z])(?:room|apartment|apt|flat|suite|unit)\s?[\-:]\s?{_NO_YEAR}\d{{3,4}}[a-z]?\b{_COUNTED_EN}(?!\s[a-z]{{2,20}}s\b)"  # room: 101
+    rf"|(?<![a-z])house\s?(?:no\b\.?|number|#)[\s:#]{{0,2}}\d{{1,4}}[a-z]?\b{_COUNTED_EN}"
+    r"|(?<![a-z])unit\s*+(?:(?:no\.?|number)\s*+)?(?:#\s*+)?(?:\d{3,4}|\d{1,4}[a-z]|\d{1,2}-\d{3,4})\b"
     r"|(?<![\da-z])\d{3,4}\s*(?:room|rm)(?![a-z])"
+    r"|(?<![\w./\-])(?<!\d:)(?<!bus )(?<!line )(?<!route )(?!(?:19|20)\d\d\b)\d{1,4}[a-z]?\s"
+    rf"{_NO_NAME_OF_STREET}(?:{_CAPITAL}\s){{1,3}}(?-i:[Ss]treet|[Rr]oad|[Aa]venue|Lane|Rd|Ave)\b"
+    r"(?!\s(?:clean|sweep|safety|cross|repair|run|race|party|fair))"  # 12 Chaoyang Street
     r"|(?<![\w&])#\s?\d{1,2}-\d{2,4}(?![\d\-]|\s*[折元])",
     re.IGNORECASE | re.ASCII,
 )
-_NUMBERS: Final = (("identity_card", _IDENTITY_CARD), ("phone", _MOBILE), ("phone", _PHONE), ("phone", _SHORT_PHONE))
-_SEPARATOR: Final = re.compile(r"[\-._/、,]")
+# The codes of parcel lockers are written as building, unit and door are.
+_PARCEL: Final = re.compile(r"(?:(?:取件|取货|提货|取餐|自提|快递)码|取件号|货架号?)[^\d\n]{0,4}(?:[\d\- ]{5,12}[,、和;\s]{1,2}){0,4}$", re.ASCII)
+_PARCEL_MAX: Final = 60
+_NUMBERS: Final = (("identity_card", _IDENTITY_CARD), ("phone", _MOBILE), ("phone", _MOBILE_IN_GROUPS), ("phone", _PHONE), ("phone", _SHORT_PHONE))
+_DOORS: Final = ("door", _DOOR)
+_SEPARATOR: Final = re.compile(r"[\-._/、,;:*]")
 _PLAIN_MOBILE: Final = r"1[3-9][0-9]{9}"
 _PLAIN_CARD: Final = r"[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
 _BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_PLAIN_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[1-9][0-9]{{6,7}}")
@@ -155,22 +218,26 @@ def _is_clean(text: str) -> bool:
 
 def _spans(text: str) -> Iterator[tuple[str, int, int]]:
     digits = text.translate(_TO_DIGITS)
-    if sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE:
-        for kind, shape in _NUMBERS:
-            at = 0
-            while (found := shape.search(digits, at)) is not None:
-                if _is_something_else(shape, found):
-                    at = found.start() + 1
-                else:
-                    yield kind, found.start(), found.end()
-                    at = found.end()
-    for found in _DOOR.finditer(digits):
-        yield "door", found.start(), found.end()
+    holds_numbers = sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE
+    for kind, shape in (*_NUMBERS, _DOORS) if holds_numbers else (_DOORS,):
+        at = 0
+        while (found := shape.search(digits, at)) is not None:
+            if _is_something_else(shape, found):
+                at = found.start() + 1
+            else:
+                yield kind, found.start(), found.end()
+                at = found.end()
 
 
 def _is_something_else(shape: re.Pattern[str], found: re.Match[str]) -> bool:
     if shape is _MOBILE:  # "15.30-16.30, 8.00" are times: nobody writes one number with two kinds of dashes
         return len(set(_SEPARATOR.findall(found[0]))) > 1
+    if shape is _MOBILE_IN_GROUPS:  # "150, 1400-1600" may be a price and hours, "150, 2026-2027" a number of people and years
+        return len(set(_SEPARATOR.findall(found[0]))) > 1 and all(map(_TIME_OR_YEAR.fullmatch, found.groups()))
+    if shape is _IDENTITY_CARD:
+        return _INSIDE_HEX.search(found.string[max(0, found.start() - _HEX_MAX) : found.start()]) is not None
+    if shape is _DOOR:
+        return found["triple"] is not None and _PARCEL.search(found.string[max(0, found.start() - _PARCEL_MAX) : found.start()]) is not None
     if shape is _SHORT_PHONE:  # seven or eight digits are a phone only where a word says so
         return _PHONE_LABEL.search(found.string[max(0, found.start() - _LABEL_MAX) : found.start()]) is None
     return False
