@@ -363,6 +363,11 @@ class Delivery:
         for state, count in Counter(match.state for match in ended).items():
             self._metrics.ends.labels(state).inc(count)
 
+    async def publish_again(self) -> None:
+        """Hand over all that waits in the outbox: for whoever does not know whether a transaction was committed. What is there twice has one id."""
+        for partition in list(self._lanes.owned):
+            self._publisher.hand_over(await self._store.read_unpublished(partition))
+
     # --- what is due again
 
     async def poll(self, stop: Stop) -> None:

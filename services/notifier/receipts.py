@@ -47,6 +47,8 @@ class Receipts:
             if not self._lanes.owned:
                 continue
             try:
+                if failures:
+                    await self._delivery.publish_again()  # what seemed to fail may have been committed, and nobody was told
                 if await self._store.has_receipts() and await self._take() == BATCH_MAX:
                     pause = 0.0
                 failures = 0

@@ -54,13 +54,18 @@ FOUND = (
     (Order("record: after begin", "error"), Order("record: before read_unpublished", "error", at_work=False)),
 )
 
+FOUND_BY_EVENT_TIME = (
+    # What followed from a receipt waited in the outbox until the next restart.
+    (Order("receipts: after commit", "error"),),
+)
+
 
 async def _sample(one: Rig, names: set[str] | None = None) -> set[str]:
     """Meet a sample, of these steps alone where they are named; all points that were seen."""
     found = await look(one)
     points = {*found.at_work, *found.at_start}
     left_out = {step_of(point) for point in points if names is not None and _name_of(point) not in names}
-    outcome = await go_through(one, [*sample_of(found, left_out), *(FOUND if one.timed else ())], points, print)
+    outcome = await go_through(one, [*sample_of(found, left_out), *(FOUND if one.timed else FOUND_BY_EVENT_TIME)], points, print)
     print(f"{outcome.cases} cases, {len(outcome.met)} points met, {outcome.seconds:.1f} s")
     return points
 
