@@ -21,7 +21,7 @@ import structlog
 
 from schemas.base import Incoming
 from schemas.errors import DECISION_FAILED, InvalidEvent
-from schemas.topics import LANE_TOPICS
+from schemas.topics import CONFIRMATIONS, OFFERS, RESPONSES, WISHES
 from services.matcher import intake, lanes, store
 from services.matcher.batch import Batch, Draft, Undecidable, Work
 from services.matcher.core.state import Area
@@ -44,6 +44,8 @@ _PIECE_MAX: Final = 500
 BATCH_MAX: Final = 3000
 """About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
+# Who can help before who needs help: else the wish would first be told that nobody can.
+_FIRST_AT_ONE_TIME: Final = (OFFERS, WISHES, RESPONSES, CONFIRMATIONS)
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
 AWAY: Final = (
     OSError,
@@ -485,7 +487,7 @@ def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:
         before = joined.setdefault(run[0].record.topic, [])
         last = before[-1].record.offset if before else -1
         before.extend(run if run[0].record.offset > last else [item for item in run if item.record.offset > last])
-    return [joined[topic] for topic in LANE_TOPICS if topic in joined]
+    return [joined[topic] for topic in _FIRST_AT_ONE_TIME if topic in joined]
 
 
 def _wall() -> int:
