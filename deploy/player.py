@@ -283,7 +283,7 @@ class Player:
             await self._run_to(now)
 
     async def _run_to(self, now: int, statement: str = _RUN_ON) -> None:
-        await self._patiently(self._let_run_to, now, statement)
+        await self._patiently(self._tell, statement, now)
         moved = time.monotonic()
         while not await self._patiently(self._has_run_to, now, statement):
             if time.monotonic() - moved > _STUCK_SECONDS:
@@ -307,11 +307,8 @@ class Player:
         beat: int | None = await (await self._connection()).fetchval(_NEXT_ROUND, after, before)
         return beat
 
-    async def _tell(self, statement: str, *arguments: str) -> None:
+    async def _tell(self, statement: str, *arguments: object) -> None:
         await (await self._connection()).execute(statement, *arguments)
-
-    async def _let_run_to(self, instant: int, statement: str) -> None:
-        await (await self._connection()).execute(statement, instant)
 
     async def _has_run_to(self, instant: int, statement: str) -> bool:
         progress = await self._progress()

@@ -88,7 +88,7 @@ _NO_YEAR: Final = r"(?!(?:19|20)\d\d\s*[\-/.年])"
 # After a number that could be a door's: it counts something, or it is the name of a place that is open to all.
 _COUNTED: Final = r"(?!\d|\s*[年月日天元块角分米人次个名位平斤公克份本余多点时周岁路%:：.])"
 _OPEN_TO_ALL: Final = r"(?!\s*(?:楼|线|窗|门|厅|会|教|活|电梯|桌|柜|诊|机|馆|店|院|公))"
-_NO_ROOM_FOR_ALL: Final = r"(?!\s*+(?:号\s*+)?(?:(?:会议|教|活动|阅览|图书|诊|办公|接待|值班|培训|自习|排练|舞蹈|棋牌|康复|急救|实验|多功能)[室厅]))"
+_NO_ROOM_FOR_ALL: Final = r"(?!\s*+(?:号\s*+)?(?:会议|教|活动|阅览|图书|诊|办公|接待|值班|培训|自习|排练|舞蹈|棋牌|康复|急救|实验|多功能)[室厅])"
 # Households that are counted. "501户停水" behind a unit may well be one door, "100户停水" can't be.
 _HOUSEHOLDS: Final = r"(?:居|人家|家庭|村|住户|业主|老|贫|困|低保)"
 _NO_HOUSEHOLDS: Final = rf"(?!\d{{1,4}}\s*户\s*{_HOUSEHOLDS}|(?:\d{{1,2}}|\d{{1,3}}0|\d{{1,2}}[1-9]\d)\s*户\s*停)"
@@ -235,12 +235,17 @@ def _is_something_else(shape: re.Pattern[str], found: re.Match[str]) -> bool:
     if shape is _MOBILE_IN_GROUPS:  # "150, 1400-1600" may be a price and hours, "150, 2026-2027" a number of people and years
         return len(set(_SEPARATOR.findall(found[0]))) > 1 and all(map(_TIME_OR_YEAR.fullmatch, found.groups()))
     if shape is _IDENTITY_CARD:
-        return _INSIDE_HEX.search(found.string[max(0, found.start() - _HEX_MAX) : found.start()]) is not None
+        return _stands_before(found, _INSIDE_HEX, _HEX_MAX)
     if shape is _DOOR:
-        return found["triple"] is not None and _PARCEL.search(found.string[max(0, found.start() - _PARCEL_MAX) : found.start()]) is not None
+        return found["triple"] is not None and _stands_before(found, _PARCEL, _PARCEL_MAX)
     if shape is _SHORT_PHONE:  # seven or eight digits are a phone only where a word says so
-        return _PHONE_LABEL.search(found.string[max(0, found.start() - _LABEL_MAX) : found.start()]) is None
+        return not _stands_before(found, _PHONE_LABEL, _LABEL_MAX)
     return False
+
+
+def _stands_before(found: re.Match[str], label: re.Pattern[str], most: int) -> bool:
+    """Whether the label ends where the number begins; it is so many characters long at most."""
+    return label.search(found.string[max(0, found.start() - most) : found.start()]) is not None
 
 
 def find_personal_data(text: str) -> str | None:

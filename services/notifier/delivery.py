@@ -343,7 +343,7 @@ class Delivery:
                 await unit.write_outbox([record for end, record in zip(ends, records, strict=True) if end.match.match_id not in usual])
         if again:
             # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
-            records = [one for partition in ours for one in await self._store.read_unpublished(partition)]
+            records = await self._unpublished(ours)
         self.announce(records, leased, book)
 
     async def _matches(self, unit: Unit, match_ids: Collection[str], epochs: Mapping[int, int]) -> list[Match]:
@@ -365,8 +365,10 @@ class Delivery:
 
     async def publish_again(self) -> None:
         """Hand over all that waits in the outbox: for whoever does not know whether a transaction was committed. What is there twice has one id."""
-        for partition in list(self._lanes.owned):
-            self._publisher.hand_over(await self._store.read_unpublished(partition))
+        self._publisher.hand_over(await self._unpublished(self._lanes.owned))
+
+    async def _unpublished(self, partitions: Iterable[int]) -> list[Outgoing]:
+        return [one for partition in list(partitions) for one in await self._store.read_unpublished(partition)]
 
     # --- what is due again
 
