@@ -112,14 +112,14 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes |
             attributes["datacontenttype"] = content_type
         return _event(topic, _required(attributes), value, _extensions(attributes))
     attributes, raw = _read_structured(value)
-    return _event(topic, _required(attributes), raw, _extensions(attributes))
+    return _event(topic, _required(attributes), raw, _extensions(attributes), sound=True)
 
 
 def decode_structured(value: bytes) -> Event:
     """The event of one structured JSON text, such as a journal keeps; its topic is its type's."""
     attributes, raw = _read_structured(value)
     topic = TOPIC_OF.get(attributes.get("type", ""), "")
-    return _event(topic, _required(attributes), raw, _extensions(attributes))
+    return _event(topic, _required(attributes), raw, _extensions(attributes), sound=True)
 
 
 def decode_document(document: Any) -> Event:

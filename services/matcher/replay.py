@@ -6,7 +6,7 @@ of one area are taken in their order; nothing but the journal is looked at.
 
 import argparse
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ import asyncpg
 import orjson
 
 from schemas import codec
+from schemas.codec import Event
 from schemas.errors import InvalidEvent
 from schemas.instants import parse_rfc3339
 from services.matcher.core.decide import decide, pass_time
@@ -59,13 +60,17 @@ class Difference:
 
 @dataclass(slots=True)
 class Replay:
-    """Decides entry after entry; `decided` counts those that were decided again."""
+    """Decides entry after entry; `decided` counts those that were decided again.
+
+    `read` gives the event of an entry's structured text, or raises InvalidEvent.
+    """
 
     policies: Policies = field(default_factory=Policies)
     decided: int = 0
     areas: dict[str, Area] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
     repeats: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    read: Callable[[bytes], Event] = codec.decode_structured
 
     def again(self, entry: Entry) -> list[Difference]:
         """What is different about this entry; none expected."""
@@ -86,7 +91,7 @@ class Replay:
 
     def _event(self, area: Area, entry: Entry) -> Iterator[Difference]:
         try:
-            event = codec.decode_structured(entry.event or b"")
+            event = self.read(entry.event or b"")
         except InvalidEvent as fault:
             yield _difference(entry, "event", "valid", str(fault))
             return

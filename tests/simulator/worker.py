@@ -79,8 +79,10 @@ class Worker:
         lane = self._loaded()
         wanted: dict[str, tuple[set[str], set[str], set[str]]] = {}
         for event in events:
+            names = type(event.data).model_fields
             for ids, name in zip(wanted.setdefault(event.area, (set(), set(), set())), ("wish_id", "offer_id", "volunteer_ref"), strict=True):
-                ids.update({one} if (one := getattr(event.data, name, None)) is not None else ())
+                if name in names and (one := getattr(event.data, name)) is not None:
+                    ids.add(one)
         for name, asked_for in wanted.items():
             area = self._area(lane, name)
             at_once(self._loader(name).bring(area, *asked_for))
