@@ -4,9 +4,10 @@ Nothing here touches the database or an area. Records of a lane come from severa
 each topic in its own order, so that what was said first is decided first where both are at hand.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from schemas import codec, personal
 from schemas.codec import Event
@@ -29,6 +30,10 @@ class Item:
     order: int = 0
 
 
+# The items of one topic, each with what its area has to say yet.
+_Queue: TypeAlias = deque[tuple[Item, list[deque[int]]]]
+
+
 def read(record: Any) -> Item:
     """One record as an item."""
     try:
@@ -48,15 +53,65 @@ def in_order(runs: Sequence[Sequence[Item]]) -> list[Item]:
     if len(runs) == 1:
         return list(runs[0])
     items: list[Item] = []
+    jumbled = False
     for run in runs:
         latest = 0
         for item in run:
-            if item.event is not None and item.event.time > latest:
-                latest = item.event.time
+            if item.event is not None:
+                if item.event.time >= latest:
+                    latest = item.event.time
+                else:
+                    jumbled = True
             item.order = latest
             items.append(item)
+    if jumbled:
+        return _area_by_area(runs)
     items.sort(key=lambda item: item.order)  # stable: a topic keeps its own order
     return items
+
+
+def _area_by_area(runs: Sequence[Sequence[Item]]) -> list[Item]:
+    """The same where a topic does not hold its events by time: nothing goes before what its own area said earlier in another topic.
+
+    Areas share a lane, and one must not be decided in another order because of what another one says later. Where both cannot be had, for a topic keeps its
+    own order always, what was said at one time goes in any order, and then the earliest is taken.
+    """
+    topics = len(runs)
+    # What each area has to say yet, topic by topic. At one time the topics have their order, so it is part of the number.
+    ahead: dict[str, list[deque[int]]] = {}
+    queues: list[_Queue] = [deque() for _ in runs]
+    for number, run in enumerate(runs):
+        for item in run:
+            of_area: list[deque[int]] = []
+            if item.event is not None and not item.misplaced:
+                of_area = ahead.setdefault(item.event.area, [deque() for _ in runs])
+                said = of_area[number]
+                item.order = max(item.event.time * topics + number, said[-1] if said else 0)
+                said.append(item.order)
+            queues[number].append((item, of_area))
+    items: list[Item] = []
+    while any(queues):
+        before = len(items)
+        for number, queue in enumerate(queues):
+            while queue and (not queue[0][1] or queue[0][0].order == _first_said(queue)):
+                items.append(_take(number, queue))
+        if len(items) == before:
+            held_up = [(queue[0][0].order // topics > _first_said(queue) // topics, queue[0][0].order, number) for number, queue in enumerate(queues) if queue]
+            number = min(held_up)[2]
+            items.append(_take(number, queues[number]))
+    return items
+
+
+def _first_said(queue: _Queue) -> int:
+    """What the area of the item that is next in its topic has to say first."""
+    return min([said[0] for said in queue[0][1] if said])
+
+
+def _take(number: int, queue: _Queue) -> Item:
+    item, of_area = queue.popleft()
+    if of_area:
+        of_area[number].popleft()
+    return item
 
 
 def mended(item: Item) -> Message:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from schemas import codec
 from schemas.codec import Event
+from schemas.instants import MINUTE_US
+from schemas.lanes import partition_of
 from services.matcher import intake
 from services.matcher.intake import Item
 from services.matcher.matcher import _by_topic
 from tests import builders as build
 
+_LINES: dict[str, Callable[..., Event]] = {"offers": build.offer, "wishes": build.wish, "responses": build.claim}
 _STRUCTURED = [("content-type", b"application/cloudevents+json")]
 
 
 def run_of(topic: str, *events: Event) -> list[Item]:
     records: list[Any] = [
-        SimpleNamespace(topic=topic, value=codec.structured(event), headers=_STRUCTURED, partition=0, offset=offset, key=None)
+        SimpleNamespace(
+            topic=topic, value=codec.structured(event), headers=_STRUCTURED, partition=partition_of(event.area), offset=offset, key=event.area.encode()
+        )
         for offset, event in enumerate(events)
     ]
     return [intake.read(record) for record in records]
@@ -41,3 +50,52 @@ def test_a_topic_keeps_its_own_order() -> None:
     late_first = run_of("wishes", build.wish("w1", at=50), build.wish("w2", at=10))
     items = intake.in_order(_by_topic([late_first, run_of("offers", build.offer(at=20))]))
     assert [("offers", 0), ("wishes", 0), ("wishes", 1)] == [(item.record.topic, item.record.offset) for item in items]
+
+
+def test_an_area_is_decided_in_its_own_order_whatever_another_in_its_lane_says_later() -> None:
+    wishes = run_of("wishes", build.wish_withdrawn("w9", at=40, area="north"), build.wish(at=2, area="south"))
+    responses = run_of("responses", build.claim("w9", at=10, area="north"), build.claim(at=10, area="south"))
+    items = intake.in_order(_by_topic([wishes, responses]))
+    assert [("wishes", 2), ("responses", 10)] == [(item.record.topic, said_at(item)) for item in items if area_of(item) == "south"]
+    assert [("responses", 10), ("wishes", 40)] == [(item.record.topic, said_at(item)) for item in items if area_of(item) == "north"]
+
+
+def test_what_is_no_event_or_belongs_elsewhere_holds_nothing_up() -> None:
+    wishes = run_of("wishes", build.wish_withdrawn("w9", at=40), build.wish(at=2), build.wish("w2", at=3))
+    wishes[0].misplaced = True
+    wishes[1].event = None
+    responses = run_of("responses", build.claim(at=10))
+    assert ["wishes", "wishes", "wishes", "responses"] == [item.record.topic for item in intake.in_order(_by_topic([responses, wishes]))]
+
+
+def test_where_two_areas_contradict_each_other_each_topic_keeps_its_order_and_the_earliest_is_taken() -> None:
+    wishes = run_of("wishes", build.wish_withdrawn("w9", at=55, area="north"), build.wish(at=10, area="south"))
+    responses = run_of("responses", build.claim(at=12, area="south"), build.claim("w9", at=20, area="north"))
+    items = intake.in_order(_by_topic([wishes, responses]))
+    assert [("responses", 12), ("responses", 20), ("wishes", 55), ("wishes", 10)] == [(item.record.topic, said_at(item)) for item in items]
+
+
+def said_at(item: Item) -> int:
+    assert item.event is not None
+    return (item.event.time - build.instant(0)) // MINUTE_US
+
+
+def area_of(item: Item) -> str:
+    assert item.event is not None
+    return item.event.area
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(("north", "south", "west")), st.sampled_from(("offers", "wishes", "responses")), st.integers(0, 9)), max_size=20))
+def test_lines_that_each_area_says_in_order_are_decided_in_that_order_however_the_areas_are_mixed(said: list[tuple[str, str, int]]) -> None:
+    clocks: dict[str, int] = {}
+    lines: dict[str, list[Event]] = {}
+    for area, topic, later in said:
+        clocks[area] = clocks.get(area, 0) + later
+        lines.setdefault(topic, []).append(_LINES[topic](at=clocks[area], area=area))
+    items = intake.in_order(_by_topic([run_of(topic, *events) for topic, events in lines.items()]))
+    for area in clocks:
+        own = [said_at(item) for item in items if area_of(item) == area]
+        assert sorted(own) == own
+    for topic, events in lines.items():
+        assert list(range(len(events))) == [item.record.offset for item in items if item.record.topic == topic]

@@ -350,7 +350,9 @@ def pass_time(area: Area, now: int) -> tuple[bool, list[Decision]]:
     wider: list[tuple[Wish, int]] = []
     calls_round = False
     while area.deadlines and area.deadlines[0][0] <= now:
-        at, kind, subject, number = heappop(area.deadlines)
+        at, kind, subject, number = deadline = heappop(area.deadlines)
+        while area.deadlines and area.deadlines[0] == deadline:
+            heappop(area.deadlines)  # a wish that was opened again is watched a second time; what is due is due once
         if kind == OFFER_LAPSES:
             again.update((wish.id, wish) for wish in _lapse(turn, subject, at))
         elif kind == ROUND:

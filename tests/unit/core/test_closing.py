@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.matcher.core.policy import Policy
 from services.matcher.core.state import CLOSED, EXPIRED, MATCHED, OPEN, WITHDRAWN
-from tests.builders import HOUR, closed, confirmed, declined, given, minors_wish, offer, wish, wish_withdrawn
+from tests.builders import HOUR, claim, closed, confirmed, declined, given, minors_wish, offer, wish, wish_withdrawn
 
 ONE_HOUR = (0, HOUR)
 
@@ -65,6 +66,14 @@ def test_a_wish_whose_time_is_over_expires_when_it_was_not_helped() -> None:
     scene.passes(61)
     assert ["expired w1 with 0"] == scene.when(closed(match, at=70, outcome="not_done"))
     assert EXPIRED == scene.status()
+
+
+def test_a_wish_that_was_opened_again_is_widened_once_and_the_worker_is_told_once() -> None:
+    scene = given(offer(), wish(urgency="yellow"), claim(at=1), policy=Policy())
+    match = scene.match()
+    scene.when(confirmed(match, at=1), closed(match, at=6, outcome="not_done"))
+    assert ["widened w1 to community"] == scene.passes(10)
+    assert ["widened w1 to area", "unmet w1 haircut 0"] == scene.passes(15)
 
 
 def test_a_wish_with_two_helpers_is_closed_when_both_are() -> None:
