@@ -130,6 +130,22 @@ async def test_a_closing_says_when_it_was_decided_beside_when_the_word_was_said(
     assert AT.format(9) == orjson.loads(told[1].value)["closed_at"]
 
 
+async def test_a_word_about_a_match_that_was_released_says_nothing_about_the_next_one_of_the_pair(settings: Settings, town: Town, database: Database) -> None:
+    pair = {"wish_id": "w-m-1", "offer_id": "o-m-1"}
+    await town.propose("m-1")
+    async with running(settings):
+        await town.acknowledge("m-1", outcome="not_done")
+        await read(database, 2)
+        await town.release("m-1", "group_incomplete")
+        await until(lambda: _released(database))
+        await town.propose("m-2", slot={"start": AT.format(20), "end": AT.format(50)}, **pair)
+        await read(database, 3)
+        await town.finish("m-1", 45, took=25)
+        await town.acknowledge("m-1", 55)
+        await read(database, 6)
+    assert [("m-2", 1, "done", 25, "resident")] == await ask(database.dsn(), CLOSED)
+
+
 async def test_a_visit_of_which_nothing_was_said_stands_at_once_as_it_would_be_judged(settings: Settings, town: Town, database: Database) -> None:
     soon, later = time.time_ns() // 1000 + 60 * MINUTE_US, time.time_ns() // 1000 + 3 * DAY_US
     for match_id, start in (("m-1", soon), ("m-2", later)):
