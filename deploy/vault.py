@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.words import Trouble
+from deploy.words import NOT_TEXT, Trouble
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from deploy.tools.wording import Lang as Speech
+    from deploy.vault_orders import ConsentOrder
+    from services.vault.consents import Consent
     from services.vault.policy import Reader
     from services.vault.vault import Vault
 
@@ -69,6 +71,8 @@ async def _opened() -> AsyncIterator[Vault]:
             await opened.close()
     except VaultFault as fault:
         raise Trouble(fault.chinese, fault.english) from fault
+    except asyncpg.DataError as fault:
+        raise Trouble(*NOT_TEXT) from fault
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
         raise Trouble(
             f"保险箱的数据库没有应答或拒绝了（{type(fault).__name__}）。请看：python3 -m deploy status",
@@ -269,17 +273,22 @@ def consents(
 
     from deploy.tools.wording import clean, clock, join
 
-    orders = [] if file is None else [_order(number, line) for number, line in _lines(file)]
+    # Proofs are read before anything is noted.
+    orders = [] if file is None else [(number, order, None if order.withdraw else _consent(number, order)) for number, order in _orders(file)]
     if orders and not (who and why.strip()):
         raise Trouble("登记或撤回须给出 --as 和 --why。", "To note or withdraw, give --as and --why.")
     heads = (("未成年人", "minor"), ("监护人", "guardian"), ("用途", "purpose"), ("起", "from"), ("止", "to"), ("登记", "given"), ("撤回", "withdrawn"))
 
     async def work(opened: Vault, console: Console, speech: Speech) -> None:
-        for order in orders:
-            if order.withdraw:
-                await opened.withdraw_consent(order.minor_ref, order.guardian_ref, order.purpose, _operator(who), why)
-            else:
-                await opened.give_consent(order.consent(), _operator(who), why)
+        for number, order, consent in orders:
+            if consent is not None:
+                await opened.give_consent(consent, _operator(who), why)
+            elif not await opened.withdraw_consent(order.minor_ref, order.guardian_ref, order.purpose, _operator(who), why):
+                nothing = (
+                    "没有可撤回的同意：请核对编号与用途，或早已撤回",
+                    "no consent to withdraw: check the references and the purpose, or it was withdrawn before",
+                )
+                console.print(join(speech, (f"第 {number} 行：{nothing[0]}", f"line {number}: {nothing[1]}")), style="yellow")
         table = Table(*(join(speech, head) for head in heads))
         for one in await opened.consents(ref):
             withdrawn = "" if one.withdrawn_at is None else clock(one.withdrawn_at)
@@ -289,7 +298,28 @@ def consents(
     _run(work, lang)
 
 
-def _order(number: int, line: bytes) -> Any:
+def _orders(path: str) -> list[tuple[int, ConsentOrder]]:
+    """(number, order) of each line of `consents --from`.
+
+    Raises:
+        Trouble: the file cannot be read, or a line is not valid.
+    """
+    return [(number, _order(number, line)) for number, line in _lines(path)]
+
+
+def _consent(number: int, order: ConsentOrder) -> Consent:
+    """The consent that a line notes.
+
+    Raises:
+        Trouble: its proof cannot be read.
+    """
+    try:
+        return order.consent()
+    except Trouble as fault:
+        raise Trouble(f"第 {number} 行：{fault.chinese}", f"line {number}: {fault.english}") from fault
+
+
+def _order(number: int, line: bytes) -> ConsentOrder:
     """A line of `consents --from`.
 
     Raises:

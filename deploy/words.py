@@ -18,6 +18,13 @@ class Trouble(Exception):
         super().__init__("\n".join(lines))
 
 
+NOT_TEXT = (
+    "参数中有不是 UTF-8 的字符。请核对后重新输入，并把终端的编码设为 UTF-8",
+    "An argument holds signs that are no UTF-8. Type it anew, and set the terminal's encoding to UTF-8",
+)
+"""What a database says no to before it looks for anything."""
+
+
 def both(chinese: str, english: str) -> str:
     """One line in both languages, for progress and headings."""
     return f"{chinese} · {english}"

@@ -32,18 +32,20 @@ class Lanes:
         return {partition: self._epochs[partition] for partition in sorted(set(partitions)) if partition in self._epochs}
 
     def take(self, partition: int, epoch: int, clocks: dict[str, int]) -> None:
-        """It is ours now."""
+        """It is ours now, and its areas' clocks are what is stored of them."""
         self._epochs[partition] = epoch
+        for area in [area for area, (at, _) in self._clocks.items() if at == partition]:
+            del self._clocks[area]
         for area, micros in clocks.items():
             self._clocks[area] = (partition, micros)
 
     def drop(self, partitions: Iterable[int]) -> None:
-        """They are no longer ours."""
-        gone = set(partitions)
-        for partition in gone:
+        """They are no longer ours, or not certain to be.
+
+        Their areas' clocks stay known until they are taken anew: who is in the middle of a transaction may yet commit it, and must not date it by the wall.
+        """
+        for partition in set(partitions):
             self._epochs.pop(partition, None)
-        for area in [area for area, (partition, _) in self._clocks.items() if partition in gone]:
-            del self._clocks[area]
 
     def later(self, seen: Iterable[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
         """What the (area, partition, time) of events set forward: area -> (partition, micros). Empty where the wall's clock counts."""

@@ -60,15 +60,15 @@ _Read = tuple[str, int, int, Heard | None, Any]
 _POSTPONED_US: Final = 60 * MINUTE_US
 
 
-def closed_event(visit: Visit, end: End) -> Outgoing:
-    """`match.closed` of a visit's first end."""
+def closed_event(visit: Visit, end: End, now: int) -> Outgoing:
+    """`match.closed` of a visit's first end, decided `now`, which may be long after what decided it was said."""
     at = rfc3339(end.at)
     data = {
         "area": visit.area, "match_id": visit.match_id, "wish_id": visit.wish_id, "offer_id": visit.offer_id,
         "outcome": end.outcome, "minutes": end.minutes, "closed_at": at, "by": end.by,
     }  # fmt: skip
     event_id = derived_id(f"{CLOSED}\n{visit.match_id}")
-    headers: list[tuple[str, bytes | None]] = [*headers_of(CLOSED, str(event_id), SOURCE, at, visit.match_id, visit.area)]
+    headers: list[tuple[str, bytes | None]] = [*headers_of(CLOSED, str(event_id), SOURCE, rfc3339(now), visit.match_id, visit.area)]
     return Outgoing(event_id, visit.partition, CONFIRMATIONS, visit.area.encode(), headers, orjson.dumps(data))
 
 
@@ -317,13 +317,18 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 self._log.info("visit", match_id=visit.match_id, area=visit.area, outcome=end.outcome, by=end.by, minutes=end.minutes, number=after.number)
         booked = await unit.read_booked([visit.match_id for visit, _ in ended if visit.number > 1])
         # A match closes once. What is said later corrects the books, and opens no wish that was helped by all that was known then.
-        records = [closed_event(visit, end) for visit, end in ended if visit.number == 1]
+        records = [closed_event(visit, end, self._decided_at(visit.area, end)) for visit, end in ended if visit.number == 1]
         await unit.write_visits(changed)
         await unit.book([booking(visit, end, booked.get(visit.match_id), self._tariff) for visit, end in ended])
         await unit.write_outbox(records)
         return records
 
     # --- time
+
+    def _decided_at(self, area: str, end: End) -> int:
+        """The clock by which an end is told of; by event time it has run on to a limit of which the area has heard nothing."""
+        clock = self.lanes.micros(area)
+        return max(clock, end.at) if self._by_event else clock
 
     async def _watch(self) -> None:
         """Count what somebody should look at. By event time nobody looks."""

@@ -63,7 +63,10 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One confirmed match. `number` counts how often its end was told; `end` is what was told last. One that was `released` since is no visit any more."""
+    """One confirmed match. `number` counts how often its end was told; `end` is what was told last. One that was `released` since is no visit any more.
+
+    `again`: the pair had another match for this wish before, which was released.
+    """
 
     match_id: str
     wish_id: str
@@ -78,6 +81,7 @@ class Visit:
     end: End | None = None
     due_at: int | None = None
     released: bool = False
+    again: bool = False
 
     @property
     def planned_minutes(self) -> int:
@@ -104,12 +108,19 @@ def _minutes(visit: Visit, reports: list[Report]) -> int:
     return min(visit.planned_minutes, MINUTES_MAX)
 
 
+def _is_about(report: Report, visit: Visit) -> bool:
+    """Whether it is said of this visit. Of a pair that meets again, what names no match and was said before this slot is about the one before."""
+    if report.match_id is not None:
+        return report.match_id == visit.match_id
+    return not visit.again or report.at >= visit.starts_at
+
+
 def end_of(visit: Visit, reports: Iterable[Report], now: int, limits: Limits) -> tuple[End | None, int | None]:
     """(how the visit ends as of `now`, when to look again). The community's word weighs more than the resident's, a later one more than an earlier.
 
     A visit that was closed by default is judged by what is said afterwards like any other.
     """
-    said = [one for one in reports if one.match_id in (None, visit.match_id)]
+    said = [one for one in reports if _is_about(one, visit)]
     finished = _last(said, "finished")
     word = _last(said, "acknowledged", "community") or _last(said, "acknowledged", "resident")
     if word is not None:

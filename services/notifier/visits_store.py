@@ -42,8 +42,12 @@ FROM unnest($1::text[], $2::bigint[], $3::bigint[]) told(match_id, starts_at_us,
 ON CONFLICT DO NOTHING
 """
 _PAIRS = "unnest($1::text[], $2::text[], $3::text[]) pair(area, wish_id, offer_id)"
+# Of a wish for two, a helper whose group fell apart may be found once more.
 _READ_VISITS = f"""
-SELECT v.*, c.state = 'released' AS released FROM {_PAIRS} JOIN notifying.visits v USING (area, wish_id, offer_id)
+SELECT v.*, c.state = 'released' AS released, EXISTS (
+    SELECT FROM notifying.confirmations o WHERE (o.area, o.wish_id, o.offer_id) = (v.area, v.wish_id, v.offer_id) AND o.match_id <> v.match_id
+        AND o.state = 'released') AS again
+FROM {_PAIRS} JOIN notifying.visits v USING (area, wish_id, offer_id)
 JOIN notifying.confirmations c USING (match_id) ORDER BY v.match_id
 """  # noqa: S608 - of our own constants
 _READ_REPORTS = f"SELECT r.* FROM {_PAIRS} JOIN notifying.reports r USING (area, wish_id, offer_id)"  # noqa: S608 - of our own constants
@@ -140,7 +144,7 @@ def _visit(row: asyncpg.Record) -> Visit:
     end = None if row["outcome"] is None else End(row["outcome"], row["minutes"], row["closed_by"], row["closed_at_us"])
     return Visit(
         row["match_id"], row["wish_id"], row["offer_id"], row["area"], row["partition"], row["volunteer_ref"], row["organisation"],
-        row["starts_at_us"], row["ends_at_us"], row["number"], end, row["due_at_us"], row["released"],
+        row["starts_at_us"], row["ends_at_us"], row["number"], end, row["due_at_us"], row["released"], row["again"],
     )  # fmt: skip
 
 

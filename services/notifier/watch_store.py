@@ -7,7 +7,7 @@ from typing import Any
 from services.notifier.book import VISIT_KINDS, Notice
 from services.notifier.watch import Watched
 
-# Whoever has one in hand keeps it from the others, so that any process may look at any visit.
+# Whoever has one in hand keeps it from the others, so that any process may look at any visit. What was said counts as for its end (`visits`).
 _HOLD_DUE = """
 WITH due AS (
     (SELECT match_id FROM notifying.visits WHERE watch_at_us <= $1 ORDER BY watch_at_us LIMIT $2)
@@ -24,7 +24,10 @@ SELECT v.match_id, v.wish_id, v.offer_id, v.area, v.volunteer_ref, v.starts_at_u
 FROM held v JOIN notifying.confirmations c USING (match_id)
 CROSS JOIN LATERAL (
     SELECT bool_or(r.kind = 'started') AS started, bool_or(r.kind = 'finished') AS finished, bool_or(r.kind = 'acknowledged') AS acknowledged
-    FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND (r.match_id IS NULL OR r.match_id = v.match_id)
+    FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND (r.match_id = v.match_id OR r.match_id IS NULL
+        AND (r.at_us >= v.starts_at_us OR NOT EXISTS (
+            SELECT FROM notifying.confirmations o WHERE (o.area, o.wish_id, o.offer_id) = (v.area, v.wish_id, v.offer_id) AND o.match_id <> v.match_id
+                AND o.state = 'released')))
 ) said
 """
 # The match's row is looked at under a lock: a release that comes at the same moment waits, and then takes back what is written here.

@@ -84,10 +84,11 @@ class Vault:
 
         Raises:
             BadContact: a reference is a phone or identity-card number.
-            Denied: a minor, and no consent to keep their data holds; or the person was erased.
+            Denied: no purpose; a minor, and no consent to keep their data holds; or the person was erased.
             KeyDestroyed, UnknownKey, DoesNotOpen: what is there already does not open.
         """
         _check_refs(person, who.ref)
+        await self._want_purpose("put", who, person, why)
         given = contact.model_dump(mode="json", exclude_unset=True)
         now = self._clock()
         denied: Denied | None = None
@@ -176,9 +177,11 @@ class Vault:
         The key file forgets first and is on the disk before the transaction commits: there is no moment at which the rows are gone and a backup still opens.
 
         Raises:
+            Denied: no purpose.
             BadKeys: the key file cannot be rewritten; nothing was erased then.
         """
         _check_refs(person, who.ref)
+        await self._want_purpose("erase", who, person, why)
         now = self._clock()
         async with self._store.unit() as unit:
             await unit.lock_ref(person)
@@ -201,11 +204,13 @@ class Vault:
         before opens any more, for anybody.
 
         Raises:
+            Denied: no purpose.
             BadKeys: the key file cannot be rewritten.
             UnknownKey, DoesNotOpen: someone cannot be opened; nothing is retired then. Whose key was destroyed is passed over.
             Unfinished: somebody was put in, or another rotation began, in the meantime; nothing was retired, run it again.
         """
         _check_refs(who.ref)
+        await self._want_purpose("rotate", who, None, why)
         async with self._store.unit() as unit:
             dead: list[Leaf] = await unit.read_tombstones(None)
         # A key file that came from a backup learns again what was erased since.
@@ -259,15 +264,22 @@ class Vault:
 
         Raises:
             BadContact: a reference is a phone or identity-card number.
+            Denied: no purpose.
         """
         _check_refs(consent.minor_ref, consent.guardian_ref, who.ref)
+        await self._want_purpose("consent", who, consent.minor_ref, why)
         async with self._store.unit() as unit:
             await unit.write_consent(consent)
             await unit.add_audit(_entry("consent", self._clock(), who, consent.minor_ref, (), f"{consent.purpose}: {why}", Occasion(), None))
 
     async def withdraw_consent(self, minor: str, guardian: str, purpose: Purpose | None, who: Reader, why: str) -> int:
-        """End a guardian's consents now, for one purpose or all of them; how many."""
+        """End a guardian's consents now, for one purpose or all of them; how many.
+
+        Raises:
+            BadContact, Denied: as `give_consent`.
+        """
         _check_refs(minor, guardian, who.ref)
+        await self._want_purpose("withdraw", who, minor, why)
         now = self._clock()
         async with self._store.unit() as unit:
             count = await unit.withdraw_consents(minor, guardian, purpose, now)
@@ -288,6 +300,14 @@ class Vault:
         """The newest rows of the audit, about one person or all."""
         async with self._store.unit() as unit:
             return await unit.read_audit(person, limit)
+
+    async def _want_purpose(self, action: str, who: Reader, person: str | None, why: str) -> None:
+        """Whoever changes anything says what for, as whoever reads does; a refusal is in the audit."""
+        if why.strip():
+            return
+        async with self._store.unit() as unit:
+            await unit.add_audit(_entry(action, self._clock(), who, person, (), why, Occasion(), "no_purpose"))
+        raise Denied("no_purpose")
 
     # --- opening and sealing
 

@@ -20,6 +20,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
+from schemas.instants import parse_rfc3339, rfc3339
 from services.notifier.settings import Settings
 from tests.chaos.rig import allowed
 from tests.failpoints.scene import AREA, BUDGETED, BY_TEXT, EVENTS_OF_MATCHES, IN_APP, LANE, STUBBORN, Case, Town
@@ -81,6 +82,7 @@ class Rig:
     output: Path
     number: int = 0
     taken: Counter[str] = field(default_factory=Counter)
+    dated: int = 0
     records: dict[str, dict[str, set[bytes]]] = field(default_factory=lambda: {"confirmations": {}, "matches-dlq": {}})
     known: set[str] = field(default_factory=set)
     _life: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -170,6 +172,7 @@ class Rig:
                 name = headers["dlq-offset"] if place.topic == "matches-dlq" else headers["ce_type"] + b" " + headers["ce_subject"] + b" " + headers["ce_id"]
                 self.records[place.topic].setdefault(name.decode(), set()).add(one.value)
                 self.taken[place.topic] += 1
+                self.dated = max(self.dated, parse_rfc3339(headers["ce_time"].decode()) if place.topic == "confirmations" else 0)
 
     async def judge(self, case: Case, faults: int) -> None:
         """Nothing lost and nothing doubled of all cases up to this one.
@@ -196,6 +199,8 @@ class Rig:
     def _judge_topics(self, case: Case) -> None:
         confirmations = self.records["confirmations"]
         assert all(len(values) == 1 for values in confirmations.values()), "doubled: two different events of one cause"
+        if not self.timed:
+            assert self.dated <= self.town.latest, f"dated {rfc3339(self.dated)}, but by event time it is {rfc3339(self.town.latest)} at most"
         for kind, wanted in (("match.confirmed", case.confirmed), ("match.closed", {case.match("a")})):
             prefix = f"lastmetre.{kind}.v1 c{case.number}-"
             told = [name.split(" ")[1] for name in confirmations if name.startswith(prefix)]

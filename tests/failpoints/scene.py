@@ -117,10 +117,13 @@ class Town(Matcher):
 
     said: int = 0
     minute: int = 0
+    latest: int = 0
 
     def _at(self, second: int = 0) -> str:
-        """Each case is a minute later than the one before, so that it sets forward every clock."""
-        return rfc3339(BEGINS_US + self.minute * MINUTE_US + second * 1_000_000)
+        """Each case is a minute later than the one before, so that it sets forward every clock. `latest`: the highest time that was said."""
+        at = BEGINS_US + self.minute * MINUTE_US + second * 1_000_000
+        self.latest = max(self.latest, at)
+        return rfc3339(at)
 
     async def send(self, name: str, data: dict[str, Any], *, event_id: str | None = None, time_text: str = "") -> None:
         await super().send(name, data, event_id=event_id, time_text=time_text or self._at())

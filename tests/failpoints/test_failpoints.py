@@ -57,6 +57,8 @@ FOUND = (
 FOUND_BY_EVENT_TIME = (
     # What followed from a receipt waited in the outbox until the next restart.
     (Order("receipts: after commit", "error"),),
+    # While the lane was taken again, what followed from a receipt was dated by the wall, and set forward every clock.
+    (Order("inbox: before commit", "delay"), Order("inbox: after commit", "error")),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -231,11 +232,14 @@ async def test_the_commands_end_as_they_say(
     assert 0 == await run("ledger", "statement", "--volunteer", "v-1", "--csv", str(sheet), "--page", str(paper))
     assert 0 == await run("ledger", "branch", "第一党支部", "--half", "2026H2")
     assert 1 == await run("ledger", "statement", "--volunteer", "nobody")
+    assert 1 == await run("ledger", "statement", "--volunteer", os.fsdecode(b"v-\xff"))
+    assert 1 == await run("ledger", "branch", os.fsdecode(b"v-\xff"))
     assert 1 == await run("ledger", "correct", "m-1", "--reason", "x")
     assert 0 == await run("ledger", "correct", "m-1", "--reason", "x", "--minutes", "15")
     assert 0 == await run("attention")
     said = capsys.readouterr()
     assert "The books add up: 2 transactions" in said.out
+    assert 2 == said.err.count("no UTF-8")
     assert 3 == len(sheet.read_text(encoding="utf-8-sig").splitlines())
     assert "志愿服务记录" in paper.read_text(encoding="utf-8")
     await execute(

@@ -193,6 +193,25 @@ async def test_every_answer_is_in_the_audit_also_a_refusal(vault: Vault) -> None
     ] == entries
 
 
+async def test_nothing_is_changed_without_a_purpose_and_the_audit_has_the_refusal(vault: Vault, clock: Clock) -> None:
+    await put(vault)
+    paper = consent("keep", clock())
+    for change in (
+        vault.put("resident", "gaoxin", parse_contact({"email": "test-a@example.com"}), OPERATOR, " "),
+        vault.give_consent(paper, OPERATOR, ""),
+        vault.withdraw_consent(paper.minor_ref, paper.guardian_ref, None, OPERATOR, ""),
+        vault.rotate(OPERATOR, "\t", retire=True),
+        vault.erase("resident", OPERATOR, ""),
+    ):
+        with pytest.raises(Denied, match="no purpose"):
+            await change
+    assert {"email": PERSON.get("email")} == dict(await vault.read("resident", ("email",), OPERATOR, Occasion(), WHY))
+    assert [] == await vault.consents()
+    refused = [(one.action, one.reader_ref, one.person_ref) for one in await vault.audit() if one.reason == "no_purpose"]
+    changes = [("erase", "resident"), ("rotate", None), ("withdraw", "child"), ("consent", "child"), ("put", "resident")]
+    assert [(action, "op-1", person) for action, person in changes] == refused
+
+
 async def test_nothing_is_returned_where_the_audit_cannot_be_written(vault: Vault, database: Database) -> None:
     await put(vault)
     await fetch(database, "ALTER TABLE vault.audit ADD CONSTRAINT full_disk CHECK (action <> 'read')")

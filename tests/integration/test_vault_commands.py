@@ -97,6 +97,36 @@ def test_a_child_needs_a_guardian(terminal: Terminal, tmp_path: Path) -> None:
     assert "no consent" in terminal("put", "-", *AS, given=card("child"), code=1)
 
 
+def test_what_is_wrong_with_orders_about_consents_is_said_before_any_is_carried_out(terminal: Terminal, tmp_path: Path) -> None:
+    terminal("new-keys")
+    now = datetime.now(UTC)
+    order = {
+        "minor_ref": "child",
+        "guardian_ref": "guardian",
+        "purpose": "keep",
+        "starts_at": now.isoformat(),
+        "ends_at": (now + timedelta(days=9)).isoformat(),
+    }
+    good, bad = {**order, "proof_sha256": "0" * 64}, {**order, "proof_file": str(tmp_path / "missing.pdf")}
+    assert "line 2" in terminal("consents", "--from", "-", *AS, given=f"{json.dumps(good)}\n{json.dumps(bad)}", code=1)
+    assert "keep" not in terminal("consents")
+    gone = json.dumps({"withdraw": True, "minor_ref": "chidl", "guardian_ref": "guardian"})
+    told = terminal("consents", "--from", "-", *AS, given=gone)
+    assert "line 1: no consent to withdraw" in told
+    assert "第 1 行" in told
+
+
+def test_a_purpose_that_is_blank_and_an_argument_that_is_no_text_are_told_in_both_languages(terminal: Terminal) -> None:
+    terminal("new-keys")
+    told = terminal("put", "-", "--as", "op-7", "--why", "", given=card("r-1"), code=1)
+    assert "未说明用途" in told
+    assert "no purpose" in told
+    assert "no such person" in terminal("show", "r-1", *AS, code=1)
+    told = terminal("show", os.fsdecode(b"r-\xff"), *AS, code=1)
+    assert "UTF-8 的字符" in told
+    assert "no UTF-8" in told
+
+
 async def test_a_stack_that_runs_has_a_vault_with_a_key_and_no_service_is_given_it(
     start_stack: Callable[..., Awaitable[Stack]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode, headers_of
-from schemas.instants import DAY_US, MINUTE_US, rfc3339
+from schemas.instants import DAY_US, MINUTE_US, parse_rfc3339, rfc3339
 from schemas.lanes import partition_of
 from services.notifier import visiting
 from services.notifier.metrics import Metrics
@@ -112,6 +112,38 @@ async def test_what_is_said_before_the_confirmation_counts_once_it_is_there(sett
         await town.propose("m-1")
         await read(database, 4)
     assert [("m-1", 1, "done", 45, "resident")] == await ask(database.dsn(), CLOSED)
+
+
+@pytest.mark.parametrize("clock", ["wall", "event"])
+async def test_a_closing_says_when_it_was_decided_beside_when_the_word_was_said(settings: Settings, town: Town, database: Database, clock: str) -> None:
+    began = time.time_ns() // 1000
+    await town.finish("m-1")
+    await town.acknowledge("m-1")
+    await town.propose("m-1", time_text=AT.format(30))
+    async with running(settings.model_copy(update={"clock": clock})):
+        await read(database, 4)
+    told = await records(settings.kafka, "confirmations")
+    assert ["lastmetre.match.confirmed.v1", "lastmetre.match.closed.v1"] == [header(one, "ce_type") for one in told]
+    confirmed, closed = (parse_rfc3339(header(one, "ce_time")) for one in told)
+    assert confirmed <= closed
+    assert closed == parse_rfc3339(AT.format(30)) if clock == "event" else closed >= began
+    assert AT.format(9) == orjson.loads(told[1].value)["closed_at"]
+
+
+async def test_a_word_about_a_match_that_was_released_says_nothing_about_the_next_one_of_the_pair(settings: Settings, town: Town, database: Database) -> None:
+    pair = {"wish_id": "w-m-1", "offer_id": "o-m-1"}
+    await town.propose("m-1")
+    async with running(settings):
+        await town.acknowledge("m-1", outcome="not_done")
+        await read(database, 2)
+        await town.release("m-1", "group_incomplete")
+        await until(lambda: _released(database))
+        await town.propose("m-2", slot={"start": AT.format(20), "end": AT.format(50)}, **pair)
+        await read(database, 3)
+        await town.finish("m-1", 45, took=25)
+        await town.acknowledge("m-1", 55)
+        await read(database, 6)
+    assert [("m-2", 1, "done", 25, "resident")] == await ask(database.dsn(), CLOSED)
 
 
 async def test_a_visit_of_which_nothing_was_said_stands_at_once_as_it_would_be_judged(settings: Settings, town: Town, database: Database) -> None:

@@ -105,7 +105,7 @@ def test_of_a_failure_and_of_a_closing_only_the_time_counts() -> None:
     visit = Visit("m-1", "w-1", "o-1", AREA, LANE, "v-1", None, STARTS, ENDS)
     for one, kind in (
         (outgoing_of(Untold(match_of(), "refused"), NOW), FAILED),
-        (closed_event(visit, End("done", 60, "resident", parse_rfc3339(NOW))), CLOSED),
+        (closed_event(visit, End("done", 60, "resident", parse_rfc3339(NOW)), parse_rfc3339(NOW)), CLOSED),
     ):
         assert Heard(kind, AREA, parse_rfc3339(NOW)) == heard(record_of(one))
     assert SOURCE == "lastmetre/notifier"

@@ -110,6 +110,14 @@ def test_reports_that_name_another_match_do_not_count() -> None:
 # ---- silence
 
 
+def test_of_a_pair_that_meets_again_what_was_said_before_this_slot_is_about_the_match_before() -> None:
+    again = replace(VISIT, again=True)
+    before = (started(-30), finished(-10, took=20), word(-5, "not_done"))
+    assert End("done", 55, "resident", at(90)) == end_of(again, [*before, started(0), finished(55), word(90)], LATER, LIMITS)[0]
+    assert End("done", 0, "default", again.ends_at + LIMITS.report_us) == end_of(again, before, LATER, LIMITS)[0]
+    assert End("partly", 60, "resident", at(55)) == end_of(again, [word(-5, "partly", match_id="m-1")], LATER, LIMITS)[0]
+
+
 def test_a_word_waits_an_hour_for_the_helpers_report_and_then_takes_the_planned_minutes() -> None:
     assert (None, 150) == (end(word(90), now=at(149)), due(word(90), now=at(149)))
     assert End("done", 60, "resident", at(150)) == end(word(90), now=at(150))
