@@ -1,7 +1,8 @@
 """From Kafka's records to the batch that one transaction decides: decode, judge the key, put in order.
 
 Nothing here touches the database or an area. Records of a lane come from several topics; they are taken in by event time,
-each topic in its own order, so that what was said first is decided first where both are at hand.
+each topic in its own order, so that what was said first is decided first where both are at hand. Where event time is the clock, what is stored
+together is in order whatever order a topic holds it in (:func:`by_time`).
 """
 
 from collections import deque
@@ -13,10 +14,12 @@ from schemas import codec, personal
 from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.lanes import is_misplaced, partition_of
-from schemas.topics import dead_letter_topic
+from schemas.topics import CONFIRMATIONS, OFFERS, RESPONSES, WISHES, dead_letter_topic
 from services.matcher.outbox import Message
 
 MENDED_FROM: Final = "mended-from"
+# Who can help before who needs help: else the wish would first be told that nobody can.
+_FIRST_AT_ONE_TIME: Final = (OFFERS, WISHES, RESPONSES, CONFIRMATIONS)
 
 
 @dataclass(slots=True)
@@ -48,6 +51,20 @@ def read_run(records: Sequence[Any]) -> list[Item]:
     return [read(record) for record in records]
 
 
+def by_topic(runs: Sequence[Sequence[Item]]) -> list[list[Item]]:
+    """One lane's runs, one a topic, each offset once; what is waited for before what waits for it, where both say the same time.
+
+    After a rebalance the consumer reads again from where the group is, while what it had brought before still waits here: the cursor does not tell the
+    one from the other until the batch is stored. What a jump ahead leaves out is read as a gap.
+    """
+    joined: dict[str, list[Item]] = {}
+    for run in runs:
+        before = joined.setdefault(run[0].record.topic, [])
+        last = before[-1].record.offset if before else -1
+        before.extend(run if run[0].record.offset > last else [item for item in run if item.record.offset > last])
+    return [joined[topic] for topic in _FIRST_AT_ONE_TIME if topic in joined]
+
+
 def in_order(runs: Sequence[Sequence[Item]]) -> list[Item]:
     """The items of one lane, one run a topic, in the order in which they are decided."""
     if len(runs) == 1:
@@ -68,6 +85,34 @@ def in_order(runs: Sequence[Sequence[Item]]) -> list[Item]:
         return _area_by_area(runs)
     items.sort(key=lambda item: item.order)  # stable: a topic keeps its own order
     return items
+
+
+def by_time(runs: Sequence[Sequence[Item]]) -> list[Item]:
+    """The items of one lane, one run a topic, in the order in which they were said: only for who stores them all or none, as offsets go up and down.
+
+    What was said at one time goes topic by topic, offers and wishes by their ids, as waiting wishes of one age do; all else as its topic holds it.
+    """
+    keyed: list[tuple[int, int, str, int, Item]] = []
+    for number, run in enumerate(runs):
+        latest = 0
+        for item in run:
+            name = ""
+            if item.event is not None:
+                latest = item.event.time
+                if item.record.topic in {OFFERS, WISHES}:
+                    data = item.event.data
+                    name = data.offer_id if item.record.topic == OFFERS else data.wish_id
+            keyed.append((latest, number, name, item.record.offset, item))
+    keyed.sort(key=lambda one: one[:4])
+    return [item for *_, item in keyed]
+
+
+def as_topics_go(items: Sequence[Item]) -> list[Item]:
+    """Items of one lane that lie in any order, in the order of :func:`in_order`."""
+    runs: dict[str, list[Item]] = {}
+    for item in sorted(items, key=lambda item: item.record.offset):
+        runs.setdefault(item.record.topic, []).append(item)
+    return in_order(by_topic(list(runs.values())))
 
 
 def _area_by_area(runs: Sequence[Sequence[Item]]) -> list[Item]:

@@ -21,7 +21,6 @@ import structlog
 
 from schemas.base import Incoming
 from schemas.errors import DECISION_FAILED, InvalidEvent
-from schemas.topics import CONFIRMATIONS, OFFERS, RESPONSES, WISHES
 from services.matcher import intake, lanes, store
 from services.matcher.batch import Batch, Draft, Undecidable, Work
 from services.matcher.core.state import Area
@@ -41,11 +40,11 @@ _PUBLISHED_FLUSH_SECONDS_PLAYED: Final = 0.02
 # Below so many items one transaction is cheaper than two.
 _SPLIT_MIN: Final = 400
 _PIECE_MAX: Final = 500
+# By event time a lane's minute is decided in the order in which it was said, and so stored as one; above so many items it would keep the loop too long.
+_MINUTE_MAX: Final = 5000
 BATCH_MAX: Final = 3000
 """About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
-# Who can help before who needs help: else the wish would first be told that nobody can.
-_FIRST_AT_ONE_TIME: Final = (OFFERS, WISHES, RESPONSES, CONFIRMATIONS)
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
 AWAY: Final = (
     OSError,
@@ -169,10 +168,14 @@ class Matcher:
             by_lane: dict[int, list[Sequence[Item]]] = {}
             for run in runs:
                 by_lane.setdefault(run[0].record.partition, []).append(run)
-            items = {number: intake.in_order(_by_topic(lane_runs)) for number, lane_runs in by_lane.items()}
+            items = {number: self._in_order(intake.by_topic(lane_runs)) for number, lane_runs in by_lane.items()}
             await self._side_by_side(items, left)
             self._taken += 1
             self.pulse.commit()
+
+    def _in_order(self, runs: list[list[Item]]) -> list[Item]:
+        as_one = self._event_time and sum(map(len, runs)) <= _MINUTE_MAX
+        return intake.by_time(runs) if as_one else intake.in_order(runs)
 
     async def _side_by_side(self, items: dict[int, list[Item]], left: set[int]) -> None:
         """A large batch as two transactions over different lanes: while the database works for one, the other is decided."""
@@ -192,7 +195,8 @@ class Matcher:
         """What one side has to do: small pieces, so that neither side waits long for the other's processor or database."""
         pieces = [part]
         if sum(map(len, part.values())) > _PIECE_MAX:
-            pieces = [{number: items[at : at + _PIECE_MAX]} for number, items in part.items() for at in range(0, len(items), _PIECE_MAX)]
+            most = {number: _MINUTE_MAX if self._event_time and len(items) <= _MINUTE_MAX else _PIECE_MAX for number, items in part.items()}
+            pieces = [{number: items[at : at + most[number]]} for number, items in part.items() for at in range(0, len(items), most[number])]
         for piece in pieces:
             await self._patiently(partial(self._take_in, piece, side, left), side, frozenset(piece))
 
@@ -240,7 +244,7 @@ class Matcher:
         """What lies between the cursor and the first record at hand: skipped by someone, so read now."""
         first: dict[str, int] = {}
         for item in items:
-            first.setdefault(item.record.topic, item.record.offset)
+            first[item.record.topic] = min(item.record.offset, first.get(item.record.topic, item.record.offset))
         gaps = {topic: offset for topic, offset in first.items() if offset > lane.cursors[topic]}
         if not gaps or self.fill_gap is None:
             return []
@@ -276,7 +280,8 @@ class Matcher:
             return
         for part in work:
             middle = (len(part.items) + 1) // 2
-            for half in (part.items[:middle], part.items[middle:]):
+            items = intake.as_topics_go(part.items)  # no longer stored as one
+            for half in (items[:middle], items[middle:]):
                 if half:
                     await self._decide([Work(part.lane, half)], side)
 
@@ -474,20 +479,6 @@ def _cut(runs: Sequence[Sequence[Item]]) -> Iterator[list[Sequence[Item]]]:
 def _names_of(model: type[Incoming]) -> frozenset[str]:
     """A model's fields. To ask one of its objects for a field that it has not costs more than all else that is done with it here."""
     return frozenset(model.model_fields)
-
-
-def _by_topic(runs: list[Sequence[Item]]) -> list[list[Item]]:
-    """One lane's runs, one a topic, each offset once; what is waited for before what waits for it, where both say the same time.
-
-    After a rebalance the consumer reads again from where the group is, while what it had brought before still waits here: the cursor does not tell the
-    one from the other until the batch is stored. What a jump ahead leaves out is read as a gap.
-    """
-    joined: dict[str, list[Item]] = {}
-    for run in runs:
-        before = joined.setdefault(run[0].record.topic, [])
-        last = before[-1].record.offset if before else -1
-        before.extend(run if run[0].record.offset > last else [item for item in run if item.record.offset > last])
-    return [joined[topic] for topic in _FIRST_AT_ONE_TIME if topic in joined]
 
 
 def _wall() -> int:

@@ -154,6 +154,27 @@ async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
     await worker.matcher.close()
 
 
+@pytest.mark.parametrize("code", [None, "40001", "P0001"], ids=["at the first attempt", "after a fault that passes", "one by one"])
+async def test_a_minute_is_decided_as_it_was_said_though_its_topics_hold_it_otherwise_and_nothing_of_it_is_lost(
+    new_database: Callable[[], Awaitable[Database]], code: str | None
+) -> None:
+    first, (one, other, taken_back) = story()
+    worker = Worker(await new_database())
+    await worker.takes(first)
+    if code is not None:
+        await worker.owner(FAIL_ONCE.format(code=code))
+
+    await worker.takes(other, build.wish("w3", at=4, event_id="wish-3", urgency="red"), one, taken_back)
+
+    decided = [event_id for event_id, _, _, _ in await worker.journal() if event_id is not None]
+    assert ["offer-1", "wish-1", "wish-2", "wish-3", "withdrawn-1"] == sorted(decided)
+    if code != "P0001":
+        assert ["offer-1", "wish-1", "wish-2", "withdrawn-1", "wish-3"] == decided
+        assert {"w2": ("held", ["o1"]), "w3": ("open", [])} == worker.in_memory()
+    assert 4 == worker.matcher.cursor("wishes", LANE)
+    await worker.matcher.close()
+
+
 async def test_a_lane_that_went_to_another_worker_is_not_fought_for(new_database: Callable[[], Awaitable[Database]]) -> None:
     database = await new_database()
     before, heir = Worker(database), Worker(database)

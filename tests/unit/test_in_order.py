@@ -15,7 +15,6 @@ from schemas.instants import MINUTE_US
 from schemas.lanes import partition_of
 from services.matcher import intake
 from services.matcher.intake import Item
-from services.matcher.matcher import _by_topic
 from tests import builders as build
 
 _LINES: dict[str, Callable[..., Event]] = {"offers": build.offer, "wishes": build.wish, "responses": build.claim}
@@ -33,7 +32,7 @@ def run_of(topic: str, *events: Event) -> list[Item]:
 
 
 def decided(*runs: list[Item]) -> list[str]:
-    return [item.record.topic for item in intake.in_order(_by_topic(list(runs)))]
+    return [item.record.topic for item in intake.in_order(intake.by_topic(list(runs)))]
 
 
 def test_what_was_said_first_is_decided_first_whichever_topic_came_first() -> None:
@@ -48,14 +47,14 @@ def test_of_what_was_said_at_one_time_offers_come_before_wishes_and_both_before_
 
 def test_a_topic_keeps_its_own_order() -> None:
     late_first = run_of("wishes", build.wish("w1", at=50), build.wish("w2", at=10))
-    items = intake.in_order(_by_topic([late_first, run_of("offers", build.offer(at=20))]))
+    items = intake.in_order(intake.by_topic([late_first, run_of("offers", build.offer(at=20))]))
     assert [("offers", 0), ("wishes", 0), ("wishes", 1)] == [(item.record.topic, item.record.offset) for item in items]
 
 
 def test_an_area_is_decided_in_its_own_order_whatever_another_in_its_lane_says_later() -> None:
     wishes = run_of("wishes", build.wish_withdrawn("w9", at=40, area="north"), build.wish(at=2, area="south"))
     responses = run_of("responses", build.claim("w9", at=10, area="north"), build.claim(at=10, area="south"))
-    items = intake.in_order(_by_topic([wishes, responses]))
+    items = intake.in_order(intake.by_topic([wishes, responses]))
     assert [("wishes", 2), ("responses", 10)] == [(item.record.topic, said_at(item)) for item in items if area_of(item) == "south"]
     assert [("responses", 10), ("wishes", 40)] == [(item.record.topic, said_at(item)) for item in items if area_of(item) == "north"]
 
@@ -65,14 +64,49 @@ def test_what_is_no_event_or_belongs_elsewhere_holds_nothing_up() -> None:
     wishes[0].misplaced = True
     wishes[1].event = None
     responses = run_of("responses", build.claim(at=10))
-    assert ["wishes", "wishes", "wishes", "responses"] == [item.record.topic for item in intake.in_order(_by_topic([responses, wishes]))]
+    assert ["wishes", "wishes", "wishes", "responses"] == [item.record.topic for item in intake.in_order(intake.by_topic([responses, wishes]))]
 
 
 def test_where_two_areas_contradict_each_other_each_topic_keeps_its_order_and_the_earliest_is_taken() -> None:
     wishes = run_of("wishes", build.wish_withdrawn("w9", at=55, area="north"), build.wish(at=10, area="south"))
     responses = run_of("responses", build.claim(at=12, area="south"), build.claim("w9", at=20, area="north"))
-    items = intake.in_order(_by_topic([wishes, responses]))
+    items = intake.in_order(intake.by_topic([wishes, responses]))
     assert [("responses", 12), ("responses", 20), ("wishes", 55), ("wishes", 10)] == [(item.record.topic, said_at(item)) for item in items]
+
+
+def test_by_event_time_what_was_said_first_is_decided_first_in_whatever_order_a_topic_holds_it() -> None:
+    wishes, offers = run_of("wishes", build.wish("w1", at=50), build.wish("w2", at=10)), run_of("offers", build.offer("o1", at=60), build.offer("o2", at=20))
+    items = intake.by_time(intake.by_topic([wishes, offers]))
+    assert [("wishes", 10), ("offers", 20), ("wishes", 50), ("offers", 60)] == [(item.record.topic, said_at(item)) for item in items]
+
+
+def test_by_event_time_offers_and_wishes_of_one_time_go_by_their_ids_and_what_is_said_about_them_as_it_came() -> None:
+    there, back = (build.offer("o1"), build.offer("o2"), build.offer_withdrawn("o2")), (build.wish("w2"), build.wish("w1"))
+    answers = run_of("responses", build.claim("w2", "o2"), build.claim("w1", "o1"))
+    one = intake.by_time(intake.by_topic([run_of("offers", *there), run_of("wishes", *back), answers]))
+    other = intake.by_time(intake.by_topic([answers, run_of("wishes", *reversed(back)), run_of("offers", there[1], there[2], there[0])]))
+    expected = [("offers", "o1"), ("offers", "o2"), ("offers", "o2"), ("wishes", "w1"), ("wishes", "w2"), ("responses", "w2"), ("responses", "w1")]
+    for items in (one, other):
+        assert expected == [(item.record.topic, subject_of(item)) for item in items]
+    assert "lastmetre.offer.withdrawn.v1" == kind_of(one[2]) == kind_of(other[2])
+
+
+def test_what_can_not_be_stored_as_one_goes_as_its_topics_do() -> None:
+    wishes = run_of("wishes", build.wish("w1", at=50), build.wish("w2", at=10))
+    runs = intake.by_topic([wishes, run_of("offers", build.offer(at=20))])
+    items = intake.by_time(runs)
+    assert [1, 0] == [item.record.offset for item in items if item.record.topic == "wishes"]
+    assert intake.in_order(runs) == intake.as_topics_go(items)
+
+
+def subject_of(item: Item) -> str:
+    assert item.event is not None
+    return str(item.event.data.offer_id if item.record.topic == "offers" else item.event.data.wish_id)
+
+
+def kind_of(item: Item) -> str:
+    assert item.event is not None
+    return item.event.type
 
 
 def said_at(item: Item) -> int:
@@ -93,7 +127,7 @@ def test_lines_that_each_area_says_in_order_are_decided_in_that_order_however_th
     for area, topic, later in said:
         clocks[area] = clocks.get(area, 0) + later
         lines.setdefault(topic, []).append(_LINES[topic](at=clocks[area], area=area))
-    items = intake.in_order(_by_topic([run_of(topic, *events) for topic, events in lines.items()]))
+    items = intake.in_order(intake.by_topic([run_of(topic, *events) for topic, events in lines.items()]))
     for area in clocks:
         own = [said_at(item) for item in items if area_of(item) == area]
         assert sorted(own) == own
