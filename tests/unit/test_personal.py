@@ -296,6 +296,8 @@ ORDINARY = [
     "flat: 100 square metres",
     "血压120-80",
     "3-4人",
+    "背第5单元101页的课文",
+    "3号楼 1500W的电暖器",
     "5路公交",
     "2楼",
     "12栋",
@@ -382,6 +384,12 @@ def test_finds_a_door(text: str) -> None:
 @pytest.mark.parametrize("text", PHONES + CARDS + DOORS)
 def test_finds_it_among_other_words(text: str) -> None:
     assert find_personal_data(f"麻烦您：{text}，谢谢！") is not None
+
+
+@pytest.mark.parametrize("end", ["。", "。谢谢您", ".", "：请上门", "……", "”"])
+@pytest.mark.parametrize("text", DOORS)
+def test_finds_a_door_where_its_sentence_ends(text: str, end: str) -> None:
+    assert "door" == find_personal_data(f"您好，{text}{end}")
 
 
 @pytest.mark.parametrize("text", ORDINARY)
