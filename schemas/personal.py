@@ -143,6 +143,10 @@ _DOOR: Final = re.compile(
 # The codes of parcel lockers are written as building, unit and door are.
 _PARCEL: Final = re.compile(r"(?:(?:取件|取货|提货|取餐|自提|快递)码|取件号|货架号?)[^\d\n]{0,4}(?:[\d\- ]{5,12}[,、和;\s]{1,2}){0,4}$", re.ASCII)
 _PARCEL_MAX: Final = 60
+# A long text is searched in pieces: while one search lasts, no other thread has its turn. No number, with what may stand between its digits, and no
+# label before it is longer than the border.
+_PIECE: Final = 4096
+_BORDER: Final = 256
 _NUMBERS: Final = (("identity_card", _IDENTITY_CARD), ("phone", _MOBILE), ("phone", _MOBILE_IN_GROUPS), ("phone", _PHONE), ("phone", _SHORT_PHONE))
 _DOORS: Final = ("door", _DOOR)
 _SEPARATOR: Final = re.compile(r"[\-._/、,;:*]")
@@ -220,13 +224,25 @@ def _spans(text: str) -> Iterator[tuple[str, int, int]]:
     digits = text.translate(_TO_DIGITS)
     holds_numbers = sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE
     for kind, shape in (*_NUMBERS, _DOORS) if holds_numbers else (_DOORS,):
-        at = 0
-        while (found := shape.search(digits, at)) is not None:
-            if _is_something_else(shape, found):
-                at = found.start() + 1
-            else:
-                yield kind, found.start(), found.end()
-                at = found.end()
+        for start in range(0, len(digits), _PIECE) if len(digits) > 2 * _PIECE else (0,):
+            yield from _spans_of(kind, shape, digits, start)
+
+
+def _spans_of(kind: str, shape: re.Pattern[str], digits: str, start: int) -> Iterator[tuple[str, int, int]]:
+    """The numbers of one shape in a short text, or those that begin in a piece of a long one."""
+    end = start + (_PIECE if len(digits) > 2 * _PIECE else len(digits))
+    first = max(0, start - _BORDER)
+    text = digits[first : end + _BORDER]
+    if _ANY_DIGIT.search(text) is None:
+        return  # every shape has one
+    at = 0
+    while (found := shape.search(text, at)) is not None:
+        if _is_something_else(shape, found):
+            at = found.start() + 1
+        else:
+            if start <= first + found.start() < end:
+                yield kind, first + found.start(), first + found.end()
+            at = found.end()
 
 
 def _is_something_else(shape: re.Pattern[str], found: re.Match[str]) -> bool:

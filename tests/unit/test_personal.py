@@ -409,6 +409,19 @@ def test_looks_through_a_long_text_in_a_time_that_grows_with_its_length_alone(st
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize("before", [0, 1, 4090, 4096, 4100, 8191, 8192, 12_280, 20_000])
+@pytest.mark.parametrize("text", ["138 0013 8000", "510104199003071234", "2栋1单元302", "电话 8533 1234"])
+def test_finds_it_wherever_in_a_long_text(text: str, before: int) -> None:
+    long = "愿 " * (before // 2) + text + "，" + "愿 " * 5000
+
+    assert find_personal_data(long) is not None
+    assert mask(long).count("*") == mask(f"愿 {text}，").count("*")
+
+
+def test_a_long_row_of_digits_is_nobodys_number_in_a_long_text_either() -> None:
+    assert find_personal_data("138001380001" * 2000) is None
+
+
 def test_masks_the_number_and_nothing_beside_it() -> None:
     assert "请打 ************* 找王阿姨" == mask("请打 138 0013 8000 找王阿姨")
     assert "住在3栋2*****室附近" != mask("住在3栋附近")
