@@ -267,6 +267,13 @@ def test_what_the_services_say_about_a_wish_can_be_read_whatever_its_id_is(wish_
     assert wish_id == decode("matches", value, said).data.wish_id
 
 
+def test_what_was_stored_before_numbers_were_refused_as_ids_can_still_be_read() -> None:
+    number = {**DATA, "wish_id": "13800138000"}
+
+    assert errors.CONTAINS_PERSONAL_DATA == refusal(written(number), HEADERS).reason
+    assert "13800138000" == MODEL_OF[KIND].model_validate(number).wish_id  # type: ignore[attr-defined]
+
+
 def test_the_topic_of_a_journalled_event_is_its_types() -> None:
     assert KIND == decode_structured(written(envelope())).type
     with pytest.raises(InvalidEvent, match="not a known event type"):
