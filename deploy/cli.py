@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -34,6 +35,7 @@ DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
 SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
 EXIT_INTERRUPTED = 130
+EXIT_WRONG_USE = 2
 
 app = typer.Typer(
     name="deploy",
@@ -51,13 +53,34 @@ def run(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="python3 -m deploy", standalone_mode=True)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code == EXIT_WRONG_USE and arguments:  # typer has said in English what is wrong
+            sys.stderr.write("用法有误,原因见上。各命令的用法:python3 -m deploy --help,python3 -m deploy 命令 --help\n")
+        return code
     except Trouble as trouble:
         Console(stderr=True).print(str(trouble), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except OSError as fault:
+        told = _of_the_disk(fault)
+        if told is None:
+            raise
+        sys.stderr.write(f"{told}\n")
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return 0
+
+
+def _of_the_disk(fault: OSError) -> Trouble | None:
+    """What a file or folder, or a full disk, keeps us from; None where the fault is another one."""
+    if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Trouble(f"磁盘已满:{fault}。请清理磁盘后重试。", f"The disk is full: {fault}. Make room and try again.")
+    if fault.filename is None:
+        return None
+    return Trouble(
+        f"无法读写 {fault.filename}({fault.strerror})。请检查路径及其权限;状态文件夹可用 LASTMETRE_STATE 另行指定。",
+        f"{fault.filename} can't be read or written ({fault.strerror}). Check the path and who may use it; LASTMETRE_STATE names another state folder.",
+    )
 
 
 def run_until_signalled(main: Coroutine[Any, Any, None]) -> bool:

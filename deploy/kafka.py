@@ -38,24 +38,27 @@ COLLECTOR = "-XX:+UseSerialGC"
 NATIVE_ACCESS = "--enable-native-access=ALL-UNNAMED"  # zstd and snappy, without a warning
 TERMINATED = 128 + signal.SIGTERM  # how a JVM ends that SIGTERM stopped cleanly
 
-LOG4J = """\
-status = error
-appender.file.type = RollingFile
-appender.file.name = file
-appender.file.fileName = {log}
-appender.file.filePattern = {log}.%i
-appender.file.layout.type = PatternLayout
-appender.file.layout.pattern = %d{{ISO8601}} %p %c{{1}} %m%n
-appender.file.policies.type = Policies
-appender.file.policies.size.type = SizeBasedTriggeringPolicy
-appender.file.policies.size.size = 10MB
-appender.file.strategy.type = DefaultRolloverStrategy
-appender.file.strategy.max = 3
-rootLogger.level = warn
-rootLogger.appenderRef.file.ref = file
-logger.server.name = kafka.server.KafkaRaftServer
-logger.server.level = info
-"""
+
+def log_properties(log: Path) -> dict[str, str]:
+    """How the broker logs: warnings, and what the server itself tells, into a file that turns over."""
+    return {
+        "status": "error",
+        "appender.file.type": "RollingFile",
+        "appender.file.name": "file",
+        "appender.file.fileName": str(log),
+        "appender.file.filePattern": f"{log}.%i",
+        "appender.file.layout.type": "PatternLayout",
+        "appender.file.layout.pattern": "%d{ISO8601} %p %c{1} %m%n",
+        "appender.file.policies.type": "Policies",
+        "appender.file.policies.size.type": "SizeBasedTriggeringPolicy",
+        "appender.file.policies.size.size": "10MB",
+        "appender.file.strategy.type": "DefaultRolloverStrategy",
+        "appender.file.strategy.max": "3",
+        "rootLogger.level": "warn",
+        "rootLogger.appenderRef.file.ref": "file",
+        "logger.server.name": "kafka.server.KafkaRaftServer",
+        "logger.server.level": "info",
+    }
 
 
 def server_properties(data: Path, broker_port: int, controller_port: int) -> dict[str, str]:
@@ -92,10 +95,22 @@ def server_properties(data: Path, broker_port: int, controller_port: int) -> dic
     }
 
 
+def as_properties(settings: dict[str, str]) -> str:
+    """Settings as a Java properties file. Java reads such a file as Latin-1, so what is not ASCII, as in the name of a folder, is escaped."""
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 0x7F else f"\\u{code:04x}" for code in codes)
+
+
 def _environment() -> dict[str, str]:
     # Options meant for other Java programs on this machine must not change this one.
     unwanted = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
-    return {name: value for name, value in os.environ.items() if name not in unwanted}
+    # Java takes the names of files for what the locale says: without one it finds no folder whose name is not ASCII.
+    return {name: value for name, value in os.environ.items() if name not in unwanted} | {"LC_ALL": "C.UTF-8"}
 
 
 def _move(new: Path, place: Path) -> None:
@@ -176,6 +191,7 @@ class Kafka:
         self._progress = progress
         self._data = self.folder / "data"
         self._properties = self.folder / "server.properties"
+        self._logging = self.folder / "log4j2.properties"
         self._port: int | None = None
         self._node_port: int | None = None
         self.door = Door(self.state) if secure else None
@@ -266,8 +282,8 @@ class Kafka:
             self._node_port = self.state.port("kafka-node")
             self.door.prepare()
             properties |= self.door.properties(self._port, self._node_port, controller)
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), encoding="utf-8")
-        (self.folder / "log4j2.properties").write_text(LOG4J.format(log=self.log), encoding="utf-8")
+        self._properties.write_text(as_properties(properties), encoding="ascii")
+        self._logging.write_text(as_properties(log_properties(self.log)), encoding="ascii")
 
     def _java(self, found: tuple[Path, ...], *arguments: str) -> list[str]:
         # The more it compiles, the faster it gets, and the dearer each start is: `LASTMETRE_JAVA` lets those decide who start often.
@@ -281,7 +297,7 @@ class Kafka:
             HEAP,
             "--sun-misc-unsafe-memory-access=allow",
             "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            f"-Dlog4j2.configurationFile={self._logging.as_uri()}",
             "kafka.Kafka",
             str(self._properties),
         )
@@ -300,7 +316,7 @@ class Kafka:
             found,
             *self._classes.kept(),
             "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            f"-Dlog4j2.configurationFile={self._logging.as_uri()}",
             "kafka.tools.StorageTool",
             "format",
             f"--cluster-id={cluster}",  # in one word: the id may begin with a dash

@@ -50,10 +50,16 @@ def platform_problem(system: str, machine: str, libc: str) -> tuple[str, str] | 
     return None
 
 
+def _first_that_is_there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that we can see."""
+    while not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises where we may not look
+        folder = folder.parent
+    return folder
+
+
 def disk_problem(folder: Path, needed_bytes: int) -> tuple[str, str] | None:
     """Tell whether the disk of `folder` has too little room, or None."""
-    while not folder.exists():
-        folder = folder.parent
+    folder = _first_that_is_there(folder)
     free = shutil.disk_usage(folder).free
     if free >= needed_bytes:
         return None
@@ -65,8 +71,7 @@ def disk_problem(folder: Path, needed_bytes: int) -> tuple[str, str] | None:
 
 def folder_problem(folder: Path) -> tuple[str, str] | None:
     """Tell whether we can't write in `folder`, or None."""
-    while not folder.exists():
-        folder = folder.parent
+    folder = _first_that_is_there(folder)
     if os.access(folder, os.W_OK | os.X_OK):
         return None
     return (

@@ -24,11 +24,13 @@ from schemas.instants import DAY_US, micros, parse_rfc3339
 from schemas.personal import is_bare_number
 from schemas.registry import MODEL_OF, TOPIC_OF
 from schemas.screening import (
+    fields_with_ids,
     fields_with_models,
     masked_headers,
     masked_value,
     refuse_hidden,
     refuse_in_extension,
+    refuse_numbers_as_ids,
     safe_name,
 )
 from schemas.wishes import WishSubmitted
@@ -66,6 +68,8 @@ _EXTENSIONS_MAX_CHARACTERS: Final = 65_536
 _DEADLINE_MAX_US: Final = 366 * DAY_US
 _ROUTES: Final = {kind: (TOPIC_OF[kind], model) for kind, model in MODEL_OF.items()}
 _NESTED: Final = fields_with_models()
+_IDS: Final = fields_with_ids()
+_FROM_OTHERS: Final = frozenset((topics.WISHES, topics.OFFERS, topics.RESPONSES))
 
 
 @dataclass(slots=True)
@@ -234,14 +238,14 @@ def _refuse_base64() -> None:
 
 
 def _required(attributes: dict[str, str]) -> list[str]:
-    """The values in the order of _USUAL, each there and printable."""
+    """The values in the order of _USUAL, each there and without control characters, as the ids in the data are: one of these is a subject of ours."""
     try:
         values = [attributes[name] for name in _REQUIRED]
     except KeyError as error:
         raise InvalidEvent(errors.MISSING_FIELD, error.args[0]) from None
     for name, content in zip(_REQUIRED, values, strict=True):
-        if not content or len(content) > _ATTRIBUTE_MAX_CHARACTERS or not content.isprintable():
-            words = ("应为 1 至 512 个可见字符", "send 1 to 512 printable characters")
+        if not content or len(content) > _ATTRIBUTE_MAX_CHARACTERS or _CONTROL.search(content) is not None:
+            words = ("应为 1 至 512 个字符，不含控制字符", "send 1 to 512 characters, no control characters")
             raise InvalidEvent(errors.INVALID_FIELD, name, words)
     return [*values, attributes.get("datacontenttype", "application/json")]
 
@@ -268,7 +272,7 @@ def _event(topic: str, attributes: list[str], raw: bytes, extensions: dict[str, 
             raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, name)
     if not sound:
         strict_json.parse(raw, "data")
-    data = _validated(model, raw)
+    data = _validated(model, raw, from_others=topic in _FROM_OTHERS)
     if model is WishSubmitted and micros(data.window.end) - time > _DEADLINE_MAX_US:
         raise InvalidEvent(errors.FAR_OFF_DATE, "data.window")
     return Event(event_id, source, kind, time, time_text, subject, partitionkey, data, raw, extensions)
@@ -292,7 +296,14 @@ def _extensions(attributes: dict[str, str]) -> dict[str, str]:
     return extensions
 
 
-def _validated(model: type[Incoming], raw: bytes) -> Any:
+def _validated(model: type[Incoming], raw: bytes, *, from_others: bool) -> Any:
+    data = _checked(model, raw)
+    if from_others:
+        refuse_numbers_as_ids(data, _IDS)
+    return data
+
+
+def _checked(model: type[Incoming], raw: bytes) -> Any:
     validator = model.__pydantic_validator__
     try:
         # Most events hold no field that the model does not know, and then there is nothing to search.

@@ -22,6 +22,8 @@ RFC3339_PATTERN: Final = (
     r"|9999-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|\+[0-9]{2}:[0-9]{2}))$"
 )
 _RFC3339 = re.compile(RFC3339_PATTERN)
+# How the last two but one letters of an offset begin that has 60 minutes or more: Python would add them up, pydantic refuses them.
+_NO_MINUTES = frozenset(f":{digit}" for digit in "6789")
 # What an event's own time may be: whatever is added to it can still be written as RFC 3339 in UTC.
 _EARLIEST_US = 0
 _LATEST_US = 253_370_764_800 * SECOND_US  # 9999-01-01T00:00:00Z
@@ -38,7 +40,7 @@ def parse_rfc3339(text: str) -> int:
 
     Raises ValueError when the text is not RFC 3339 with an offset, or lies outside the years 1970 to 9998.
     """
-    if _RFC3339.fullmatch(text) is None:
+    if _RFC3339.fullmatch(text) is None or text[-3:-1] in _NO_MINUTES:
         raise ValueError("not RFC 3339 with an offset")
     instant = micros(datetime.fromisoformat(text.upper()))
     if not _EARLIEST_US <= instant < _LATEST_US:

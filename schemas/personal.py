@@ -86,7 +86,7 @@ _INSIDE_HEX: Final = re.compile(r"\d[a-fA-F]{1,20}$", re.ASCII)
 _HEX_MAX: Final = 21
 _NO_YEAR: Final = r"(?!(?:19|20)\d\d\s*[\-/.年])"
 # After a number that could be a door's: it counts something, or it is the name of a place that is open to all.
-_COUNTED: Final = r"(?!\d|\s*[年月日天元块角分米人次个名位平斤公克份本余多点时周岁路%:：.])"
+_COUNTED: Final = r"(?!\d|\s*(?:[年月日天元块角分米人次个名位平斤公克份本余多点时周岁路页题%]|[:.]\d|(?:[wv]|kg|kw)(?![a-z])))"
 _OPEN_TO_ALL: Final = r"(?!\s*(?:楼|线|窗|门|厅|会|教|活|电梯|桌|柜|诊|机|馆|店|院|公))"
 _NO_ROOM_FOR_ALL: Final = r"(?!\s*+(?:号\s*+)?(?:会议|教|活动|阅览|图书|诊|办公|接待|值班|培训|自习|排练|舞蹈|棋牌|康复|急救|实验|多功能)[室厅])"
 # Households that are counted. "501户停水" behind a unit may well be one door, "100户停水" can't be.
@@ -99,7 +99,7 @@ _NOTHING_ELSE: Final = (
     r"(?!\s*(?:以|左右|[户间张把台套件盒箱包袋瓶桶束只辆排席届级班场节项种条瓦度寸]|㎡|m2|医|中学|小学|国道|厂|所|[\-~至到]\d))"
 )
 _TENS: Final = r"(?:\d{1,4}(?:-\d{1,3})?|\d?十\d?|\d百(?:0?\d|\d?十\d?)?)"
-_JUST_A_DOOR: Final = r"(?=\s*(?:\Z|\n|[,.。!！?？;、)](?!\d)|的|了|号(?!线)|[室房]))"
+_JUST_A_DOOR: Final = r"(?=\s*(?:\Z|\n|[,.。!！?？;、):…~～”](?!\d)|的|了|号(?!线)|[室房]))"
 _UNIT: Final = r"(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)"
 _COUNTED_EN: Final = (
     r"(?!(?:\s?-\s?\d{1,4})?\s*(?:hours?|minutes?|days?|weeks?|people|persons?|times|am|pm|tires?|tyres?|beds?|chairs?|tables?|yuan|rmb|square|sqm)\b)"
@@ -143,6 +143,10 @@ _DOOR: Final = re.compile(
 # The codes of parcel lockers are written as building, unit and door are.
 _PARCEL: Final = re.compile(r"(?:(?:取件|取货|提货|取餐|自提|快递)码|取件号|货架号?)[^\d\n]{0,4}(?:[\d\- ]{5,12}[,、和;\s]{1,2}){0,4}$", re.ASCII)
 _PARCEL_MAX: Final = 60
+# A long text is searched in pieces: while one search lasts, no other thread has its turn. No number, with what may stand between its digits, and no
+# label before it is longer than the border.
+_PIECE: Final = 4096
+_BORDER: Final = 256
 _NUMBERS: Final = (("identity_card", _IDENTITY_CARD), ("phone", _MOBILE), ("phone", _MOBILE_IN_GROUPS), ("phone", _PHONE), ("phone", _SHORT_PHONE))
 _DOORS: Final = ("door", _DOOR)
 _SEPARATOR: Final = re.compile(r"[\-._/、,;:*]")
@@ -220,13 +224,25 @@ def _spans(text: str) -> Iterator[tuple[str, int, int]]:
     digits = text.translate(_TO_DIGITS)
     holds_numbers = sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE
     for kind, shape in (*_NUMBERS, _DOORS) if holds_numbers else (_DOORS,):
-        at = 0
-        while (found := shape.search(digits, at)) is not None:
-            if _is_something_else(shape, found):
-                at = found.start() + 1
-            else:
-                yield kind, found.start(), found.end()
-                at = found.end()
+        for start in range(0, len(digits), _PIECE) if len(digits) > 2 * _PIECE else (0,):
+            yield from _spans_of(kind, shape, digits, start)
+
+
+def _spans_of(kind: str, shape: re.Pattern[str], digits: str, start: int) -> Iterator[tuple[str, int, int]]:
+    """The numbers of one shape in a short text, or those that begin in a piece of a long one."""
+    end = start + (_PIECE if len(digits) > 2 * _PIECE else len(digits))
+    first = max(0, start - _BORDER)
+    text = digits[first : end + _BORDER]
+    if _ANY_DIGIT.search(text) is None:
+        return  # every shape has one
+    at = 0
+    while (found := shape.search(text, at)) is not None:
+        if _is_something_else(shape, found):
+            at = found.start() + 1
+        else:
+            if start <= first + found.start() < end:
+                yield kind, first + found.start(), first + found.end()
+            at = found.end()
 
 
 def _is_something_else(shape: re.Pattern[str], found: re.Match[str]) -> bool:

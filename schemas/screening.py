@@ -26,6 +26,8 @@ _ID_KEYS: Final = frozenset(
         *("wish_id", "offer_id", "claim_id", "match_id", "group_id", "resident_ref", "volunteer_ref", "worker_ref"),
     }
 )
+_ID_FIELDS: Final = (("wish_id", "offer_id", "claim_id", "match_id"), ("skills", "languages"), ("place", "home"))
+_CIRCLES: Final = ("community", "compound", "building", "unit")
 
 
 def _models(base: type[Incoming] = Incoming) -> list[type[Incoming]]:
@@ -51,6 +53,35 @@ def safe_name(name: str) -> str:
 def refuse_hidden(data: Incoming, nested: dict[type[Incoming], tuple[str, ...]]) -> None:
     """InvalidEvent where a field that no model knows holds personal data, or what PostgreSQL cannot keep."""
     _search_model(data, "data", nested)
+
+
+def fields_with_ids() -> dict[type[Incoming], tuple[tuple[str, ...], ...]]:
+    """The fields of each model that hold words of the sender's own without being free text: single ones, lists, places."""
+    return {model: tuple(tuple(name for name in names if name in model.model_fields) for names in _ID_FIELDS) for model in _models()}
+
+
+def refuse_numbers_as_ids(data: Incoming, fields: dict[type[Incoming], tuple[tuple[str, ...], ...]]) -> None:
+    """InvalidEvent where an id, a circle of the ladder, a skill or a language is nothing but a phone or identity-card number.
+
+    Not for the models to judge: they also read what was stored before this was asked.
+    """
+    single, lists, places = fields[type(data)]
+    for name in single:
+        if _is_number_as_id(getattr(data, name)):
+            raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, f"data.{name}")
+    for name in lists:
+        for index, given in enumerate(getattr(data, name) or ()):
+            if _is_number_as_id(given):
+                raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, f"data.{name}.{index}")
+    for name in places:
+        place = getattr(data, name)
+        for circle in _CIRCLES:
+            if _is_number_as_id(getattr(place, circle)):
+                raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, f"data.{name}.{circle}")
+
+
+def _is_number_as_id(given: str | None) -> bool:
+    return given is not None and personal.is_bare_number(given)
 
 
 def refuse_in_extension(name: str, content: str) -> None:

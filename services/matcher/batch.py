@@ -89,7 +89,7 @@ class Batch:
         line = {"lane": draft.lane.number, "topic": record.topic, "offset": record.offset}
         self.lines.append(line)
         if event is None:
-            self._send_aside(draft, intake.dead_letter(item))
+            self._send_aside(draft, item.letter or intake.dead_letter(item))
             line["outcome"] = DEAD
             line["reason"] = item.fault.reason if item.fault is not None else DECISION_FAILED
             return

@@ -22,7 +22,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import maybe_async, notify
 
-from services.matcher.intake import Item, read_run
+from services.matcher.intake import Item, read_by_turns
 
 _GATHER_BYTES: Final = 64 * 1024
 _IDLE_WAIT_MS: Final = 500
@@ -83,6 +83,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
+        owned = self._owned()
+        read = {tp: await self._read(tp, run) for tp, run in records.items() if run}
+        if self._owned() is not owned:
+            return  # the group has dealt anew while a large record was read: what we have now begins at its own place
         if not self.flow_active:
             with suppress(KafkaError):  # where the partitions have just gone elsewhere; what is assigned next begins at its own place
                 await self.perform_seek()
@@ -91,7 +95,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         if not found:
             return
         self._brought = sum(map(len, found.values()))
-        chunks = [self._chunk(tp, run) for tp, run in found.items()]
+        chunks = [self._chunk(tp, run[-1].offset, read[tp]) for tp, run in found.items()]
         first = chunks[0].tp
         message = self._to_message(first, found[first][-1])
         message.key, message.value, message.headers = None, chunks, []
@@ -107,11 +111,17 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         fetcher = self._thread._consumer._fetcher  # noqa: SLF001
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (_GATHER_BYTES, milliseconds) if milliseconds else (1, _IDLE_WAIT_MS)  # noqa: SLF001
 
-    def _chunk(self, tp: TP, run: list[Any]) -> Chunk:
+    def _owned(self) -> Any:
+        """Which partitions we have by the group's last word: another object after each."""
+        subscription = self._thread._consumer._subscription.subscription  # noqa: SLF001
+        return None if subscription is None else subscription.assignment
+
+    async def _read(self, tp: TP, run: list[Any]) -> list[Item]:
         # What was taken in before, and is read again after a start because Faust had not acknowledged it yet, is not even decoded.
         cursor = self.transport.cursor(tp.topic, tp.partition)
-        items = read_run(run if run[0].offset >= cursor else [record for record in run if record.offset >= cursor])
-        last: int = run[-1].offset
+        return await read_by_turns(run if run[0].offset >= cursor else [record for record in run if record.offset >= cursor])
+
+    def _chunk(self, tp: TP, last: int, items: list[Item]) -> Chunk:
         # Faust takes offsets between two messages for gaps, which it would acknowledge by itself: ours are in the chunk.
         self._read_offset[tp] = last
         # What Faust would note of a message of its own, and warns where it did not for long.

@@ -5,6 +5,8 @@ each topic in its own order, so that what was said first is decided first where 
 together is in order whatever order a topic holds it in (:func:`by_time`).
 """
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +22,21 @@ from services.matcher.outbox import Message
 MENDED_FROM: Final = "mended-from"
 # Who can help before who needs help: else the wish would first be told that nobody can.
 _FIRST_AT_ONE_TIME: Final = (OFFERS, WISHES, RESPONSES, CONFIRMATIONS)
+# A record as large as the contract allows may be searched for seconds, when all of it looks like numbers; the group must hear of us meanwhile.
+_LARGE_BYTES: Final = 16 * 1024
+_TURN_SECONDS: Final = 0.1
 
 
 @dataclass(slots=True)
 class Item:
-    """One record taken in: either an event, or the reason why it is none."""
+    """One record taken in: either an event, or the reason why it is none, with the dead letter that it becomes."""
 
     record: Any
     event: Event | None
     fault: InvalidEvent | None
     misplaced: bool = False
     order: int = 0
+    letter: Message | None = None
 
 
 # The items of one topic, each with what its area has to say yet.
@@ -42,13 +48,31 @@ def read(record: Any) -> Item:
     try:
         event = codec.decode(record.topic, record.value, record.headers)
     except InvalidEvent as fault:
-        return Item(record, None, fault)
+        item = Item(record, None, fault)
+        item.letter = dead_letter(item)
+        return item
     return Item(record, event, None, is_misplaced(event.data.area, event.partitionkey, record.partition, record.key))
 
 
 def read_run(records: Sequence[Any]) -> list[Item]:
     """Records of one partition, in order of offsets, as items."""
     return [read(record) for record in records]
+
+
+async def read_by_turns(records: Sequence[Any]) -> list[Item]:
+    """The same for whoever has a loop to keep going: what is large is read in a thread, and the loop has its turn between many."""
+    items: list[Item] = []
+    turn = time.monotonic()
+    for record in records:
+        if record.value is not None and len(record.value) > _LARGE_BYTES:
+            items.append(await asyncio.to_thread(read, record))
+        else:
+            items.append(read(record))
+            if time.monotonic() - turn < _TURN_SECONDS:
+                continue
+            await asyncio.sleep(0)
+        turn = time.monotonic()
+    return items
 
 
 def by_topic(runs: Sequence[Sequence[Item]]) -> list[list[Item]]:

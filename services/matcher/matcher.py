@@ -223,7 +223,7 @@ class Matcher:
             self.log.warning("catching_up", lane=number, topic=topic, records=end - cursor)
             run = await self.fill_gap(topic, number, cursor, end)
             if run:
-                await self.take_in([intake.read_run(run)])
+                await self.take_in([await intake.read_by_turns(run)])
 
     async def _take_in(self, items: dict[int, list[Item]], side: int, left: set[int]) -> None:
         # Asked anew with each attempt: a lane may go while its batch waits for the database, or for a lane that it has lost.
@@ -250,7 +250,7 @@ class Matcher:
             return []
         runs = [await self.fill_gap(topic, lane.number, lane.cursors[topic], offset) for topic, offset in gaps.items()]
         self.log.warning("gap_read", lane=lane.number, records=sum(map(len, runs)), topics=sorted(gaps))
-        return intake.in_order([intake.read_run(run) for run in runs if run])
+        return intake.in_order([await intake.read_by_turns(run) for run in runs if run])
 
     async def _decide(self, work: list[Work], side: int = 0) -> None:
         """Decide and store; an item that cannot be decided is found and set aside."""

@@ -257,6 +257,23 @@ def test_mended_headers_carry_the_right_key_and_the_same_id() -> None:
     assert (b"gaoxin", b"id-1", b"00-1") == (headers["ce_partitionkey"], headers["ce_id"], headers["ce_traceparent"])
 
 
+@pytest.mark.parametrize("wish_id", ["wish\u200b1", "wish\u00ad1", "\ufeffwish", "\ue000", "\U0001f468\u200d\U0001f469", "w" * 128])
+def test_what_the_services_say_about_a_wish_can_be_read_whatever_its_id_is(wish_id: str) -> None:
+    taken = decode("wishes", written({**DATA, "wish_id": wish_id}), HEADERS)
+
+    said = headers_of("lastmetre.wish.expired.v1", "id-2", "lastmetre/matcher", taken.time_text, taken.data.wish_id, taken.area)
+    value = written({"area": "gaoxin", "wish_id": wish_id, "filled": 0})
+
+    assert wish_id == decode("matches", value, said).data.wish_id
+
+
+def test_what_was_stored_before_numbers_were_refused_as_ids_can_still_be_read() -> None:
+    number = {**DATA, "wish_id": "13800138000"}
+
+    assert errors.CONTAINS_PERSONAL_DATA == refusal(written(number), HEADERS).reason
+    assert "13800138000" == MODEL_OF[KIND].model_validate(number).wish_id  # type: ignore[attr-defined]
+
+
 def test_the_topic_of_a_journalled_event_is_its_types() -> None:
     assert KIND == decode_structured(written(envelope())).type
     with pytest.raises(InvalidEvent, match="not a known event type"):

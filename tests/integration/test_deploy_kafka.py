@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -49,6 +51,24 @@ async def test_keeps_its_messages_and_port_through_a_restart_and_a_crash(own_kaf
     assert own_kafka.pid is None
     await own_kafka.start()
     assert [b"one", b"two"] == await _read(own_kafka.bootstrap, 2)
+
+
+async def test_keeps_everything_in_its_folder_whatever_that_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")  # as where nobody has set a language
+    folder = tmp_path / "最后 一米"
+    broker = Kafka(folder / "kafka")
+    await broker.start()
+    try:
+        await topics.ensure(broker.bootstrap)
+        await _publish(broker.bootstrap, b"one")
+        await broker.restart()
+        assert [b"one"] == await _read(broker.bootstrap, 1)
+    finally:
+        await broker.stop()
+    assert [folder.name] == sorted(path.name for path in tmp_path.iterdir())
+    assert broker.log.exists()
+    assert (broker.folder / "data" / "meta.properties").exists()
+    shutil.rmtree(folder)
 
 
 async def test_takes_a_message_of_eight_mebibytes(fresh_topics: Kafka) -> None:

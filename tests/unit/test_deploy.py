@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import jars, preflight, venv
+from deploy import cli, jars, preflight, venv
 from deploy.state import ROOT, State, free_port
 from deploy.supervisor import rotate
 from deploy.words import Trouble
@@ -212,3 +212,42 @@ def test_a_long_log_moves_on_and_its_writer_goes_on(tmp_path: Path) -> None:
     assert not rotate(log, limit_bytes=10, kept=3)
     assert {"a.log", "a.log.1", "a.log.2", "a.log.3"} == {path.name for path in tmp_path.iterdir()}
     assert log.with_name("a.log.1").read_bytes().startswith(b"4\n")
+
+
+# --- what people are told
+
+
+def test_a_folder_that_cannot_even_be_looked_at_is_judged_by_the_one_above_it(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300) / "state"
+
+    assert preflight.folder_problem(folder) is None
+    assert preflight.disk_problem(folder, 1) is None
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["up", "--once"], ["logs"]])
+def test_a_state_folder_that_cannot_be_used_is_told_in_both_languages(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a file"
+    file.touch()
+    monkeypatch.setenv("LASTMETRE_STATE", str(file))
+
+    assert 1 == cli.run(arguments)
+    said = capsys.readouterr().err
+    assert f"无法读写 {file}" in said
+    assert f"{file}" in said.splitlines()[1]
+    assert "can't be read or written" in said
+
+
+def test_play_says_before_it_starts_anything_that_it_cannot_write_its_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "events.jsonl"
+    file.touch()
+
+    assert 1 == cli.run(["play", str(file), "--out", str(file / "results")])
+    assert f"无法读写 {file / 'results'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["explain"], ["play", "/no/such/file", "--out", "results"], ["up", "--matchers", "99"]])
+def test_wrong_use_is_told_in_chinese_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == cli.run(arguments)
+    assert "用法有误" in capsys.readouterr().err

@@ -296,6 +296,8 @@ ORDINARY = [
     "flat: 100 square metres",
     "血压120-80",
     "3-4人",
+    "背第5单元101页的课文",
+    "3号楼 1500W的电暖器",
     "5路公交",
     "2楼",
     "12栋",
@@ -384,6 +386,12 @@ def test_finds_it_among_other_words(text: str) -> None:
     assert find_personal_data(f"麻烦您：{text}，谢谢！") is not None
 
 
+@pytest.mark.parametrize("end", ["。", "。谢谢您", ".", "：请上门", "……", "”"])
+@pytest.mark.parametrize("text", DOORS)
+def test_finds_a_door_where_its_sentence_ends(text: str, end: str) -> None:
+    assert "door" == find_personal_data(f"您好，{text}{end}")
+
+
 @pytest.mark.parametrize("text", ORDINARY)
 def test_leaves_ordinary_titles_alone(text: str) -> None:
     assert find_personal_data(text) is None
@@ -399,6 +407,19 @@ def test_looks_through_a_long_text_in_a_time_that_grows_with_its_length_alone(st
     find_personal_data(text)
 
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("before", [0, 1, 4090, 4096, 4100, 8191, 8192, 12_280, 20_000])
+@pytest.mark.parametrize("text", ["138 0013 8000", "510104199003071234", "2栋1单元302", "电话 8533 1234"])
+def test_finds_it_wherever_in_a_long_text(text: str, before: int) -> None:
+    long = "愿 " * (before // 2) + text + "，" + "愿 " * 5000
+
+    assert find_personal_data(long) is not None
+    assert mask(long).count("*") == mask(f"愿 {text}，").count("*")
+
+
+def test_a_long_row_of_digits_is_nobodys_number_in_a_long_text_either() -> None:
+    assert find_personal_data("138001380001" * 2000) is None
 
 
 def test_masks_the_number_and_nothing_beside_it() -> None:

@@ -1,0 +1,59 @@
+"""Large records are read so that the loop, and with it the group's heartbeat, goes on meanwhile."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+
+from schemas import codec
+from schemas.lanes import partition_of
+from schemas.topics import EVENT_MAX_BYTES
+from services.matcher import intake
+from services.matcher.intake import Item
+
+HEADERS = codec.headers_of("lastmetre.wish.withdrawn.v1", "id-1", "//app", "2026-11-23T08:00:00+08:00", "w-1", "gaoxin")
+
+
+def record(offset: int, **more: str) -> Any:
+    value = orjson.dumps({"wish_id": "w-1", "area": "gaoxin", **more})
+    return SimpleNamespace(topic="wishes", partition=partition_of("gaoxin"), offset=offset, key=b"gaoxin", value=value, headers=HEADERS)
+
+
+async def read_beside_a_ticker(records: list[Any]) -> tuple[list[Item], int]:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticker = asyncio.create_task(tick())
+    items = await intake.read_by_turns(records)
+    ticker.cancel()
+    return items, ticks
+
+
+async def test_the_loop_goes_on_while_a_record_full_of_what_looks_like_numbers_is_read() -> None:
+    filling = "1#" * (EVENT_MAX_BYTES // 2 - 100)
+
+    items, ticks = await read_beside_a_ticker([record(0), record(1, x=filling), record(2)])
+
+    assert [0, 1, 2] == [item.record.offset for item in items]
+    assert all(item.event is not None for item in items)
+    assert ticks >= 10
+
+
+async def test_the_loop_goes_on_while_many_that_are_not_large_are_read() -> None:
+    items, ticks = await read_beside_a_ticker([record(offset, x="1#" * 5000) for offset in range(100)])
+
+    assert list(range(100)) == [item.record.offset for item in items]
+    assert ticks >= 3
+
+
+async def test_what_is_refused_is_masked_while_it_is_read() -> None:
+    items = await intake.read_by_turns([record(0, x="13800138000")])
+
+    assert items[0].letter is not None
+    assert b"13800138000" not in (items[0].letter.value or b"")
