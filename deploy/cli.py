@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if code == EXIT_WRONG_USE and arguments:  # typer has said in English what is wrong
-            sys.stderr.write("用法有误,原因见上。各命令的用法:python3 -m deploy --help,python3 -m deploy 命令 --help\n")
+            sys.stderr.write("用法有误，原因见上。各命令的用法：python3 -m deploy --help，python3 -m deploy 命令 --help\n")
         return code
     except Trouble as trouble:
         Console(stderr=True).print(str(trouble), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -74,11 +74,11 @@ def run(arguments: list[str]) -> int:
 def _of_the_disk(fault: OSError) -> Trouble | None:
     """What a file or folder, or a full disk, keeps us from; None where the fault is another one."""
     if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Trouble(f"磁盘已满:{fault}。请清理磁盘后重试。", f"The disk is full: {fault}. Make room and try again.")
+        return Trouble(f"磁盘已满：{fault}。请清理磁盘后重试。", f"The disk is full: {fault}. Make room and try again.")
     if fault.filename is None:
         return None
     return Trouble(
-        f"无法读写 {fault.filename}({fault.strerror})。请检查路径及其权限;状态文件夹可用 LASTMETRE_STATE 另行指定。",
+        f"无法读写 {fault.filename}（{fault.strerror}）。请检查路径及其权限；状态文件夹可用 LASTMETRE_STATE 另行指定。",
         f"{fault.filename} can't be read or written ({fault.strerror}). Check the path and who may use it; LASTMETRE_STATE names another state folder.",
     )
 
