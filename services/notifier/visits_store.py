@@ -42,11 +42,11 @@ FROM unnest($1::text[], $2::bigint[], $3::bigint[]) told(match_id, starts_at_us,
 ON CONFLICT DO NOTHING
 """
 _PAIRS = "unnest($1::text[], $2::text[], $3::text[]) pair(area, wish_id, offer_id)"
-# Of a wish for two, a helper whose group fell apart may be found once more.
+# Whether the pair of visit `v` had a match before, which was released: of a wish for two, a helper whose group fell apart may be found once more.
+MEETS_AGAIN: Final = """EXISTS (SELECT FROM notifying.confirmations o
+    WHERE (o.area, o.wish_id, o.offer_id) = (v.area, v.wish_id, v.offer_id) AND o.match_id <> v.match_id AND o.state = 'released')"""
 _READ_VISITS = f"""
-SELECT v.*, c.state = 'released' AS released, EXISTS (
-    SELECT FROM notifying.confirmations o WHERE (o.area, o.wish_id, o.offer_id) = (v.area, v.wish_id, v.offer_id) AND o.match_id <> v.match_id
-        AND o.state = 'released') AS again
+SELECT v.*, c.state = 'released' AS released, {MEETS_AGAIN} AS again
 FROM {_PAIRS} JOIN notifying.visits v USING (area, wish_id, offer_id)
 JOIN notifying.confirmations c USING (match_id) ORDER BY v.match_id
 """  # noqa: S608 - of our own constants
