@@ -39,6 +39,8 @@ _HOWS: Final = frozenset(get_args(How))
 _CATEGORIES: Final = frozenset((None, *get_args(Category)))
 _URGENCIES: Final = frozenset((None, *get_args(Urgency)))
 _ID_MAX_CHARACTERS: Final = 128
+# Slots begin on few times of a day, and a batch of the matcher's has one.
+_instant: Final = lru_cache(maxsize=8192)(parse_rfc3339)
 _is_code: Final = lru_cache(re.compile(shapes.CODE).fullmatch)
 _is_circle: Final = lru_cache(re.compile(shapes.CIRCLE).fullmatch)
 
@@ -122,11 +124,3 @@ def _proposal(data: dict[str, Any]) -> Proposal:
         data["area"], data["match_id"], data["wish_id"], data["offer_id"], data["resident_ref"], data["volunteer_ref"], get("category"), data["rung"],
         (slot["start"], slot["end"]), None, None, None, get("urgency"), minor, needs_answer, needs_approval, expires_at,
     )  # fmt: skip
-
-
-@lru_cache(maxsize=8192)
-def _instant(text: str) -> int:
-    """An instant in microseconds; slots begin on few times of a day, and a batch of the matcher's has one. ValueError or TypeError where it is none."""
-    if text[-6:-5] in {"+", "-"} and text[-2:] > "59":  # an offset that pydantic does not take
-        raise ValueError
-    return parse_rfc3339(text)
