@@ -223,18 +223,26 @@ def _is_clean(text: str) -> bool:
 def _spans(text: str) -> Iterator[tuple[str, int, int]]:
     digits = text.translate(_TO_DIGITS)
     holds_numbers = sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE
+    pieces = list(_pieces(digits))
     for kind, shape in (*_NUMBERS, _DOORS) if holds_numbers else (_DOORS,):
-        for start in range(0, len(digits), _PIECE) if len(digits) > 2 * _PIECE else (0,):
-            yield from _spans_of(kind, shape, digits, start)
+        for piece in pieces:
+            yield from _spans_of(kind, shape, *piece)
 
 
-def _spans_of(kind: str, shape: re.Pattern[str], digits: str, start: int) -> Iterator[tuple[str, int, int]]:
-    """The numbers of one shape in a short text, or those that begin in a piece of a long one."""
-    end = start + (_PIECE if len(digits) > 2 * _PIECE else len(digits))
-    first = max(0, start - _BORDER)
-    text = digits[first : end + _BORDER]
-    if _ANY_DIGIT.search(text) is None:
-        return  # every shape has one
+def _pieces(digits: str) -> Iterator[tuple[str, int, int, int]]:
+    """(text, where it begins, from where to where numbers may begin in it): a short text as it is, a long one piece by piece with a border."""
+    if len(digits) <= 2 * _PIECE:
+        yield digits, 0, 0, len(digits)
+        return
+    for start in range(0, len(digits), _PIECE):
+        end, first = start + _PIECE, max(0, start - _BORDER)
+        text = digits[first : end + _BORDER]
+        if _ANY_DIGIT.search(text) is not None:  # every shape has one
+            yield text, first, start, end
+
+
+def _spans_of(kind: str, shape: re.Pattern[str], text: str, first: int, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """The numbers of one shape that begin in a piece."""
     at = 0
     while (found := shape.search(text, at)) is not None:
         if _is_something_else(shape, found):
