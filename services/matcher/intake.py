@@ -54,13 +54,8 @@ def read(record: Any) -> Item:
     return Item(record, event, None, is_misplaced(event.data.area, event.partitionkey, record.partition, record.key))
 
 
-def read_run(records: Sequence[Any]) -> list[Item]:
-    """Records of one partition, in order of offsets, as items."""
-    return [read(record) for record in records]
-
-
 async def read_by_turns(records: Sequence[Any]) -> list[Item]:
-    """The same for whoever has a loop to keep going: what is large is read in a thread, and the loop has its turn between many."""
+    """Records of one partition, in order of offsets, as items. The loop goes on: what is large is read in a thread, and between many it has its turn."""
     items: list[Item] = []
     turn = time.monotonic()
     for record in records:
@@ -116,19 +111,24 @@ def by_time(runs: Sequence[Sequence[Item]]) -> list[Item]:
 
     What was said at one time goes topic by topic, offers and wishes by their ids, as waiting wishes of one age do; all else as its topic holds it.
     """
-    keyed: list[tuple[int, int, str, int, Item]] = []
-    for number, run in enumerate(runs):
+    items: list[Item] = []
+    for run in runs:
         latest = 0
         for item in run:
-            name = ""
             if item.event is not None:
                 latest = item.event.time
-                if item.record.topic in {OFFERS, WISHES}:
-                    data = item.event.data
-                    name = data.offer_id if item.record.topic == OFFERS else data.wish_id
-            keyed.append((latest, number, name, item.record.offset, item))
-    keyed.sort(key=lambda one: one[:4])
-    return [item for *_, item in keyed]
+            item.order = latest
+        items += sorted(run, key=lambda item: (item.order, _subject_of(item)))
+    items.sort(key=lambda item: item.order)  # stable: at one time the topics have their order
+    return items
+
+
+def _subject_of(item: Item) -> str:
+    if item.event is None or item.record.topic not in {OFFERS, WISHES}:
+        return ""
+    data = item.event.data
+    subject: str = data.offer_id if item.record.topic == OFFERS else data.wish_id
+    return subject
 
 
 def as_topics_go(items: Sequence[Item]) -> list[Item]:

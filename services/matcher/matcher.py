@@ -173,9 +173,12 @@ class Matcher:
             self._taken += 1
             self.pulse.commit()
 
+    def _is_one(self, count: int) -> bool:
+        """Whether so many items of a lane that came together are stored as one."""
+        return self._event_time and count <= _MINUTE_MAX
+
     def _in_order(self, runs: list[list[Item]]) -> list[Item]:
-        as_one = self._event_time and sum(map(len, runs)) <= _MINUTE_MAX
-        return intake.by_time(runs) if as_one else intake.in_order(runs)
+        return intake.by_time(runs) if self._is_one(sum(map(len, runs))) else intake.in_order(runs)
 
     async def _side_by_side(self, items: dict[int, list[Item]], left: set[int]) -> None:
         """A large batch as two transactions over different lanes: while the database works for one, the other is decided."""
@@ -195,8 +198,8 @@ class Matcher:
         """What one side has to do: small pieces, so that neither side waits long for the other's processor or database."""
         pieces = [part]
         if sum(map(len, part.values())) > _PIECE_MAX:
-            most = {number: _MINUTE_MAX if self._event_time and len(items) <= _MINUTE_MAX else _PIECE_MAX for number, items in part.items()}
-            pieces = [{number: items[at : at + most[number]]} for number, items in part.items() for at in range(0, len(items), most[number])]
+            sizes = {number: len(items) if self._is_one(len(items)) else _PIECE_MAX for number, items in part.items()}
+            pieces = [{number: items[at : at + sizes[number]]} for number, items in part.items() for at in range(0, len(items), sizes[number])]
         for piece in pieces:
             await self._patiently(partial(self._take_in, piece, side, left), side, frozenset(piece))
 

@@ -40,6 +40,10 @@ FAIL_ONCE = """
 """
 
 
+def read_run(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[intake.Item]:
+    return [intake.read(record) for record in records]
+
+
 class Worker:
     """A matcher on its database; what it hands to the publisher stays there, as no broker is asked."""
 
@@ -63,12 +67,12 @@ class Worker:
             topic = TOPIC_OF[event.type]
             offset = self._offsets[topic] = self._offsets.get(topic, -1) + 1
             runs.setdefault(topic, []).append(self.record(topic, offset, codec.structured(event), event.area.encode()))
-        await self.matcher.take_in([intake.read_run(run) for run in runs.values()])
+        await self.matcher.take_in([read_run(run) for run in runs.values()])
 
     async def takes_what_is_none(self) -> None:
         """A record that is no event: it goes to the dead letters, by way of the outbox."""
         offset = self._offsets["wishes"] = self._offsets.get("wishes", -1) + 1
-        await self.matcher.take_in([intake.read_run([self.record("wishes", offset, b"{")])])
+        await self.matcher.take_in([read_run([self.record("wishes", offset, b"{")])])
 
     async def publishes(self) -> None:
         """What the publisher says once all that was handed to it is on Kafka."""
@@ -146,7 +150,7 @@ async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
         return records[start:end]
 
     worker.matcher.fill_gap = read_again
-    await worker.matcher.take_in([intake.read_run(records[start:end]) for start, end in brought])
+    await worker.matcher.take_in([read_run(records[start:end]) for start, end in brought])
 
     assert [(event_id, outcome) for event_id, _, outcome, _ in await worker.journal()] == [("wish-1", "decided"), ("wish-2", "decided")]
     assert [1] == [row["n"] for row in await worker.owner("SELECT count(*) AS n FROM matching.outbox")]
@@ -179,7 +183,7 @@ async def test_a_lane_that_went_to_another_worker_is_not_fought_for(new_database
     database = await new_database()
     before, heir = Worker(database), Worker(database)
     offers = [codec.structured(build.offer(f"o{number}", at=number, event_id=f"offer-{number}")) for number in range(3)]
-    first, second, third = (intake.read_run([before.record("offers", number, value)]) for number, value in enumerate(offers))
+    first, second, third = (read_run([before.record("offers", number, value)]) for number, value in enumerate(offers))
     await before.matcher.take_in([first])
     await heir.matcher.take_in([second])
     epoch = heir.matcher.lanes[LANE].epoch
