@@ -21,6 +21,8 @@ DELAY_SECONDS: Final = 0.3
 AWAY_SECONDS: Final = 0.3
 # Where work begins: from here on an order counts that is about work, and not about a process's start.
 _WORK_BEGINS: Final = frozenset(("inbox: after poll", "visits: after poll", "neighbours: after poll"))
+# With what a statement begins; else a constant is a piece that statements share. One that begins otherwise has no name, and `step_name` refuses it.
+_FIRST_WORDS: Final = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))
 
 
 def _statements(module: ModuleType, whose: str = "") -> dict[str, str]:
@@ -28,7 +30,7 @@ def _statements(module: ModuleType, whose: str = "") -> dict[str, str]:
     return {
         text: whose + name.strip("_").lower()
         for name, text in vars(module).items()
-        if isinstance(text, str) and name.isupper() and ("notifying." in text or "links." in text)
+        if isinstance(text, str) and name.isupper() and text.split(maxsplit=1)[0] in _FIRST_WORDS and ("notifying." in text or "links." in text)
     }
 
 
