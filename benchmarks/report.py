@@ -74,13 +74,14 @@ class Report:
 
     def add_latency(self, rounds: list[Latency], title: str) -> None:
         """Percentiles by round."""
-        heads = ["round", "wishes", "matched", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "generator late, max ms", "matcher's share of a core"]
+        heads = ["round", "wishes", "matched", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"]
+        heads += ["the half minute before: p50 ms", "p99 ms", "generator late, max ms", "matcher's share of a core"]
         rows = [
             [
                 str(one.round),
                 f"{one.wishes:,}",
                 f"{one.matched:,}",
-                *(f"{ms:.1f}" for ms in (one.p50, one.p90, one.p99, one.p999, one.max, one.late_ms)),
+                *(f"{ms:.1f}" for ms in (one.p50, one.p90, one.p99, one.p999, one.max, one.warming_p50, one.warming_p99, one.late_ms)),
                 f"{one.cpu_share:.0%}",
             ]
             for one in rounds
