@@ -1,11 +1,13 @@
 """The notifier beside the matcher: does it confirm as fast as matches are proposed, and how long does a proposal take until both sides are told?
 
-In each round the matcher alone works off a backlog of wishes, then the notifier alone works off the proposals that the matcher has just written: the same
-events, the same servers, one after the other. The broker's own stamps count (`LogAppendTime`). For the latency proposals come at a fixed pace, and the clock
-runs from when each was due until `match.confirmed` is on Kafka, which is after both notices were recorded and committed.
+The matcher alone works off a backlog of wishes, then the notifier alone works off the proposals that the matcher has just written: the same events, the same
+servers, one after the other, with as many processes of each as `python3 -m deploy up` starts; and once more with a single notifier. The broker's own
+stamps count (`LogAppendTime`). For the latency proposals come at a fixed pace, and the clock runs from when each was due until `match.confirmed` is on
+Kafka, which is after both notices were recorded and committed.
 """
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +17,8 @@ from benchmarks import ours, throughput
 from benchmarks.measures import Spread, Timing, Verdict, timing
 from benchmarks.rig import Rig, Seen, Watch
 from benchmarks.throughput import Say
+from deploy.cli import NOTIFIERS
+from deploy.process import Process
 from deploy.whatif.counting import percentile
 from schemas.topics import CONFIRMATIONS, PARTITIONS
 
@@ -25,7 +29,7 @@ _OWNED: Final = "SELECT count(*)::int FROM notifying.partitions"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured: a backlog of `wishes`, and proposals at `rate` a second for `seconds` after `warm_seconds`."""
+    """How much is measured: a backlog of `wishes`, and proposals at `rate` a second for `seconds` after `warm_seconds`; `notifiers`: processes."""
 
     offers: int = 10_000
     wishes: int = 20_000
@@ -34,6 +38,7 @@ class Sizes:
     rate: int = 500
     seconds: int = 20
     warm_seconds: int = 5
+    notifiers: int = NOTIFIERS
 
 
 SHORT: Final = Sizes(offers=600, wishes=300, rounds=1, rate=50, seconds=2, warm_seconds=1)
@@ -50,23 +55,38 @@ class Told:
     late_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A backlog proposed by the matcher, then confirmed by so many notifiers."""
+
+    round: int
+    notifiers: int
+    proposed: Timing
+    confirmed: Timing
+
+    @property
+    def ratio(self) -> float:
+        """Confirmations a second over proposals a second."""
+        return self.confirmed.per_second / self.proposed.per_second if self.proposed.per_second else 0.0
+
+
 @dataclass(slots=True)
 class Result:
-    """By round: the matcher's timing, the notifier's, and the latency."""
+    """Each round has a pass with all notifiers, one with a single one, and the latency."""
 
     sizes: Sizes
-    proposed: list[Timing] = field(default_factory=list)
-    confirmed: list[Timing] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
 
-    def ratio(self) -> Spread:
+    def ratio(self, notifiers: int) -> Spread:
         """Confirmations a second over proposals a second, in each round."""
-        pairs = zip(self.confirmed, self.proposed, strict=True)
-        return Spread.of([one.per_second / other.per_second if other.per_second else 0.0 for one, other in pairs])
+        return Spread.of([one.ratio for one in self.passes if one.notifiers == notifiers])
 
     def verdicts(self) -> Iterator[Verdict]:
         """Against what was promised; the median of the rounds."""
-        yield Verdict("confirmations per second ÷ proposals per second", self.ratio().median, at_least=1)
+        yield Verdict("confirmations per second ÷ proposals per second", self.ratio(self.sizes.notifiers).median, at_least=1)
+        if self.sizes.notifiers > 1:
+            yield Verdict("confirmations per second ÷ proposals per second, a single notifier", self.ratio(1).median, at_least=1)
         p99 = Spread.of([one.p99 for one in self.told]).median
         yield Verdict(f"event to both notices at {self.sizes.rate} matches a second, p99, ms", p99, at_most=100)
 
@@ -76,33 +96,45 @@ async def measure(rig: Rig, sizes: Sizes, seed: int, say: Say, env: Mapping[str,
     result = Result(sizes)
     stream = throughput.Stream.of(throughput.Sizes(offers=sizes.offers, wishes=sizes.wishes, areas=sizes.areas), seed)
     for number in range(1, sizes.rounds + 1):
-        await rig.fresh()
-        await ours.take_offers(rig, stream.offers)
-        await rig.publish(stream.wishes)
-        cpu_us = await ours.work_off(rig, len(stream.wishes))
-        result.proposed.append(timing([one.at for one in await _seen(rig, _PROPOSED)], cpu_us))
-        cpu_us = await _confirm(rig, result.proposed[-1].matches, env)
-        result.confirmed.append(timing([one.at for one in await _seen(rig, _CONFIRMED, CONFIRMATIONS)], cpu_us))
-        result.told.append(await _latency(rig, sizes, env))
-        one, other, told = result.proposed[-1], result.confirmed[-1], result.told[-1]
-        say(f"notifier, round {number}: {one.per_second:,.0f} proposed/s, {other.per_second:,.0f} confirmed/s; p50 {told.p50:.1f} ms, p99 {told.p99:.1f} ms")
+        for notifiers in sorted({sizes.notifiers, 1}, reverse=True):
+            one = await _pass(rig, stream, number, notifiers, env)
+            result.passes.append(one)
+            say(f"notifier, round {number}, processes: {notifiers}: {one.proposed.per_second:,.0f} proposed/s, {one.confirmed.per_second:,.0f} confirmed/s")
+        told = await _latency(rig, sizes, env)
+        result.told.append(told)
+        say(f"notifier, round {number}: p50 {told.p50:.1f} ms, p99 {told.p99:.1f} ms")
     return result
+
+
+async def _pass(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, env: Mapping[str, str]) -> Pass:
+    await rig.fresh()
+    await ours.take_offers(rig, stream.offers)
+    await rig.publish(stream.wishes)
+    cpu_us = await ours.work_off(rig, len(stream.wishes))
+    proposed = timing([one.at for one in await _seen(rig, _PROPOSED)], cpu_us)
+    cpu_us = await _confirm(rig, proposed.matches, notifiers, env)
+    return Pass(number, notifiers, proposed, timing([one.at for one in await _seen(rig, _CONFIRMED, CONFIRMATIONS)], cpu_us))
 
 
 async def _seen(rig: Rig, kind: str, topic: str = "matches") -> list[Seen]:
     return [one for one in await rig.matches(topic) if one.type == kind]
 
 
-async def _confirm(rig: Rig, matches: int, env: Mapping[str, str]) -> float:
-    """Start a notifier on the proposals that wait, stop it when all are confirmed; its processor time a match, in microseconds."""
+async def _confirm(rig: Rig, matches: int, notifiers: int, env: Mapping[str, str]) -> float:
+    """Start notifiers on the proposals that wait, stop them when all are confirmed; their processor time a match, in microseconds."""
     await rig.settle()
-    worker = rig.notifier(env)
-    worker.start()
+    workers = [rig.notifier(env) for _ in range(notifiers)]
     try:
+        for worker in workers:
+            worker.start()
         # Kafka is asked: to count rows as often would take as much of the database as a tenth of what is measured.
-        return await rig.await_matches(matches, worker, CONFIRMATIONS)
+        return await rig.await_matches(matches, workers, CONFIRMATIONS)
     finally:
-        await rig.end(worker)
+        await _end(rig, workers)
+
+
+async def _end(rig: Rig, workers: Sequence[Process]) -> None:
+    await asyncio.gather(*(rig.end(worker) for worker in workers))
 
 
 async def _latency(rig: Rig, sizes: Sizes, env: Mapping[str, str]) -> Told:
@@ -112,21 +144,22 @@ async def _latency(rig: Rig, sizes: Sizes, env: Mapping[str, str]) -> Told:
     out.unlink(missing_ok=True)
     plan.write_bytes(orjson.dumps({"number": number, "areas": sizes.areas, "rate": sizes.rate}))
     await rig.settle()
-    worker = rig.notifier(env)
+    workers = [rig.notifier(env) for _ in range(sizes.notifiers)]
     generator = rig.process("benchmarks.proposals", str(plan), str(out), env={"LASTMETRE_KAFKA": rig.bootstrap})
-    worker.start()
     try:
+        for worker in workers:
+            worker.start()
         connection = await rig.connect()
         try:
-            await Watch(worker, PARTITIONS).until(lambda: connection.fetchval(_OWNED))
+            await Watch(workers, PARTITIONS).until(lambda: connection.fetchval(_OWNED))
         finally:
             await connection.close()
         generator.start()
-        await rig.await_matches(number, worker, CONFIRMATIONS)
+        await rig.await_matches(number, workers, CONFIRMATIONS)
         await generator.wait()
     finally:
         await rig.end(generator)
-        await rig.end(worker)
+        await _end(rig, workers)
     sent = orjson.loads(out.read_bytes())
     found = []
     for one in await _seen(rig, _CONFIRMED, CONFIRMATIONS):

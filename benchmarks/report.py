@@ -105,21 +105,24 @@ class Report:
         sizes = result.sizes
         rows = [
             [
-                str(number),
-                *(f"{one:,.0f}" for one in (proposed.per_second, confirmed.per_second)),
-                f"{ratio:.2f}",
-                *(f"{one.cpu_us or 0:,.0f}" for one in (proposed, confirmed)),
-                f"{told.matches:,}",
-                *(f"{ms:.1f}" for ms in (told.p50, told.p99, told.max, told.late_ms)),
+                str(one.round),
+                str(one.notifiers),
+                *(f"{timing.per_second:,.0f}" for timing in (one.proposed, one.confirmed)),
+                f"{one.ratio:.2f}",
+                *(f"{timing.cpu_us or 0:,.0f}" for timing in (one.proposed, one.confirmed)),
             ]
-            for number, (proposed, confirmed, ratio, told) in enumerate(
-                zip(result.proposed, result.confirmed, result.ratio().values, result.told, strict=True), 1
-            )
+            for one in result.passes
         ]
-        heads = ["round", "proposed/s", "confirmed/s", "confirmed ÷ proposed", "matcher's CPU µs", "notifier's CPU µs", "matches told"]
-        heads += ["p50 ms", "p99 ms", "max ms", "generator late, max ms"]
-        title = f"The notifier: {sizes.wishes:,} wishes proposed, then confirmed; then {sizes.rate} matches a second for {sizes.seconds} s"
-        self.tables.append((title, heads, rows))
+        heads = ["round", "notifiers", "proposed/s", "confirmed/s", "confirmed ÷ proposed", "matcher's CPU µs", "notifiers' CPU µs"]
+        self.tables.append((f"The notifier: {sizes.wishes:,} wishes proposed by one matcher, then confirmed", heads, rows))
+        rows = [
+            [str(number), f"{told.matches:,}", *(f"{ms:.1f}" for ms in (told.p50, told.p99, told.max, told.late_ms))]
+            for number, told in enumerate(result.told, 1)
+        ]
+        heads = ["round", "matches told", "p50 ms", "p99 ms", "max ms", "generator late, max ms"]
+        self.tables.append(
+            (f"From the proposal to both notices, {sizes.rate} matches a second for {sizes.seconds} s, notifiers: {sizes.notifiers}", heads, rows)
+        )
         self.verdicts.extend(result.verdicts())
         self.raw["notifier"] = _plain(result)
 

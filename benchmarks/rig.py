@@ -184,11 +184,11 @@ class Rig:
         finally:
             await consumer.stop()
 
-    async def await_matches(self, number: int, worker: Process, topic: str = MATCHES) -> float:
-        """Until the topic holds that many records; the worker's processor time a record, in microseconds, from the first on.
+    async def await_matches(self, number: int, workers: Process | Sequence[Process], topic: str = MATCHES) -> float:
+        """Until the topic holds that many records; the workers' processor time a record, in microseconds, from the first on.
 
         Raises:
-            Stalled: the worker ended, or nothing came for minutes.
+            Stalled: a worker ended, or nothing came for minutes.
         """
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
         await consumer.start()
@@ -198,7 +198,7 @@ class Rig:
             async def there() -> int:
                 return sum((await consumer.end_offsets(partitions)).values())
 
-            return await Watch(worker, number).until(there)
+            return await Watch(workers, number).until(there)
         finally:
             await consumer.stop()
 
@@ -235,17 +235,18 @@ def cpu_seconds(process: Process) -> float:
 class Watch:
     """Waits with patience, but not forever."""
 
-    def __init__(self, worker: Process, number: int) -> None:
-        self._worker, self._number = worker, number
+    def __init__(self, workers: Process | Sequence[Process], number: int) -> None:
+        self._workers = (workers,) if isinstance(workers, Process) else tuple(workers)
+        self._number = number
         self._seen, self._news_at = -1, time.monotonic()
         self._first: tuple[int, float] | None = None
         self.cpu_us = 0.0
 
     async def until(self, look: Callable[[], Awaitable[int]]) -> float:
-        """Wait until `look` finds as many; the worker's processor time for each since the first were seen, in microseconds.
+        """Wait until `look` finds as many; the workers' processor time for each since the first were seen, in microseconds.
 
         Raises:
-            Stalled: the worker ended, or nothing came for minutes.
+            Stalled: a worker ended, or nothing came for minutes.
         """
         while True:
             if not self._goes_on(await look()):
@@ -260,16 +261,17 @@ class Watch:
         now = time.monotonic()
         if seen > self._seen:
             self._seen, self._news_at = seen, now
-        if not self._worker.alive:
-            raise Stalled(f"{self._worker.argv} ended ({self._worker.returncode}) at {seen} of {self._number}: see {self._worker.log}")
+        for worker in self._workers:
+            if not worker.alive:
+                raise Stalled(f"{worker.argv} ended ({worker.returncode}) at {seen} of {self._number}: see {worker.log}")
         if now - self._news_at > _STALL_SECONDS:
-            raise Stalled(f"{self._worker.argv} stands still at {seen} of {self._number}: see {self._worker.log}")
+            raise Stalled(f"{self._workers[0].argv} stands still at {seen} of {self._number}: see {self._workers[0].log}")
         return True
 
     def _note_cpu(self, seen: int) -> None:
-        if seen <= 0 or seen == self._seen or not self._worker.alive:
+        if seen <= 0 or seen == self._seen or not all(worker.alive for worker in self._workers):
             return
-        spent = cpu_seconds(self._worker)
+        spent = sum(map(cpu_seconds, self._workers))
         if self._first is None:
             self._first = seen, spent
         elif seen > self._first[0]:

@@ -34,6 +34,9 @@ COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.previe
 DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
 SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
+# A notifier has half as much again to do for a match as the matcher, and two of them share the lanes: so confirmations keep up with proposals, and one that
+# dies is stood in for within its session.
+NOTIFIERS = 2
 EXIT_INTERRUPTED = 130
 EXIT_WRONG_USE = 2
 
@@ -115,6 +118,7 @@ def up(
     once: Annotated[bool, typer.Option("--once", help="演示一天后退出 · end after the sample day")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="先清空数据 · forget earlier data first")] = False,
     matchers: Annotated[int, typer.Option(min=1, max=6, help="匹配进程数 · how many matcher processes")] = 1,
+    notifiers: Annotated[int, typer.Option(min=1, max=6, help="通知进程数 · how many notifier processes")] = NOTIFIERS,
     secure: Annotated[
         bool | None,
         typer.Option(
@@ -125,12 +129,12 @@ def up(
 ) -> None:
     """启动全部服务并演示一天 · Start everything and play the sample day."""
     console = Console()
-    signalled = run_until_signalled(_up(console, once=once, fresh=fresh, matchers=matchers, secure=secure))
+    signalled = run_until_signalled(_up(console, once=once, fresh=fresh, workers=(matchers, notifiers), secure=secure))
     if signalled and once:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secure: bool | None) -> None:
+async def _up(console: Console, *, once: bool, fresh: bool, workers: tuple[int, int], secure: bool | None) -> None:
     from deploy.progress import Display
     from deploy.stack import WHOLE, Stack
 
@@ -139,7 +143,8 @@ async def _up(console: Console, *, once: bool, fresh: bool, matchers: int, secur
     policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
     # Whoever brings a directory of their own has people elsewhere.
     vault = "LASTMETRE_DIRECTORY" not in os.environ
-    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, report=display, env=policy, vault=vault, secure=secure, services=WHOLE)
+    matchers, notifiers = workers
+    stack = Stack(default_folder(), fresh=fresh, matchers=matchers, notifiers=notifiers, report=display, env=policy, vault=vault, secure=secure, services=WHOLE)
     try:
         with display:
             await stack.start()

@@ -20,6 +20,7 @@ def _play(
     ],
     out: Annotated[Path, typer.Option("--out", file_okay=False, help=both("结果写到此文件夹", "write the results to this folder"))],
     matchers: Annotated[int, typer.Option(min=1, max=6, help=both("匹配进程数", "how many matcher processes"))] = 1,
+    notifiers: Annotated[int, typer.Option(min=1, max=6, help=both("通知进程数", "how many notifier processes"))] = 1,
     *,
     secure: Annotated[bool, typer.Option("--secure", help=both("使用加密并按规则授权的 Kafka", "with Kafka secured"))] = False,
 ) -> None:
@@ -37,9 +38,11 @@ def _play(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(both("播放", "playing"), total=None)
-        summary, refused = asyncio.run(
-            play(file, out, matchers=matchers, secure=secure, told=lambda done, total: progress.update(task, completed=done, total=total))
-        )
+
+        def told(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        summary, refused = asyncio.run(play(file, out, matchers=matchers, notifiers=notifiers, secure=secure, told=told))
     for name, value in summary.items():
         console.print(f"{name:22} {value}", highlight=False)
     if refused:

@@ -370,14 +370,20 @@ async def _pause(since: float) -> None:
     await asyncio.sleep(_POLL_SECONDS + (time.monotonic() - since) / _POLLS)
 
 
-def playing_stack(folder: Path, *, matchers: int = 1, secure: bool = False) -> Stack:
+def playing_stack(folder: Path, *, matchers: int = 1, notifiers: int = 1, secure: bool = False) -> Stack:
     """A stack with empty stores, of its own folder, that lives by event time. Kafka's jars come from the common cache."""
     env = {"LASTMETRE_CLOCK": "event", "LASTMETRE_CHANNEL": "console", "LASTMETRE_GATHER_MS": "3"}
-    return Stack(folder, fresh=True, matchers=matchers, env=env, secure=secure)
+    return Stack(folder, fresh=True, matchers=matchers, notifiers=notifiers, env=env, secure=secure)
 
 
 async def play(
-    file: Path, out: Path, *, matchers: int = 1, secure: bool = False, told: Callable[[int, int], None] = lambda _done, _total: None
+    file: Path,
+    out: Path,
+    *,
+    matchers: int = 1,
+    notifiers: int = 1,
+    secure: bool = False,
+    told: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[dict[str, Any], int]:
     """Start everything on free ports with empty stores, play `file`, write what came of it to `out`, stop.
 
@@ -391,7 +397,7 @@ async def play(
     parent = State(default_folder()).folder / "play"
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
-        async with playing_stack(Path(folder), matchers=matchers, secure=secure) as stack, Player(stack, told) as player:
+        async with playing_stack(Path(folder), matchers=matchers, notifiers=notifiers, secure=secure) as stack, Player(stack, told) as player:
             began = time.monotonic()
             await player.play(lines)
             results = await player.results(time.monotonic() - began)

@@ -89,6 +89,7 @@ class Stack:
         *,
         fresh: bool = False,
         matchers: int = 1,
+        notifiers: int = 1,
         env: Mapping[str, str] | None = None,
         services: Sequence[str] = ("matcher", "notifier"),
         vault: bool = False,
@@ -102,6 +103,7 @@ class Stack:
             state_dir: where data, logs, ports and passwords stay.
             fresh: forget the data of earlier runs first.
             matchers: how many matcher processes, `matcher`, `matcher-2`, ...
+            notifiers: how many notifier processes, `notifier`, `notifier-2`, ...
             env: settings for every service, on top of ours.
             services: packages under `services/`, and `explainer`. Whoever has a gateway has the writer of its `board` beside it.
             vault: let notifier and gateway look people up in the vault. Without it nobody is looked up, and nothing asks for a guardian's consent.
@@ -114,7 +116,7 @@ class Stack:
         self.postgres: Postgres | ExternalPostgres
         self.database = DATABASE
         self._fresh = fresh
-        self._matchers = matchers
+        self._numbers = {"matcher": matchers, "notifier": notifiers}
         self._env = dict(env or {})
         self._kinds = (*services, "board") if "gateway" in services else tuple(services)
         self.has_vault = vault
@@ -280,8 +282,7 @@ class Stack:
 
     def _make_services(self) -> None:
         for kind in self._kinds:
-            count = self._matchers if kind == "matcher" else 1
-            for number in range(1, count + 1):
+            for number in range(1, self._numbers.get(kind, 1) + 1):
                 name = kind if number == 1 else f"{kind}-{number}"
                 self._services[name] = self._service(kind, name)
 

@@ -1,4 +1,4 @@
-"""A file played while matchers and the notifier are killed: the results must be as right as without."""
+"""A file played while matchers and notifiers are killed: the results must be as right as without."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deploy.stack import Stack
 from deploy.state import ROOT
 from tests.checker import check, generate
 
-VICTIMS = ("matcher", "matcher-2", "notifier")
+VICTIMS = ("matcher", "matcher-2", "notifier", "notifier-2")
 BETWEEN_SECONDS = (0.2, 2.5)
 REPLAY_SECONDS = 120.0
 
@@ -22,7 +22,7 @@ REPLAY_SECONDS = 120.0
 async def play_with_kills(
     folder: Path, seed: int, events: int, count: int, told: Callable[[str], None], *, minutes_max: int = generate.MINUTES, servers: bool = False
 ) -> str:
-    """Generate the seed's file, play it on two matchers with `count` SIGKILLs at random moments, and judge the results; tells what was looked at.
+    """Generate the seed's file, play it on two matchers and two notifiers with `count` SIGKILLs at random moments, judge the results, tell what was looked at.
 
     `servers`: restart Kafka and PostgreSQL too, once each.
 
@@ -35,7 +35,7 @@ async def play_with_kills(
     generate.write(file, seed, events, minutes_max=minutes_max)
     with file.open("rb") as text:
         lines = read_lines(text)
-    async with playing_stack(folder / "state", matchers=2) as stack, Player(stack) as player:
+    async with playing_stack(folder / "state", matchers=2, notifiers=2) as stack, Player(stack) as player:
         began = time.monotonic()
         playing = asyncio.create_task(player.play(lines))
         try:

@@ -1,4 +1,4 @@
-"""What every storm stands on: a whole stack with two matchers, a receiver of webhooks, the load, and a watch on who is at work."""
+"""What every storm stands on: a whole stack with two matchers and two notifiers, a receiver of webhooks, the load, and a watch on who is at work."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Rig:
 
 @asynccontextmanager
 async def under_load(folder: Path, seed: int, per_second: float, told: Callable[[str], None]) -> AsyncIterator[Rig]:
-    """A stack of its own in `folder`, both matchers and the notifier at work under the seed's load."""
+    """A stack of its own in `folder`, both matchers and both notifiers at work under the seed's load."""
     async with receiver() as sink:
         env = {
             "LASTMETRE_CHANNEL": sink.url,
@@ -157,7 +157,7 @@ async def under_load(folder: Path, seed: int, per_second: float, told: Callable[
             "LASTMETRE_WEBHOOK_ATTEMPTS_MAX": "100",
             "LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY),  # rounds and invitations, in seconds
         }
-        async with Stack(folder, fresh=True, matchers=2, env=env) as stack:
+        async with Stack(folder, fresh=True, matchers=2, notifiers=2, env=env) as stack:
             rig = Rig(stack, sink, Load(seed), random.Random(f"storm {seed}"), told, per_second)
             try:
                 rig.begin_load()

@@ -13,11 +13,14 @@ from tests.chaos.rig import AT_WORK_SECONDS, RECOVERED_SECONDS, Rig, until
 
 PAUSE_SECONDS_MAX = 2.0
 # Longer than the session of 6 s and the rebalance after it: by then the others have its lanes.
-TARGETS = (("matcher",), ("matcher-2",), ("notifier",), ("matcher", "notifier"), ("matcher-2", "notifier"), ("matcher", "matcher-2"))
+TARGETS = (
+    *(("matcher",), ("matcher-2",), ("notifier",), ("notifier-2",)),
+    *(("matcher", "notifier"), ("matcher-2", "notifier-2"), ("matcher", "matcher-2"), ("notifier", "notifier-2")),
+)
 
 
 async def kills(rig: Rig, count: int) -> None:
-    """SIGKILL matchers and the notifier `count` times at random moments, while the second matcher also leaves in good order and joins again."""
+    """SIGKILL matchers and notifiers `count` times at random moments, while the second matcher also leaves in good order and joins again."""
     second = rig.stack.service("matcher-2")
     killed = 0
     while killed < count:
@@ -63,11 +66,13 @@ async def server_restarts(rig: Rig, rounds: int, *, once_each: bool = False) -> 
 
 
 async def zombie(rig: Rig) -> None:
-    """Freeze a matcher beyond its session, let the other take its lanes over, then wake it: what it still holds must change nothing."""
+    """Freeze a matcher and a notifier beyond their sessions, let the others take their lanes over, then wake them: what they still hold must change nothing."""
     frozen, other = ("matcher", "matcher-2") if rig.rng.random() < 0.5 else ("matcher-2", "matcher")
-    rig.signal(frozen, signal.SIGSTOP)
+    stiff = rig.rng.choice(("notifier", "notifier-2"))
+    for name in (frozen, stiff):
+        rig.signal(name, signal.SIGSTOP)
     try:
-        await rig.at_work(f"SIGSTOP of {frozen}", AT_WORK_SECONDS * 2)
+        await rig.at_work(f"SIGSTOP of {frozen} and {stiff}", AT_WORK_SECONDS * 2)
         heir = rig.stack.service(other).pid
 
         async def has_all() -> object:
@@ -77,7 +82,8 @@ async def zombie(rig: Rig) -> None:
         await until(has_all, f"all lanes owned by {other}", AT_WORK_SECONDS)
         epochs = dict(await rig.query("SELECT lane, epoch FROM matching.lanes"))
     finally:
-        rig.signal(frozen, signal.SIGCONT)
+        for name in (frozen, stiff):
+            rig.signal(name, signal.SIGCONT)
     await rig.two_matchers()
     assert all(epoch >= epochs[lane] for lane, epoch in await rig.query("SELECT lane, epoch FROM matching.lanes")), "an epoch went back"
-    await rig.at_work(f"SIGCONT of {frozen}", RECOVERED_SECONDS)
+    await rig.at_work(f"SIGCONT of {frozen} and {stiff}", RECOVERED_SECONDS)

@@ -93,6 +93,21 @@ class Storm:
             return forked(self.settings.model_copy(update={"instance": f"effects-{self.others}"}))
         return forked(self.settings)
 
+    async def come_and_go(self, done: asyncio.Event) -> None:
+        """Another notifier beside the one that is killed: it joins, has half of the partitions, and leaves in good order or by force, until it is enough."""
+        while not done.is_set():
+            async with self._other() as child:
+                await asyncio.sleep(self.rng.uniform(2, 12))
+                assert child.returncode is None, "the notifier ended by itself"
+                if self.rng.random() < 0.5:
+                    child.terminate()
+                    assert await child.wait() == 0
+            await asyncio.sleep(self.rng.uniform(0, 4))
+
+    def _other(self) -> AbstractAsyncContextManager[Child]:
+        """Without a name of its own, so that its partitions are free as soon as it has left."""
+        return forked(self.settings.model_copy(update={"instance": None}))
+
     async def _progress(self, before: int) -> None:
         deadline = time.monotonic() + allowed(PROGRESS_SECONDS)
         while self.gateways.attempts <= before + 3:
@@ -196,15 +211,15 @@ async def storm(
         del os.environ[VARIABLE]
 
 
-async def blow(one: Storm, kills: int) -> str:
-    """Load, kill, settle and judge."""
+async def blow(one: Storm, kills: int, *, beside: bool = False) -> str:
+    """Load, kill, settle and judge; `beside`: another notifier comes and goes meanwhile."""
     done = asyncio.Event()
     async with matcher(one.settings.kafka) as source:
-        loading = asyncio.create_task(one.load(source, done))
+        working = [asyncio.create_task(one.load(source, done)), *([asyncio.create_task(one.come_and_go(done))] if beside else ())]
         try:
             await one.kills(kills)
         finally:
             done.set()
-            await loading
+            await asyncio.gather(*working)
     await one.settle()
     return await one.judge()
