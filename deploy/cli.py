@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import glob
 import importlib
 import os
 import signal
@@ -229,9 +230,9 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="持续输出 · go on as they grow")] = False,
     lines: Annotated[int, typer.Option("-n", min=0, help="行数 · how many lines first")] = 20,
 ) -> None:
-    """查看日志 · Show the logs of all, or of one."""
+    """查看日志 · Show the logs of all, or of all processes of one service."""
     folder = State(default_folder()).logs
-    found = sorted(folder.glob("*.log")) if name is None else [folder / f"{name}.log"]
+    found = sorted(folder.glob("*.log")) if name is None else [folder / f"{name}.log", *sorted(folder.glob(f"{glob.escape(name)}-[0-9].log"))]
     if not found or not all(path.exists() for path in found):
         known = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "-"
         raise Trouble(f"没有这个日志。现有:{known}", f"There is no such log. There are: {known}", log=folder)

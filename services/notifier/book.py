@@ -117,7 +117,7 @@ class Match:
         return self.resident_ref if party == "resident" else self.volunteer_ref
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would make each of them take twice as long to make
 class Delivered:
     """What became of one attempt: `at` is RFC 3339 by the service's clock, `fault` a code, `retry_seconds` from now."""
 

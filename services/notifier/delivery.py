@@ -40,7 +40,7 @@ _IDLE_SECONDS: Final = 1.0
 _ROOM_SECONDS: Final = 0.05
 _RECORDED_SECONDS: Final = 0.2
 # So long others let notices go first, at most: under a load that never ends they still take a batch at a time.
-_FIRST_SECONDS: Final = 0.5
+_FIRST_SECONDS: Final = 2.0
 # Beyond the channel's own time limit: the wait for a free hand and for the record of the result.
 _LEASE_MARGIN_SECONDS: Final = 25.0
 

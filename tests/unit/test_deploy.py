@@ -214,6 +214,18 @@ def test_a_long_log_moves_on_and_its_writer_goes_on(tmp_path: Path) -> None:
     assert log.with_name("a.log.1").read_bytes().startswith(b"4\n")
 
 
+def test_the_log_of_a_service_is_that_of_all_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("LASTMETRE_STATE", str(tmp_path))
+    folder = State(tmp_path).logs
+    for name in ("notifier", "notifier-2", "matcher"):
+        (folder / f"{name}.log").write_text(f"of {name}\n", encoding="utf-8")
+
+    assert 0 == cli.run(["logs", "notifier"])
+    assert ["notifier | of notifier", "notifier-2 | of notifier-2"] == capsys.readouterr().out.splitlines()
+    assert 0 == cli.run(["logs", "notifier-2"])
+    assert ["of notifier-2"] == capsys.readouterr().out.splitlines()
+
+
 # --- what people are told
 
 
