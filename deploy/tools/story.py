@@ -18,11 +18,12 @@ import orjson
 
 from deploy.tools.target import Target
 from deploy.tools.telling import tell
-from deploy.tools.wording import NOTICE_KINDS, NOTICE_STATES, PARTIES, Words, clean, word
+from deploy.tools.wording import FAULTS, NOTICE_KINDS, NOTICE_STATES, PARTIES, Words, clean, word
 from deploy.words import NOT_TEXT, Trouble
 from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
 from schemas.instants import parse_rfc3339
+from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.wishes import WishSubmitted
 from services.matcher.core.place import RUNGS
 from services.matcher.core.reasons import Verdict, almost
@@ -50,6 +51,8 @@ _NOTICES: Final = """
     FROM notifying.notices n LEFT JOIN notifying.confirmations m USING (match_id)
     WHERE n.wish_id = $1 AND n.area = $2 ORDER BY n.sent_at NULLS LAST, n.party
 """
+# The matcher decides nothing on these: the notifier keeps each for good, and how the visit ends follows from them.
+_REPORTS: Final = (ServiceStarted, ServiceFinished, ServiceAcknowledged)
 _FAILED: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 
 
@@ -112,7 +115,7 @@ async def stories(target: Target, wish_id: str) -> list[Story]:
     async with target.database("notifier") as connection, readable():
         for story in found:
             story.notices = await connection.fetch(_NOTICES, wish_id, story.area)
-            story.steps.extend(_told(story.notices))
+            story.steps.extend(notices_told(story.notices))
             story.steps.sort(key=lambda step: step.at)  # stable: what follows from one line stays behind it
     return found
 
@@ -173,26 +176,27 @@ def steps_of(line: Any, wish_id: str) -> list[Step]:
     words = tell(event)
     if line["outcome"] == "duplicate":
         words = (f"{words[0]}（重复，无影响）", f"{words[1]} (a repeat, without effect)")
-    elif line["outcome"] == "no_effect":
+    elif line["outcome"] == "no_effect" and not isinstance(event.data, _REPORTS):
         words = (f"{words[0]}（无影响）", f"{words[1]} (without effect)")
     return [Step(at, words), *decided]
 
 
-def _told(notices: Sequence[Any]) -> list[Step]:
+def notices_told(notices: Sequence[Any]) -> list[Step]:
+    """What became of each notice, a line each."""
     steps = []
     for notice in notices:
         who, kind, state = word(PARTIES, notice["party"]), word(NOTICE_KINDS, notice["kind"]), word(NOTICE_STATES, notice["state"])
+        offer = clean(notice["offer_id"]) if notice["offer_id"] else ""
         channel = clean(notice["channel"] or "-")
+        of = (f"{channel}，服务 {offer}", f"{channel}, offer {offer}") if offer else (channel, channel)
         if notice["state"] == "sent":
-            offer = clean(notice["offer_id"]) if notice["offer_id"] else ""
-            of = (f"，服务 {offer}", f", offer {offer}") if offer else ("", "")
-            words = (f"{kind[0]}{state[0]}{who[0]}（{channel}{of[0]}）", f"{kind[1]} {state[1]} to the {who[1]} ({channel}{of[1]})")
+            words = (f"{kind[0]}{state[0]}{who[0]}（{of[0]}）", f"{kind[1]} {state[1]} to the {who[1]} ({of[1]})")
             steps.append(Step(parse_rfc3339(notice["sent_at"]), words))
         else:
-            fault = clean(notice["fault"] or "-")
+            tries, fault = notice["attempts"], word(FAULTS, notice["fault"] or "-")
             words = (
-                f"给{who[0]}的{kind[0]}：{state[0]}（{channel}，试过 {notice['attempts']} 次，{fault}）",
-                f"{kind[1]} to the {who[1]}: {state[1]} ({channel}, {notice['attempts']} attempts, {fault})",
+                f"给{who[0]}的{kind[0]}：{state[0]}（{of[0]}，试过 {tries} 次，{fault[0]}）",
+                f"{kind[1]} to the {who[1]}: {state[1]} ({of[1]}, {tries} attempts, {fault[1]})",
             )
             steps.append(Step(notice["due_us"], words))
     return steps
