@@ -142,6 +142,13 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
                 f"{waiting.invitations} offers are invited: the first to accept has the wish.",
             )
         )
+    elif 0 < waiting.fit <= waiting.spent:
+        found.append(
+            (
+                f"合适的 {waiting.fit} 份服务都已邀请过，没有谁答应；同一心愿不再邀请，仍可认领。",
+                f"Whoever fits ({waiting.fit}) was invited before, and nobody said yes: they are not invited to this wish again, and may still claim it.",
+            )
+        )
     elif waiting.fit:
         found.append(_fits(waiting))
     if waiting.reach is None:

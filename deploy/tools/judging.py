@@ -255,7 +255,14 @@ def _invited(answer: Answer) -> list[Words]:
 
 
 def _unanswered(answer: Answer) -> list[Words]:
-    until = clock(answer.until or 0)
+    if answer.until is None:
+        return [
+            (
+                "各条都满足，但已邀请过，那次邀请已经结束；同一心愿不再邀请，仍可认领。",
+                "All rules pass, but it was invited before and that invitation is over; it is not invited to this wish again, and may still claim it.",
+            )
+        ]
+    until = clock(answer.until)
     return [
         (
             f"各条都满足，但邀请已于 {until} 结束，未获答复；同一心愿不再邀请，仍可认领。",

@@ -26,7 +26,7 @@ from schemas.instants import parse_rfc3339
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.wishes import WishSubmitted
 from services.matcher.core.place import RUNGS
-from services.matcher.core.reasons import Verdict, almost
+from services.matcher.core.reasons import Verdict, almost, is_spent
 from services.matcher.core.rules import refusal
 from services.matcher.core.state import OPEN, Area, Wish
 from services.matcher.core.together import find_group
@@ -70,7 +70,7 @@ class Waiting:
     """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does.
 
     `nearest`: offers that fail one rule alone, each with that rule, the nearest first. `reach`: as far as the rung that a wish of the rounds asks for now,
-    None for one that is tried at once. `invitations`: how many are out.
+    None for one that is tried at once. `invitations`: how many are out; `spent`: how many of those who fit were invited before and are not invited again.
     """
 
     offers: int
@@ -81,6 +81,7 @@ class Waiting:
     nearest: list[tuple[str, Verdict]] = field(default_factory=list)
     reach: str | None = None
     invitations: int = 0
+    spent: int = 0
 
 
 @dataclass(slots=True)
@@ -223,6 +224,7 @@ async def waiting_of(connection: asyncpg.Connection, area: Area, wish_id: str) -
         nearest,
         RUNGS[area.reach_of(wish, area.clock)] if area.in_rounds(wish) else None,
         wish.invitations(now),
+        sum(is_spent(wish, offer, now) and refusal(wish, offer, now) is None for offer in offers),
     )
 
 

@@ -343,6 +343,7 @@ def test_rounds_are_explained_beside_the_order() -> None:
     [
         ({}, "马上会配对。", "about to be matched."),
         ({"invitations": 2}, "已邀请 2 份服务，先答应者先得。", "2 offers are invited: the first to accept has the wish."),
+        ({"spent": 1}, "合适的 1 份服务都已邀请过，没有谁答应", "Whoever fits (1) was invited before, and nobody said yes"),
         ({"reach": "compound"}, "目前在本小区内找人，每轮都会再试，直到", "It asks up to the compound for now, and is tried again in every round, until"),
         ({"reach": "area"}, "该定的时候就会配对", "it is matched once it asks that far and its waiting ends"),
     ],
@@ -354,6 +355,14 @@ def test_a_waiting_wish_says_what_it_waits_for(more: dict[str, Any], zh: str, en
     explain.show(story, Console(file=screen, width=160), "both")
     assert zh in screen.getvalue()
     assert en in screen.getvalue()
+
+
+def test_an_invitation_that_is_over_is_told_without_a_time_that_nobody_kept() -> None:
+    scene = given(offer(accepts="ask"), wish(urgency="red"), policy=Policy())
+    scene.passes(60)
+    zh, en = answered(scene)
+    assert "已邀请过，那次邀请已经结束；同一心愿不再邀请，仍可认领。" in zh
+    assert "it was invited before and that invitation is over" in en
 
 
 # ---- on the screen
