@@ -272,6 +272,24 @@ def test_who_came_too_late_is_told_so() -> None:
     assert "it was not posted or not free when the match was made" in en
 
 
+def test_who_was_invited_but_not_the_first_to_say_yes_is_told_so() -> None:
+    invited = given(offer("o1", accepts="ask"), offer("o2", accepts="ask", home="c1"), wish(urgency="red"), policy=Policy())
+    invited.when(accepted("w1", "o2"))
+    zh, en = answered(invited)
+    assert "帮手是服务 o2。本服务也受过邀请，但在它之前没有答应。" in zh
+    assert "Offer o2 helps. This one was invited as well, and had not said yes before it." in en
+    assert "not posted" not in en
+
+
+def test_who_was_there_when_a_round_took_another_is_not_said_to_have_been_away() -> None:
+    scene = given(offer("o1", accepts="ask"), offer("o2"), wish(wanted=(60, 240)), policy=Policy(patience_us=dict.fromkeys(("red", "yellow", "blue"), 0)))
+    scene.passes(10)
+    assert ["o2"] == [*scene.area.wishes["w1"].matches]
+    zh, en = answered(scene)
+    assert "单看次序，以现在的情形本服务会排在前面（条件完全相同，按编号先后），但定下帮手的那一轮把等待的心愿一起衡量" in zh
+    assert "but the round that took the helper weighed all that waited together" in en
+
+
 def test_who_claimed_the_wish_is_told() -> None:
     scene = waiting(wish(), offer("o1"), offer("o2"))
     scene.when(claim("w1", "o2"))

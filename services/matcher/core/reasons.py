@@ -131,7 +131,7 @@ class Answer:
 
     - `its_match`: the offer is one of the wish's helpers; `match` says which.
     - `over`: the wish was withdrawn or has expired; `status` says which.
-    - `taken`: the wish has its helpers, `others`.
+    - `taken`: the wish has its helpers, `others`; `invited`: this offer was asked as well, and somebody else was there before its yes.
     - `ruled_out`: a verdict did not pass.
     - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then (None: nobody kept when) and is not repeated.
     - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now, and this helper, or somebody else, is still there when it asks farther.
@@ -150,6 +150,7 @@ class Answer:
     until: int | None = None
     reach: str | None = None
     in_rounds: bool = False
+    invited: bool = False
 
 
 # ---- the rules, one verdict each
@@ -323,7 +324,8 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         return Answer(OVER, judged, wish.status)
     own = rank_of(area, wish, offer)
     if wish.status != OPEN:
-        return Answer(TAKEN, judged, wish.status, others=[_beside(area, match, own) for match in wish.matches.values()])
+        others = [_beside(area, match, own) for match in wish.matches.values()]
+        return Answer(TAKEN, judged, wish.status, others=others, in_rounds=area.in_rounds(wish), invited=offer.id in wish.invited)
     passed = all(verdict.passed for verdict in judged)
     if passed and wish.together:
         judged.append(with_company(area, wish, offer, now))
