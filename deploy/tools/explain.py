@@ -129,6 +129,8 @@ def _nearest(story: Story, waiting: Waiting, console: Console, lang: Lang) -> No
 def conclusions(story: Story, waiting: Waiting) -> list[Words]:
     """What follows for a wish that waits, one sentence after another."""
     until = clock(story.ends_at)
+    if waiting.late:
+        return [(f"剩下的时间已不够一次服务，{until} 到期。", f"There is not enough time left for a visit: it expires at {until}.")]
     found: list[Words] = []
     if waiting.together:
         if waiting.fit < 2:

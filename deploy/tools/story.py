@@ -70,7 +70,8 @@ class Waiting:
     """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does.
 
     `nearest`: offers that fail one rule alone, each with that rule, the nearest first. `reach`: as far as the rung that a wish of the rounds asks for now,
-    None for one that is tried at once. `invitations`: how many are out; `spent`: how many of those who fit were invited before and are not invited again.
+    None for one that is tried at once. `invitations`: how many are out; `spent`: how many of those who fit were invited before and are not invited
+    again. `late`: no visit can begin any more.
     """
 
     offers: int
@@ -82,6 +83,7 @@ class Waiting:
     reach: str | None = None
     invitations: int = 0
     spent: int = 0
+    late: bool = False
 
 
 @dataclass(slots=True)
@@ -209,7 +211,12 @@ async def waiting_of(connection: asyncpg.Connection, area: Area, wish_id: str) -
     wish = area.wishes.get(wish_id)
     if wish is None or wish.status != OPEN:
         return None
-    now = area.clock = max(area.clock, time.time_ns() // 1000)
+    area.clock = max(area.clock, time.time_ns() // 1000)
+    return judged(area, wish, area.clock)
+
+
+def judged(area: Area, wish: Wish, now: int) -> Waiting:
+    """Why this wish waits, at that instant."""
     offers = [offer for offer in area.offers.values() if offer.status == OPEN]
     reasons = Counter(refusal(wish, offer, now) for offer in offers)
     fit = reasons.pop(None, 0)
@@ -222,9 +229,10 @@ async def waiting_of(connection: asyncpg.Connection, area: Area, wish_id: str) -
         _lacks_second(area, wish, now),
         wish.places_free,
         nearest,
-        RUNGS[area.reach_of(wish, area.clock)] if area.in_rounds(wish) else None,
+        RUNGS[area.reach_of(wish, now)] if area.in_rounds(wish) else None,
         wish.invitations(now),
         sum(is_spent(wish, offer, now) and refusal(wish, offer, now) is None for offer in offers),
+        late=now > wish.latest_start,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from deploy.tools import explain, judging, whynot
+from deploy.tools.explain import conclusions
 from deploy.tools.judging import answer_words, verdict_words
 from deploy.tools.story import Story, Waiting
 from deploy.tools.telling import tell
@@ -362,6 +363,7 @@ def test_rounds_are_explained_beside_the_order() -> None:
         ({}, "马上会配对。", "about to be matched."),
         ({"invitations": 2}, "已邀请 2 份服务，先答应者先得。", "2 offers are invited: the first to accept has the wish."),
         ({"spent": 1}, "合适的 1 份服务都已邀请过，没有谁答应", "Whoever fits (1) was invited before, and nobody said yes"),
+        ({"late": True, "reach": "area"}, "剩下的时间已不够一次服务，", "There is not enough time left for a visit: it expires at"),
         ({"reach": "compound"}, "目前在本小区内找人，每轮都会再试，直到", "It asks up to the compound for now, and is tried again in every round, until"),
         ({"reach": "area"}, "该定的时候就会配对", "it is matched once it asks that far and its waiting ends"),
     ],
@@ -381,6 +383,11 @@ def test_an_invitation_that_is_over_is_told_without_a_time_that_nobody_kept() ->
     zh, en = answered(scene)
     assert "已邀请过，那次邀请已经结束；同一心愿不再邀请，仍可认领。" in zh
     assert "it was invited before and that invitation is over" in en
+
+
+def test_a_wish_for_which_it_is_too_late_is_not_said_to_be_tried_again() -> None:
+    story = Story(AREA, "w1", "open", 1, instant(0), instant(240), wish().data)
+    assert 1 == len(conclusions(story, Waiting(1, {"not_available": 1}, 0, together=False, missing=1, reach="area", late=True)))
 
 
 # ---- on the screen

@@ -6,12 +6,13 @@ from typing import Any, get_args
 
 import pytest
 
-from deploy.tools.story import notices_told, steps_of
+from deploy.tools.story import judged, notices_told, steps_of
 from deploy.tools.telling import tell
 from deploy.tools.wording import FAULTS, NOTICE_KINDS, PARTIES
 from schemas import codec
 from schemas.codec import Event
 from services.matcher.core.decide import decide
+from services.matcher.core.policy import Policy
 from services.notifier.notices import Kind, Party
 from services.notifier.stages import NO_CONSENT
 from tests.builders import Scene, event, given, instant, offer, service, text_of, wish, wish_withdrawn
@@ -39,6 +40,17 @@ def test_what_changes_nothing_is_said_to_be_without_effect() -> None:
     scene.when(wish_withdrawn())
     (step,) = steps_of(line_of(scene, wish_withdrawn(at=1)), "w1")
     assert ("心愿 w1 已撤回（无影响）", "wish w1 is withdrawn (without effect)") == step.words
+
+
+def test_who_was_invited_in_vain_is_counted_and_when_it_is_too_late_is_seen() -> None:
+    scene = given(offer(accepts="ask"), wish(urgency="red", wanted=(0, 240)), policy=Policy())
+    waited = scene.area.wishes["w1"]
+    asked = judged(scene.area, waited, instant(0))
+    assert (1, 1, 0, False) == (asked.fit, asked.invitations, asked.spent, asked.late)
+    scene.passes(60)
+    lapsed = judged(scene.area, waited, instant(60))
+    assert (1, 0, 1, False) == (lapsed.fit, lapsed.invitations, lapsed.spent, lapsed.late)
+    assert judged(scene.area, waited, instant(181)).late
 
 
 def a_notice(**more: Any) -> dict[str, Any]:
