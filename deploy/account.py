@@ -204,7 +204,6 @@ def add(
 @account.command(name="list")
 def list_accounts() -> None:
     """列出账号 · List the accounts."""
-    from rich.console import Console
     from rich.table import Table
 
     async def work(connection: Any, _keys: Any) -> None:
@@ -212,9 +211,18 @@ def list_accounts() -> None:
         rows = await connection.fetch("SELECT login, roles, scope, totp IS NOT NULL AS totp, disabled_at FROM gateway.accounts ORDER BY login")
         for row in rows:
             table.add_row(row["login"], " ".join(row["roles"]), "/".join(row["scope"]), "✓" if row["totp"] else "", str(row["disabled_at"] or ""))
-        Console(highlight=False).print(table)
+        _print(table)
 
     _run(work)
+
+
+def _print(table: Any) -> None:
+    """Nothing is cut off where it does not fit: a login is for use in the next command."""
+    from deploy.tools.target import console
+
+    for column in table.columns:
+        column.overflow = "fold"
+    console().print(table)
 
 
 async def _id_of(connection: Any, login: str) -> str:
@@ -326,7 +334,6 @@ def _noted(text: str) -> tuple[int, bytes]:
 @audit.command()
 def tail(lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="多少行 · how many rows")] = 20) -> None:
     """最近的审计记录 · The latest rows of the audit log."""
-    from rich.console import Console
     from rich.table import Table
 
     async def work(connection: Any, _keys: Any) -> None:
@@ -335,6 +342,6 @@ def tail(lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="多�
         for row in rows:
             who = f"{row['who'] or '-'} {' '.join(row['roles'])}"
             table.add_row(str(row["seq"]), f"{row['at']:%Y-%m-%d %H:%M:%S}Z", who, row["act"], row["outcome"], " ".join(row["things"]))
-        Console(highlight=False).print(table)
+        _print(table)
 
     _run(work)

@@ -271,7 +271,7 @@ def consents(
     """
     from rich.table import Table
 
-    from deploy.tools.wording import clean, clock, join
+    from deploy.tools.wording import clean, join, moment
 
     # Proofs are read before anything is noted.
     orders = [] if file is None else [(number, order, None if order.withdraw else _consent(number, order)) for number, order in _orders(file)]
@@ -291,8 +291,9 @@ def consents(
                 console.print(join(speech, (f"第 {number} 行：{nothing[0]}", f"line {number}: {nothing[1]}")), style="yellow")
         table = Table(*(join(speech, head) for head in heads))
         for one in await opened.consents(ref):
-            withdrawn = "" if one.withdrawn_at is None else clock(one.withdrawn_at)
-            table.add_row(clean(one.minor_ref), clean(one.guardian_ref), one.purpose, clock(one.starts_at), clock(one.ends_at), clock(one.given_at), withdrawn)
+            # With the year: most hold for one.
+            times = ("" if at is None else f"{moment(at):%Y-%m-%d %H:%M:%S}" for at in (one.starts_at, one.ends_at, one.given_at, one.withdrawn_at))
+            table.add_row(clean(one.minor_ref), clean(one.guardian_ref), one.purpose, *times)
         console.print(table)
 
     _run(work, lang)

@@ -129,6 +129,8 @@ def _nearest(story: Story, waiting: Waiting, console: Console, lang: Lang) -> No
 def conclusions(story: Story, waiting: Waiting) -> list[Words]:
     """What follows for a wish that waits, one sentence after another."""
     until = clock(story.ends_at)
+    if waiting.late:
+        return [(f"剩下的时间已不够一次服务，{until} 到期。", f"There is not enough time left for a visit: it expires at {until}.")]
     found: list[Words] = []
     if waiting.together:
         if waiting.fit < 2:
@@ -140,6 +142,13 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
             (
                 f"已邀请 {waiting.invitations} 份服务，先答应者先得。",
                 f"{waiting.invitations} offers are invited: the first to accept has the wish.",
+            )
+        )
+    elif 0 < waiting.fit <= waiting.spent:
+        found.append(
+            (
+                f"合适的 {waiting.fit} 份服务都已邀请过，没有谁答应；同一心愿不再邀请，仍可认领。",
+                f"Whoever fits ({waiting.fit}) was invited before, and nobody said yes: they are not invited to this wish again, and may still claim it.",
             )
         )
     elif waiting.fit:

@@ -201,6 +201,16 @@ def _over(answer: Answer) -> list[Words]:
     return [(f"心愿{state[0]}，不再配对。", f"The wish is {state[1]}: it is matched no more.")]
 
 
+_BEFORE: Final[Words] = (
+    "配对时次序不同，或它还没有发布、没有空",
+    "the order was another, or it was not posted or not free when the match was made",
+)
+_THEN: Final[Words] = (
+    "定下帮手的那一轮把等待的心愿一起衡量，或当时本服务还没有发布、没有空",
+    "the round that took the helper weighed all that waited together, or this one was not posted or not free then",
+)
+
+
 def _taken(answer: Answer) -> list[Words]:
     state, passed = word(WISH_STATES, answer.status), not failed(answer.verdicts)
     said = [(f"心愿不再找人（{state[0]}）。", f"The wish looks for nobody now ({state[1]}).")]
@@ -210,13 +220,27 @@ def _taken(answer: Answer) -> list[Words]:
             said.append((f"帮手是服务 {offer}，由其志愿者认领。", f"Offer {offer} helps: its volunteer claimed the wish."))
         elif not passed:
             said.append((f"帮手是服务 {offer}。", f"Offer {offer} helps."))
+        elif answer.invited:
+            said.append(
+                (
+                    f"帮手是服务 {offer}。本服务也受过邀请，但在它之前没有答应。",
+                    f"Offer {offer} helps. This one was invited as well, and had not said yes before it.",
+                )
+            )
         elif one.ahead:
             said.append((f"帮手是服务 {offer}，它排在前面：{why[0]}。", f"Offer {offer} helps and comes first: {why[1]}."))
+        elif answer.in_rounds:
+            said.append(
+                (
+                    f"帮手是服务 {offer}。单看次序，以现在的情形本服务会排在前面（{why[0]}），但{_THEN[0]}。",
+                    f"Offer {offer} helps. By the order alone this one would come first now ({why[1]}); but {_THEN[1]}.",
+                )
+            )
         else:
             said.append(
                 (
-                    f"帮手是服务 {offer}。以现在的情形本服务会排在前面（{why[0]}），但配对时它还没有发布或没有空。",
-                    f"Offer {offer} helps. As things are now this one would come first ({why[1]}); it was not posted or not free when the match was made.",
+                    f"帮手是服务 {offer}。以现在的情形本服务会排在前面（{why[0]}），但{_BEFORE[0]}。",
+                    f"Offer {offer} helps. As things are now this one would come first ({why[1]}); {_BEFORE[1]}.",
                 )
             )
     if not passed:
@@ -255,7 +279,14 @@ def _invited(answer: Answer) -> list[Words]:
 
 
 def _unanswered(answer: Answer) -> list[Words]:
-    until = clock(answer.until or 0)
+    if answer.until is None:
+        return [
+            (
+                "各条都满足，但已邀请过，那次邀请已经结束；同一心愿不再邀请，仍可认领。",
+                "All rules pass, but it was invited before and that invitation is over; it is not invited to this wish again, and may still claim it.",
+            )
+        ]
+    until = clock(answer.until)
     return [
         (
             f"各条都满足，但邀请已于 {until} 结束，未获答复；同一心愿不再邀请，仍可认领。",

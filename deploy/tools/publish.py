@@ -101,12 +101,11 @@ def _refusal(faults: list[tuple[str, str]]) -> Trouble:
 
 
 def _content(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
     try:
-        return Path(file).read_bytes().removeprefix(b"\xef\xbb\xbf")
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as fault:
         raise Trouble(f"无法读取 {file}：{fault.strerror}", f"{file} can't be read: {fault.strerror}") from None
+    return content.removeprefix(b"\xef\xbb\xbf")
 
 
 def _valid(where: str, value: bytes) -> Line:
@@ -140,7 +139,7 @@ async def publish(broker: Where, lines: list[Line], console: Console, lang: Lang
                 await _send(producer, lines[start : start + _IN_FLIGHT_MAX], console, lang)
         said = (f"已发送 {len(lines)} 个事件，Kafka 均已确认。", f"{len(lines)} events sent and acknowledged by Kafka.")
         console.print(Text(join(lang, said), style="green"))
-        return await _Following(lines, console, lang).follow(source, wait_seconds) if wait_seconds > 0 else True
+        return await Following(lines, console, lang).follow(source, wait_seconds) if wait_seconds > 0 else True
 
 
 async def _send(producer: AIOKafkaProducer, lines: list[Line], console: Console, lang: Lang) -> None:
@@ -176,7 +175,7 @@ def _say(console: Console, lang: Lang, words: Words, style: str) -> None:
         console.print(Padding(Text(text, style=style), (0, 0, 0, 2), expand=False))
 
 
-class _Following:
+class Following:
     """What is waited for, and what came of it."""
 
     def __init__(self, lines: list[Line], console: Console, lang: Lang) -> None:
@@ -184,14 +183,14 @@ class _Following:
         self._lang = lang
         self._sent = {f"{line.topic}:{line.partition}:{line.offset}" for line in lines}
         self._wishes: dict[str, int] = {}
-        self._claims: set[str] = set()
+        self._claims: set[tuple[str, str]] = set()
         for line in lines:
             data = line.event.data if line.event is not None else None
             if isinstance(data, WishSubmitted):
                 self._wishes[data.wish_id] = Wish(data, 0).need
             elif isinstance(data, WishClaimed):
-                self._claims.add(data.wish_id)
-        self._about = self._wishes.keys() | self._claims
+                self._claims.add((data.wish_id, data.offer_id))
+        self._about = self._wishes.keys() | {wish_id for wish_id, _ in self._claims}
         self._unread = any(line.event is None for line in lines)
 
     @property
@@ -199,19 +198,32 @@ class _Following:
         return not self._wishes and not self._claims and not self._unread
 
     async def follow(self, source: AIOKafkaConsumer, seconds: float) -> bool:
+        """Show what comes of it for so many seconds at most, then what has not come; whether all has."""
         deadline = time.monotonic() + seconds
         while not self._done and time.monotonic() < deadline:
             for record in kafka.in_order(await source.getmany(timeout_ms=_POLL_MS)):
                 self._take(record)
         for wish_id in self._wishes:
             shown = clean(wish_id)
-            said = (
-                f"心愿 {shown} 还没有全部确认。看原因：python3 -m deploy explain {shown}",
-                f"wish {shown} is not fully confirmed yet. To see why: python3 -m deploy explain {shown}",
+            self._warn(
+                (
+                    f"心愿 {shown} 还没有全部确认。看原因：python3 -m deploy explain {shown}",
+                    f"wish {shown} is not fully confirmed yet. To see why: python3 -m deploy explain {shown}",
+                )
             )
-            for text in said if self._lang == "both" else (join(self._lang, said),):
-                self._console.print(Text(text, style="yellow"))
-        return not self._wishes
+        for wish_id, offer_id in sorted(self._claims):
+            wish, offer = clean(wish_id), clean(offer_id)
+            self._warn(
+                (
+                    f"服务 {offer} 对心愿 {wish} 的认领还没有结果。稍后再看：python3 -m deploy explain {wish}",
+                    f"the claim of offer {offer} on wish {wish} has no answer yet. Look again later: python3 -m deploy explain {wish}",
+                )
+            )
+        return not self._wishes and not self._claims
+
+    def _warn(self, words: Words) -> None:
+        for text in words if self._lang == "both" else (join(self._lang, words),):
+            self._console.print(Text(text, style="yellow"))
 
     def _take(self, record: Any) -> None:
         if record.topic.endswith("-dlq"):
@@ -228,7 +240,7 @@ class _Following:
             return
         self._print(record, "green" if record.topic == CONFIRMATIONS else "default")
         if isinstance(event.data, ClaimRejected) or getattr(event.data, "how", None) == "claimed":
-            self._claims.discard(wish_id)
+            self._claims.discard((wish_id, event.data.offer_id))
         if event.type == "lastmetre.match.confirmed.v1" and wish_id in self._wishes:
             self._wishes[wish_id] -= 1
         if isinstance(event.data, WishExpired) or self._wishes.get(wish_id) == 0:

@@ -18,14 +18,15 @@ import orjson
 
 from deploy.tools.target import Target
 from deploy.tools.telling import tell
-from deploy.tools.wording import NOTICE_KINDS, NOTICE_STATES, PARTIES, Words, clean, word
+from deploy.tools.wording import FAULTS, NOTICE_KINDS, NOTICE_STATES, PARTIES, Words, clean, word
 from deploy.words import NOT_TEXT, Trouble
 from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
 from schemas.instants import parse_rfc3339
+from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.wishes import WishSubmitted
 from services.matcher.core.place import RUNGS
-from services.matcher.core.reasons import Verdict, almost
+from services.matcher.core.reasons import Verdict, almost, is_spent
 from services.matcher.core.rules import refusal
 from services.matcher.core.state import OPEN, Area, Wish
 from services.matcher.core.together import find_group
@@ -50,6 +51,8 @@ _NOTICES: Final = """
     FROM notifying.notices n LEFT JOIN notifying.confirmations m USING (match_id)
     WHERE n.wish_id = $1 AND n.area = $2 ORDER BY n.sent_at NULLS LAST, n.party
 """
+# The matcher decides nothing on these: the notifier keeps each for good, and how the visit ends follows from them.
+_REPORTS: Final = (ServiceStarted, ServiceFinished, ServiceAcknowledged)
 _FAILED: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 
 
@@ -67,7 +70,8 @@ class Waiting:
     """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does.
 
     `nearest`: offers that fail one rule alone, each with that rule, the nearest first. `reach`: as far as the rung that a wish of the rounds asks for now,
-    None for one that is tried at once. `invitations`: how many are out.
+    None for one that is tried at once. `invitations`: how many are out; `spent`: how many of those who fit were invited before and are not invited
+    again. `late`: no visit can begin any more.
     """
 
     offers: int
@@ -78,6 +82,8 @@ class Waiting:
     nearest: list[tuple[str, Verdict]] = field(default_factory=list)
     reach: str | None = None
     invitations: int = 0
+    spent: int = 0
+    late: bool = False
 
 
 @dataclass(slots=True)
@@ -112,7 +118,7 @@ async def stories(target: Target, wish_id: str) -> list[Story]:
     async with target.database("notifier") as connection, readable():
         for story in found:
             story.notices = await connection.fetch(_NOTICES, wish_id, story.area)
-            story.steps.extend(_told(story.notices))
+            story.steps.extend(notices_told(story.notices))
             story.steps.sort(key=lambda step: step.at)  # stable: what follows from one line stays behind it
     return found
 
@@ -173,26 +179,27 @@ def steps_of(line: Any, wish_id: str) -> list[Step]:
     words = tell(event)
     if line["outcome"] == "duplicate":
         words = (f"{words[0]}（重复，无影响）", f"{words[1]} (a repeat, without effect)")
-    elif line["outcome"] == "no_effect":
+    elif line["outcome"] == "no_effect" and not isinstance(event.data, _REPORTS):
         words = (f"{words[0]}（无影响）", f"{words[1]} (without effect)")
     return [Step(at, words), *decided]
 
 
-def _told(notices: Sequence[Any]) -> list[Step]:
+def notices_told(notices: Sequence[Any]) -> list[Step]:
+    """What became of each notice, a line each."""
     steps = []
     for notice in notices:
         who, kind, state = word(PARTIES, notice["party"]), word(NOTICE_KINDS, notice["kind"]), word(NOTICE_STATES, notice["state"])
+        offer = clean(notice["offer_id"]) if notice["offer_id"] else ""
         channel = clean(notice["channel"] or "-")
+        of = (f"{channel}，服务 {offer}", f"{channel}, offer {offer}") if offer else (channel, channel)
         if notice["state"] == "sent":
-            offer = clean(notice["offer_id"]) if notice["offer_id"] else ""
-            of = (f"，服务 {offer}", f", offer {offer}") if offer else ("", "")
-            words = (f"{kind[0]}{state[0]}{who[0]}（{channel}{of[0]}）", f"{kind[1]} {state[1]} to the {who[1]} ({channel}{of[1]})")
+            words = (f"{kind[0]}{state[0]}{who[0]}（{of[0]}）", f"{kind[1]} {state[1]} to the {who[1]} ({of[1]})")
             steps.append(Step(parse_rfc3339(notice["sent_at"]), words))
         else:
-            fault = clean(notice["fault"] or "-")
+            tries, fault = notice["attempts"], word(FAULTS, notice["fault"] or "-")
             words = (
-                f"给{who[0]}的{kind[0]}：{state[0]}（{channel}，试过 {notice['attempts']} 次，{fault}）",
-                f"{kind[1]} to the {who[1]}: {state[1]} ({channel}, {notice['attempts']} attempts, {fault})",
+                f"给{who[0]}的{kind[0]}：{state[0]}（{of[0]}，试过 {tries} 次，{fault[0]}）",
+                f"{kind[1]} to the {who[1]}: {state[1]} ({of[1]}, {tries} attempts, {fault[1]})",
             )
             steps.append(Step(notice["due_us"], words))
     return steps
@@ -204,7 +211,12 @@ async def waiting_of(connection: asyncpg.Connection, area: Area, wish_id: str) -
     wish = area.wishes.get(wish_id)
     if wish is None or wish.status != OPEN:
         return None
-    now = area.clock = max(area.clock, time.time_ns() // 1000)
+    area.clock = max(area.clock, time.time_ns() // 1000)
+    return judged(area, wish, area.clock)
+
+
+def judged(area: Area, wish: Wish, now: int) -> Waiting:
+    """Why this wish waits, at that instant."""
     offers = [offer for offer in area.offers.values() if offer.status == OPEN]
     reasons = Counter(refusal(wish, offer, now) for offer in offers)
     fit = reasons.pop(None, 0)
@@ -217,8 +229,10 @@ async def waiting_of(connection: asyncpg.Connection, area: Area, wish_id: str) -
         _lacks_second(area, wish, now),
         wish.places_free,
         nearest,
-        RUNGS[area.reach_of(wish, area.clock)] if area.in_rounds(wish) else None,
+        RUNGS[area.reach_of(wish, now)] if area.in_rounds(wish) else None,
         wish.invitations(now),
+        sum(is_spent(wish, offer, now) and refusal(wish, offer, now) is None for offer in offers),
+        late=now > wish.latest_start,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from deploy.tools.wording import (
     CATEGORIES,
     DEAD,
+    FAULTS,
     OUTCOMES,
     PARTIES,
     REACHES,
@@ -238,8 +239,8 @@ def _match_confirmed(data: MatchConfirmed) -> Words:
 
 
 def _confirmation_failed(data: ConfirmationFailed) -> Words:
-    pair, why = _pair(data), clean(data.reason)
-    return (f"{pair[0]} 未能确认：{why}", f"{pair[1]} could not be confirmed: {why}")
+    pair, why = _pair(data), word(FAULTS, data.reason)
+    return (f"{pair[0]} 未能确认：{why[0]}", f"{pair[1]} could not be confirmed: {why[1]}")
 
 
 def _match_closed(data: MatchClosed) -> Words:

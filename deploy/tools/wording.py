@@ -133,8 +133,46 @@ NOTICE_KINDS: Final[dict[str, Words]] = {
     "confirmed": ("确认通知", "confirmation"),
     "released": ("取消通知", "cancellation"),
     "expired": ("到期通知", "notice of expiry"),
+    "reminder": ("上门前的提醒", "reminder"),
+    "report": ("请报告服务情况的询问", "question whether the visit is over"),
+    "feedback": ("服务后的回访", "question how it went"),
+    "not_started": ("未按时开始的告警", "alarm that nobody has begun"),
+    "not_finished": ("未按时结束的告警", "alarm that nobody has ended it"),
 }
-PARTIES: Final[dict[str, Words]] = {"resident": ("居民", "resident"), "volunteer": ("志愿者", "volunteer"), "worker": ("社区工作者", "community worker")}
+# Why a notice has not arrived (yet), or a match could not be confirmed.
+FAULTS: Final[dict[str, Words]] = {
+    "no_consent": ("没有有效的监护人同意", "no consent of a guardian holds"),
+    "no_channel": ("没有可用的联系渠道", "there is no address for any of their channels"),
+    "bad_address": ("联系地址不可用", "the address cannot be used"),
+    "refused": ("对方渠道拒收", "the channel refused it"),
+    "code_refused": ("对方渠道拒收", "the channel refused it"),
+    "code_later": ("渠道暂不接收", "the channel does not take it now"),
+    "smtp_later": ("邮件服务器暂不接收", "the mail server does not take it now"),
+    "http_4xx": ("渠道拒收（HTTP 4xx）", "the channel refused it (HTTP 4xx)"),
+    "http_5xx": ("渠道出错（HTTP 5xx）", "the channel failed (HTTP 5xx)"),
+    "no_connection": ("连不上渠道", "no connection to the channel"),
+    "unreachable": ("连不上渠道", "the channel cannot be reached"),
+    "timeout": ("渠道没有及时应答", "the channel did not answer in time"),
+    "cut_off": ("发送中连接断开", "the connection broke off"),
+    "unsent": ("未能发出", "it was not sent"),
+    "channel_failed": ("渠道出错", "the channel failed"),
+    "busy": ("渠道正忙", "the channel is busy"),
+    "not_delivered": ("渠道回执：没有送达", "the channel says that it was not delivered"),
+    "undeliverable": ("各渠道都送不到", "no channel gets through"),
+    "quiet_hours": ("在免打扰时段，稍后再发", "their quiet hours: later"),
+    "over_budget": ("已达本人每天的通知上限", "their number of notices a day is used up"),
+    "too_late": ("已来不及", "it would come too late"),
+    "unread": ("在应用内还未读", "not read in the app yet"),
+    "directory_away": ("通讯录暂不可用", "the directory of people is away"),
+    "database": ("数据库暂不可用", "the database is away"),
+    "interrupted": ("发送时进程中断", "the process was interrupted while it was being sent"),
+}
+PARTIES: Final[dict[str, Words]] = {
+    "resident": ("居民", "resident"),
+    "volunteer": ("志愿者", "volunteer"),
+    "worker": ("社区工作者", "community worker"),
+    "household": ("中心户", "centre household"),
+}
 OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "done"), "partly": ("办了一部分", "partly done"), "not_done": ("没有办成", "not done")}
 
 

@@ -49,6 +49,14 @@ def terminal(rig: GatewayRig) -> Terminal:
     return Terminal(rig.gateway.settings.identity_keys.parent, rig.database.dsn())
 
 
+async def test_no_login_is_cut_off_in_the_list(terminal: Terminal) -> None:
+    login, scope = "somebody-with-a-long-login-at-the-school", "gaoxin/gaoxin-xiandaicheng/xiandaicheng-xi/b4/u2"
+    await terminal("account", "add", login, "--role", "volunteer", "--scope", scope)
+    terminal.env["COLUMNS"] = "80"
+    lines = [line.split("│")[1].strip() for line in (await terminal("account", "list")).splitlines() if "│" in line]
+    assert login in "".join(lines)
+
+
 async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig: GatewayRig, terminal: Terminal) -> None:
     told = await terminal("account", "add", "wang", "--role", "worker", "--scope", "gaoxin/jianmin")
     password, totp = re.findall(r": (\S+)$", told, re.MULTILINE)[1:3]

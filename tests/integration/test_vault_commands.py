@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -95,6 +96,14 @@ def test_a_child_needs_a_guardian(terminal: Terminal, tmp_path: Path) -> None:
     assert "no consent" in terminal("show", "child", *AS, code=1)
     terminal("consents", "--from", "-", *AS, given=json.dumps({"withdraw": True, "minor_ref": "child", "guardian_ref": "guardian"}))
     assert "no consent" in terminal("put", "-", *AS, given=card("child"), code=1)
+
+
+def test_from_when_until_when_a_consent_holds_is_told_with_the_year(terminal: Terminal) -> None:
+    terminal("new-keys")
+    period = {"starts_at": "2026-03-01T08:00:00+08:00", "ends_at": "2028-03-01T08:00:00+08:00"}
+    order = {"minor_ref": "pupil", "guardian_ref": "guardian", "purpose": "keep", "proof_sha256": "0" * 64, **period}
+    told = terminal("consents", "pupil", "--from", "-", *AS, given=json.dumps(order))
+    assert ["2026-03-01 08:00:00", "2028-03-01 08:00:00"] == re.findall(r"20\d\d-03-01 08:00:00", told)
 
 
 def test_what_is_wrong_with_orders_about_consents_is_said_before_any_is_carried_out(terminal: Terminal, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from deploy.tools import explain, judging, whynot
+from deploy.tools.explain import conclusions
 from deploy.tools.judging import answer_words, verdict_words
 from deploy.tools.story import Story, Waiting
 from deploy.tools.telling import tell
@@ -272,6 +273,24 @@ def test_who_came_too_late_is_told_so() -> None:
     assert "it was not posted or not free when the match was made" in en
 
 
+def test_who_was_invited_but_not_the_first_to_say_yes_is_told_so() -> None:
+    invited = given(offer("o1", accepts="ask"), offer("o2", accepts="ask", home="c1"), wish(urgency="red"), policy=Policy())
+    invited.when(accepted("w1", "o2"))
+    zh, en = answered(invited)
+    assert "帮手是服务 o2。本服务也受过邀请，但在它之前没有答应。" in zh
+    assert "Offer o2 helps. This one was invited as well, and had not said yes before it." in en
+    assert "not posted" not in en
+
+
+def test_who_was_there_when_a_round_took_another_is_not_said_to_have_been_away() -> None:
+    scene = given(offer("o1", accepts="ask"), offer("o2"), wish(wanted=(60, 240)), policy=Policy(patience_us=dict.fromkeys(("red", "yellow", "blue"), 0)))
+    scene.passes(10)
+    assert ["o2"] == [*scene.area.wishes["w1"].matches]
+    zh, en = answered(scene)
+    assert "单看次序，以现在的情形本服务会排在前面（条件完全相同，按编号先后），但定下帮手的那一轮把等待的心愿一起衡量" in zh
+    assert "but the round that took the helper weighed all that waited together" in en
+
+
 def test_who_claimed_the_wish_is_told() -> None:
     scene = waiting(wish(), offer("o1"), offer("o2"))
     scene.when(claim("w1", "o2"))
@@ -343,6 +362,8 @@ def test_rounds_are_explained_beside_the_order() -> None:
     [
         ({}, "马上会配对。", "about to be matched."),
         ({"invitations": 2}, "已邀请 2 份服务，先答应者先得。", "2 offers are invited: the first to accept has the wish."),
+        ({"spent": 1}, "合适的 1 份服务都已邀请过，没有谁答应", "Whoever fits (1) was invited before, and nobody said yes"),
+        ({"late": True, "reach": "area"}, "剩下的时间已不够一次服务，", "There is not enough time left for a visit: it expires at"),
         ({"reach": "compound"}, "目前在本小区内找人，每轮都会再试，直到", "It asks up to the compound for now, and is tried again in every round, until"),
         ({"reach": "area"}, "该定的时候就会配对", "it is matched once it asks that far and its waiting ends"),
     ],
@@ -354,6 +375,19 @@ def test_a_waiting_wish_says_what_it_waits_for(more: dict[str, Any], zh: str, en
     explain.show(story, Console(file=screen, width=160), "both")
     assert zh in screen.getvalue()
     assert en in screen.getvalue()
+
+
+def test_an_invitation_that_is_over_is_told_without_a_time_that_nobody_kept() -> None:
+    scene = given(offer(accepts="ask"), wish(urgency="red"), policy=Policy())
+    scene.passes(60)
+    zh, en = answered(scene)
+    assert "已邀请过，那次邀请已经结束；同一心愿不再邀请，仍可认领。" in zh
+    assert "it was invited before and that invitation is over" in en
+
+
+def test_a_wish_for_which_it_is_too_late_is_not_said_to_be_tried_again() -> None:
+    story = Story(AREA, "w1", "open", 1, instant(0), instant(240), wish().data)
+    assert 1 == len(conclusions(story, Waiting(1, {"not_available": 1}, 0, together=False, missing=1, reach="area", late=True)))
 
 
 # ---- on the screen

@@ -131,9 +131,9 @@ class Answer:
 
     - `its_match`: the offer is one of the wish's helpers; `match` says which.
     - `over`: the wish was withdrawn or has expired; `status` says which.
-    - `taken`: the wish has its helpers, `others`.
+    - `taken`: the wish has its helpers, `others`; `invited`: this offer was asked as well, and somebody else was there before its yes.
     - `ruled_out`: a verdict did not pass.
-    - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then, and is not repeated for this wish.
+    - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then (None: nobody kept when) and is not repeated.
     - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now, and this helper, or somebody else, is still there when it asks farther.
     - `first`: all rules pass and nobody comes before it.
     - `behind`: all rules pass, and `others` (the first of them at most; `ahead` counts them all) come before it.
@@ -150,6 +150,7 @@ class Answer:
     until: int | None = None
     reach: str | None = None
     in_rounds: bool = False
+    invited: bool = False
 
 
 # ---- the rules, one verdict each
@@ -323,7 +324,8 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         return Answer(OVER, judged, wish.status)
     own = rank_of(area, wish, offer)
     if wish.status != OPEN:
-        return Answer(TAKEN, judged, wish.status, others=[_beside(area, match, own) for match in wish.matches.values()])
+        others = [_beside(area, match, own) for match in wish.matches.values()]
+        return Answer(TAKEN, judged, wish.status, others=others, in_rounds=area.in_rounds(wish), invited=offer.id in wish.invited)
     passed = all(verdict.passed for verdict in judged)
     if passed and wish.together:
         judged.append(with_company(area, wish, offer, now))
@@ -332,14 +334,19 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         return Answer(RULED_OUT, judged, wish.status)
     if offer.id in wish.invited:
         until = wish.invited[offer.id]
-        return Answer(INVITED if until > now else UNANSWERED, judged, wish.status, until=until)
+        return Answer(INVITED if until > now else UNANSWERED, judged, wish.status, until=until or None)
     in_rounds, reach = area.in_rounds(wish), area.reach_of(wish, now)
     if own.rung > reach and not _asked_before_its_rung(area, wish, offer, own.rung, now):
         return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
-    before = sorted(rank for rank in (rank_of(area, wish, other) for other in _able(area, wish, now)) if rank < own)
+    before = sorted(rank for rank in (rank_of(area, wish, other) for other in _able(area, wish, now) if not is_spent(wish, other, now)) if rank < own)
     if not before:
         return Answer(FIRST, judged, wish.status, in_rounds=in_rounds)
     return Answer(BEHIND, judged, wish.status, others=[_compare(before[0], own)], ahead=len(before), in_rounds=in_rounds)
+
+
+def is_spent(wish: Wish, offer: Offer, now: int) -> bool:
+    """Whether this helper was invited, and is not any more: nobody is invited twice to a wish, so they come only where they claim it or need not be asked."""
+    return offer.asks and wish.invited.get(offer.id, now + 1) <= now
 
 
 def _asked_before_its_rung(area: Area, wish: Wish, offer: Offer, rung: int, now: int) -> bool:

@@ -362,6 +362,21 @@ def test_an_invitation_is_told_and_its_end() -> None:
     assert (UNANSWERED, until) == (ended.code, ended.until)
 
 
+def test_an_invitation_that_lapsed_is_over_and_not_said_to_have_ended_at_the_beginning_of_time() -> None:
+    scene = given(offer(accepts="ask"), wish(urgency="red"), policy=PRODUCTION)
+    scene.passes(minutes_of(scene.area.wishes["w1"].invited["o1"]))
+    lapsed = answer(scene, at=60)
+    assert (UNANSWERED, None) == (lapsed.code, lapsed.until)
+
+
+def test_who_was_invited_in_vain_does_not_come_before_anybody() -> None:
+    scene = given(*(offer(one, accepts="ask") for one in ("o1", "o2", "o3")), wish(urgency="red"), policy=replace(PRODUCTION, invite_max=1))
+    scene.passes(minutes_of(scene.area.wishes["w1"].invited["o1"]))
+    assert INVITED == answer(scene, offer_id="o2", at=11).code
+    told = answer(scene, offer_id="o3", at=11)
+    assert (BEHIND, 1, ["o2"]) == (told.code, told.ahead, [other.offer_id for other in told.others])
+
+
 def test_a_no_to_an_invitation_rules_out() -> None:
     scene = given(offer(accepts="ask"), wish(urgency="red"), declined(at=1), policy=PRODUCTION)
     assert {MEETING: {"parted": True, "helps_already": False}} == failing(scene, at=1)
