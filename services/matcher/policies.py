@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from schemas.base import Skill
 from schemas.instants import MINUTE_US
@@ -19,6 +20,34 @@ Minutes = Annotated[float, Field(ge=0, le=366 * 24 * 60)]
 _AS_THEY_ARE: Final = ("invite_max", "tell_unmet", "sure", "edges_max", "proof_needed", "centre_households")
 _Part = Annotated[int, Field(ge=0, le=POINTS_MAX)]
 _LENGTHS: Final = ("answer", "patience", "lead", "widen")
+
+
+# What pydantic finds fault with here, as a fix in Chinese; its own words are the English ones.
+_NUMBER: Final = "请填数字"
+_WHOLE: Final = "请填整数"
+_LIST: Final = '请填列表，如 ["…"]'
+_FIXES: Final = {
+    "extra_forbidden": "没有这一项，请删除或更正名称",
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "finite_number": _NUMBER,
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "bool_type": "请填 true 或 false",
+    "bool_parsing": "请填 true 或 false",
+    "greater_than": "须大于 {gt:g}",
+    "greater_than_equal": "不得小于 {ge:g}",
+    "less_than_equal": "不得大于 {le:g}",
+    "string_type": "请填文字，并加引号",
+    "string_too_short": "至少 {min_length} 个字符",
+    "string_too_long": "最多 {max_length} 个字符",
+    "string_pattern_mismatch": "写法须符合 {pattern}",
+    "frozen_set_type": _LIST,
+    "tuple_type": _LIST,
+    "model_type": "请填一个表，如 [points]",
+    "dict_type": '请填一个表，如 [areas."NAME"]',
+}
 
 
 class BadPolicy(ValueError):
@@ -103,14 +132,15 @@ class Policies:
             default = found.over(Policy())
             return cls(default, {name: table.over(default) for name, table in found.areas.items()})
         except ValidationError as error:
-            raise BadPolicy("\n".join(_line(one["loc"], one["msg"]) for one in error.errors(include_url=False, include_input=False))) from None
+            raise BadPolicy("\n".join(map(_line, error.errors(include_url=False, include_input=False)))) from None
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise BadPolicy(f"规则文件无法使用：{error} | the policy file cannot be used: {error}") from None
 
 
-def _line(place: tuple[int | str, ...], message: str) -> str:
-    name = ".".join(map(str, place))
-    return f"规则文件中 {name} 不合规，请改正：{message} | {name} in the policy file is not valid, correct it: {message}"
+def _line(fault: ErrorDetails) -> str:
+    name = ".".join(map(str, fault["loc"]))
+    fix = _FIXES.get(fault["type"], "写法见 config/policy.toml").format(**fault.get("ctx", {}))
+    return f"规则文件中 {name} 不合规，请改正：{fix} | {name} in the policy file is not valid, correct it: {fault['msg']}"
 
 
 def _us(minutes: float | None) -> int | None:

@@ -61,6 +61,32 @@ def test_what_is_wrong_is_named_in_both_languages(tmp_path: Path, text: str, sai
     assert "the policy file" in str(found.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("round_minutes = -1", "不得小于 0"),
+        ("word_minutes = 0", "须大于 0"),
+        ("edges_max = 5000", "不得大于 1000"),
+        ('round_minutes = "x"', "请填数字"),
+        ("invite_max = 1.5", "请填整数"),
+        ("tell_unmet = 3", "请填 true 或 false"),
+        ("rounds = 5", "没有这一项"),
+        ("proof_needed = 3", "请填列表"),
+        ('centre_households = [""]', "至少 1 个字符"),
+        ("points = 3", "请填一个表"),
+        ("areas = 3", "请填一个表"),
+        ("centre_households = [3]", "请填文字"),
+        ("round_minutes = nan", "不得大于 1440"),
+    ],
+)
+def test_the_fix_is_told_in_chinese_too(tmp_path: Path, text: str, fix: str) -> None:
+    with pytest.raises(BadPolicy) as found:
+        Policies.read(written(tmp_path, text))
+    chinese, _, english = str(found.value).partition(" | ")
+    assert fix in chinese
+    assert "correct it: " in english
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadPolicy, match="nowhere"):
         Policies.read(tmp_path / "nowhere.toml")
