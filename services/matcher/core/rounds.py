@@ -137,8 +137,8 @@ class Pool:
         for rung, offer in ranked:
             if rung > reach:
                 self.narrow.append(wish)
-                found = len(self.edges.helpers) - before  # of those who were given so far
-                if not self._leaving.others_stay(wish, rung, offer, ranked, wish.places_free - found):
+                near = {self.offers[number].volunteer.ref for number in self.edges.helpers[before:]}  # of those who were given so far
+                if not self._leaving.others_stay(wish, rung, offer, ranked, near):
                     yield from self._leaving.of(wish, reach)
                 return
             yield rung, offer
@@ -193,10 +193,43 @@ class Pool:
         """For which pairs waiting is over."""
         return (self.due_at <= self.beat) | (self.worths >= self.policy.sure)
 
+    def taken(self) -> Iterator[tuple[Wish, int, int, int]]:
+        """(wish, where its pairs begin, how many they are, which of them): what is solved, as far as waiting is over.
+
+        The solver does not know that nobody comes to a wish twice. Where it gives a wish for several the same person again, that place is for the best of
+        those for whom waiting is over: they would be gone before anyone sees that it cannot be.
+        """
+        edges, ripe = self.edges, self.ripe()
+        if not ripe.any():
+            return
+        choices = solve(edges.counts, edges.helpers, self.scores, self.ranks(), self.places())
+        begins = (np.cumsum(edges.counts) - edges.counts).tolist()
+        left = list(self.free)
+        for first, choice in zip(begins, choices, strict=True):
+            if choice is not None:
+                left[edges.helpers[first + choice]] -= 1
+        given: dict[str, set[str]] = {}
+        for wish, first, count, choice in zip(self.wishes, begins, edges.counts, choices, strict=True):
+            if choice is None:
+                continue
+            people, pair = given.setdefault(wish.id, set()), first + choice
+            if self._person(pair) in people:
+                others = [one for one in range(first, first + count) if ripe[one] and left[edges.helpers[one]] > 0 and self._person(one) not in people]
+                if not others:
+                    continue
+                pair = max(others, key=self.scores.__getitem__)
+                left[edges.helpers[pair]] -= 1
+            people.add(self._person(pair))
+            if ripe[pair]:
+                yield wish, first, count, pair - first
+
+    def _person(self, pair: int) -> str:
+        return self.offers[self.edges.helpers[pair]].volunteer.ref
+
     def next_due_at(self) -> int | None:
-        """When the next pair can wait no longer."""
-        ahead = self.due_at[self.due_at > self.beat]
-        return int(ahead.min()) if len(ahead) else None
+        """When the next pair can wait no longer, or the next wish: it comes before all others then, and may be given a pair that was due but not solved."""
+        wishes = [due_at for _, due_at, *_ in self.edges.wishes if due_at > self.beat]
+        return min([*self.due_at[self.due_at > self.beat].tolist(), *wishes], default=None)
 
 
 def _age_of(wish: Wish) -> tuple[int, str]:
@@ -210,14 +243,8 @@ def run_round(turn: Turn) -> None:
     turn.changed = True
     area.set_round(None)
     pool = Pool(turn)
-    edges, ripe = pool.edges, pool.ripe()
-    if ripe.any():
-        taken = solve(edges.counts, edges.helpers, pool.scores, pool.ranks(), pool.places())
-        first = 0
-        for wish, count, choice in zip(pool.wishes, edges.counts, taken, strict=True):
-            if choice is not None and ripe[first + choice]:
-                _take(turn, pool, wish, first, choice, pool.scores[first : first + count].tolist())
-            first += count
+    for wish, first, count, choice in pool.taken():
+        _take(turn, pool, wish, first, choice, pool.scores[first : first + count].tolist())
     if turn.out:
         area.call_round(turn.now)
     else:

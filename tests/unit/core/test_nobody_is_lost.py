@@ -324,3 +324,45 @@ def test_a_withdrawn_helper_is_not_among_those_who_go() -> None:
     found = shipped()
     found.when(offer(home="c2", windows=[(0, 63), (0, 63)]), offer_withdrawn())
     assert [] == found.when(blue())
+
+
+def until(scene: Scene, minutes: float) -> list[str]:
+    """What is told by then, deadline by deadline."""
+    said: list[str] = []
+    while (due := scene.area.next_deadline()) is not None and minutes_of(due) <= minutes:
+        said += scene.passes(minutes_of(due))
+    return [line for line in said if not line.startswith("widened")]
+
+
+def test_a_wish_that_can_wait_no_longer_is_weighed_then_though_all_its_pairs_were_due_before() -> None:
+    """Who is asked is due half a day earlier than the wish itself, and was kept for a wish that fits better and may wait for days."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer(skills=("haircut", "repair"), home="c1/p1/b1/u2", accepts="ask", windows=((0, 3 * DAY),)),
+        wish(urgency="blue", wanted=(0, 12 * HOUR)),
+        wish("w2", urgency="blue", skills=("haircut", "repair"), wanted=(0, 2.5 * DAY)),
+    )
+    assert ["proposed w1 o1 @300 building asked until 310"] == until(scene, 5 * HOUR)
+
+
+def test_who_is_wanted_twice_by_a_wish_does_not_cost_it_the_one_who_goes() -> None:
+    """Nobody comes to a wish twice, so its second helper is the one who is here today only."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", skills=("haircut", "repair"), capacity=3, windows=((0, 3 * DAY),)),
+        offer("o2", home="c1/p1/b1/u2", skills=("haircut", "repair", "cooking"), windows=((0, 7 * HOUR),)),
+        wish(urgency="blue", helpers=2, wanted=(0, 3 * DAY)),
+    )
+    assert ["proposed w1 o2 @5 building"] == until(scene, 60)
+    assert ["proposed w1 o1 @3900 building"] == until(scene, 3 * DAY)
+
+
+def test_two_offers_of_one_person_who_stays_do_not_cost_a_wish_for_two_the_one_who_goes() -> None:
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c2", volunteer="one", windows=((0, 3 * DAY),)),
+        offer("o2", home="c2", volunteer="one", windows=((0, 3 * DAY),)),
+        offer("o3", home="c2", windows=((0, 3 * HOUR),)),
+        wish(urgency="blue", helpers=2, wanted=(0, 3 * DAY)),
+    )
+    assert ["proposed w1 o3 @5 area"] == until(scene, 60)
