@@ -80,8 +80,8 @@ def _wish_withdrawn(turn: Turn, event: Event, reason: str = "withdrawn") -> None
         turn.changed = False
         return
     released = [match for match in wish.matches.values() if match.live]
-    if not released and wish.places_free == 0:
-        # All visits are over: there is nothing left to take back.
+    if not released and wish.places_free == 0 and all(match.state != CONFIRMED for match in wish.matches.values()):
+        # All visits are over and none is still to be closed, which might open the wish again: there is nothing left to take back.
         turn.changed = False
         return
     area.end_wish(wish, WITHDRAWN)
@@ -173,6 +173,8 @@ def _judge_claim(turn: Turn, data: Any, wish: Wish, offer: Offer) -> None:
         assert start is not None  # refusal() has seen one
         turn.propose(wish, offer, start, rung_between(wish.place, offer.home), "claimed")
         turn.area.settle_wish(wish)
+        if turn.area.invites(wish):
+            turn.seek(wish)  # who claimed may have been one of those who were asked: the next is, where more are wanted
 
 
 def _live_match(turn: Turn, data: Any) -> Match | None:
