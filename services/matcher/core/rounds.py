@@ -196,31 +196,31 @@ class Pool:
     def taken(self) -> Iterator[tuple[Wish, int, int, int]]:
         """(wish, where its pairs begin, how many they are, which of them): what is solved, as far as waiting is over.
 
-        The solver does not know that nobody comes to a wish twice. Where it gives a wish for several the same person again, that place is for the best of
-        those for whom waiting is over: they would be gone before anyone sees that it cannot be.
+        The solver does not know that nobody comes to a wish twice. Where it gives one for several the same person again, that visit is free.
+        Who has nobody then is given the best of those for whom waiting is over: they would be gone before it is seen. Wishes that are late come first.
         """
         edges, ripe = self.edges, self.ripe()
         if not ripe.any():
             return
-        choices = solve(edges.counts, edges.helpers, self.scores, self.ranks(), self.places())
         begins = (np.cumsum(edges.counts) - edges.counts).tolist()
-        left = list(self.free)
-        for first, choice in zip(begins, choices, strict=True):
-            if choice is not None:
-                left[edges.helpers[first + choice]] -= 1
         given: dict[str, set[str]] = {}
-        for wish, first, count, choice in zip(self.wishes, begins, edges.counts, choices, strict=True):
-            if choice is None:
-                continue
-            people, pair = given.setdefault(wish.id, set()), first + choice
-            if self._person(pair) in people:
-                others = [one for one in range(first, first + count) if ripe[one] and left[edges.helpers[one]] > 0 and self._person(one) not in people]
-                if not others:
-                    continue
-                pair = max(others, key=self.scores.__getitem__)
+        left, pairs = list(self.free), list[int | None]()
+        for wish, first, choice in zip(self.wishes, begins, solve(edges.counts, edges.helpers, self.scores, self.ranks(), self.places()), strict=True):
+            people = given.setdefault(wish.id, set())
+            pair = None if choice is None or self._person(first + choice) in people else first + choice
+            if pair is not None:
+                people.add(self._person(pair))
                 left[edges.helpers[pair]] -= 1
-            people.add(self._person(pair))
-            if ripe[pair]:
+            pairs.append(pair)
+        for row in sorted((row for row, pair in enumerate(pairs) if pair is None), key=lambda row: not self.late[row]):
+            people, first = given[self.wishes[row].id], begins[row]
+            others = [one for one in range(first, first + edges.counts[row]) if ripe[one] and left[edges.helpers[one]] > 0 and self._person(one) not in people]
+            if others:
+                pairs[row] = best = max(others, key=self.scores.__getitem__)
+                people.add(self._person(best))
+                left[edges.helpers[best]] -= 1
+        for wish, first, count, pair in zip(self.wishes, begins, edges.counts, pairs, strict=True):
+            if pair is not None and ripe[pair]:
                 yield wish, first, count, pair - first
 
     def _person(self, pair: int) -> str:

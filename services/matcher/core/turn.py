@@ -181,10 +181,13 @@ class Turn:
 
     # ---- finding helpers for a wish, and wishes for a helper
 
-    def seek(self, wish: Wish) -> None:
-        """Try an open wish with all offers, until it has its helpers or nobody is left. Who waits for the rounds waits, unless the next is too late."""
+    def seek(self, wish: Wish, *, goes: bool = False) -> None:
+        """Try an open wish with all offers, until it has its helpers or nobody is left. Who waits for the rounds waits, unless the next is too late.
+
+        `goes`: it is known of somebody that it is too late for them.
+        """
         if self.waits_for_round(wish):
-            self._seize(wish)
+            self._seize(wish, goes=goes)
         elif wish.together:
             group = find_group(self.area, wish, self.now)
             while group is not None:
@@ -203,11 +206,11 @@ class Turn:
         """By when the next round is held."""
         return self.area.next_beat(self.now) + ROUND_LATE_US
 
-    def _seize(self, wish: Wish) -> None:
+    def _seize(self, wish: Wish, *, goes: bool) -> None:
         """Propose those who will be gone by the next round, where too few of those who can stay longer."""
         by = self._round_by()
         soonest = max(self.now, wish.start)
-        if soonest > by or not self._someone_goes(wish, soonest, by):
+        if soonest > by or not (goes or self._someone_goes(wish, soonest, by)):
             return
         stay: set[str] = set()
         go: list[tuple[int, Offer]] = []
@@ -302,7 +305,7 @@ class Turn:
                 if self._may_join(wish, offer):
                     self.seek(wish)
             elif self.waits_for_round(wish):
-                self.seek(wish)
+                self.seek(wish, goes=True)
             elif (start := self.start_if_eligible(wish, offer)) is not None:
                 if offer.asks and self.area.invites(wish):
                     self.invite(wish, offer, start)
@@ -330,7 +333,9 @@ class Turn:
         by = self._round_by()
         ending = {wish.id: wish for wish in pooled.ending(now, by + 1)}
         # A visit that can begin, and is over with a window at its latest, has a length between these.
-        lengths = [(end - by, end - now) for end in offer.ends if now < end <= by + pooled.longest]
+        # What they do already is an end, too, for what comes before it.
+        ends = [*offer.ends, *(start - offer.rest for start, _ in offer.volunteer.slots)]
+        lengths = [(end - by, end - now) for end in ends if now < end <= by + pooled.longest]
         if offer.level >= VETTING_MAX and now <= offer.checked_at + CHECK_VALID_US <= by:
             lengths.append((0, pooled.longest))
         for shortest, longest in lengths:
@@ -371,7 +376,7 @@ class Turn:
                 tried.setdefault(wish.id, (wish, []))[1].append(offer)
         for wish, near in sorted(tried.values(), key=lambda one: turn_of(one[0])):
             if self.waits_for_round(wish) or (wish.waits and (wish.id in lost or any(self._may_gain(wish, offer) for offer in near))):
-                self.seek(wish)
+                self.seek(wish, goes=bool(near))
         self._call_round(free)
 
     def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:

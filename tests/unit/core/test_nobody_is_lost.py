@@ -345,6 +345,17 @@ def test_a_wish_that_can_wait_no_longer_is_weighed_then_though_all_its_pairs_wer
     assert ["proposed w1 o1 @300 building asked until 310"] == until(scene, 5 * HOUR)
 
 
+@pytest.mark.parametrize("rest", [0, 10])
+def test_who_has_a_visit_before_them_and_no_time_after_it_is_proposed_at_once_when_they_come(rest: int) -> None:
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", volunteer="one", skills=("repair",)),
+        wish("w1", urgency="red", skills=("repair",), wanted=(62 + rest, 122 + rest)),
+        wish("w2", urgency="blue", wanted=(0, DAY), where="c2"),
+    )
+    assert ["proposed w2 o2 @1 area"] == scene.when(offer("o2", at=1, volunteer="one", rest_minutes=rest, windows=((0, 130 + rest),)))
+
+
 def test_who_is_wanted_twice_by_a_wish_does_not_cost_it_the_one_who_goes() -> None:
     """Nobody comes to a wish twice, so its second helper is the one who is here today only."""
     scene = Scene(policy=Policy())
@@ -355,6 +366,17 @@ def test_who_is_wanted_twice_by_a_wish_does_not_cost_it_the_one_who_goes() -> No
     )
     assert ["proposed w1 o2 @5 building"] == until(scene, 60)
     assert ["proposed w1 o1 @3900 building"] == until(scene, 3 * DAY)
+
+
+def test_who_is_wanted_twice_by_a_wish_does_not_cost_another_wish_the_only_one_it_has() -> None:
+    """A helper with two visits to give was kept for both places of the wish that fits better, and may wait for days."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", skills=("haircut", "repair"), accepts="ask", capacity=2, windows=((0, 3 * DAY),)),
+        wish("w1", urgency="blue", skills=("haircut", "repair"), helpers=2, wanted=(0, 3 * DAY)),
+        wish("w2", urgency="blue", wanted=(0, 14 * HOUR)),
+    )
+    assert ["proposed w2 o1 @5 building asked until 15"] == until(scene, 14)
 
 
 def test_two_offers_of_one_person_who_stays_do_not_cost_a_wish_for_two_the_one_who_goes() -> None:
