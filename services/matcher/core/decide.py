@@ -101,6 +101,8 @@ def _offer_posted(turn: Turn, event: Event) -> None:
     if before is not None and before.status in (WITHDRAWN, SUSPENDED) and before.status_at >= event.time:
         # Said before the withdrawal, come after it: an old offer does not undo it.
         early = Early(before.status_at, before.status)
+    if before is not None and before.status == OPEN:
+        turn.call_round((before,))  # as it was
     offer = area.post_offer(event.data, event.time)
     if early is not None and early.at >= event.time:
         area.close_offer(offer, early.status, early.at)
@@ -127,6 +129,7 @@ def _offer_withdrawn(turn: Turn, event: Event, status: str = WITHDRAWN) -> None:
         area.close_offer(offer, offer.status, max(event.time, offer.status_at))
         return
     area.close_offer(offer, status, max(event.time, offer.status_at))
+    turn.call_round((offer,))
     _release_all(turn, list(offer.matches.values()) if status == SUSPENDED else [], UNSAFE, turn.end_invitations(offer))
 
 

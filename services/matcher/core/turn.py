@@ -129,6 +129,7 @@ class Turn:
             area.end_invitation(wish, offer.id, bar=False)
         area.hold(match)
         self.tell("lastmetre.match.proposed.v1", match.id, data)
+        self.call_round(offer.volunteer.offers.values())
 
     def _word_by(self, wish: Wish, start: int, *, asks: bool) -> int:
         """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word."""
@@ -312,7 +313,8 @@ class Turn:
                 else:
                     self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
                     self.area.settle_wish(wish)
-        self._call_round((offer,))
+        if has_capacity(offer):
+            self.call_round((offer,))
 
     def _waiting_near(self, offer: Offer) -> Iterator[Wish]:
         """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more; of the pool those for which a round is too late."""
@@ -342,12 +344,12 @@ class Turn:
             ending |= {wish.id: wish for wish in pooled.lasting(shortest, longest) if has_skills(wish, offer) and self._goes(wish, offer, by)}
         return sorted(ending.values(), key=turn_of)
 
-    def _call_round(self, free: Iterable[Offer]) -> None:
-        """A round is due if any of these may be what a wish in the pool waits for."""
+    def call_round(self, offers: Iterable[Offer]) -> None:
+        """A round is due if any of these may be what a wish in the pool waits for, or was until now: others may go before somebody looks again."""
         area = self.area
         if not area.policy.round_us or (area.round_at is not None and area.round_at <= area.next_beat(self.now)):
             return
-        if any(has_capacity(offer) and any(has_skills(wish, offer) and within_reach(wish, offer) for wish in area.pooled.near(offer)) for offer in free):
+        if any(has_skills(wish, offer) and within_reach(wish, offer) for offer in offers for wish in area.pooled.near(offer)):
             area.call_round(self.now)
 
     def _may_join(self, wish: Wish, offer: Offer) -> bool:
@@ -377,7 +379,7 @@ class Turn:
         for wish, near in sorted(tried.values(), key=lambda one: turn_of(one[0])):
             if self.waits_for_round(wish) or (wish.waits and (wish.id in lost or any(self._may_gain(wish, offer) for offer in near))):
                 self.seek(wish, goes=bool(near))
-        self._call_round(free)
+        self.call_round(free)
 
     def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:
         """The open offers with capacity of the people whose time or capacity these matches gave back."""

@@ -19,7 +19,7 @@ from services.matcher.core.place import RUNGS
 from services.matcher.core.policy import Policy
 from services.matcher.core.rounds import Pool
 from services.matcher.core.turn import Turn
-from tests.builders import DAY, HOUR, Scene, accepted, declined, instant, minutes_of, offer, offer_withdrawn, text_of, wish, wish_withdrawn
+from tests.builders import DAY, HOUR, Scene, accepted, declined, instant, minutes_of, offer, offer_suspended, offer_withdrawn, text_of, wish, wish_withdrawn
 from tests.shelf import Shelved
 from tests.unit.core.strategies import HOMES, LANGUAGES
 
@@ -343,6 +343,30 @@ def test_a_wish_that_can_wait_no_longer_is_weighed_then_though_all_its_pairs_wer
         wish("w2", urgency="blue", skills=("haircut", "repair"), wanted=(0, 2.5 * DAY)),
     )
     assert ["proposed w1 o1 @300 building asked until 310"] == until(scene, 5 * HOUR)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        offer_withdrawn("o1", at=7),
+        offer_suspended("o1", at=7),
+        offer("o1", at=7, home="c1/p1/b1/u2", skills=("repair",), windows=((0, 3 * DAY),)),
+        wish("w2", at=7, urgency="red", skills=("repair",), wanted=(DAY, 2 * DAY)),
+        wish("w2", at=7, urgency="red", skills=("repair",), wanted=(0, 3 * DAY), minutes=480),
+    ],
+    ids=["withdrawn", "suspended", "posted again without the skill", "taken", "taken for today"],
+)
+def test_where_the_one_who_stays_is_not_to_be_had_any_more_the_one_who_goes_is_taken(event: Event) -> None:
+    """A wish that waits was left to a helper who stays. Once they are gone, the next round is not days ahead."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", skills=("haircut", "repair"), windows=((0, 3 * DAY),)),
+        offer("o2", home="c1/p1/b1/u2", skills=("haircut", "cooking", "reading"), windows=((0, 6 * HOUR),)),
+        wish("w1", urgency="blue", wanted=(0, 3 * DAY)),
+    )
+    assert [] == until(scene, 6)
+    scene.when(event)
+    assert ["proposed w1 o2 @10 building"] == until(scene, 10)
 
 
 @pytest.mark.parametrize("rest", [0, 10])
