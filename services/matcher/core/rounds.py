@@ -199,8 +199,8 @@ class Pool:
         The solver does not know that nobody comes to a wish twice. Where it gives one for several the same person again, that visit is free.
         Who has nobody then is given the best of those for whom waiting is over: they would be gone before it is seen. Wishes that are late come first.
         """
-        edges, ripe = self.edges, self.ripe()
-        if not ripe.any():
+        edges, ripe = self.edges, self.ripe().tolist()
+        if not any(ripe):
             return
         begins = (np.cumsum(edges.counts) - edges.counts).tolist()
         given: dict[str, set[str]] = {}
