@@ -375,7 +375,7 @@ class Reference:
             self._note_early("wish", event.data.wish_id, event.time, "withdrawn")
             return
         live = [match for match in wish.helpers if match.live]
-        if not live and not wish.waits:
+        if not live and not wish.waits and (wish.over or all(match.outcome or not match.confirmed for match in wish.helpers)):
             return
         wish.over = True
         for match in live:

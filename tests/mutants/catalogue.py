@@ -459,7 +459,7 @@ COURSE: Final = (
     Mutant(
         "who-goes-is-left-to-the-round",
         f"{_CORE}turn.py",
-        "            self._seize(wish)\n",
+        "            self._seize(wish, goes=goes)\n",
         "            pass\n",
         "A helper is gone before the next round, and was the only one.",
         (f"{_LOST}::test_a_helper_who_is_gone_before_the_next_round_is_taken_at_once",),

@@ -80,8 +80,8 @@ def _wish_withdrawn(turn: Turn, event: Event, reason: str = "withdrawn") -> None
         turn.changed = False
         return
     released = [match for match in wish.matches.values() if match.live]
-    if not released and wish.places_free == 0:
-        # All visits are over: there is nothing left to take back.
+    if not released and wish.places_free == 0 and all(match.state != CONFIRMED for match in wish.matches.values()):
+        # All visits are over and none is still to be closed, which might open the wish again: there is nothing left to take back.
         turn.changed = False
         return
     area.end_wish(wish, WITHDRAWN)
@@ -101,6 +101,8 @@ def _offer_posted(turn: Turn, event: Event) -> None:
     if before is not None and before.status in (WITHDRAWN, SUSPENDED) and before.status_at >= event.time:
         # Said before the withdrawal, come after it: an old offer does not undo it.
         early = Early(before.status_at, before.status)
+    if before is not None and before.status == OPEN:
+        turn.call_round((before,))  # as it was
     offer = area.post_offer(event.data, event.time)
     if early is not None and early.at >= event.time:
         area.close_offer(offer, early.status, early.at)
@@ -127,6 +129,7 @@ def _offer_withdrawn(turn: Turn, event: Event, status: str = WITHDRAWN) -> None:
         area.close_offer(offer, offer.status, max(event.time, offer.status_at))
         return
     area.close_offer(offer, status, max(event.time, offer.status_at))
+    turn.call_round((offer,))
     _release_all(turn, list(offer.matches.values()) if status == SUSPENDED else [], UNSAFE, turn.end_invitations(offer))
 
 
@@ -173,6 +176,8 @@ def _judge_claim(turn: Turn, data: Any, wish: Wish, offer: Offer) -> None:
         assert start is not None  # refusal() has seen one
         turn.propose(wish, offer, start, rung_between(wish.place, offer.home), "claimed")
         turn.area.settle_wish(wish)
+        if turn.area.invites(wish):
+            turn.seek(wish)  # who claimed may have been one of those who were asked: the next is, where more are wanted
 
 
 def _live_match(turn: Turn, data: Any) -> Match | None:

@@ -57,18 +57,20 @@ class Leaving:
             if reach < rung <= offer.reach and (last := last_start(wish, offer, self._now)) is not None and gone_before(area, wish, offer, rung, last):
                 yield rung, offer
 
-    def others_stay(self, wish: Wish, rung: int, offer: Offer, following: Iterator[tuple[int, Offer]], wanted: int) -> bool:
-        """Whether so many from farther away, of this one and those who follow, are still there when the wish asks as far."""
+    def others_stay(self, wish: Wish, rung: int, offer: Offer, following: Iterator[tuple[int, Offer]], near: set[str]) -> bool:
+        """Whether, with the people who are `near`, enough from farther away, of this one and those who follow, are still there when the wish asks as far."""
+        people = set(near)
         for _ in range(self._looks):
-            if wanted <= 0:
+            if len(people) >= wish.places_free:
                 return True
             last = last_start(wish, offer, self._now)
-            wanted -= last is not None and not gone_before(self._area, wish, offer, rung, last)
+            if last is not None and not gone_before(self._area, wish, offer, rung, last):
+                people.add(offer.volunteer.ref)
             found = next(following, None)
             if found is None:
                 break
             rung, offer = found
-        return wanted <= 0
+        return len(people) >= wish.places_free
 
     def _going(self, urgency: str) -> dict[str, list[Going]]:
         """By skill: (until when they can be waited for, their id, the offer), in order."""

@@ -137,8 +137,8 @@ class Pool:
         for rung, offer in ranked:
             if rung > reach:
                 self.narrow.append(wish)
-                found = len(self.edges.helpers) - before  # of those who were given so far
-                if not self._leaving.others_stay(wish, rung, offer, ranked, wish.places_free - found):
+                near = {self.offers[number].volunteer.ref for number in self.edges.helpers[before:]}  # of those who were given so far
+                if not self._leaving.others_stay(wish, rung, offer, ranked, near):
                     yield from self._leaving.of(wish, reach)
                 return
             yield rung, offer
@@ -193,10 +193,43 @@ class Pool:
         """For which pairs waiting is over."""
         return (self.due_at <= self.beat) | (self.worths >= self.policy.sure)
 
+    def taken(self) -> Iterator[tuple[Wish, int, int, int]]:
+        """(wish, where its pairs begin, how many they are, which of them): what is solved, as far as waiting is over.
+
+        The solver does not know that nobody comes to a wish twice. Where it gives one for several the same person again, that visit is free.
+        Who has nobody then is given the best of those for whom waiting is over: they would be gone before it is seen. Wishes that are late come first.
+        """
+        edges, ripe = self.edges, self.ripe().tolist()
+        if not any(ripe):
+            return
+        begins = (np.cumsum(edges.counts) - edges.counts).tolist()
+        given: dict[str, set[str]] = {}
+        left, pairs = list(self.free), list[int | None]()
+        for wish, first, choice in zip(self.wishes, begins, solve(edges.counts, edges.helpers, self.scores, self.ranks(), self.places()), strict=True):
+            people = given.setdefault(wish.id, set())
+            pair = None if choice is None or self._person(first + choice) in people else first + choice
+            if pair is not None:
+                people.add(self._person(pair))
+                left[edges.helpers[pair]] -= 1
+            pairs.append(pair)
+        for row in sorted((row for row, pair in enumerate(pairs) if pair is None), key=lambda row: not self.late[row]):
+            people, first = given[self.wishes[row].id], begins[row]
+            others = [one for one in range(first, first + edges.counts[row]) if ripe[one] and left[edges.helpers[one]] > 0 and self._person(one) not in people]
+            if others:
+                pairs[row] = best = max(others, key=self.scores.__getitem__)
+                people.add(self._person(best))
+                left[edges.helpers[best]] -= 1
+        for wish, first, count, pair in zip(self.wishes, begins, edges.counts, pairs, strict=True):
+            if pair is not None and ripe[pair]:
+                yield wish, first, count, pair - first
+
+    def _person(self, pair: int) -> str:
+        return self.offers[self.edges.helpers[pair]].volunteer.ref
+
     def next_due_at(self) -> int | None:
-        """When the next pair can wait no longer."""
-        ahead = self.due_at[self.due_at > self.beat]
-        return int(ahead.min()) if len(ahead) else None
+        """When the next pair can wait no longer, or the next wish: it comes before all others then, and may be given a pair that was due but not solved."""
+        wishes = [due_at for _, due_at, *_ in self.edges.wishes if due_at > self.beat]
+        return min([*self.due_at[self.due_at > self.beat].tolist(), *wishes], default=None)
 
 
 def _age_of(wish: Wish) -> tuple[int, str]:
@@ -210,14 +243,8 @@ def run_round(turn: Turn) -> None:
     turn.changed = True
     area.set_round(None)
     pool = Pool(turn)
-    edges, ripe = pool.edges, pool.ripe()
-    if ripe.any():
-        taken = solve(edges.counts, edges.helpers, pool.scores, pool.ranks(), pool.places())
-        first = 0
-        for wish, count, choice in zip(pool.wishes, edges.counts, taken, strict=True):
-            if choice is not None and ripe[first + choice]:
-                _take(turn, pool, wish, first, choice, pool.scores[first : first + count].tolist())
-            first += count
+    for wish, first, count, choice in pool.taken():
+        _take(turn, pool, wish, first, choice, pool.scores[first : first + count].tolist())
     if turn.out:
         area.call_round(turn.now)
     else:

@@ -129,6 +129,7 @@ class Turn:
             area.end_invitation(wish, offer.id, bar=False)
         area.hold(match)
         self.tell("lastmetre.match.proposed.v1", match.id, data)
+        self.call_round(offer.volunteer.offers.values())
 
     def _word_by(self, wish: Wish, start: int, *, asks: bool) -> int:
         """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word."""
@@ -181,10 +182,13 @@ class Turn:
 
     # ---- finding helpers for a wish, and wishes for a helper
 
-    def seek(self, wish: Wish) -> None:
-        """Try an open wish with all offers, until it has its helpers or nobody is left. Who waits for the rounds waits, unless the next is too late."""
+    def seek(self, wish: Wish, *, goes: bool = False) -> None:
+        """Try an open wish with all offers, until it has its helpers or nobody is left. Who waits for the rounds waits, unless the next is too late.
+
+        `goes`: it is known of somebody that it is too late for them.
+        """
         if self.waits_for_round(wish):
-            self._seize(wish)
+            self._seize(wish, goes=goes)
         elif wish.together:
             group = find_group(self.area, wish, self.now)
             while group is not None:
@@ -203,11 +207,11 @@ class Turn:
         """By when the next round is held."""
         return self.area.next_beat(self.now) + ROUND_LATE_US
 
-    def _seize(self, wish: Wish) -> None:
+    def _seize(self, wish: Wish, *, goes: bool) -> None:
         """Propose those who will be gone by the next round, where too few of those who can stay longer."""
         by = self._round_by()
         soonest = max(self.now, wish.start)
-        if soonest > by or not self._someone_goes(wish, soonest, by):
+        if soonest > by or not (goes or self._someone_goes(wish, soonest, by)):
             return
         stay: set[str] = set()
         go: list[tuple[int, Offer]] = []
@@ -302,14 +306,15 @@ class Turn:
                 if self._may_join(wish, offer):
                     self.seek(wish)
             elif self.waits_for_round(wish):
-                self.seek(wish)
+                self.seek(wish, goes=True)
             elif (start := self.start_if_eligible(wish, offer)) is not None:
                 if offer.asks and self.area.invites(wish):
                     self.invite(wish, offer, start)
                 else:
                     self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
                     self.area.settle_wish(wish)
-        self._call_round((offer,))
+        if has_capacity(offer):
+            self.call_round((offer,))
 
     def _waiting_near(self, offer: Offer) -> Iterator[Wish]:
         """The waiting wishes that an offer's skills and reach suffice for, as long as it takes one more; of the pool those for which a round is too late."""
@@ -330,19 +335,21 @@ class Turn:
         by = self._round_by()
         ending = {wish.id: wish for wish in pooled.ending(now, by + 1)}
         # A visit that can begin, and is over with a window at its latest, has a length between these.
-        lengths = [(end - by, end - now) for end in offer.ends if now < end <= by + pooled.longest]
+        # What they do already is an end, too, for what comes before it.
+        ends = [*offer.ends, *(start - offer.rest for start, _ in offer.volunteer.slots)]
+        lengths = [(end - by, end - now) for end in ends if now < end <= by + pooled.longest]
         if offer.level >= VETTING_MAX and now <= offer.checked_at + CHECK_VALID_US <= by:
             lengths.append((0, pooled.longest))
         for shortest, longest in lengths:
             ending |= {wish.id: wish for wish in pooled.lasting(shortest, longest) if has_skills(wish, offer) and self._goes(wish, offer, by)}
         return sorted(ending.values(), key=turn_of)
 
-    def _call_round(self, free: Iterable[Offer]) -> None:
-        """A round is due if any of these may be what a wish in the pool waits for."""
+    def call_round(self, offers: Iterable[Offer]) -> None:
+        """A round is due if any of these may be what a wish in the pool waits for, or was until now: others may go before somebody looks again."""
         area = self.area
         if not area.policy.round_us or (area.round_at is not None and area.round_at <= area.next_beat(self.now)):
             return
-        if any(has_capacity(offer) and any(has_skills(wish, offer) and within_reach(wish, offer) for wish in area.pooled.near(offer)) for offer in free):
+        if any(has_skills(wish, offer) and within_reach(wish, offer) for offer in offers for wish in area.pooled.near(offer)):
             area.call_round(self.now)
 
     def _may_join(self, wish: Wish, offer: Offer) -> bool:
@@ -371,8 +378,8 @@ class Turn:
                 tried.setdefault(wish.id, (wish, []))[1].append(offer)
         for wish, near in sorted(tried.values(), key=lambda one: turn_of(one[0])):
             if self.waits_for_round(wish) or (wish.waits and (wish.id in lost or any(self._may_gain(wish, offer) for offer in near))):
-                self.seek(wish)
-        self._call_round(free)
+                self.seek(wish, goes=bool(near))
+        self.call_round(free)
 
     def _free_offers(self, matches: Iterable[Match]) -> list[Offer]:
         """The open offers with capacity of the people whose time or capacity these matches gave back."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from schemas.codec import Event
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import CLOSED, EXPIRED, MATCHED, OPEN, WITHDRAWN
-from tests.builders import HOUR, claim, closed, confirmed, declined, given, minors_wish, offer, wish, wish_withdrawn
+from tests.builders import HOUR, claim, closed, confirmed, consent_withdrawn, declined, given, minors_wish, offer, wish, wish_withdrawn
 
 ONE_HOUR = (0, HOUR)
 
@@ -66,6 +69,26 @@ def test_a_wish_whose_time_is_over_expires_when_it_was_not_helped() -> None:
     scene.passes(61)
     assert ["expired w1 with 0"] == scene.when(closed(match, at=70, outcome="not_done"))
     assert EXPIRED == scene.status()
+
+
+@pytest.mark.parametrize("taken_back", [wish_withdrawn, consent_withdrawn])
+def test_nobody_comes_for_a_wish_that_was_taken_back_between_its_visit_and_the_word_that_it_did_not_help(taken_back: Callable[..., Event]) -> None:
+    scene = given(offer("o1"), offer("o2"), wish())
+    match = scene.match()
+    scene.when(confirmed(match))
+    scene.passes(61)
+    assert [] == scene.when(taken_back(at=62))
+    assert "decided" == scene.outcome
+    assert [] == scene.when(closed(match, at=70, outcome="not_done"))
+    assert WITHDRAWN == scene.status()
+
+
+def test_a_wish_of_which_every_visit_is_closed_is_not_taken_back_any_more() -> None:
+    scene = given(offer(), wish())
+    match = scene.match()
+    scene.when(confirmed(match), closed(match, at=60), wish_withdrawn(at=61))
+    assert "no_effect" == scene.outcome
+    assert CLOSED == scene.status()
 
 
 def test_a_wish_that_was_opened_again_is_widened_once_and_the_worker_is_told_once() -> None:

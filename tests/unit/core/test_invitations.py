@@ -98,6 +98,13 @@ def test_several_helpers_are_filled_one_by_one() -> None:
     assert ["proposed w1 o2 @2 compound"] == found.when(accepted("w1", "o2", at=2))
 
 
+def test_where_more_are_wanted_the_next_is_asked_for_one_who_was_invited_and_claims_the_wish() -> None:
+    found = with_asked(4)
+    found.when(wish(urgency="red", helpers=2))
+    assert ["proposed w1 o1 @1 building claimed", "invited w1 o4"] == found.when(claim("w1", "o1", at=1))
+    assert "invited" not in " ".join(found.when(claim("w1", "o2", at=2, claim_id="k2")))
+
+
 def test_yes_counts_only_if_all_rules_still_hold() -> None:
     found = with_asked(1)
     found.when(wish(urgency="red"), offer_suspended("o1", at=1))

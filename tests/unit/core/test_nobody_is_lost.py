@@ -19,7 +19,7 @@ from services.matcher.core.place import RUNGS
 from services.matcher.core.policy import Policy
 from services.matcher.core.rounds import Pool
 from services.matcher.core.turn import Turn
-from tests.builders import DAY, HOUR, Scene, accepted, declined, instant, minutes_of, offer, offer_withdrawn, text_of, wish, wish_withdrawn
+from tests.builders import DAY, HOUR, Scene, accepted, declined, instant, minutes_of, offer, offer_suspended, offer_withdrawn, text_of, wish, wish_withdrawn
 from tests.shelf import Shelved
 from tests.unit.core.strategies import HOMES, LANGUAGES
 
@@ -324,3 +324,91 @@ def test_a_withdrawn_helper_is_not_among_those_who_go() -> None:
     found = shipped()
     found.when(offer(home="c2", windows=[(0, 63), (0, 63)]), offer_withdrawn())
     assert [] == found.when(blue())
+
+
+def until(scene: Scene, minutes: float) -> list[str]:
+    """What is told by then, deadline by deadline."""
+    said: list[str] = []
+    while (due := scene.area.next_deadline()) is not None and minutes_of(due) <= minutes:
+        said += scene.passes(minutes_of(due))
+    return [line for line in said if not line.startswith("widened")]
+
+
+def test_a_wish_that_can_wait_no_longer_is_weighed_then_though_all_its_pairs_were_due_before() -> None:
+    """Who is asked is due half a day earlier than the wish itself, and was kept for a wish that fits better and may wait for days."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer(skills=("haircut", "repair"), home="c1/p1/b1/u2", accepts="ask", windows=((0, 3 * DAY),)),
+        wish(urgency="blue", wanted=(0, 12 * HOUR)),
+        wish("w2", urgency="blue", skills=("haircut", "repair"), wanted=(0, 2.5 * DAY)),
+    )
+    assert ["proposed w1 o1 @300 building asked until 310"] == until(scene, 5 * HOUR)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        offer_withdrawn("o1", at=7),
+        offer_suspended("o1", at=7),
+        offer("o1", at=7, home="c1/p1/b1/u2", skills=("repair",), windows=((0, 3 * DAY),)),
+        wish("w2", at=7, urgency="red", skills=("repair",), wanted=(DAY, 2 * DAY)),
+        wish("w2", at=7, urgency="red", skills=("repair",), wanted=(0, 3 * DAY), minutes=480),
+    ],
+    ids=["withdrawn", "suspended", "posted again without the skill", "taken", "taken for today"],
+)
+def test_where_the_one_who_stays_is_not_to_be_had_any_more_the_one_who_goes_is_taken(event: Event) -> None:
+    """A wish that waits was left to a helper who stays. Once they are gone, the next round is not days ahead."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", skills=("haircut", "repair"), windows=((0, 3 * DAY),)),
+        offer("o2", home="c1/p1/b1/u2", skills=("haircut", "cooking", "reading"), windows=((0, 6 * HOUR),)),
+        wish("w1", urgency="blue", wanted=(0, 3 * DAY)),
+    )
+    assert [] == until(scene, 6)
+    scene.when(event)
+    assert ["proposed w1 o2 @10 building"] == until(scene, 10)
+
+
+@pytest.mark.parametrize("rest", [0, 10])
+def test_who_has_a_visit_before_them_and_no_time_after_it_is_proposed_at_once_when_they_come(rest: int) -> None:
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", volunteer="one", skills=("repair",)),
+        wish("w1", urgency="red", skills=("repair",), wanted=(62 + rest, 122 + rest)),
+        wish("w2", urgency="blue", wanted=(0, DAY), where="c2"),
+    )
+    assert ["proposed w2 o2 @1 area"] == scene.when(offer("o2", at=1, volunteer="one", rest_minutes=rest, windows=((0, 130 + rest),)))
+
+
+def test_who_is_wanted_twice_by_a_wish_does_not_cost_it_the_one_who_goes() -> None:
+    """Nobody comes to a wish twice, so its second helper is the one who is here today only."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", skills=("haircut", "repair"), capacity=3, windows=((0, 3 * DAY),)),
+        offer("o2", home="c1/p1/b1/u2", skills=("haircut", "repair", "cooking"), windows=((0, 7 * HOUR),)),
+        wish(urgency="blue", helpers=2, wanted=(0, 3 * DAY)),
+    )
+    assert ["proposed w1 o2 @5 building"] == until(scene, 60)
+    assert ["proposed w1 o1 @3900 building"] == until(scene, 3 * DAY)
+
+
+def test_who_is_wanted_twice_by_a_wish_does_not_cost_another_wish_the_only_one_it_has() -> None:
+    """A helper with two visits to give was kept for both places of the wish that fits better, and may wait for days."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", skills=("haircut", "repair"), accepts="ask", capacity=2, windows=((0, 3 * DAY),)),
+        wish("w1", urgency="blue", skills=("haircut", "repair"), helpers=2, wanted=(0, 3 * DAY)),
+        wish("w2", urgency="blue", wanted=(0, 14 * HOUR)),
+    )
+    assert ["proposed w2 o1 @5 building asked until 15"] == until(scene, 14)
+
+
+def test_two_offers_of_one_person_who_stays_do_not_cost_a_wish_for_two_the_one_who_goes() -> None:
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c2", volunteer="one", windows=((0, 3 * DAY),)),
+        offer("o2", home="c2", volunteer="one", windows=((0, 3 * DAY),)),
+        offer("o3", home="c2", windows=((0, 3 * HOUR),)),
+        wish(urgency="blue", helpers=2, wanted=(0, 3 * DAY)),
+    )
+    assert ["proposed w1 o3 @5 area"] == until(scene, 60)
