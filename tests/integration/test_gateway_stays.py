@@ -1,0 +1,52 @@
+"""What people meet who tap twice, come back to an old page, or are somebody the pages were not first made for: centre households, admins, auditors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from services.gateway import words
+from services.gateway.board import queries
+from services.gateway.policy import Act
+from services.gateway.roles import Principal, Role, Scope
+from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
+from tests.integration.gateway_seeds import fill
+from tests.integration.test_gateway_shown import AREA, FORM, MATCH, NOW, PLACE, WISH, browser, said
+
+OVER = {"starts_at": NOW - timedelta(hours=4), "ends_at": NOW - timedelta(hours=2)}
+
+
+@pytest.fixture(scope="module")
+async def rig(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayRig]:
+    folder = tmp_path_factory.mktemp("stays")
+    async with own_database(postgres, "gateway_stays") as database, running_gateway(folder, database, kafka, answer_seconds=0.2) as running:
+        yield running
+
+
+async def visit(rig: GatewayRig, wish_id: str, match_id: str, **more: Any) -> None:
+    await fill(rig.owner, "matches", **MATCH | OVER | {"wish_id": wish_id, "match_id": match_id, "state": "started", "confirmed_at": NOW} | more)
+
+
+async def word_is_heard(rig: GatewayRig, wish_id: str, match_id: str) -> None:
+    """As the board does with what was said."""
+    number = await rig.owner.fetchval("SELECT coalesce(max(seq), 0) + 1 FROM gateway.stream")
+    line = {"kind": "service.acknowledged.v1", "subject": wish_id, "wish_id": wish_id, "match_id": match_id, "resident_ref": "r-1", "brief": "{}"}
+    await fill(rig.owner, "stream", **PLACE, event_key=str(uuid4()), seq=number, at=NOW, **line)
+
+
+@pytest.mark.parametrize("path", [f"/wish/{AREA}/%00", "/wishes/%00", "/wall/%00/answer"])
+async def test_what_no_text_can_hold_is_not_there_and_no_fault_of_ours(rig: GatewayRig, path: str) -> None:
+    somebody = await browser(rig, "volunteer", "resident", volunteer_ref="v-zero", resident_refs=("r-zero",))
+    assert 404 == (await somebody.get(path)).status_code
+
+
+async def test_a_form_with_what_no_text_can_hold_is_not_valid_and_no_fault_of_ours(rig: GatewayRig) -> None:
+    somebody = await rig.browser()
+    assert 422 == (await somebody.post("/sign-in", login="demo\0", password="x" * 20)).status_code
