@@ -41,6 +41,16 @@ async def word_is_heard(rig: GatewayRig, wish_id: str, match_id: str) -> None:
     await fill(rig.owner, "stream", **PLACE, event_key=str(uuid4()), seq=number, at=NOW, **line)
 
 
+async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig) -> None:
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-blank", "state": "matched"})
+    await visit(rig, "w-blank", "m-blank", state="confirmed", starts_at=NOW + timedelta(hours=2), ends_at=NOW + timedelta(hours=4))
+    worker = await browser(rig, "worker")
+    for deed in ("redispatch", "freeze"):
+        answer = await worker.post(f"/wish/{AREA}/w-blank/{deed}", page="/account", match_id="m-blank", reason=" \u3000 ")
+        assert (deed, 422) == (deed, answer.status_code)
+    assert [] == [one for topic in ("wishes", "responses") for one in await said(rig, topic) if one.get("wish_id") == "w-blank"]
+
+
 @pytest.mark.parametrize("path", [f"/wish/{AREA}/%00", "/wishes/%00", "/wall/%00/answer"])
 async def test_what_no_text_can_hold_is_not_there_and_no_fault_of_ours(rig: GatewayRig, path: str) -> None:
     somebody = await browser(rig, "volunteer", "resident", volunteer_ref="v-zero", resident_refs=("r-zero",))

@@ -145,7 +145,7 @@ async def redispatch(
     area: AreaId,
     wish_id: WishId,
     match_id: MatchId,
-    reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)],
+    reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)],
 ) -> RedirectResponse:
     """Part a pair, with a reason; the wish looks for another helper at once."""
     match = await _live_match(gateway, principal, Act.REDISPATCH, (area, wish_id), match_id)
@@ -184,7 +184,7 @@ async def freeze(
     principal: Annotated[Principal, needs(Act.FREEZE_WISH)],
     area: AreaId,
     wish_id: WishId,
-    reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)],
+    reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)],
 ) -> RedirectResponse:
     """Withdraw it, and keep a copy that can be published later."""
     story = await _found(gateway, principal, area, wish_id, Act.FREEZE_WISH)
