@@ -41,6 +41,30 @@ async def word_is_heard(rig: GatewayRig, wish_id: str, match_id: str) -> None:
     await fill(rig.owner, "stream", **PLACE, event_key=str(uuid4()), seq=number, at=NOW, **line)
 
 
+async def test_a_word_is_about_the_visit_that_its_page_asked_about_and_about_no_other(rig: GatewayRig) -> None:
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-two", "state": "matched"})
+    await visit(rig, "w-two", "m-first")
+    await visit(rig, "w-two", "m-second", offer_id="o-2", volunteer_ref="v-2", starts_at=NOW - timedelta(hours=3))
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+
+    async def asks_about() -> str | None:
+        found = re.search(r'name="match_id" value="([^"]+)"', (await resident.get("/wishes/w-two")).text)
+        return None if found is None else found[1]
+
+    async def say(match_id: str) -> int:
+        return (await resident.post("/wishes/w-two/acknowledge", page="/account", outcome="done", match_id=match_id)).status_code
+
+    assert "m-second" == await asks_about()
+    assert 303 == await say("m-first")  # from a page that was opened before the second visit began
+    await word_is_heard(rig, "w-two", "m-first")
+    assert 303 == await say("m-first")  # a second tap
+    assert ["m-first"] == [one["match_id"] for one in await said(rig, "responses") if one.get("wish_id") == "w-two"]
+    assert "m-second" == await asks_about()
+    await word_is_heard(rig, "w-two", "m-second")
+    assert None is await asks_about()  # the helpers have not reported their end: the word is there all the same
+    assert 409 == await say("m-of-nobody")
+
+
 async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig) -> None:
     await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-blank", "state": "matched"})
     await visit(rig, "w-blank", "m-blank", state="confirmed", starts_at=NOW + timedelta(hours=2), ends_at=NOW + timedelta(hours=4))

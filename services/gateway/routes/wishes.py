@@ -61,12 +61,16 @@ async def acknowledge(
     wish_id: str,
     outcome: Annotated[Literal["done", "partly", "not_done"], Form()],
     rating: Annotated[Literal["", "1", "2", "3", "4", "5"], Form()] = "",
+    match_id: Annotated[str, Form(max_length=128)] = "",
 ) -> RedirectResponse:
-    """The resident's word, or the community's where a worker says it for them."""
+    """The resident's word, or the community's where a worker says it for them.
+
+    The page names the visit that it asked about: a second tap, or one from a page that lay open, is no word about the next visit.
+    """
     wish, visits = await _found(gateway, principal, Act.ACKNOWLEDGE, wish_id)
-    visit = following.to_acknowledge(visits, words.utc_now())
+    visit = following.to_acknowledge([one for one in visits if match_id in {"", one.match_id}], words.utc_now())
     if visit is None:
-        if wish.state == "closed":
+        if wish.state == "closed" or any(one.match_id == match_id and (one.told or one.state == "closed") for one in visits):
             return RedirectResponse(f"/wishes/{wish_id}?said=acknowledged", HTTPStatus.SEE_OTHER)
         raise HTTPException(HTTPStatus.CONFLICT)
     by = "resident" if wish.resident_ref in principal.resident_refs else "community"
@@ -76,7 +80,12 @@ async def acknowledge(
     if rating:
         data["rating"] = int(rating)
     await gateway.publisher.say(ACKNOWLEDGED, wish_id, data)
-    await settled(lambda: _is(gateway, principal, wish_id, {"closed"}))
+
+    async def heard() -> bool:
+        async with gateway.database.acting_for(principal) as connection:
+            return any(one.told and one.match_id == visit.match_id for one in await store.visits_of(connection, wish.area, wish_id))
+
+    await settled(heard)
     return RedirectResponse(f"/wishes/{wish_id}?said=acknowledged", HTTPStatus.SEE_OTHER)
 
 
