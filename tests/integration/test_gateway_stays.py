@@ -84,3 +84,34 @@ async def test_what_no_text_can_hold_is_not_there_and_no_fault_of_ours(rig: Gate
 async def test_a_form_with_what_no_text_can_hold_is_not_valid_and_no_fault_of_ours(rig: GatewayRig) -> None:
     somebody = await rig.browser()
     assert 422 == (await somebody.post("/sign-in", login="demo\0", password="x" * 20)).status_code
+
+
+@pytest.mark.parametrize("state", ["open", "held", "matched", "expired"])
+@pytest.mark.parametrize(("match", "overdue"), [("confirmed", 2), ("started", 2), ("finished", 0), ("closed", 0), ("released", 0)])
+async def test_a_visit_of_which_nothing_was_heard_is_overdue_whatever_its_wish_still_waits_for(rig: GatewayRig, state: str, match: str, overdue: int) -> None:
+    place = {"community": f"{state}-{match}", "compound": "x", "building": None, "unit": None}
+    yesterday = NOW - timedelta(days=1)
+    # Two helpers were wanted, one came; the wish goes on for days, or has expired with one.
+    window = {"starts_at": yesterday, "ends_at": yesterday if state == "expired" else NOW + timedelta(days=5)}
+    await fill(
+        rig.owner, "wishes", **WISH | place | window | {"wish_id": f"w-{state}-{match}", "state": state, "submitted_at": yesterday, "changed_at": yesterday}
+    )
+    await visit(rig, f"w-{state}-{match}", f"m-{state}-{match}", **place, state=match)
+    worker = Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA, f"{state}-{match}"))
+    async with rig.gateway.database.acting_for(worker) as connection:
+        seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6))
+    shown = [card["risk"] for column in seen.columns.values() for card in column]
+    gone = state == "expired" and not overdue  # ended yesterday, and there is nothing more to do about it
+    assert ([] if gone else [overdue]) == shown
+    assert overdue // 2 == seen.counters["overdue"]
+    assert overdue // 2 == sum(circle["risk"] for circle in seen.places)
+    assert len(seen.columns["ended"]) == seen.counters["ended"]
+
+
+async def test_the_board_counts_all_that_ended_today_also_what_it_does_not_show(rig: GatewayRig) -> None:
+    for number in range(5):
+        await fill(rig.owner, "wishes", **WISH | {"community": "ended", "wish_id": f"w-ended-{number}", "state": "withdrawn"})
+    worker = Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA, "ended"))
+    async with rig.gateway.database.acting_for(worker) as connection:
+        seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6), most=2)
+    assert (2, 5) == (len(seen.columns["ended"]), seen.counters["ended"])
