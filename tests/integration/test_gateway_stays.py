@@ -65,6 +65,24 @@ async def test_a_word_is_about_the_visit_that_its_page_asked_about_and_about_no_
     assert 409 == await say("m-of-nobody")
 
 
+async def test_a_centre_household_finds_the_form_and_enters_what_it_offers(rig: GatewayRig) -> None:
+    centre = await browser(rig, "volunteer", volunteer_ref="v-centre", centre=(AREA, "jianmin", "jianmin-xincun", "b3", "u2"))
+    assert 'href="/enter"' in (await centre.get("/")).text
+    form = (await centre.get("/enter")).text
+    assert 'value="jianmin/jianmin-xincun" selected' in form
+    assert {"b3", "u2"} == set(re.findall(r'name="(?:building|unit)" value="([^"]+)"', form))
+    assert "Modern City" not in form
+    entered = FORM | {"title": "stairway", "where": "jianmin/jianmin-xincun"}
+    elsewhere = await centre.post("/enter", page="/enter", **entered, building="4", unit="2")
+    assert 422 == elsewhere.status_code
+    assert "outside your own circle" in elsewhere.text
+    assert 'value="stairway"' in elsewhere.text  # what was typed is still there
+    assert 303 == (await centre.post("/enter", page="/enter", **entered, building="3", unit="2")).status_code
+    assert [("b3", "u2")] == [(one["place"]["building"], one["place"]["unit"]) for one in await said(rig, "wishes") if one.get("title") == "stairway"]
+    member = await browser(rig, "volunteer", volunteer_ref="v-member")
+    assert 'href="/enter"' not in (await member.get("/")).text
+
+
 async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig) -> None:
     await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-blank", "state": "matched"})
     await visit(rig, "w-blank", "m-blank", state="confirmed", starts_at=NOW + timedelta(hours=2), ends_at=NOW + timedelta(hours=4))
@@ -84,6 +102,24 @@ async def test_what_no_text_can_hold_is_not_there_and_no_fault_of_ours(rig: Gate
 async def test_a_form_with_what_no_text_can_hold_is_not_valid_and_no_fault_of_ours(rig: GatewayRig) -> None:
     somebody = await rig.browser()
     assert 422 == (await somebody.post("/sign-in", login="demo\0", password="x" * 20)).status_code
+
+
+async def test_an_admin_keeps_an_account_out_and_lets_it_in_again_on_a_page(rig: GatewayRig) -> None:
+    admin, person, outside = (
+        await browser(rig, "admin", scope=(AREA, "jianmin")),
+        await rig.person("volunteer", scope=(AREA, "jianmin")),
+        await rig.person("worker"),
+    )
+    assert 'href="/accounts"' in (await admin.get("/")).text
+    page = (await admin.get("/accounts")).text
+    assert person.login in page
+    assert outside.login not in page
+    address = f"/accounts/{person.account_id}"
+    for action, left in (("disable", "Let in again"), ("enable", "Disable")):
+        done = await admin.post(f"{address}/{action}", page="/accounts")
+        assert (303, f"/accounts?said={action}d") == (done.status_code, done.headers["location"])
+        assert f"{left}<span" in (await admin.get("/accounts")).text.partition(f'scope="row">{person.login}<')[2].partition("</tr>")[0]
+    assert 404 == (await admin.post(f"/accounts/{outside.account_id}/disable", page="/accounts")).status_code
 
 
 @pytest.mark.parametrize("state", ["open", "held", "matched", "expired"])
