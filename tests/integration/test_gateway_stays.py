@@ -122,6 +122,24 @@ async def test_an_admin_keeps_an_account_out_and_lets_it_in_again_on_a_page(rig:
     assert 404 == (await admin.post(f"/accounts/{outside.account_id}/disable", page="/accounts")).status_code
 
 
+async def test_when_ones_devices_came_in_is_told_in_the_time_of_the_place(rig: GatewayRig) -> None:
+    member = await browser(rig, "volunteer", volunteer_ref="v-clock")
+    began = await rig.owner.fetchval("SELECT max(created_at) FROM gateway.sessions")
+    assert f">{began.astimezone(words.LOCAL):%Y-%m-%d %H:%M}</time>" in (await member.get("/account")).text
+
+
+async def test_the_audit_log_is_read_in_words(rig: GatewayRig) -> None:
+    auditor = await browser(rig, "auditor")
+    auditor.client.headers["accept-language"] = "zh-CN"
+    await auditor.get("/audit")
+    page = (await auditor.get("/audit")).text
+    assert "看审计记录" in page
+    assert "允许" in page
+    assert "see_audit" not in page
+    assert set(Act) <= set(words.ACTS)
+    assert set(Role) == set(words.ROLES)
+
+
 @pytest.mark.parametrize("state", ["open", "held", "matched", "expired"])
 @pytest.mark.parametrize(("match", "overdue"), [("confirmed", 2), ("started", 2), ("finished", 0), ("closed", 0), ("released", 0)])
 async def test_a_visit_of_which_nothing_was_heard_is_overdue_whatever_its_wish_still_waits_for(rig: GatewayRig, state: str, match: str, overdue: int) -> None:
