@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -81,6 +82,28 @@ async def test_a_centre_household_finds_the_form_and_enters_what_it_offers(rig: 
     assert [("b3", "u2")] == [(one["place"]["building"], one["place"]["unit"]) for one in await said(rig, "wishes") if one.get("title") == "stairway"]
     member = await browser(rig, "volunteer", volunteer_ref="v-member")
     assert 'href="/enter"' not in (await member.get("/")).text
+
+
+async def test_an_invitation_that_is_answered_twice_or_too_late_is_no_error(rig: GatewayRig) -> None:
+    windows = json.dumps([{"start": NOW.isoformat(), "end": (NOW + timedelta(days=2)).isoformat()}])
+    offer = {"offer_id": "o-asked", "volunteer_ref": "v-asked", "reach": "area", "state": "open", "skills": ["carry"], "vetting_level": 4, "checked_at": NOW}
+    await fill(rig.owner, "offers", **PLACE, **offer, last_end=NOW + timedelta(days=2), windows=windows)
+    for name in ("mine", "gone"):
+        await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-asked-{name}", "helpers_needed": 1, "state": "held"})
+    await fill(rig.owner, "matches", **MATCH | {"wish_id": "w-asked-mine", "match_id": "m-asked", "offer_id": "o-asked", "volunteer_ref": "v-asked"})
+    member = await browser(rig, "volunteer", volunteer_ref="v-asked")
+
+    async def answer(wish: str, offer_id: str, action: str) -> tuple[int, str]:
+        found = await member.post(f"/mine/invitations/{wish}/{offer_id}/{action}", page="/account")
+        return found.status_code, found.headers.get("location", "").removeprefix("/mine?said=")
+
+    assert (303, "accepted") == await answer("w-asked-mine", "o-asked", "accept")  # the second tap: the first made the match
+    assert (303, "settled") == await answer("w-asked-mine", "o-asked", "decline")
+    assert (303, "taken") == await answer("w-asked-gone", "o-asked", "accept")  # somebody else was first
+    assert (303, "declined") == await answer("w-asked-gone", "o-asked", "decline")
+    assert (404, "") == await answer("w-asked-gone", "o-of-another", "accept")
+    assert [] == [one for one in await said(rig, "responses") if str(one.get("wish_id")).startswith("w-asked")]
+    assert "somebody was first" in (await member.get("/mine?said=taken")).text
 
 
 async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig) -> None:
