@@ -106,6 +106,18 @@ async def test_an_invitation_that_is_answered_twice_or_too_late_is_no_error(rig:
     assert "somebody was first" in (await member.get("/mine?said=taken")).text
 
 
+async def test_a_key_whose_quota_is_nothing_is_not_made_without_one(rig: GatewayRig) -> None:
+    integrator = await browser(rig, "integrator")
+    good = {"name": "app", "scopes": "publish_events"}
+    for field, change in (("per_minute", {"per_minute": "0"}), ("per_day", {"per_day": "00"}), ("name", {"name": " "}), ("scopes", {"scopes": ""})):
+        form = {name: value for name, value in (good | change).items() if value}
+        answer = await integrator.post("/keys", page="/keys", **form)
+        assert (422, True) == (answer.status_code, f"field {field} is not valid" in answer.text)
+        assert "There is no key yet" in answer.text
+    assert 200 == (await integrator.post("/keys", page="/keys", **good, per_minute="5")).status_code
+    assert "5 / none" in (await integrator.get("/keys")).text
+
+
 async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig) -> None:
     await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-blank", "state": "matched"})
     await visit(rig, "w-blank", "m-blank", state="confirmed", starts_at=NOW + timedelta(hours=2), ends_at=NOW + timedelta(hours=4))
