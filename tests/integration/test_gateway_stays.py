@@ -53,7 +53,8 @@ async def test_a_word_is_about_the_visit_that_its_page_asked_about_and_about_no_
         return None if found is None else found[1]
 
     async def say(match_id: str) -> int:
-        return (await resident.post("/wishes/w-two/acknowledge", page="/account", outcome="done", match_id=match_id)).status_code
+        answer = await resident.post("/wishes/w-two/acknowledge", page="/account", outcome="done", match_id=match_id)
+        return int(answer.status_code)
 
     assert "m-second" == await asks_about()
     assert 303 == await say("m-first")  # from a page that was opened before the second visit began
