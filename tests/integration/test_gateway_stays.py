@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -117,6 +119,34 @@ async def test_a_key_whose_quota_is_nothing_is_not_made_without_one(rig: Gateway
         assert "There is no key yet" in answer.text
     assert 200 == (await integrator.post("/keys", page="/keys", **good, per_minute="5")).status_code
     assert "5 / none" in (await integrator.get("/keys")).text
+
+
+@pytest.mark.parametrize("wish_id", ["2026/11/26-7", "W#7", "7?", "100%25", "心愿七"])
+async def test_a_wish_is_found_and_acted_on_whatever_its_id(rig: GatewayRig, wish_id: str) -> None:
+    """The contract takes every letter but blanks and control characters in an id; other systems choose it."""
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": wish_id, "state": "open", "live": 0, "category": "household"})
+    worker, member = await browser(rig, "worker"), await browser(rig, "volunteer", volunteer_ref="v-ids")
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+
+    async def link(who: Any, page: str, pattern: str) -> str:
+        found = re.search(pattern, (await who.get(page)).text)
+        assert found is not None, (page, pattern)
+        return html.unescape(found[1])
+
+    name = re.escape(html.escape(quote(wish_id)))
+    story = await link(worker, "/monitor", f'href="(/wish/{AREA}/{name})"')
+    assert 200 == (await worker.get(story)).status_code
+    called = await worker.post(f"{story}/call-back", page="/account", match_id="m-none", outcome="done")
+    assert 404 == called.status_code
+    own = await link(resident, "/wishes", f'href="(/wishes/{name})"')
+    assert 200 == (await resident.get(own)).status_code
+    claimed = await member.post(f"/wall/{quote(wish_id)}/claim", page="/account")
+    assert 303 == claimed.status_code
+    assert 200 == (await member.get(claimed.headers["location"])).status_code
+    withdrawn = await resident.post(f"{own}/withdraw", page="/account")
+    assert (303, f"{own}?said=withdrawn") == (withdrawn.status_code, withdrawn.headers["location"])
+    assert 200 == (await resident.get(withdrawn.headers["location"])).status_code
+    await rig.owner.execute("DELETE FROM gateway.wishes WHERE wish_id = $1", wish_id)
 
 
 async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig) -> None:

@@ -78,7 +78,7 @@ async def say(
 
 
 @router.post(
-    "/mine/invitations/{wish_id}/{offer_id}/{action}", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Answer an invitation"
+    "/mine/invitations/{wish_id:path}/{offer_id}/{action}", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Answer an invitation"
 )
 async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str, offer_id: str, action: Literal["accept", "decline"]) -> RedirectResponse:
     """The first yes makes the match. A second tap, or one that comes after somebody else's, is told so."""
