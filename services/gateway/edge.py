@@ -159,6 +159,9 @@ class Edge:
         if path.startswith(STATIC):
             await self._app(scope, receive, send)
             return
+        if "\0" in path:  # no id has one, and PostgreSQL, which cannot take it, would fail whoever is looked for in the same look
+            await answer(request, 404)(scope, receive, send)
+            return
         limit = BODY_MAX_OF.get(path, BODY_MAX)
         declared = request.headers.get("content-length", "0")
         if not declared.isascii() or not declared.isdigit() or int(declared) > limit:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import quote
 
+from asyncpg.exceptions import CharacterNotInRepertoireError, UntranslatableCharacterError
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -106,6 +107,10 @@ def _bad_event(request: Request, fault: Exception) -> Response:
     return answer(request, 422, fault.reason, (zh, en), field=fault.field or None)
 
 
+def _unstorable(request: Request, _fault: Exception) -> Response:
+    return answer(request, 422)
+
+
 def _unpublished(request: Request, _fault: Exception) -> Response:
     return answer(request, 503, headers={"Retry-After": "2"})
 
@@ -118,3 +123,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InvalidEvent, _bad_event)
     app.add_exception_handler(Unpublished, _unpublished)
+    # What PostgreSQL can keep as no text, such as a character zero.
+    for fault in (CharacterNotInRepertoireError, UntranslatableCharacterError):
+        app.add_exception_handler(fault, _unstorable)

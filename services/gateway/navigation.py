@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
+from services.gateway.policy import Act, may
 from services.gateway.roles import Principal, Role
 
 Words = tuple[str, str]
@@ -13,13 +14,15 @@ Words = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One way on: for whom, where to, and what it says. `icon` is a name in `ui.html`; where an act is named, the policy says for whom."""
+    """One way on: for whom, where to, and what it says. `icon` is a name in `ui.html`."""
 
     path: str
     words: Words
     about: Words
     icon: str
     roles: frozenset[Role]
+    centre: bool = False
+    """Whether it is for centre households, too, whose role is a volunteer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ DOORS: Final = (
     Door("/mine", ("我的", "Mine"), ("我的服务、时长和星级", "my visits, hours and stars"), "mine", frozenset({Role.VOLUNTEER})),
     Door("/inbox", ("消息", "Messages"), ("给我的通知", "what I was told"), "inbox", frozenset({Role.VOLUNTEER}) | _HOUSEHOLD),
     Door("/wishes", ("我的心愿", "My wishes"), ("办到哪一步了", "how far they are"), "heart", _HOUSEHOLD),
-    Door("/enter", ("提心愿", "New wish"), ("为自己或替别人提一个心愿", "for yourself or for somebody else"), "enter", _WORKER | _HOUSEHOLD),
+    Door("/enter", ("提心愿", "New wish"), ("为自己或替别人提一个心愿", "for yourself or for somebody else"), "enter", _WORKER | _HOUSEHOLD, centre=True),
     Door("/dead-letters", ("死信", "Dead letters"), ("没能处理的事件", "events that could not be taken"), "letter", _WORKER | {Role.AUDITOR, Role.ADMIN}),
     Door("/audit", ("审计", "Audit"), ("谁在何时做了什么", "who did what, and when"), "log", frozenset({Role.AUDITOR, Role.ADMIN})),
     Door("/accounts", ("账号", "Accounts"), ("谁能进来", "who may come in"), "people", frozenset({Role.ADMIN})),
@@ -60,6 +63,10 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
     {
         "accepted": Flash("good", ("已答应，谢谢您！确认后会告诉您。", "You said yes, thank you! You will hear once it is confirmed.")),
         "declined": Flash("info", ("已告知来不了，我们会另找帮手。", "You said that you can't come; another helper will be found.")),
+        "taken": Flash(
+            "info", ("谢谢您！这件事已经不用再答复了：有人先答应，或已取消。", "Thank you! No answer is needed any more: somebody was first, or it is off.")
+        ),
+        "settled": Flash("info", ("您已经约好这一件；来不了的话，请在下面告诉我们。", "This one is yours already; if you can't come, say so below.")),
         "started": Flash("good", ("已记下：您已出发。", "Noted: you are on your way.")),
         "finished": Flash("good", ("辛苦了！时长会在居民确认后记入。", "Thank you! The hours are booked once the resident has confirmed.")),
         "withdrawn": Flash("info", ("心愿已撤回。", "The wish is withdrawn.")),
@@ -77,6 +84,8 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "published": Flash("good", ("心愿已发布。", "The wish is published.")),
         "too_late": Flash("bad", ("这个心愿剩下的时间已不够，不能发布。", "Too little time is left for this wish: it can't be published.")),
         "draft_refused": Flash("info", ("已记下：这个心愿不发布。", "Noted: this wish is not published.")),
+        "disabled": Flash("info", ("账号已停用，各处已退出登录。", "The account is disabled, and signed out everywhere.")),
+        "enabled": Flash("good", ("账号已恢复，可以重新登录。", "The account is let in again: it can sign in.")),
         "saved": Flash("good", ("设置已保存。", "The setting is saved.")),
         "replayed": Flash("good", ("已重新发布。", "Published again.")),
         "later": Flash("wait", ("已收到，正在处理，稍后请刷新看结果。", "It is in and being worked on; please look again in a moment.")),
@@ -91,7 +100,7 @@ def doors_of(principal: Principal | None, path: str) -> tuple[Link, ...]:
     return tuple(
         Link(door.path, door.words, door.about, door.icon, path == door.path or path.startswith(f"{door.path}/"))
         for door in DOORS
-        if not door.roles.isdisjoint(principal.roles)
+        if not door.roles.isdisjoint(principal.roles) or (door.centre and may(principal, Act.ENTER_WISH))
     )
 
 

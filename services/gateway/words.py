@@ -134,6 +134,46 @@ SKILLS_OF: Final[dict[str, tuple[str, ...]]] = {
 }
 """What is usually asked for in a category, the most usual first."""
 
+# What stands in the audit log: the acts of the policy, and what is noted beside them.
+ACTS: Final[dict[str, Words]] = {
+    "open_page": ("打开页面", "Open a page"),
+    "see_wall": ("看心愿墙", "See the wishes"),
+    "claim_wish": ("认领心愿", "Claim a wish"),
+    "answer_match": ("答复配对", "Answer a match"),
+    "see_own": ("看自己的资料", "See what is one's own"),
+    "see_monitor": ("看看板", "See the monitor"),
+    "see_wish": ("看心愿详情", "See a wish"),
+    "enter_wish": ("登记心愿", "Enter a wish"),
+    "withdraw_wish": ("撤回心愿", "Withdraw a wish"),
+    "acknowledge": ("反馈服务结果", "Say whether it helped"),
+    "call_back": ("回访", "Call back"),
+    "review_wish": ("审核心愿", "Review a wish"),
+    "approve_match": ("审批配对", "Approve a match"),
+    "redispatch": ("改派", "Send somebody else"),
+    "freeze_wish": ("冻结心愿", "Freeze a wish"),
+    "see_dead_letters": ("看死信", "See dead letters"),
+    "replay_dead_letter": ("重发死信", "Publish a dead letter again"),
+    "publish_events": ("发送事件", "Publish events"),
+    "read_events": ("读取事件", "Read events"),
+    "manage_keys": ("管理密钥", "Manage keys"),
+    "manage_webhooks": ("管理回调", "Manage webhooks"),
+    "manage_accounts": ("管理账号", "Manage accounts"),
+    "see_audit": ("看审计记录", "See the audit log"),
+    "sign_in": ("登录", "Sign in"),
+    "sign_out": ("退出登录", "Sign out"),
+    "change_password": ("修改密码", "Change the password"),
+}
+ACT_OUTCOMES: Final[dict[str, Words]] = {"allowed": ("允许", "Allowed"), "denied": ("拒绝", "Denied"), "failed": ("失败", "Failed")}
+ROLES: Final[dict[str, Words]] = {
+    "resident": ("居民", "resident"),
+    "guardian": ("监护人", "guardian"),
+    "volunteer": ("志愿者", "volunteer"),
+    "worker": ("社区工作者", "community worker"),
+    "auditor": ("审计", "auditor"),
+    "integrator": ("集成系统", "integrator"),
+    "admin": ("管理员", "administrator"),
+}
+
 
 def word(table: Mapping[str, Words], code: str | None) -> Words:
     """The words of a code; one from a newer version stands for itself."""

@@ -8,9 +8,15 @@ import pytest
 
 from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitors, resident, volunteer
 from tests.browser.stage import Stage
-from tests.browser.town import until
+from tests.browser.town import AREA, until
 
 FIRST_PAGE_MAX = 100_000
+ROW_MAX = 160
+"""Of a table's row on a phone, in pixels: more is a column so narrow that its words are broken into letters."""
+
+
+def staff(role: str) -> dict[str, Any]:
+    return {"account": f"account-{role}", "roles": [role], "scope": {"area": AREA}}
 
 
 async def test_the_first_page_is_under_100_kb_in_all(come: Visitors, town_hall: Stage) -> None:
@@ -63,6 +69,10 @@ async def test_can_be_installed_and_says_so_without_a_network(come: Visitors) ->
         (resident("res-dark"), "/wishes"),
         (None, "/offline"),
         (None, "/sign-in"),
+        (None, "/catalogue"),
+        (staff("auditor"), "/audit"),
+        (staff("admin"), "/accounts"),
+        (staff("integrator"), "/keys"),
     ],
 )
 @pytest.mark.parametrize(("width", "lang", "dark"), [(PHONE, "en", True), (DESK, "zh-CN", False)])
@@ -71,6 +81,30 @@ async def test_every_page_is_well_made(come: Visitors, who: dict[str, Any] | Non
         await visitor.open(path)
         assert await visitor.page.locator("html").get_attribute("lang") == lang
         await visitor.is_well_made()
+
+
+@pytest.mark.parametrize(("who", "path"), [("auditor", "/audit"), ("admin", "/accounts"), ("worker", "/review"), ("integrator", "/keys")])
+async def test_a_table_that_is_too_broad_for_a_phone_is_moved_sideways(come: Visitors, town_hall: Stage, who: str, path: str) -> None:
+    await town_hall.town.wish("给老人理发", "haircut")  # so that a community is known
+    await town_hall.town.shows("SELECT count(*) > 0 FROM gateway.wishes")
+    async with come.come(staff(who), PHONE, "en") as visitor:
+        await visitor.open(path)
+        if path == "/keys":
+            await visitor.page.get_by_label("Name").fill("community app")
+            await visitor.tap(visitor.page.get_by_role("button", name="Make it"))
+            await visitor.sees(visitor.page.get_by_role("row", name="community app"))
+        else:
+            await visitor.open(path)  # whoever looks at the log is in it
+        rows = await visitor.page.locator("tbody tr").evaluate_all("rows => rows.map(row => row.offsetHeight)")
+        assert rows
+        assert max(rows) < ROW_MAX
+        await visitor.is_well_made()
+
+
+async def test_the_doors_of_the_first_page_are_all_as_broad(come: Visitors) -> None:
+    async with come.come(volunteer("vol-doors"), PHONE) as visitor:
+        await visitor.open("/")
+        assert 1 == len(set(await visitor.page.locator("a.door").evaluate_all("doors => doors.map(door => door.offsetWidth)")))
 
 
 async def test_a_page_that_is_not_there_is_told_in_both_languages(come: Visitors) -> None:

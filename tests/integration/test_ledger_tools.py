@@ -117,6 +117,27 @@ async def test_calling_off_late_no_shows_and_what_reached_nobody_want_attention(
     assert ("no_show", "w-nobody-came") not in await look(database), "a later word takes it back"
 
 
+async def test_word_of_a_release_that_reached_nobody_wants_attention_also_before_the_visit_was_confirmed(database: Database) -> None:
+    """The resident was told of a helper, the helper could not be told, and then the resident could not be told that nobody comes."""
+
+    def told_before(match_id: str, start: str, end: str) -> str:
+        return f"""
+        INSERT INTO notifying.confirmations (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, rung, slot_start, slot_end, state,
+            released_for) VALUES ('{match_id}', 'w-{match_id}', 'o-{match_id}', '{AREA}', 0, 'r', 'v', 'unit', '{start}', '{end}', 'released', 'undeliverable')
+        """
+
+    await execute(
+        database,
+        told_before("near", "2026-11-24T21:00:00+08:00", "2026-11-24T22:00:00+08:00"),
+        told_before("reached", "2026-11-24T21:00:00+08:00", "2026-11-24T22:00:00+08:00"),
+        told_before("long-over", "2026-11-22T21:00:00+08:00", "2026-11-22T22:00:00+08:00"),
+        notice("near", "resident", "released", "dead"),
+        notice("reached", "resident", "released"),
+        notice("long-over", "resident", "released", "dead"),
+    )
+    assert [("unheard", "w-near")] == await look(database)
+
+
 async def test_another_role_may_be_let_look_at_what_wants_attention_and_at_nothing_else(database: Database) -> None:
     await execute(
         database,

@@ -8,8 +8,9 @@ from hashlib import sha256
 
 import pytest
 
+from schemas.errors import InvalidEvent
 from schemas.registry import PREFIX, TOPIC_OF
-from services.gateway.door import addresses, answers, catalogue, keys, positions, signing
+from services.gateway.door import addresses, answers, catalogue, intake, keys, positions, signing
 from services.gateway.door.answers import Refused
 from services.gateway.identity.model import new_api_key
 from services.gateway.routes.receipts import is_signed
@@ -118,3 +119,23 @@ def test_every_code_of_the_door_has_words_in_both_languages() -> None:
 def test_the_catalogue_names_every_type_in_chinese() -> None:
     assert {kind.removeprefix(PREFIX) for kind in TOPIC_OF} == set(catalogue.CHINESE)
     assert {kind.name for channel in catalogue.channels() for kind in channel.kinds} == set(TOPIC_OF)
+
+
+@pytest.mark.parametrize("code", ["batch_too_large", "too_many", "too_many_waiting", "switched_off"])
+def test_a_limit_is_told_in_the_sentence_and_is_no_field(code: str) -> None:
+    refused = Refused(code, "2000")
+
+    assert "2000" in refused.en
+    assert "field" not in refused.body
+    assert "data.area" == Refused("out_of_scope", "data.area").body["field"]
+
+
+def test_another_format_than_json_is_415_in_binary_mode_too() -> None:
+    headers = [(b"ce-specversion", b"1.0"), (b"content-type", b"application/xml")]
+    headers += [(f"ce-{name}".encode(), b"x") for name in ("id", "source", "subject", "partitionkey")]
+    headers += [(b"ce-type", b"lastmetre.wish.submitted.v1"), (b"ce-time", b"2026-11-26T08:00:00Z")]
+
+    with pytest.raises(InvalidEvent) as fault:
+        intake.read(headers, b"<wish/>")
+
+    assert 415 == answers.status_of(fault.value)

@@ -8,12 +8,16 @@ from typing import Any, Final
 from services.gateway.board.hub import COLUMNS, StreamRow
 from services.gateway.board.store import parsed
 
+# A visit ended an hour ago and nothing was heard of it. Its wish may still look for other helpers, or have expired without them: confirmed matches stand.
+_UNHEARD: Final = """w.state IN ('open', 'held', 'matched', 'expired') AND EXISTS (SELECT FROM gateway.matches m
+            WHERE m.area = w.area AND m.wish_id = w.wish_id AND m.state IN ('confirmed', 'started') AND m.ends_at < $1 - interval '1 hour')"""
+# A visit is closed three days after its slot at the latest, and its slot is over when its wish expires: what expired long ago need not be looked through.
+_EXPIRED_UNHEARD: Final = f"(w.state = 'expired' AND w.changed_at >= $1 - interval '7 days' AND {_UNHEARD})"
 # 2: overdue, 1: at risk, 0: neither. Overdue: no visit fits in any more, or one ended an hour ago and nothing was heard of it.
-_RISK: Final = """
+_RISK: Final = f"""
     CASE
         WHEN w.state IN ('open', 'held') AND w.ends_at - make_interval(mins => w.minutes) < $1 THEN 2
-        WHEN w.state = 'matched' AND EXISTS (SELECT FROM gateway.matches m WHERE m.area = w.area AND m.wish_id = w.wish_id
-            AND m.state IN ('confirmed', 'started') AND m.ends_at < $1 - interval '1 hour') THEN 2
+        WHEN {_UNHEARD} THEN 2
         WHEN w.state IN ('open', 'held') AND (w.unmet IS NOT NULL AND w.live = 0 OR w.ends_at - make_interval(mins => w.minutes) < $1 + interval '2 hours'
             OR w.urgency = 'red' AND w.submitted_at < $1 - interval '15 minutes') THEN 1
         ELSE 0
@@ -26,9 +30,10 @@ _COUNTERS: Final = f"""
         count(*) FILTER (WHERE state = 'expired' AND changed_at >= $2) AS expired,
         count(*) FILTER (WHERE submitted_at >= $2) AS today,
         count(*) FILTER (WHERE confirmed_at >= $2) AS confirmed,
+        count(*) FILTER (WHERE state IN ('closed', 'expired', 'withdrawn') AND (changed_at >= $2 OR risk = 2)) AS ended,
         count(*) FILTER (WHERE risk = 2) AS overdue, count(*) FILTER (WHERE risk = 1) AS at_risk
     FROM (SELECT w.*, {_RISK} AS risk FROM gateway.wishes w WHERE w.submitted_at IS NOT NULL
-        AND (w.state IN ('open', 'held', 'matched') OR w.changed_at >= $2 OR w.submitted_at >= $2)) w
+        AND (w.state IN ('open', 'held', 'matched') OR w.changed_at >= $2 OR w.submitted_at >= $2 OR {_EXPIRED_UNHEARD})) w
 """
 _WORK: Final = """
     SELECT (SELECT count(*) FROM gateway.drafts WHERE state IN ('waiting', 'sending')) AS drafts,
@@ -42,15 +47,17 @@ _WAITING: Final = f"""
     ORDER BY risk DESC, array_position(ARRAY['red', 'yellow', 'blue'], w.urgency), w.ends_at, w.wish_id LIMIT $3
 """
 _ENDED: Final = f"""
-    SELECT {_CARD}, 0 AS risk FROM gateway.wishes w
-    WHERE w.state = ANY($1) AND w.changed_at >= $2 ORDER BY w.changed_at DESC, w.wish_id LIMIT $3
+    SELECT {_CARD}, {_RISK} AS risk FROM gateway.wishes w
+    WHERE w.state IN ('closed', 'expired', 'withdrawn') AND w.submitted_at IS NOT NULL AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD})
+    ORDER BY risk DESC, w.changed_at DESC, w.wish_id LIMIT $3
 """
 _MAP: Final = f"""
     SELECT coalesce(w.community, '') AS community, coalesce(w.compound, '') AS compound, coalesce(w.building, '') AS building,
         count(*) FILTER (WHERE w.state IN ('open', 'held')) AS waiting, count(*) FILTER (WHERE w.state = 'matched') AS matched,
         count(*) FILTER (WHERE w.state = 'closed') AS closed, count(*) FILTER (WHERE {_RISK} > 0) AS risk
     FROM gateway.wishes w
-    WHERE w.submitted_at IS NOT NULL AND (w.state IN ('open', 'held', 'matched') OR w.state IN ('closed', 'expired') AND w.changed_at >= $2)
+    WHERE w.submitted_at IS NOT NULL
+        AND (w.state IN ('open', 'held', 'matched') OR w.state IN ('closed', 'expired') AND w.changed_at >= $2 OR {_EXPIRED_UNHEARD})
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 _RECENT: Final = f"SELECT {COLUMNS} FROM gateway.stream WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT $1"
@@ -110,7 +117,7 @@ async def overview(connection: Any, now: datetime, today: datetime, most: int = 
     """Counters, the board by state, the map and what waits for a worker. `today`: when the local day began."""
     counters = dict(await connection.fetchrow(_COUNTERS, now, today)) | dict(await connection.fetchrow(_WORK))
     columns = {state: await _rows(connection, _WAITING, now, state, most) for state in ("open", "held", "matched")}
-    columns["ended"] = await _rows(connection, _ENDED, ["closed", "expired", "withdrawn"], today, most)
+    columns["ended"] = await _rows(connection, _ENDED, now, today, most)
     return Overview(
         counters,
         columns,

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from schemas import errors
 from schemas.errors import InvalidEvent
 
-CONTENT_TYPE: Final = "content-type"
+_FORMATS: Final = frozenset({"content-type", "datacontenttype"})
+"""What says in which format something is; in binary mode the header is the attribute."""
 RETRY_SECONDS: Final = 2
 
 # code -> (status, Chinese, English): what the door refuses beside the contract's own reasons.
@@ -56,6 +57,8 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
 CODES: Final = tuple(_WORDS)
 DENIED: Final = frozenset({"out_of_scope", "type_not_allowed", "reserved_source", "not_own"})
 """Of these the ones that are no fault of form: somebody asked for what is not theirs. They go into the audit log, as whatever is denied."""
+_OF_NO_FIELD: Final = frozenset({"batch_too_large", "too_many", "too_many_waiting", "switched_off"})
+"""What these name in their sentence is a limit or a setting of ours, and no field of what was sent."""
 _UNREADABLE: Final = frozenset({errors.NOT_JSON, errors.BAD_ENCODING, errors.TOO_DEEP, errors.DUPLICATE_HEADER, errors.NULL_VALUE})
 
 
@@ -81,7 +84,7 @@ class Refused(Exception):
     @property
     def body(self) -> dict[str, Any]:
         """As :class:`Problem`."""
-        return _body(self.code, self.zh, self.en, self.field)
+        return _body(self.code, self.zh, self.en, "" if self.code in _OF_NO_FIELD else self.field)
 
 
 def status_of(fault: InvalidEvent) -> int:
@@ -90,7 +93,7 @@ def status_of(fault: InvalidEvent) -> int:
         return 413
     if fault.reason in _UNREADABLE:
         return 400
-    return 415 if fault.field == CONTENT_TYPE else 422
+    return 415 if fault.field in _FORMATS else 422
 
 
 def body_of(fault: InvalidEvent) -> dict[str, Any]:

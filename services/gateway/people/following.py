@@ -46,6 +46,8 @@ class Visit:
     ends_at: datetime
     outcome: str | None
     organisation: str | None
+    told: bool = False
+    """Whether somebody has said already how it went."""
 
 
 STEPS: Final[tuple[Words, ...]] = (
@@ -72,5 +74,10 @@ def can_withdraw(wish: MyWish) -> bool:
 
 def to_acknowledge(visits: list[Visit], now: datetime) -> Visit | None:
     """The visit about which the resident's word is awaited: one that has begun, or whose time has come."""
-    ready = [visit for visit in visits if visit.state in {"started", "finished"} or (visit.state == "confirmed" and visit.starts_at <= now)]
+    ready = [visit for visit in visits if awaits_word(visit, now)]
     return ready[-1] if ready else None
+
+
+def awaits_word(visit: Visit, now: datetime) -> bool:
+    """Whether nobody has said yet how a visit went that has begun, or whose time has come."""
+    return not visit.told and (visit.state in {"started", "finished"} or (visit.state == "confirmed" and visit.starts_at <= now))

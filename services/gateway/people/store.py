@@ -78,9 +78,12 @@ LIMIT 100
 """  # noqa: S608 - the same
 _MY_WISH = f"SELECT {_WISH_COLUMNS} FROM gateway.wishes WHERE area = $1 AND wish_id = $2"  # noqa: S608 - the same
 _VISITS = """
-SELECT match_id, offer_id, state, rung, starts_at, ends_at, outcome, organisation FROM gateway.matches
-WHERE area = $1 AND wish_id = $2 AND starts_at IS NOT NULL AND state <> 'released'
-ORDER BY starts_at, match_id
+SELECT m.match_id, m.offer_id, m.state, m.rung, m.starts_at, m.ends_at, m.outcome, m.organisation,
+    EXISTS (SELECT FROM gateway.stream s WHERE s.area = m.area AND s.wish_id = m.wish_id AND s.kind = 'service.acknowledged.v1' AND s.match_id = m.match_id)
+        AS told
+FROM gateway.matches m
+WHERE m.area = $1 AND m.wish_id = $2 AND m.starts_at IS NOT NULL AND m.state <> 'released'
+ORDER BY m.starts_at, m.match_id
 """
 _REVIEWS = "SELECT reviews FROM gateway.communities WHERE area = $1 AND community = $2"
 _DRAFT = """

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
+from services.gateway import words
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import Denied, needs, record
 from services.gateway.identity.model import Account, Caller
@@ -15,6 +16,7 @@ from services.gateway.identity.service import Refused
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 from services.gateway.routes.sign_in import set_session
+from services.gateway.words import LOCAL
 
 router = APIRouter()
 Own = Annotated[Principal, needs(Act.SEE_OWN)]
@@ -57,7 +59,7 @@ async def _own_page(gateway: Gateway, request: Request, words: tuple[str, str] |
     caller: Caller = request.state.caller
     assert caller.principal is not None
     sessions = await gateway.identity.store.sessions(caller.principal.account)
-    shown = [{"began": one.created_at, "seen": one.seen_at, "this": one.digest == caller.session} for one in sessions]
+    shown = [{"began": one.created_at.astimezone(LOCAL), "seen": one.seen_at.astimezone(LOCAL), "this": one.digest == caller.session} for one in sessions]
     return gateway.renderer.page(request, "account.html", status=status, sessions=shown, words=words, must_change=caller.must_change)
 
 
@@ -121,3 +123,24 @@ async def disable(gateway: GatewayOf, principal: Manager, account_id: AccountId)
 async def enable(gateway: GatewayOf, principal: Manager, account_id: AccountId) -> AccountView:
     """Its sessions stay ended. Whom the operator disabled the operator lets in again: 409."""
     return await _set_disabled(gateway, principal, account_id, None)
+
+
+@router.get("/accounts", response_class=HTMLResponse, summary="Accounts inside one's circle, as a page")
+async def accounts_page(request: Request, gateway: GatewayOf, principal: Manager) -> HTMLResponse:
+    """The same, to read, with a button for whom one may keep out or let in again."""
+    found = [_view(account) for account in await gateway.identity.store.accounts(principal)]
+    return gateway.renderer.page(request, "accounts.html", accounts=found, own=principal.account, words=words)
+
+
+@router.post("/accounts/{account_id}/disable", response_class=RedirectResponse, status_code=303, summary="Keep an account out")
+async def keep_out(gateway: GatewayOf, principal: Manager, account_id: AccountId) -> RedirectResponse:
+    """As the API does."""
+    await _set_disabled(gateway, principal, account_id, gateway.identity.clock())
+    return RedirectResponse("/accounts?said=disabled", status_code=303)
+
+
+@router.post("/accounts/{account_id}/enable", response_class=RedirectResponse, status_code=303, summary="Let an account in again, from the page")
+async def let_in(gateway: GatewayOf, principal: Manager, account_id: AccountId) -> RedirectResponse:
+    """As the API does."""
+    await _set_disabled(gateway, principal, account_id, None)
+    return RedirectResponse("/accounts?said=enabled", status_code=303)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
+from services.gateway import words
 from services.gateway.context import GatewayOf
 from services.gateway.guard import needs
 from services.gateway.identity.audit import Entry, recent
@@ -57,4 +58,4 @@ async def rows(gateway: GatewayOf, principal: Reader, limit: Limit = 100) -> lis
 @router.get("/audit", response_class=HTMLResponse, summary="The audit log as a page")
 async def page(request: Request, gateway: GatewayOf, principal: Reader, limit: Limit = 100) -> HTMLResponse:
     """The same, to read."""
-    return gateway.renderer.page(request, "audit.html", entries=[_row(entry) for entry in await recent(gateway.database, principal, limit)])
+    return gateway.renderer.page(request, "audit.html", words=words, entries=[_row(entry) for entry in await recent(gateway.database, principal, limit)])

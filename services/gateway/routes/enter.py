@@ -18,21 +18,21 @@ from services.gateway.people import entry, store
 from services.gateway.people.entry import Entered, Form
 from services.gateway.people.settling import settled
 from services.gateway.policy import Act, Thing, may
-from services.gateway.roles import Principal, Role
+from services.gateway.roles import Principal, Role, Scope
 
 router = APIRouter()
 Asker = Annotated[Principal, needs(Act.ENTER_WISH)]
 SUBMITTED: Final = "lastmetre.wish.submitted.v1"
 _WISH_ID: Final = re.compile(r"w-[0-9a-f]{16}")
 _FIELDS_MAX: Final = 60
-_ELSEWHERE: Final[words.Words] = ("这里不在您的社区范围内，请请当地社区代为登记", "This is outside your own circle: ask the community there to enter it")
+_ELSEWHERE: Final[words.Words] = ("这里不在您的范围内，请由当地社区代为登记", "This is outside your own circle: ask the community there to enter it")
 
 
 @router.get("/enter", response_class=HTMLResponse, summary="The form for a wish")
 async def form(request: Request, gateway: GatewayOf, principal: Asker) -> HTMLResponse:
     """With the usual choices made."""
     values = entry.DEFAULTS | {"wish_id": _new_wish_id()}
-    steps = zip(entry.STEPS, principal.scope.steps[1:], strict=False)
+    steps = zip(entry.STEPS, _circle(principal).steps[1:], strict=False)
     return await _page(request, gateway, principal, Form(values | dict(steps)), {}, HTTPStatus.OK)
 
 
@@ -50,7 +50,7 @@ async def enter(request: Request, gateway: GatewayOf, principal: Asker) -> Respo
         resident_ref = min(refs)
     taken = entry.entered(filled, area=principal.scope.area, wish_id=filled["wish_id"], resident_ref=resident_ref, now=words.utc_now())
     place = None if taken.faults else Place(**taken.data["place"])
-    if place is not None and not for_others and not principal.scope.covers(principal.scope.area, place):
+    if place is not None and not _circle(principal).covers(principal.scope.area, place):
         taken.faults["community"] = _ELSEWHERE
     if not taken.faults:
         require(principal, Act.ENTER_WISH, Thing(principal.scope.area, place, resident_ref))
@@ -97,12 +97,19 @@ async def _filled(request: Request, gateway: Gateway, principal: Principal) -> F
     return Form(values, skills)
 
 
+def _circle(principal: Principal) -> Scope:
+    """Where somebody may enter wishes: a centre household, whose scope as a volunteer is wider, in its own stairway."""
+    if principal.centre is None or principal.resident_refs or principal.has(Role.WORKER):
+        return principal.scope
+    return principal.centre
+
+
 def _new_wish_id() -> str:
     return f"w-{uuid4().hex[:16]}"
 
 
 async def _page(request: Request, gateway: Gateway, principal: Principal, filled: Form, faults: dict[str, words.Words], status: int) -> HTMLResponse:
-    now, scope = words.utc_now(), principal.scope
+    now, scope = words.utc_now(), _circle(principal)
     known: list[tuple[str, str | None]] = list(gateway.renderer.places.within(scope))
     if not known:
         async with gateway.database.acting_for(principal) as connection:

@@ -183,13 +183,18 @@ async def make_on_page(
     request: Request,
     gateway: GatewayOf,
     principal: Owner,
-    name: Annotated[str, Form(min_length=1, max_length=80)],
-    scopes: Annotated[list[str], Form(max_length=8)],
+    name: Annotated[str, Form(max_length=80)] = "",
+    scopes: Annotated[list[str] | None, Form(max_length=8)] = None,
     per_minute: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
     per_day: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
 ) -> HTMLResponse:
     """The page with the new key on it, this once."""
-    wanted = NewKey(name=name, scopes=scopes, per_minute=int(per_minute or 0) or None, per_day=int(per_day or 0) or None)
+    quotas = {field: int(text) if text else None for field, text in (("per_minute", per_minute), ("per_day", per_day))}
+    # A quota of nothing is none that there is, and must not become a key without any.
+    wrong = ["name"] * (not name.strip()) + ["scopes"] * (not scopes) + [field for field, most in quotas.items() if most == 0]
+    if wrong:
+        return await _page(request, gateway, principal, fault=Refused("bad_value", wrong[0]))
+    wanted = NewKey(name=name.strip(), scopes=scopes or [], **quotas)
     try:
         _, secret = await _make(gateway, principal, wanted, datetime.now(UTC))
     except Refused as fault:

@@ -78,15 +78,20 @@ async def say(
 
 
 @router.post(
-    "/mine/invitations/{wish_id}/{offer_id}/{action}", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Answer an invitation"
+    "/mine/invitations/{wish_id:path}/{offer_id}/{action}", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Answer an invitation"
 )
 async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str, offer_id: str, action: Literal["accept", "decline"]) -> RedirectResponse:
-    """The first yes makes the match."""
+    """The first yes makes the match. A second tap, or one that comes after somebody else's, is told so."""
     area, ref = principal.scope.area, _ref(principal)
     async with gateway.database.acting_for(principal) as connection:
         asked = await store.my_invitations(connection, area, ref, words.utc_now())
     if not any((one.wish_id, one.offer_id) == (wish_id, offer_id) for one in asked):
-        raise HTTPException(HTTPStatus.NOT_FOUND)
+        before = await store.before_claim(gateway.looks, principal, wish_id)
+        if not any(offer.offer_id == offer_id for offer in before.offers):
+            raise HTTPException(HTTPStatus.NOT_FOUND)  # nobody can have asked them
+        if before.match_of(wish_id) is not None:
+            return _to_mine("accepted" if action == "accept" else "settled")
+        return _to_mine("taken" if action == "accept" else "declined")
     require(principal, Act.ANSWER_MATCH, Thing(area, volunteer_refs=frozenset({ref})))
     await gateway.publisher.say(visits.EVENTS[action], wish_id, {"area": area, "wish_id": wish_id, "offer_id": offer_id})
 

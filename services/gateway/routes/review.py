@@ -60,7 +60,7 @@ async def publish(gateway: GatewayOf, principal: Reviewer, draft_id: UUID) -> Re
 
 @router.post("/review/{draft_id}/refuse", summary="Do not publish a wish")
 async def refuse(
-    gateway: GatewayOf, principal: Reviewer, draft_id: UUID, reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)]
+    gateway: GatewayOf, principal: Reviewer, draft_id: UUID, reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)]
 ) -> RedirectResponse:
     """Keeps the draft with the reason."""
     await _draft(gateway, principal, draft_id)

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -52,7 +52,7 @@ async def wall(
     )  # fmt: skip
 
 
-@taps.post("/wall/{wish_id}/claim", response_class=HTMLResponse, summary="Claim a wish")
+@taps.post("/wall/{wish_id:path}/claim", response_class=HTMLResponse, summary="Claim a wish")
 async def claim(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.CLAIM_WISH)], wish_id: str) -> Response:
     """The answer at once: granted, or why not and what else there is. Without JavaScript it is a page, with htmx it takes the card's place."""
     outcome = await claiming.claim(gateway, principal, wish_id)
@@ -63,10 +63,10 @@ async def claim(request: Request, gateway: GatewayOf, principal: Annotated[Princ
     if isinstance(outcome.answer, Claimed):
         await settled(lambda: _shows(gateway, principal, wish_id), _SHOWS_SECONDS)  # the next page reads the board
     reason = outcome.answer.reason if isinstance(outcome.answer, Rejected) else _kind(outcome)
-    return RedirectResponse(f"/wall/{wish_id}/answer?{urlencode({'is': reason})}", HTTPStatus.SEE_OTHER)
+    return RedirectResponse(f"/wall/{quote(wish_id)}/answer?{urlencode({'is': reason})}", HTTPStatus.SEE_OTHER)
 
 
-@router.get("/wall/{wish_id}/answer", response_class=HTMLResponse, summary="What a claim came to")
+@router.get("/wall/{wish_id:path}/answer", response_class=HTMLResponse, summary="What a claim came to")
 async def answer(
     request: Request,
     gateway: GatewayOf,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -17,6 +18,7 @@ from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import Denied, needs, record, require
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
+from services.gateway.routes.ids import WISH
 
 router = APIRouter()
 AreaId = Annotated[str, Path(max_length=32, pattern=r"^[a-z0-9-]+$")]
@@ -55,14 +57,14 @@ def _named(match: Mapping[str, Any]) -> list[str]:
 
 
 def _back(area: str, wish_id: str, said: str) -> RedirectResponse:
-    return RedirectResponse(f"/wish/{area}/{wish_id}?said={said}", HTTPStatus.SEE_OTHER)
+    return RedirectResponse(f"/wish/{area}/{quote(wish_id)}?said={said}", HTTPStatus.SEE_OTHER)
 
 
 async def _say(gateway: Gateway, said: deeds.Said) -> None:
     await gateway.publisher.say(said.kind, said.subject, said.data, event_id=said.event_id)
 
 
-@router.get("/wish/{area}/{wish_id}", response_class=HTMLResponse, summary="A wish's story")
+@router.get("/wish/{area}/" + WISH, response_class=HTMLResponse, summary="A wish's story")
 async def wish(
     request: Request,
     gateway: GatewayOf,
@@ -115,7 +117,7 @@ async def _explained(door: ExplanationDoor, found: queries.WishStory, why: str |
     return shown
 
 
-@router.post("/wish/{area}/{wish_id}/approval", summary="The community's word on a match")
+@router.post("/wish/{area}/{wish_id:path}/approval", summary="The community's word on a match")
 async def approve(
     request: Request,
     gateway: GatewayOf,
@@ -137,7 +139,7 @@ async def approve(
     return _back(area, wish_id, "approved" if word == "yes" else "disapproved")
 
 
-@router.post("/wish/{area}/{wish_id}/redispatch", summary="Send somebody else")
+@router.post("/wish/{area}/{wish_id:path}/redispatch", summary="Send somebody else")
 async def redispatch(
     request: Request,
     gateway: GatewayOf,
@@ -145,7 +147,7 @@ async def redispatch(
     area: AreaId,
     wish_id: WishId,
     match_id: MatchId,
-    reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)],
+    reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)],
 ) -> RedirectResponse:
     """Part a pair, with a reason; the wish looks for another helper at once."""
     match = await _live_match(gateway, principal, Act.REDISPATCH, (area, wish_id), match_id)
@@ -154,7 +156,7 @@ async def redispatch(
     return _back(area, wish_id, "redispatched")
 
 
-@router.post("/wish/{area}/{wish_id}/call-back", summary="What was heard when the community called")
+@router.post("/wish/{area}/{wish_id:path}/call-back", summary="What was heard when the community called")
 async def call_back(
     request: Request,
     gateway: GatewayOf,
@@ -178,13 +180,13 @@ async def call_back(
     return _back(area, wish_id, "called")
 
 
-@router.post("/wish/{area}/{wish_id}/freeze", summary="Stop a wish for now")
+@router.post("/wish/{area}/{wish_id:path}/freeze", summary="Stop a wish for now")
 async def freeze(
     gateway: GatewayOf,
     principal: Annotated[Principal, needs(Act.FREEZE_WISH)],
     area: AreaId,
     wish_id: WishId,
-    reason: Annotated[str, Form(min_length=1, max_length=deeds.LETTERS_MAX)],
+    reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)],
 ) -> RedirectResponse:
     """Withdraw it, and keep a copy that can be published later."""
     story = await _found(gateway, principal, area, wish_id, Act.FREEZE_WISH)

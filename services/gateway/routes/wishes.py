@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -15,6 +16,7 @@ from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.settling import settled
 from services.gateway.policy import Act, Thing
 from services.gateway.roles import Principal
+from services.gateway.routes.ids import WISH
 
 router = APIRouter()
 WITHDRAWN: Final = "lastmetre.wish.withdrawn.v1"
@@ -31,7 +33,7 @@ async def _found(gateway: Gateway, principal: Principal, act: Act, wish_id: str)
     return wish, visits
 
 
-@router.get("/wishes/{wish_id}", response_class=HTMLResponse, summary="Follow a wish")
+@router.get(f"/wishes/{WISH}", response_class=HTMLResponse, summary="Follow a wish")
 async def follow(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.ACKNOWLEDGE)], wish_id: str) -> HTMLResponse:
     """How far it is, and what can be said about it."""
     wish, visits = await _found(gateway, principal, Act.ACKNOWLEDGE, wish_id)
@@ -42,7 +44,7 @@ async def follow(request: Request, gateway: GatewayOf, principal: Annotated[Prin
     )  # fmt: skip
 
 
-@router.post("/wishes/{wish_id}/withdraw", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Withdraw a wish")
+@router.post("/wishes/{wish_id:path}/withdraw", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Withdraw a wish")
 async def withdraw(gateway: GatewayOf, principal: Annotated[Principal, needs(Act.WITHDRAW_WISH)], wish_id: str) -> RedirectResponse:
     """Helpers are told, and need not set out."""
     wish, _ = await _found(gateway, principal, Act.WITHDRAW_WISH, wish_id)
@@ -51,23 +53,27 @@ async def withdraw(gateway: GatewayOf, principal: Annotated[Principal, needs(Act
             raise HTTPException(HTTPStatus.CONFLICT)
         await gateway.publisher.say(WITHDRAWN, wish_id, {"area": wish.area, "wish_id": wish_id})
         await settled(lambda: _is(gateway, principal, wish_id, {"withdrawn"}))
-    return RedirectResponse(f"/wishes/{wish_id}?said=withdrawn", HTTPStatus.SEE_OTHER)
+    return RedirectResponse(f"/wishes/{quote(wish_id)}?said=withdrawn", HTTPStatus.SEE_OTHER)
 
 
-@router.post("/wishes/{wish_id}/acknowledge", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Say whether it helped")
+@router.post("/wishes/{wish_id:path}/acknowledge", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Say whether it helped")
 async def acknowledge(
     gateway: GatewayOf,
     principal: Annotated[Principal, needs(Act.ACKNOWLEDGE)],
     wish_id: str,
     outcome: Annotated[Literal["done", "partly", "not_done"], Form()],
     rating: Annotated[Literal["", "1", "2", "3", "4", "5"], Form()] = "",
+    match_id: Annotated[str, Form(max_length=128)] = "",
 ) -> RedirectResponse:
-    """The resident's word, or the community's where a worker says it for them."""
+    """The resident's word, or the community's where a worker says it for them.
+
+    The page names the visit that it asked about: a second tap, or one from a page that lay open, is no word about the next visit.
+    """
     wish, visits = await _found(gateway, principal, Act.ACKNOWLEDGE, wish_id)
-    visit = following.to_acknowledge(visits, words.utc_now())
+    visit = following.to_acknowledge([one for one in visits if match_id in {"", one.match_id}], words.utc_now())
     if visit is None:
-        if wish.state == "closed":
-            return RedirectResponse(f"/wishes/{wish_id}?said=acknowledged", HTTPStatus.SEE_OTHER)
+        if wish.state == "closed" or any(one.match_id == match_id and (one.told or one.state == "closed") for one in visits):
+            return RedirectResponse(f"/wishes/{quote(wish_id)}?said=acknowledged", HTTPStatus.SEE_OTHER)
         raise HTTPException(HTTPStatus.CONFLICT)
     by = "resident" if wish.resident_ref in principal.resident_refs else "community"
     data: dict[str, Any] = {
@@ -76,8 +82,13 @@ async def acknowledge(
     if rating:
         data["rating"] = int(rating)
     await gateway.publisher.say(ACKNOWLEDGED, wish_id, data)
-    await settled(lambda: _is(gateway, principal, wish_id, {"closed"}))
-    return RedirectResponse(f"/wishes/{wish_id}?said=acknowledged", HTTPStatus.SEE_OTHER)
+
+    async def heard() -> bool:
+        async with gateway.database.acting_for(principal) as connection:
+            return any(one.told and one.match_id == visit.match_id for one in await store.visits_of(connection, wish.area, wish_id))
+
+    await settled(heard)
+    return RedirectResponse(f"/wishes/{quote(wish_id)}?said=acknowledged", HTTPStatus.SEE_OTHER)
 
 
 async def _is(gateway: Gateway, principal: Principal, wish_id: str, states: set[str]) -> bool:

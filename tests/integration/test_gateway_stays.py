@@ -1,0 +1,237 @@
+"""What people meet who tap twice, come back to an old page, or are somebody the pages were not first made for: centre households, admins, auditors."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from deploy.kafka import Kafka
+from deploy.postgres import Postgres
+from services.gateway import words
+from services.gateway.board import queries
+from services.gateway.policy import Act
+from services.gateway.roles import Principal, Role, Scope
+from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
+from tests.integration.gateway_seeds import fill
+from tests.integration.test_gateway_shown import AREA, FORM, MATCH, NOW, PLACE, WISH, browser, said
+
+OVER = {"starts_at": NOW - timedelta(hours=4), "ends_at": NOW - timedelta(hours=2)}
+
+
+@pytest.fixture(scope="module")
+async def rig(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayRig]:
+    folder = tmp_path_factory.mktemp("stays")
+    async with own_database(postgres, "gateway_stays") as database, running_gateway(folder, database, kafka, answer_seconds=0.2) as running:
+        yield running
+
+
+async def visit(rig: GatewayRig, wish_id: str, match_id: str, **more: Any) -> None:
+    await fill(rig.owner, "matches", **MATCH | OVER | {"wish_id": wish_id, "match_id": match_id, "state": "started", "confirmed_at": NOW} | more)
+
+
+async def word_is_heard(rig: GatewayRig, wish_id: str, match_id: str) -> None:
+    """As the board does with what was said."""
+    number = await rig.owner.fetchval("SELECT coalesce(max(seq), 0) + 1 FROM gateway.stream")
+    line = {"kind": "service.acknowledged.v1", "subject": wish_id, "wish_id": wish_id, "match_id": match_id, "resident_ref": "r-1", "brief": "{}"}
+    await fill(rig.owner, "stream", **PLACE, event_key=str(uuid4()), seq=number, at=NOW, **line)
+
+
+async def test_a_word_is_about_the_visit_that_its_page_asked_about_and_about_no_other(rig: GatewayRig) -> None:
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-two", "state": "matched"})
+    await visit(rig, "w-two", "m-first")
+    await visit(rig, "w-two", "m-second", offer_id="o-2", volunteer_ref="v-2", starts_at=NOW - timedelta(hours=3))
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+
+    async def asks_about() -> str | None:
+        found = re.search(r'name="match_id" value="([^"]+)"', (await resident.get("/wishes/w-two")).text)
+        return None if found is None else found[1]
+
+    async def say(match_id: str) -> int:
+        answer = await resident.post("/wishes/w-two/acknowledge", page="/account", outcome="done", match_id=match_id)
+        return int(answer.status_code)
+
+    assert "m-second" == await asks_about()
+    assert 303 == await say("m-first")  # from a page that was opened before the second visit began
+    await word_is_heard(rig, "w-two", "m-first")
+    assert 303 == await say("m-first")  # a second tap
+    assert ["m-first"] == [one["match_id"] for one in await said(rig, "responses") if one.get("wish_id") == "w-two"]
+    assert "m-second" == await asks_about()
+    await word_is_heard(rig, "w-two", "m-second")
+    assert None is await asks_about()  # the helpers have not reported their end: the word is there all the same
+    assert 409 == await say("m-of-nobody")
+
+
+async def test_a_centre_household_finds_the_form_and_enters_what_it_offers(rig: GatewayRig) -> None:
+    centre = await browser(rig, "volunteer", volunteer_ref="v-centre", centre=(AREA, "jianmin", "jianmin-xincun", "b3", "u2"))
+    assert 'href="/enter"' in (await centre.get("/")).text
+    form = (await centre.get("/enter")).text
+    assert 'value="jianmin/jianmin-xincun" selected' in form
+    assert {"b3", "u2"} == set(re.findall(r'name="(?:building|unit)" value="([^"]+)"', form))
+    assert "Modern City" not in form
+    entered = FORM | {"title": "stairway", "where": "jianmin/jianmin-xincun"}
+    elsewhere = await centre.post("/enter", page="/enter", **entered, building="4", unit="2")
+    assert 422 == elsewhere.status_code
+    assert "outside your own circle" in elsewhere.text
+    assert 'value="stairway"' in elsewhere.text  # what was typed is still there
+    assert 303 == (await centre.post("/enter", page="/enter", **entered, building="3", unit="2")).status_code
+    assert [("b3", "u2")] == [(one["place"]["building"], one["place"]["unit"]) for one in await said(rig, "wishes") if one.get("title") == "stairway"]
+    member = await browser(rig, "volunteer", volunteer_ref="v-member")
+    assert 'href="/enter"' not in (await member.get("/")).text
+
+
+async def test_an_invitation_that_is_answered_twice_or_too_late_is_no_error(rig: GatewayRig) -> None:
+    windows = json.dumps([{"start": NOW.isoformat(), "end": (NOW + timedelta(days=2)).isoformat()}])
+    offer = {"offer_id": "o-asked", "volunteer_ref": "v-asked", "reach": "area", "state": "open", "skills": ["carry"], "vetting_level": 4, "checked_at": NOW}
+    await fill(rig.owner, "offers", **PLACE, **offer, last_end=NOW + timedelta(days=2), windows=windows)
+    for name in ("mine", "gone"):
+        await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-asked-{name}", "helpers_needed": 1, "state": "held"})
+    await fill(rig.owner, "matches", **MATCH | {"wish_id": "w-asked-mine", "match_id": "m-asked", "offer_id": "o-asked", "volunteer_ref": "v-asked"})
+    member = await browser(rig, "volunteer", volunteer_ref="v-asked")
+
+    async def answer(wish: str, offer_id: str, action: str) -> tuple[int, str]:
+        found = await member.post(f"/mine/invitations/{wish}/{offer_id}/{action}", page="/account")
+        return found.status_code, found.headers.get("location", "").removeprefix("/mine?said=")
+
+    assert (303, "accepted") == await answer("w-asked-mine", "o-asked", "accept")  # the second tap: the first made the match
+    assert (303, "settled") == await answer("w-asked-mine", "o-asked", "decline")
+    assert (303, "taken") == await answer("w-asked-gone", "o-asked", "accept")  # somebody else was first
+    assert (303, "declined") == await answer("w-asked-gone", "o-asked", "decline")
+    assert (404, "") == await answer("w-asked-gone", "o-of-another", "accept")
+    assert [] == [one for one in await said(rig, "responses") if str(one.get("wish_id")).startswith("w-asked")]
+    assert "somebody was first" in (await member.get("/mine?said=taken")).text
+
+
+async def test_a_key_whose_quota_is_nothing_is_not_made_without_one(rig: GatewayRig) -> None:
+    integrator = await browser(rig, "integrator")
+    good = {"name": "app", "scopes": "publish_events"}
+    for field, change in (("per_minute", {"per_minute": "0"}), ("per_day", {"per_day": "00"}), ("name", {"name": " "}), ("scopes", {"scopes": ""})):
+        form = {name: value for name, value in (good | change).items() if value}
+        answer = await integrator.post("/keys", page="/keys", **form)
+        assert (422, True) == (answer.status_code, f"field {field} is not valid" in answer.text)
+        assert "There is no key yet" in answer.text
+    assert 200 == (await integrator.post("/keys", page="/keys", **good, per_minute="5")).status_code
+    assert "5 / none" in (await integrator.get("/keys")).text
+
+
+@pytest.mark.parametrize("wish_id", ["2026/11/26-7", "W#7", "7?", "100%25", "心愿七"])
+async def test_a_wish_is_found_and_acted_on_whatever_its_id(rig: GatewayRig, wish_id: str) -> None:
+    """The contract takes every letter but blanks and control characters in an id; other systems choose it."""
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": wish_id, "state": "open", "live": 0, "category": "household"})
+    worker, member = await browser(rig, "worker"), await browser(rig, "volunteer", volunteer_ref="v-ids")
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+
+    async def link(who: Any, page: str, pattern: str) -> str:
+        found = re.search(pattern, (await who.get(page)).text)
+        assert found is not None, (page, pattern)
+        return html.unescape(found[1])
+
+    name = re.escape(html.escape(quote(wish_id)))
+    story = await link(worker, "/monitor", f'href="(/wish/{AREA}/{name})"')
+    assert 200 == (await worker.get(story)).status_code
+    called = await worker.post(f"{story}/call-back", page="/account", match_id="m-none", outcome="done")
+    assert 404 == called.status_code
+    own = await link(resident, "/wishes", f'href="(/wishes/{name})"')
+    assert 200 == (await resident.get(own)).status_code
+    claimed = await member.post(f"/wall/{quote(wish_id)}/claim", page="/account")
+    assert 303 == claimed.status_code
+    assert 200 == (await member.get(claimed.headers["location"])).status_code
+    withdrawn = await resident.post(f"{own}/withdraw", page="/account")
+    assert (303, f"{own}?said=withdrawn") == (withdrawn.status_code, withdrawn.headers["location"])
+    assert 200 == (await resident.get(withdrawn.headers["location"])).status_code
+    await rig.owner.execute("DELETE FROM gateway.wishes WHERE wish_id = $1", wish_id)
+
+
+async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig) -> None:
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-blank", "state": "matched"})
+    await visit(rig, "w-blank", "m-blank", state="confirmed", starts_at=NOW + timedelta(hours=2), ends_at=NOW + timedelta(hours=4))
+    worker = await browser(rig, "worker")
+    for deed in ("redispatch", "freeze"):
+        answer = await worker.post(f"/wish/{AREA}/w-blank/{deed}", page="/account", match_id="m-blank", reason=" \u3000 ")
+        assert (deed, 422) == (deed, answer.status_code)
+    assert [] == [one for topic in ("wishes", "responses") for one in await said(rig, topic) if one.get("wish_id") == "w-blank"]
+
+
+@pytest.mark.parametrize("path", [f"/wish/{AREA}/%00", "/wishes/%00", "/wall/%00/answer"])
+async def test_what_no_text_can_hold_is_not_there_and_no_fault_of_ours(rig: GatewayRig, path: str) -> None:
+    somebody = await browser(rig, "volunteer", "resident", volunteer_ref="v-zero", resident_refs=("r-zero",))
+    assert 404 == (await somebody.get(path)).status_code
+
+
+async def test_a_form_with_what_no_text_can_hold_is_not_valid_and_no_fault_of_ours(rig: GatewayRig) -> None:
+    somebody = await rig.browser()
+    assert 422 == (await somebody.post("/sign-in", login="demo\0", password="x" * 20)).status_code
+
+
+async def test_an_admin_keeps_an_account_out_and_lets_it_in_again_on_a_page(rig: GatewayRig) -> None:
+    admin, person, outside = (
+        await browser(rig, "admin", scope=(AREA, "jianmin")),
+        await rig.person("volunteer", scope=(AREA, "jianmin")),
+        await rig.person("worker"),
+    )
+    assert 'href="/accounts"' in (await admin.get("/")).text
+    page = (await admin.get("/accounts")).text
+    assert person.login in page
+    assert outside.login not in page
+    address = f"/accounts/{person.account_id}"
+    for action, left in (("disable", "Let in again"), ("enable", "Disable")):
+        done = await admin.post(f"{address}/{action}", page="/accounts")
+        assert (303, f"/accounts?said={action}d") == (done.status_code, done.headers["location"])
+        assert f"{left}<span" in (await admin.get("/accounts")).text.partition(f'scope="row">{person.login}<')[2].partition("</tr>")[0]
+    assert 404 == (await admin.post(f"/accounts/{outside.account_id}/disable", page="/accounts")).status_code
+
+
+async def test_when_ones_devices_came_in_is_told_in_the_time_of_the_place(rig: GatewayRig) -> None:
+    member = await browser(rig, "volunteer", volunteer_ref="v-clock")
+    began = await rig.owner.fetchval("SELECT max(created_at) FROM gateway.sessions")
+    assert f">{began.astimezone(words.LOCAL):%Y-%m-%d %H:%M}</time>" in (await member.get("/account")).text
+
+
+async def test_the_audit_log_is_read_in_words(rig: GatewayRig) -> None:
+    auditor = await browser(rig, "auditor")
+    auditor.client.headers["accept-language"] = "zh-CN"
+    await auditor.get("/audit")
+    page = (await auditor.get("/audit")).text
+    assert "看审计记录" in page
+    assert "允许" in page
+    assert "see_audit" not in page
+    assert set(Act) <= set(words.ACTS)
+    assert set(Role) == set(words.ROLES)
+
+
+@pytest.mark.parametrize("state", ["open", "held", "matched", "expired"])
+@pytest.mark.parametrize(("match", "overdue"), [("confirmed", 2), ("started", 2), ("finished", 0), ("closed", 0), ("released", 0)])
+async def test_a_visit_of_which_nothing_was_heard_is_overdue_whatever_its_wish_still_waits_for(rig: GatewayRig, state: str, match: str, overdue: int) -> None:
+    place = {"community": f"{state}-{match}", "compound": "x", "building": None, "unit": None}
+    yesterday = NOW - timedelta(days=1)
+    # Two helpers were wanted, one came; the wish goes on for days, or has expired with one.
+    window = {"starts_at": yesterday, "ends_at": yesterday if state == "expired" else NOW + timedelta(days=5)}
+    await fill(
+        rig.owner, "wishes", **WISH | place | window | {"wish_id": f"w-{state}-{match}", "state": state, "submitted_at": yesterday, "changed_at": yesterday}
+    )
+    await visit(rig, f"w-{state}-{match}", f"m-{state}-{match}", **place, state=match)
+    worker = Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA, f"{state}-{match}"))
+    async with rig.gateway.database.acting_for(worker) as connection:
+        seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6))
+    shown = [card["risk"] for column in seen.columns.values() for card in column]
+    gone = state == "expired" and not overdue  # ended yesterday, and there is nothing more to do about it
+    assert ([] if gone else [overdue]) == shown
+    assert overdue // 2 == seen.counters["overdue"]
+    assert overdue // 2 == sum(circle["risk"] for circle in seen.places)
+    assert len(seen.columns["ended"]) == seen.counters["ended"]
+
+
+async def test_the_board_counts_all_that_ended_today_also_what_it_does_not_show(rig: GatewayRig) -> None:
+    for number in range(5):
+        await fill(rig.owner, "wishes", **WISH | {"community": "ended", "wish_id": f"w-ended-{number}", "state": "withdrawn"})
+    worker = Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA, "ended"))
+    async with rig.gateway.database.acting_for(worker) as connection:
+        seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6), most=2)
+    assert (2, 5) == (len(seen.columns["ended"]), seen.counters["ended"])
