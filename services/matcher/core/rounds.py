@@ -50,10 +50,10 @@ class Edges:
         self.wishes: list[tuple[int, int, int, int, int, int]] = []
         self.offers: list[tuple[int, int, int, bool]] = []
 
-    def reckon(self, points: Points) -> tuple[Numbers, Numbers, Numbers]:
-        """Of each pair: what it is worth, what it counts in this round, and when it can wait no longer."""
+    def reckon(self, points: Points) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Of each pair: what it is worth, what it counts in this round, when it can wait no longer, and when it can be made no more."""
         if not self.helpers:
-            return _NONE, _NONE, _NONE
+            return _NONE, _NONE, _NONE, _NONE
         wish, helper = np.repeat(np.arange(len(self.counts)), self.counts), np.array(self.helpers)
         ages, ends, leads, weights, wanted, answers = (column[wish] for column in np.array(self.wishes).T)
         sure, heavy, skills, asks = (column[helper] for column in np.array(self.offers, dtype=np.int64).T)
@@ -63,14 +63,16 @@ class Edges:
         for pair, added in self.more:
             counts[pair] += added
         # Who may still say no is asked earlier. That a helper is about to run out is no reason to prefer them to a better one.
-        return worths, counts, np.minimum(ends, np.array(self.lasts) - leads) - asks * answers
+        lasts, words = np.array(self.lasts), asks * answers
+        return worths, counts, np.minimum(ends, lasts - leads) - words, lasts - words
 
 
 class Pool:
     """All that one round weighs.
 
     `wishes` have at least one pair each; `late`: those that have waited long enough; `narrow`: those for whom there is somebody beyond the circle of now.
-    `offers` are the helpers by their number, and `free` tells how many visits each takes. `worths`, `scores`, `due_at`: what :meth:`Edges.reckon` says.
+    `offers` are the helpers by their number, and `free` tells how many visits each takes. `worths`, `scores`, `due_at`, `gone_at`: what :meth:`Edges.reckon`
+    says.
     """
 
     def __init__(self, turn: Turn) -> None:
@@ -85,6 +87,8 @@ class Pool:
         self.late: list[bool] = []
         self.narrow: list[Wish] = []
         self.edges = Edges()
+        # When those must be looked at again who were free for a wish that was given nobody.
+        self._passed: list[int] = []
         self._ranking = Ranking(self.area.index)
         self._leaving = Leaving(self.area, self.now)
         # There is one more round in time, however short the lead.
@@ -94,7 +98,7 @@ class Pool:
         for wish in waiting:
             if wish.latest_start >= self.now:
                 self._weigh(wish)
-        self.worths, self.scores, self.due_at = self.edges.reckon(self.policy.points)
+        self.worths, self.scores, self.due_at, self.gone_at = self.edges.reckon(self.policy.points)
 
     def _weigh(self, wish: Wish) -> None:
         """The helpers whom the wish is for now, the best by the ranking first."""
@@ -196,14 +200,16 @@ class Pool:
     def taken(self) -> Iterator[tuple[Wish, int, int, int]]:
         """(wish, where its pairs begin, how many they are, which of them): what is solved, as far as waiting is over.
 
-        The solver does not know that nobody comes to a wish twice. Where it gives one for several the same person again, that visit is free.
-        Who has nobody then is given the best of those for whom waiting is over: they would be gone before it is seen. Wishes that are late come first.
+        The solver does not know that nobody comes to a wish twice. Where it gives one for several the same person again, that visit is free. Mostly the next
+        round solves it otherwise, as one of the two is taken. Who has nobody, and too few to choose from who stay as long, is given the best of those who
+        would be gone by then; the late wishes first.
         """
         edges, ripe = self.edges, self.ripe().tolist()
         if not any(ripe):
             return
         begins = (np.cumsum(edges.counts) - edges.counts).tolist()
         given: dict[str, set[str]] = {}
+        soon = self.area.next_beat(self.now) + ROUND_LATE_US
         left, pairs = list(self.free), list[int | None]()
         for wish, first, choice in zip(self.wishes, begins, solve(edges.counts, edges.helpers, self.scores, self.ranks(), self.places()), strict=True):
             people = given.setdefault(wish.id, set())
@@ -213,10 +219,12 @@ class Pool:
                 left[edges.helpers[pair]] -= 1
             pairs.append(pair)
         for row in sorted((row for row, pair in enumerate(pairs) if pair is None), key=lambda row: not self.late[row]):
-            people, first = given[self.wishes[row].id], begins[row]
-            others = [one for one in range(first, first + edges.counts[row]) if ripe[one] and left[edges.helpers[one]] > 0 and self._person(one) not in people]
-            if others:
-                pairs[row] = best = max(others, key=self.scores.__getitem__)
+            people, its = given[self.wishes[row].id], range(begins[row], begins[row] + edges.counts[row])
+            free = [one for one in its if ripe[one] and left[edges.helpers[one]] > 0 and self._person(one) not in people]
+            self._passed += [int(self.gone_at[one]) - ROUND_LATE_US - self.policy.round_us + 1 for one in free if self.gone_at[one] >= soon]
+            going = [one for one in free if self.gone_at[one] < soon]
+            if going and len(people | {self._person(one) for one in its if self.gone_at[one] >= soon}) < self.wishes[row].places_free:
+                pairs[row] = best = max(going, key=self.scores.__getitem__)
                 people.add(self._person(best))
                 left[edges.helpers[best]] -= 1
         for wish, first, count, pair in zip(self.wishes, begins, edges.counts, pairs, strict=True):
@@ -229,7 +237,7 @@ class Pool:
     def next_due_at(self) -> int | None:
         """When the next pair can wait no longer, or the next wish: it comes before all others then, and may be given a pair that was due but not solved."""
         wishes = [due_at for _, due_at, *_ in self.edges.wishes if due_at > self.beat]
-        return min([*self.due_at[self.due_at > self.beat].tolist(), *wishes], default=None)
+        return min([*self.due_at[self.due_at > self.beat].tolist(), *wishes, *self._passed], default=None)
 
 
 def _age_of(wish: Wish) -> tuple[int, str]:

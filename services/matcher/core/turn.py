@@ -129,7 +129,8 @@ class Turn:
             area.end_invitation(wish, offer.id, bar=False)
         area.hold(match)
         self.tell("lastmetre.match.proposed.v1", match.id, data)
-        self.call_round(offer.volunteer.offers.values())
+        # Those that are open, as whoever loads the area anew knows no others.
+        self.call_round([one for one in offer.volunteer.offers.values() if one.status == OPEN])
 
     def _word_by(self, wish: Wish, start: int, *, asks: bool) -> int:
         """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word."""

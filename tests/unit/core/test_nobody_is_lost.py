@@ -388,7 +388,7 @@ def test_who_is_wanted_twice_by_a_wish_does_not_cost_it_the_one_who_goes() -> No
         offer("o2", home="c1/p1/b1/u2", skills=("haircut", "repair", "cooking"), windows=((0, 7 * HOUR),)),
         wish(urgency="blue", helpers=2, wanted=(0, 3 * DAY)),
     )
-    assert ["proposed w1 o2 @5 building"] == until(scene, 60)
+    assert ["proposed w1 o2 @355 building"] == until(scene, 7 * HOUR)
     assert ["proposed w1 o1 @3900 building"] == until(scene, 3 * DAY)
 
 
@@ -400,7 +400,7 @@ def test_who_is_wanted_twice_by_a_wish_does_not_cost_another_wish_the_only_one_i
         wish("w1", urgency="blue", skills=("haircut", "repair"), helpers=2, wanted=(0, 3 * DAY)),
         wish("w2", urgency="blue", wanted=(0, 14 * HOUR)),
     )
-    assert ["proposed w2 o1 @5 building asked until 15"] == until(scene, 14)
+    assert ["proposed w2 o1 @55 building asked until 65"] == until(scene, 60)
 
 
 def test_two_offers_of_one_person_who_stays_do_not_cost_a_wish_for_two_the_one_who_goes() -> None:
