@@ -120,7 +120,7 @@ def _go_on(area: Area, red: list[Record], number: int, found: Found) -> None:
 def main(
     wishes: Annotated[int, typer.Option(min=1, help="How many wait.")] = 5000,
     offers: Annotated[int, typer.Option(min=1, help="How many are open.")] = 5000,
-    number: Annotated[int, typer.Option("--rounds", min=1, help="How many rounds are held.")] = 12,
+    number: Annotated[int, typer.Option("--rounds", min=1, help="How many rounds are held.")] = 40,
     seed: Annotated[int, typer.Option(help="Of wishes and offers.")] = 7,
 ) -> None:
     """Print each round and a verdict; the exit code is 1 where the median round misses the goal."""
