@@ -191,8 +191,8 @@ def test_publishing_replaces_the_tables_between_the_marks_and_nothing_else(tmp_p
 
 
 def test_rounds_are_timed_one_by_one_with_red_wishes_between_them() -> None:
-    found = rounds.measure(80, 80, 8, 7)
-    assert 8 == len(found.round_ms) == len(found.solver_ms) == len(found.wishes) == len(found.pairs) == len(found.proposed) <= len(found.red_us)
+    found = rounds.measure(80, 80, 20, 7)
+    assert 20 == len(found.round_ms) == len(found.solver_ms) == len(found.wishes) == len(found.pairs) == len(found.proposed) <= len(found.red_us)
     assert 80 == max(found.wishes)
     assert sum(found.proposed) > 0
     assert all(solver <= whole for solver, whole in zip(found.solver_ms, found.round_ms, strict=True))
