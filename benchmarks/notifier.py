@@ -7,7 +7,7 @@ Kafka, which is after both notices were recorded and committed.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -94,10 +94,14 @@ class Result:
 async def measure(rig: Rig, sizes: Sizes, seed: int, say: Say, env: Mapping[str, str]) -> Result:
     """All rounds. `env`: more settings of the notifier, such as those that open the vault for it."""
     result = Result(sizes)
+
+    async def usual() -> Mapping[str, str]:
+        return env
+
     stream = throughput.Stream.of(throughput.Sizes(offers=sizes.offers, wishes=sizes.wishes, areas=sizes.areas), seed)
     for number in range(1, sizes.rounds + 1):
         for notifiers in sorted({sizes.notifiers, 1}, reverse=True):
-            one = await _pass(rig, stream, number, notifiers, env)
+            one = await one_pass(rig, stream, number, notifiers, usual)
             result.passes.append(one)
             say(f"notifier, round {number}, processes: {notifiers}: {one.proposed.per_second:,.0f} proposed/s, {one.confirmed.per_second:,.0f} confirmed/s")
         told = await _latency(rig, sizes, env)
@@ -106,8 +110,10 @@ async def measure(rig: Rig, sizes: Sizes, seed: int, say: Say, env: Mapping[str,
     return result
 
 
-async def _pass(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, env: Mapping[str, str]) -> Pass:
+async def one_pass(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, prepared: Callable[[], Awaitable[Mapping[str, str]]]) -> Pass:
+    """One pass on a new database. `prepared` makes ready in it what the notifiers need, and gives their settings."""
     await rig.fresh()
+    env = await prepared()
     await ours.take_offers(rig, stream.offers)
     await rig.publish(stream.wishes)
     cpu_us = await ours.work_off(rig, len(stream.wishes))

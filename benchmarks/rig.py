@@ -26,7 +26,7 @@ from benchmarks.load import Record
 from deploy import migrate, topics
 from deploy.process import Process
 from deploy.stack import Stack
-from deploy.state import ROOT, default_folder
+from deploy.state import ROOT, State, default_folder
 from schemas.topics import CONFIRMATIONS, MATCHES, OFFERS, PARTITIONS, TOPICS, WISHES, Topic, dead_letter_topic
 
 _AT_ONCE: Final = Path(__file__).with_name("at-once.toml")
@@ -81,6 +81,11 @@ class Rig:
             print(f"logs: {self._stack.state.logs}", file=sys.stderr)
 
     # --- servers
+
+    @property
+    def state(self) -> State:
+        """The folder's state: keys, passwords, ports."""
+        return self._stack.state
 
     @property
     def bootstrap(self) -> str:
