@@ -7,7 +7,7 @@ Before each pass everyone whom the events name is put into the vault, which is n
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -16,44 +16,29 @@ from benchmarks import notifier, throughput
 from benchmarks.measures import Verdict
 from benchmarks.rig import Rig
 from deploy.cli import NOTIFIERS
+from deploy.day_people import Sample, put_all
 from deploy.stack import VAULT_ROLE
 from deploy.vault_keys import key_file, make_key_file
-from services.vault.contact import parse_contact
-from services.vault.policy import Reader
 from services.vault.vault import Vault
 
-_HANDS: Final = 8
-_WHO: Final = Reader("operator", "benchmarks")
-_WHY: Final = "measuring"
+
+def _people_of(stream: throughput.Stream) -> list[Sample]:
+    areas: dict[str, str] = {}
+    for column, records in (("volunteer_ref", stream.offers), ("resident_ref", stream.wishes)):
+        for one in records:
+            data = orjson.loads(one.value)
+            areas[data[column]] = data["area"]
+    return [Sample(ref, area, minor=False, contact=_contact(number)) for number, (ref, area) in enumerate(areas.items())]
 
 
-async def _put_in(vault: Vault, people: Mapping[str, str]) -> None:
-    hands = asyncio.Semaphore(_HANDS)
-
-    async def put(number: int, ref: str, area: str) -> None:
-        contact = {
-            "name": f"示例{number}",
-            "phone": f"000-0000-{number:06}",
-            "compound": "示例小区",
-            "building": "1栋",
-            "door": "示例门牌",
-            "language": "zh-CN",
-        }
-        async with hands:
-            await vault.put(ref, area, parse_contact(contact), _WHO, _WHY, minor=False)
-
-    async with asyncio.TaskGroup() as group:
-        for number, (ref, area) in enumerate(people.items()):
-            group.create_task(put(number, ref, area))
+def _contact(number: int) -> dict[str, Any]:
+    door = {"compound": "示例小区", "building": "1栋", "door": "示例门牌"}
+    return {"name": f"示例{number}", "phone": f"000-0000-{number:06}", "language": "zh-CN", **door}
 
 
 async def _run(offers: int, wishes: int, seed: int) -> None:
     stream = throughput.Stream.of(throughput.Sizes(offers=offers, wishes=wishes, areas=6), seed)
-    people: dict[str, str] = {}
-    for column, records in (("volunteer_ref", stream.offers), ("resident_ref", stream.wishes)):
-        for one in records:
-            data = orjson.loads(one.value)
-            people[data[column]] = data["area"]
+    people = _people_of(stream)
     async with Rig() as rig:
         make_key_file(rig.state)
         keys = key_file(rig.state)
@@ -62,7 +47,7 @@ async def _run(offers: int, wishes: int, seed: int) -> None:
             async def fill() -> Mapping[str, str]:
                 vault = await Vault.connect(rig.dsn(VAULT_ROLE), keys)
                 try:
-                    await _put_in(vault, people)
+                    await put_all(vault, people)
                 finally:
                     await vault.close()
                 return {"LASTMETRE_VAULT_DATABASE": rig.dsn(VAULT_ROLE), "LASTMETRE_VAULT_KEYS": str(keys.path)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -78,16 +79,25 @@ async def put_in(stack: Stack, plan: Plan) -> tuple[int, int]:
     try:
         vault = await Vault.connect(stack.vault_dsn, key_file(stack.state, found), found.ladder)
         try:
-            hands = asyncio.Semaphore(_HANDS)
-            async with asyncio.TaskGroup() as group:
-                for one in people:
-                    group.create_task(_put(vault, one, hands))
+            await put_all(vault, people)
         finally:
             await vault.close()
     except* (VaultFault, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as faults:
         name = type(faults.exceptions[0]).__name__
         raise Trouble(f"演示人员未能存入保险箱（{name}）。", f"The sample people could not be put into the vault ({name}).", log=stack.state.logs) from faults
     return len(people), sum(one.minor for one in people)
+
+
+async def put_all(vault: Vault, people: Iterable[Sample]) -> None:
+    """Put invented people into a vault, a few at a time; guardians' consents first.
+
+    Raises:
+        ExceptionGroup: of what the vault or its database refused.
+    """
+    hands = asyncio.Semaphore(_HANDS)
+    async with asyncio.TaskGroup() as group:
+        for one in people:
+            group.create_task(_put(vault, one, hands))
 
 
 async def _put(vault: Vault, one: Sample, hands: asyncio.Semaphore) -> None:
