@@ -78,6 +78,12 @@ class Card(BaseModel):
 
 
 FIELDS: Final = tuple(Contact.model_fields)
+# How somebody wants to be told: read for each notice, all of it, so these lie sealed as one value.
+WISHES: Final = ("channels", "language", "quiet_hours", "notices_per_day")
+_WISHES: Final = "wishes"
+# Under which name a field's value lies sealed.
+CELL_OF: Final[Mapping[str, str]] = {name: _WISHES if name in WISHES else name for name in FIELDS}
+CELLS: Final = tuple(dict.fromkeys(CELL_OF.values()))
 # Read like fields, made from one: what a helper sees in place of it.
 VIEWS: Final[Mapping[str, str | None]] = {"phone_masked": "phone", "name_masked": "name", "relay": None}
 READABLE: Final = frozenset((*FIELDS, *VIEWS))
@@ -114,6 +120,16 @@ def complaint(error: ValidationError) -> tuple[str, str]:
     return f"字段不合规或多余：{', '.join(named)}", f"not valid, or no field of ours: {', '.join(named)}"
 
 
+def cells_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is sealed, by cell, of all fields' values. The wishes stand in their order, without names: so they take the smallest size, as anything usual."""
+    return {cell: [values[name] for name in WISHES] if cell == _WISHES else values[cell] for cell in CELLS}
+
+
+def fields_of(cell: str, value: Any) -> dict[str, Any]:
+    """The fields' values again. A field that lies sealed under its own name is one of before the wishes were sealed together."""
+    return dict(zip(WISHES, value, strict=False)) if cell == _WISHES else {cell: value}
+
+
 def mask_phone(phone: str) -> str:
     """`138****1234`: the first three and the last four digits of a long number, less of a short one."""
     digits = re.sub(r"\D", "", phone)
@@ -134,7 +150,7 @@ def view(name: str, values: Mapping[str, Any], match_id: str | None) -> Any:
         return None if match_id is None else f"relay:{match_id}"
     source = VIEWS.get(name, name)
     assert source is not None
-    value = values[source]
+    value = values.get(source)  # what a newer version of us added is not in the rows yet
     if value is None or name == source:
         return value
     return mask_phone(value) if name == "phone_masked" else mask_name(value)

@@ -26,6 +26,9 @@ _BRANCHES: Final = {"0": b"lastmetre vault tree 0", "1": b"lastmetre vault tree 
 _WRAPPING: Final = b"lastmetre vault wrapping key"
 _ID: Final = re.compile(r"[a-z0-9-]{1,40}")
 _PREFIX: Final = re.compile(rf"[01]{{0,{DEPTH}}}")
+# Leaves are given out one after the other: 16 of them have their node at this depth in common.
+_NEAR: Final = DEPTH - 4
+_DERIVED_MAX: Final = 10_000
 # 32 random bytes have 30 different values, give or take; with fewer than these somebody typed them.
 _DISTINCT_MIN: Final = 16
 
@@ -61,6 +64,12 @@ def _child(secret: bytes, branch: str) -> bytes:
     return hmac.digest(secret, _BRANCHES[branch], "sha256")
 
 
+def _below(secret: bytes, branches: str) -> bytes:
+    for branch in branches:
+        secret = _child(secret, branch)
+    return secret
+
+
 def _path(leaf: int) -> str:
     if not 0 <= leaf < LEAVES:
         raise ValueError(f"a leaf is between 0 and {LEAVES - 1}")
@@ -73,6 +82,8 @@ class MasterKey:
 
     key_id: str
     nodes: Mapping[str, bytes] = field(repr=False)
+    # Nodes far down that were derived already, as neighbours share them. They tell nothing that `nodes` does not, and a leaf that is forgotten ends them.
+    _derived: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def new(cls, key_id: str) -> Self:
@@ -89,10 +100,15 @@ class MasterKey:
         top = self._above(path)
         if top is None:
             raise KeyDestroyed
-        secret = self.nodes[top]
-        for branch in path[len(top) :]:
-            secret = _child(secret, branch)
-        return hmac.digest(secret, _WRAPPING, "sha256")
+        near = path[:_NEAR]
+        secret = self._derived.get(near) if len(top) < _NEAR else None
+        if secret is None:
+            secret = _below(self.nodes[top], path[len(top) : _NEAR])
+            if len(self._derived) >= _DERIVED_MAX:
+                self._derived.clear()
+            if len(top) < _NEAR:
+                self._derived[near] = secret
+        return hmac.digest(_below(secret, path[max(len(top), _NEAR) :]), _WRAPPING, "sha256")
 
     def forget(self, leaf: int) -> MasterKey:
         """The same key without this leaf; forgetting twice changes nothing."""

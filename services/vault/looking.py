@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from services.vault.consents import Consent, any_holds
-from services.vault.contact import VIEWS, view
+from services.vault.contact import CELL_OF, VIEWS, WISHES, fields_of, view
 from services.vault.faults import Denied, DoesNotOpen, KeyDestroyed, UnknownKey
 from services.vault.keys import KeyRing
-from services.vault.ladder import Ladder
+from services.vault.ladder import STAGES, Ladder
 from services.vault.policy import PURPOSE_OF, Ask, Question, Reader, Visit, may_take_place, readable
 from services.vault.sealing import Identity, unseal, unwrap
-from services.vault.store import Unit, Wrapped
+from services.vault.store import Sealed, Unit, Wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +32,28 @@ class _Facts:
 
 
 def open_values(ring: KeyRing, key: Wrapped, sealed: Mapping[str, tuple[int, bytes]]) -> dict[str, Any]:
-    """The values by field of what lies sealed, (version, bytes) by field.
+    """The values by field of what lies sealed, (version, bytes) by cell.
 
     Raises:
         KeyDestroyed, UnknownKey, DoesNotOpen: it cannot be opened.
     """
     envelope = key.envelope
     data_key = unwrap(ring.wrapping_key(envelope.key_id, envelope.leaf), key.wrapped, envelope)
-    return {name: unseal(data_key, value, Identity("sealed", envelope.area, envelope.person, name, version)) for name, (version, value) in sealed.items()}
+    values: dict[str, Any] = {}
+    for cell, (version, value) in sealed.items():
+        values |= fields_of(cell, unseal(data_key, value, Identity("sealed", envelope.area, envelope.person, cell, version)))
+    return values
 
 
 async def look(
-    unit: Unit, asks: Sequence[Ask], who: Reader, now: datetime, ladder: Ladder, master_keys: Callable[[], KeyRing]
+    unit: Unit, asks: Sequence[Ask], who: Reader, now: datetime, ladder: Ladder, master_keys: Callable[[], KeyRing], visits: Sequence[Visit] = ()
 ) -> list[dict[str, Any] | Denied]:
     """What each look comes to, in order: the values by field, or why not. The people are locked against erasing until the transaction ends.
 
-    The master keys are asked for only then: a rotation may have sealed somebody anew while the lock was waited for.
+    The master keys are asked for only then: a rotation may have sealed somebody anew while the lock was waited for. `visits`: how far matches are, to be
+    noted before anything is judged.
     """
-    facts = await _facts(unit, asks)
+    facts = await _facts(unit, asks, visits)
     answers: list[dict[str, Any] | Denied] = []
     granted: list[int] = []
     for place, ask in enumerate(asks):
@@ -59,24 +64,38 @@ async def look(
         else:
             answers.append({})
             granted.append(place)
-    people = {asks[place].person: facts.people[asks[place].person] for place in granted}
-    if not people:
+    if not granted:
         return answers
     ring = master_keys()
-    keys = await unit.read_keys(people)
-    sealed = await unit.read_sealed_of(people, {source for place in granted for source in _sources(asks[place])})
+    keys, sealed = await _read(unit, facts, [asks[place] for place in granted])
     for place in granted:
         ask = asks[place]
-        answers[place] = _opened(ring, keys[ask.person], sealed.get(ask.person, {}), ask)
+        answers[place] = _opened(ring, keys[ask.person], sealed[ask.person], ask)
     return answers
 
 
-async def _facts(unit: Unit, asks: Sequence[Ask]) -> _Facts:
+async def _read(unit: Unit, facts: _Facts, asks: Sequence[Ask]) -> tuple[dict[str, Wrapped], dict[str, Sealed]]:
+    """The keys of these people and what lies sealed; of one whose wishes are not sealed together yet, each by itself."""
+    wanted = {ask.person: _cells(ask.fields) for ask in asks}
+    keys, found = await unit.read_keys_and_sealed({person: facts.people[person] for person in wanted}, frozenset().union(*wanted.values()))
+    before = [person for person, cells in wanted.items() if not found[person].keys() >= cells]
+    if before:
+        for person, rows in (await unit.read_sealed_of(before, WISHES)).items():
+            found[person].update(rows)
+    return keys, found
+
+
+async def _facts(unit: Unit, asks: Sequence[Ask], told: Sequence[Visit]) -> _Facts:
+    """People are locked before visits are written, as by whoever erases somebody: so neither waits for the other in a circle."""
+    now_told = {one.match_id for one in told}
     matches = {ask.what.match_id for ask in asks if ask.what.match_id is not None}
-    visits = await unit.read_visits(matches) if matches else {}
+    visits = await unit.read_visits(matches - now_told) if matches - now_told else {}
     wanted = {ask.person for ask in asks}
     visited = {visits[ask.what.match_id].resident_ref for ask in asks if ask.to_confirm and ask.what.match_id in visits}
-    people = await unit.lock_people(wanted | visited)
+    people = await unit.lock_people(wanted.union(visited, *((one.resident_ref, one.helper_ref) for one in told)))
+    if told:
+        await unit.write_visits(told, STAGES)
+        visits |= await unit.read_visits(now_told)
     missing = wanted - people.keys()
     erased = await unit.read_erased(missing) if missing else set()
     minors = {ref for ref, (_, minor) in people.items() if minor} | {visit.resident_ref for visit in visits.values() if visit.minor}
@@ -115,13 +134,20 @@ def _concerns_minor(visit: Visit, facts: _Facts) -> bool:
     return visit.minor or facts.people.get(visit.resident_ref, ("", False))[1]
 
 
-def _sources(ask: Ask) -> set[str]:
-    return {source for name in ask.fields if (source := VIEWS.get(name, name)) is not None}
+@lru_cache(maxsize=256)
+def _cells(fields: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(CELL_OF[source] for name in fields if (source := VIEWS.get(name, name)) is not None)
+
+
+@lru_cache(maxsize=256)
+def _rows(fields: tuple[str, ...]) -> frozenset[str]:
+    """Under which names what these fields need may lie."""
+    return _cells(fields).union(source for name in fields if (source := VIEWS.get(name, name)) in WISHES)
 
 
 def _opened(ring: KeyRing, key: Wrapped, sealed: Mapping[str, tuple[int, bytes]], ask: Ask) -> dict[str, Any] | Denied:
     try:
-        values = open_values(ring, key, {name: sealed[name] for name in _sources(ask) if name in sealed})
+        values = open_values(ring, key, {name: sealed[name] for name in _rows(ask.fields) if name in sealed})
     except KeyDestroyed:
         return Denied("key_destroyed")
     except UnknownKey:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import asyncpg
 
@@ -17,12 +17,16 @@ from services.vault.sealing import Envelope
 
 # A master key's id, and a leaf of its tree.
 Leaf: TypeAlias = tuple[str, int]
+# By cell: its version, and the sealed value.
+Sealed: TypeAlias = dict[str, tuple[int, bytes]]
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 # A process that is frozen in the middle of a read must not hold back an erasure for longer.
 _IDLE_IN_TRANSACTION: Final = "5s"
+# Our statements name their rows by key: a plan made while the tables were small must not scan them.
+_INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
 _LOCK_PERSON_SHARED = "SELECT area, minor FROM vault.people WHERE person_ref = $1 FOR SHARE"
 # In one order, so that two who read many never wait for each other.
@@ -33,7 +37,11 @@ _IS_ERASED = "SELECT EXISTS (SELECT 1 FROM vault.tombstones WHERE person_ref = $
 # Putting and erasing one reference for the first time have no row to lock yet.
 _LOCK_REF = "SELECT pg_advisory_xact_lock(hashtextextended('vault ' || $1, 0))"
 _READ_KEY = "SELECT key_id, leaf, wrapped FROM vault.keys WHERE person_ref = $1"
-_READ_KEYS = "SELECT person_ref, key_id, leaf, wrapped FROM vault.keys WHERE person_ref = ANY($1::text[])"
+_READ_KEYS_AND_SEALED = """
+SELECT k.person_ref, k.key_id, k.leaf, k.wrapped, s.field, s.version, s.value
+FROM vault.keys k LEFT JOIN vault.sealed s ON s.person_ref = k.person_ref AND s.field = ANY($2::text[])
+WHERE k.person_ref = ANY($1::text[])
+"""
 _READ_SEALED_OF = "SELECT person_ref, field, version, value FROM vault.sealed WHERE person_ref = ANY($1::text[]) AND field = ANY($2::text[])"
 _READ_SEALED = "SELECT field, version, value FROM vault.sealed WHERE person_ref = $1 AND ($2::text[] IS NULL OR field = ANY($2))"
 _WRITE_PERSON = """
@@ -56,6 +64,8 @@ _WRITE_SEALED = """
 INSERT INTO vault.sealed (person_ref, field, version, value) SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bytea[])
 ON CONFLICT (person_ref, field) DO UPDATE SET version = excluded.version, value = excluded.value
 """
+# What a version of us before this one sealed under other names: its data key is gone.
+_DELETE_OTHERS = "DELETE FROM vault.sealed WHERE person_ref = $1 AND field <> ALL($2::text[])"
 _NEXT_LEAF = "SELECT nextval('vault.leaves')"
 _OVERWRITE_KEY = "UPDATE vault.keys SET wrapped = $2 WHERE person_ref = $1"
 _DELETE_PERSON = (
@@ -102,20 +112,13 @@ _WITHDRAW_CONSENTS = """
 UPDATE vault.consents SET withdrawn_at = $4
 WHERE minor_ref = $1 AND guardian_ref = $2 AND ($3::text IS NULL OR purpose = $3) AND withdrawn_at IS NULL
 """
-_ADD_AUDIT = """
-INSERT INTO vault.audit (at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id)
-SELECT at, action, outcome, reason, role, reader_ref, person_ref, string_to_array(fields, ','), why, match_id, wish_id
-FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
-    WITH ORDINALITY new(at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id, n) ORDER BY n
-"""
 _READ_AUDIT = """
 SELECT at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id FROM vault.audit
 WHERE $1::text IS NULL OR person_ref = $1 ORDER BY id DESC LIMIT $2
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A row of the audit. `fields` are names; `why` was searched for personal numbers."""
 
     at: datetime
@@ -186,19 +189,23 @@ class Unit:
         rows = await self._connection.fetch(_READ_SEALED, person, None if fields is None else list(fields))
         return {row["field"]: (row["version"], row["value"]) for row in rows}
 
-    async def read_keys(self, people: Mapping[str, tuple[str, bool]]) -> dict[str, Wrapped]:
-        """The wrapped data keys of several people, with (area, minor) as they were locked."""
-        rows = await self._connection.fetch(_READ_KEYS, list(people))
-        return {
-            ref: Wrapped(Envelope(people[ref][0], ref, people[ref][1], row["key_id"], row["leaf"]), row["wrapped"])
-            for row in rows
-            if (ref := row["person_ref"])
-        }
+    async def read_keys_and_sealed(self, people: Mapping[str, tuple[str, bool]], cells: Iterable[str]) -> tuple[dict[str, Wrapped], dict[str, Sealed]]:
+        """The wrapped data keys of several people, with (area, minor) as they were locked, and what lies sealed in these cells; each by person."""
+        keys: dict[str, Wrapped] = {}
+        found: dict[str, Sealed] = {}
+        for row in await self._connection.fetch(_READ_KEYS_AND_SEALED, list(people), list(cells)):
+            ref, key_id, leaf, wrapped, cell, version, value = row
+            if ref not in keys:
+                keys[ref] = Wrapped(Envelope(people[ref][0], ref, people[ref][1], key_id, leaf), wrapped)
+                found[ref] = {}
+            if cell is not None:
+                found[ref][cell] = (version, value)
+        return keys, found
 
-    async def read_sealed_of(self, people: Iterable[str], fields: Iterable[str]) -> dict[str, dict[str, tuple[int, bytes]]]:
-        """(version, sealed value) by field, by person."""
-        found: dict[str, dict[str, tuple[int, bytes]]] = {}
-        for row in await self._connection.fetch(_READ_SEALED_OF, list(people), list(fields)):
+    async def read_sealed_of(self, people: Iterable[str], cells: Iterable[str]) -> dict[str, Sealed]:
+        """What lies sealed in these cells, by person."""
+        found: dict[str, Sealed] = {}
+        for row in await self._connection.fetch(_READ_SEALED_OF, list(people), list(cells)):
             found.setdefault(row["person_ref"], {})[row["field"]] = (row["version"], row["value"])
         return found
 
@@ -214,6 +221,7 @@ class Unit:
         await self._connection.execute(_WRITE_KEY, envelope.person, envelope.key_id, envelope.leaf, key.wrapped)
         versions, values = zip(*sealed.values(), strict=True)
         await self._connection.execute(_WRITE_SEALED, envelope.person, list(sealed), list(versions), list(values))
+        await self._connection.execute(_DELETE_OTHERS, envelope.person, list(sealed))
 
     async def delete_person(self, person: str, noise: bytes, now: datetime) -> list[Leaf]:
         """Leave a tombstone, overwrite the wrapped key, delete all rows; every leaf under which the person ever was sealed."""
@@ -276,17 +284,17 @@ class Unit:
 
     async def add_audit(self, *entries: Entry) -> None:
         """Add rows to the audit, in this order."""
-        rows = [
-            (one.at, one.action, one.outcome, one.reason, one.role, one.reader_ref, one.person_ref, ",".join(one.fields), one.why, one.match_id, one.wish_id)
-            for one in entries
-        ]
-        if rows:
-            await self._connection.execute(_ADD_AUDIT, *map(list, zip(*rows, strict=True)))
+        if entries:
+            await self._connection.copy_records_to_table("audit", schema_name="vault", columns=Entry._fields, records=entries)
 
     async def read_audit(self, person: str | None, limit: int) -> list[Entry]:
         """The audit, newest first."""
         rows = await self._connection.fetch(_READ_AUDIT, person, limit)
         return [Entry(**{**row, "fields": tuple(row["fields"])}) for row in rows]
+
+
+async def _keep_session(_connection: Any) -> None:
+    """Nothing that we do outlives a transaction, so a connection needs no reset (a round trip) when it is given back."""
 
 
 class Store:
@@ -304,7 +312,8 @@ class Store:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
-            server_settings={"application_name": "vault", "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION},
+            reset=_keep_session,
+            server_settings={"application_name": "vault", "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION, **_INDEXES_ONLY},
         )
         return cls(pool)
 

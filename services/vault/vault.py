@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from schemas.personal import is_bare_number, mask
 from services.vault.consents import Consent, Purpose, any_holds
-from services.vault.contact import FIELDS, READABLE, Contact
+from services.vault.contact import FIELDS, READABLE, Contact, cells_of
 from services.vault.faults import BadContact, Denied, KeyDestroyed, Unfinished
 from services.vault.keyfile import KeyFile
 from services.vault.ladder import OVER, STAGES, Ladder
@@ -108,7 +108,8 @@ class Vault:
             raise denied
 
     async def _put(self, unit: Unit, new: Envelope, known: tuple[str, bool] | None, given: dict[str, Any], now: datetime) -> None:
-        values, versions = dict.fromkeys(FIELDS), dict.fromkeys(FIELDS, 0)
+        values: dict[str, Any] = dict.fromkeys(FIELDS)
+        versions: dict[str, int] = {}
         current = self._keys.ring().current
         leaf: int | None = None
         if known is not None:
@@ -152,8 +153,10 @@ class Vault:
             raise found
         return found
 
-    async def read_many(self, asks: Sequence[Ask], who: Reader) -> list[Opened | Denied]:
+    async def read_many(self, asks: Sequence[Ask], who: Reader, visits: Sequence[Visit] = ()) -> list[Opened | Denied]:
         """Several looks at once, each judged and in the audit by itself; the answers in their order, a refusal as a value.
+
+        Args: `visits` are taken in first, as by `note_visit`, in the same transaction.
 
         Raises:
             ValueError, BadContact: as `read`; of any of them, and none is answered then.
@@ -165,7 +168,7 @@ class Vault:
                 raise ValueError(f"fields are some of {', '.join(sorted(READABLE))}")
         now = self._clock()
         async with self._store.unit() as unit:
-            found = await look(unit, asks, who, now, self._ladder, self._keys.ring)
+            found = await look(unit, asks, who, now, self._ladder, self._keys.ring, visits)
             await unit.add_audit(*(_asked(ask, now, who, one) for ask, one in zip(asks, found, strict=True)))
         return [one if isinstance(one, Denied) else Opened(one) for one in found]
 
@@ -316,15 +319,15 @@ class Vault:
         sealed = await unit.read_sealed(person, None)
         values = open_values(self._keys.ring(), key, sealed)
         # What a newer version of us added is not in the rows yet.
-        return key, dict.fromkeys(FIELDS) | values, dict.fromkeys(FIELDS, 0) | {name: version for name, (version, _) in sealed.items()}
+        return key, dict.fromkeys(FIELDS) | values, {cell: version for cell, (version, _) in sealed.items()}
 
     async def _seal_all(self, unit: Unit, envelope: Envelope, values: Mapping[str, Any], versions: Mapping[str, int], now: datetime) -> None:
         data_key = new_key()
         wrapping = self._keys.ring().wrapping_key(envelope.key_id, envelope.leaf)
         sealed = {}
-        for name in values:
-            identity = Identity("sealed", envelope.area, envelope.person, name, versions[name] + 1)
-            sealed[name] = (identity.version, seal(data_key, values[name], identity))
+        for cell, value in cells_of(values).items():
+            identity = Identity("sealed", envelope.area, envelope.person, cell, versions.get(cell, 0) + 1)
+            sealed[cell] = (identity.version, seal(data_key, value, identity))
         await unit.write_person(Wrapped(envelope, wrap(wrapping, data_key, envelope)), sealed, now)
 
     async def _new_leaf(self, unit: Unit, key_id: str | None = None) -> int:
@@ -335,9 +338,13 @@ class Vault:
         return leaf
 
 
+def is_reference(ref: str) -> bool:
+    """Whether the vault takes this for a reference: they are opaque, and one that is a number of a person would stand in the audit."""
+    return 0 < len(ref) <= REF_MAX and not is_bare_number(ref)
+
+
 def _check_refs(*refs: str) -> None:
-    """References are opaque: one that is a number of a person would stand in the audit."""
-    if any(not 0 < len(ref) <= REF_MAX or is_bare_number(ref) for ref in refs):
+    if not all(map(is_reference, refs)):
         raise BadContact("编号须为 1 至 128 个字符，且不能是电话或身份证号", "a reference has 1 to 128 characters and is no phone or identity-card number")
 
 

@@ -23,7 +23,7 @@ from deploy import migrate
 from deploy.postgres import DATABASE, Postgres
 from services.runtime import render
 from services.vault.consents import Consent, Purpose
-from services.vault.contact import FIELDS, parse_contact
+from services.vault.contact import CELLS, FIELDS, parse_contact
 from services.vault.faults import BadContact, VaultFault
 from services.vault.keyfile import KeyFile
 from services.vault.ladder import Ladder, Slot
@@ -42,7 +42,7 @@ OPERATOR_WHY = "canary"
 
 @dataclass(slots=True)
 class Verdict:
-    """What was found. `opened` counts the fields of the erased person that still opened, by place."""
+    """What was found. `opened` counts the cells of the erased person that still opened, by place."""
 
     hits: list[Hit] = field(default_factory=list)
     files: int = 0
@@ -53,9 +53,9 @@ class Verdict:
     def is_clean(self) -> bool:
         """Nothing in plain anywhere; before the erasure the backup opened, afterwards only for those who were not erased."""
         return not self.hits and self.opened == {
-            "backup, erased, before": len(FIELDS),
+            "backup, erased, before": len(CELLS),
             "backup, erased, after": 0,
-            "backup, kept, after": len(FIELDS),
+            "backup, kept, after": len(CELLS),
             "live, erased, after": 0,
         }
 

@@ -16,12 +16,12 @@ import pytest
 from deploy import migrate
 from deploy.postgres import Postgres
 from services.vault.consents import Consent, Purpose
-from services.vault.contact import FIELDS, parse_contact
+from services.vault.contact import CELLS, FIELDS, WISHES, parse_contact
 from services.vault.faults import BadContact, BadKeys, Denied, Unfinished, UnknownKey
 from services.vault.keyfile import KeyFile
 from services.vault.ladder import Ladder, Slot, Stage
-from services.vault.policy import Occasion, Reader, Visit
-from services.vault.sealing import SIZES
+from services.vault.policy import Ask, Occasion, Reader, Visit
+from services.vault.sealing import SIZES, Envelope, Identity, seal, unwrap
 from services.vault.vault import Vault
 from tests.conftest import Database
 
@@ -128,7 +128,50 @@ async def test_the_rows_do_not_tell_which_fields_were_given_nor_how_long_they_ar
     rows = await fetch(
         database, "SELECT person_ref, array_agg(field ORDER BY field) AS fields, array_agg(DISTINCT length(value)) AS sizes FROM vault.sealed GROUP BY 1"
     )
-    assert {row["person_ref"]: (sorted(FIELDS), [SIZES[0] + 29]) for row in rows} == {row["person_ref"]: (row["fields"], row["sizes"]) for row in rows}
+    assert {row["person_ref"]: (sorted(CELLS), [SIZES[0] + 29]) for row in rows} == {row["person_ref"]: (row["fields"], row["sizes"]) for row in rows}
+
+
+async def test_the_longest_usual_wishes_take_no_more_room_than_none(vault: Vault, database: Database) -> None:
+    await put(vault, channels=["wecom", "sms", "email"], language="zh-CN", quiet_hours={"since": "22:00", "until": "07:00"}, notices_per_day=100)
+    assert [SIZES[0] + 29] == [row["size"] for row in await fetch(database, "SELECT DISTINCT length(value) AS size FROM vault.sealed")]
+
+
+async def seal_each_wish_by_itself(database: Database, keys: KeyFile, person: str, wishes: dict[str, Any]) -> None:
+    """As versions before this one left a person."""
+    (row,) = await fetch(database, "SELECT p.area, p.minor, k.key_id, k.leaf, k.wrapped FROM vault.people p JOIN vault.keys k USING (person_ref)")
+    envelope = Envelope(row["area"], person, row["minor"], row["key_id"], row["leaf"])
+    data_key = unwrap(keys.ring().wrapping_key(envelope.key_id, envelope.leaf), row["wrapped"], envelope)
+    await fetch(database, "DELETE FROM vault.sealed WHERE field = 'wishes'")
+    for name in WISHES:
+        value = seal(data_key, wishes.get(name), Identity("sealed", envelope.area, person, name, 1))
+        await fetch(database, "INSERT INTO vault.sealed (person_ref, field, version, value) VALUES ($1, $2, 1, $3)", person, name, value)
+
+
+async def test_wishes_that_were_sealed_each_by_itself_are_read_and_kept_together_from_the_next_change_on(
+    vault: Vault, database: Database, keys: KeyFile
+) -> None:
+    wishes = {"channels": ["sms"], "language": "en", "quiet_hours": {"since": "22:00", "until": "07:00"}, "notices_per_day": 3}
+    await put(vault)
+    await seal_each_wish_by_itself(database, keys, "resident", wishes)
+    read = ("phone", *WISHES)
+    whole = {"phone": PERSON["phone"]} | wishes
+    assert whole == dict(await vault.read("resident", read, OPERATOR, Occasion(), WHY))
+    await vault.put("resident", "gaoxin", parse_contact({"language": "zh-CN"}), OPERATOR, "correction")
+    assert whole | {"language": "zh-CN"} == dict(await vault.read("resident", read, OPERATOR, Occasion(), WHY))
+    assert sorted(CELLS) == [row["field"] for row in await fetch(database, "SELECT field FROM vault.sealed ORDER BY field")]
+
+
+async def test_a_look_for_one_persons_wishes_opens_nothing_of_another_who_is_looked_up_with_them(vault: Vault) -> None:
+    await put(vault, language="en")
+    await put(vault, "other", phone="19900307999", language="zh-CN")
+    asks = [Ask("resident", ("language",), Occasion(), WHY), Ask("other", ("phone", "language"), Occasion(), WHY), Ask("nobody", ("phone",), Occasion(), WHY)]
+    one, other, nobody = await vault.read_many(asks, OPERATOR)
+    assert not isinstance(one, Denied)
+    assert not isinstance(other, Denied)
+    assert ({"language": "en"}, {"phone": "19900307999", "language": "zh-CN"}) == (dict(one), dict(other))
+    assert isinstance(nobody, Denied)
+    told = [(one.person_ref, one.fields, one.outcome) for one in reversed(await vault.audit(limit=3))]
+    assert [("resident", ("language",), "allowed"), ("other", ("phone", "language"), "allowed"), ("nobody", ("phone",), "denied")] == told
 
 
 async def test_the_ladder_opens_and_closes_the_door(vault: Vault, clock: Clock) -> None:

@@ -51,6 +51,22 @@ def test_it_forgets_what_it_is_to_forget_and_nothing_else(forgotten: list[int], 
     assert {leaf: whole.wrapping_key(leaf) for leaf in kept} == {leaf: key.wrapping_key(leaf) for leaf in kept}
 
 
+def test_what_was_derived_for_neighbours_opens_none_that_is_forgotten() -> None:
+    key = MasterKey.new("k")
+    before = {leaf: key.wrapping_key(leaf) for leaf in range(40)}
+    assert before == {leaf: MasterKey("k", key.nodes).wrapping_key(leaf) for leaf in reversed(range(40))}
+    less = key.forget(17)
+    assert {leaf: before[leaf] for leaf in range(40) if leaf != 17} == {leaf: less.wrapping_key(leaf) for leaf in range(40) if leaf != 17}
+    assert not opens(less, 17)
+
+
+def test_more_people_than_are_remembered_are_derived_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.vault.keys._DERIVED_MAX", 3)
+    key = MasterKey.new("k")
+    leaves = [*range(0, 200, 16), *range(0, 200, 16)]
+    assert [MasterKey("k", key.nodes).wrapping_key(leaf) for leaf in leaves] == [key.wrapping_key(leaf) for leaf in leaves]
+
+
 def test_no_node_above_a_forgotten_leaf_is_left() -> None:
     leaf = 0b1010
     path = f"{leaf:0{DEPTH}b}"
