@@ -6,7 +6,6 @@ while the partition is ours.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,15 +28,17 @@ from services.notifier.store import Store, Unit
 from services.notifier.usual_store import confirmed_at_once, set_apart
 from services.runtime import Pulse, Stop, info_lines, within
 
-# Looking people up and choosing their channels, where that is done at all.
-_ROUTERS: Final = 16
+# Looking people up and choosing their channels, where that is done at all: so many at once in one look, and one look while another is under way.
+_ROUTERS: Final = 2
+_ROUTE_MAX: Final = 500
 _RECORD_MAX: Final = 2000
 _TURN_MAX: Final = 100
 # The times of attempts that take less are counted together.
 _LONG_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 1.0
-# So long events wait for notices to leave our hands, at most: a channel that hangs must not hold up what is not for it.
-_ROOM_SECONDS: Final = 0.05
+# So long events wait for the next notice to leave our hands, and for all of them, at most: a channel that hangs must not hold up what is not for it.
+_ROOM_SECONDS: Final = 0.25
+_ROOM_SECONDS_MAX: Final = 1.0
 _RECORDED_SECONDS: Final = 0.2
 # So long others let notices go first, at most: under a load that never ends they still take a batch at a time.
 _FIRST_SECONDS: Final = 2.0
@@ -101,11 +102,12 @@ class Delivery:
     async def room(self, notices: int) -> None:
         """Until so many more can be leased, for a moment at most: what is written without a lease costs a second look at the table and a second write."""
         wanted = min(notices, self._settings.in_hand_max // 2)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ROOM_SECONDS):
-                while self._settings.in_hand_max - len(self._in_hand) < wanted:
-                    self._room.clear()
-                    await self._room.wait()
+        until = time.monotonic() + _ROOM_SECONDS_MAX
+        while self._settings.in_hand_max - len(self._in_hand) < wanted and time.monotonic() < until:
+            self._room.clear()
+            await within(_ROOM_SECONDS, self._room)
+            if not self._room.is_set():
+                return
 
     def hand_over(self, notices: Iterable[Notice]) -> None:
         """Deliver these; they are committed as leased."""
@@ -214,26 +216,38 @@ class Delivery:
         return result
 
     async def _router(self, stop: Stop) -> None:
-        """Find each notice's channel, and put it into that channel's queue."""
+        """Find the channels of all notices that wait, and put them into those channels' queues."""
         while not stop:
             if not self._waiting:
                 self._work.clear()
                 await within(_IDLE_SECONDS, self._work)
                 continue
-            notice = self._waiting.popleft()
-            if self._dropped(notice):
-                self._done(Delivered(notice, "discarded", "", notice.channel or ""))
+            notices: list[Notice] = []
+            while self._waiting and len(notices) < _ROUTE_MAX:
+                notice = self._waiting.popleft()
+                if self._dropped(notice):
+                    self._done(Delivered(notice, "discarded", "", notice.channel or ""))
+                else:
+                    notices.append(notice)
+            if not notices:
                 continue
-            found = await self._exchange.route(notice, self._lanes.now)
-            if isinstance(found, Delivered):
-                self._done(found)
-                continue
-            name = found.use.channel
-            if len(self._routed[name]) >= QUEUE_PER_HAND * self._exchange.channels[name].concurrency:
-                self._done(Delivered(notice, "retryable", "", name, "busy", BUSY_SECONDS, found.day))
-                continue
-            self._routed[name].append(found)
-            self._called[name].set()
+            for found in await self._exchange.route(notices, self._lanes.now):
+                if isinstance(found, Delivered):
+                    self._done(found)
+                else:
+                    await self._queue(found)
+
+    async def _queue(self, passage: Passage) -> None:
+        """Into its channel's queue. Where that is full its hands have a turn first: those of a channel that never waits empty it then."""
+        name = passage.use.channel
+        queue, most = self._routed[name], max(_ROUTE_MAX, QUEUE_PER_HAND * self._exchange.channels[name].concurrency)
+        if len(queue) >= most:
+            await asyncio.sleep(0)
+        if len(queue) >= most:
+            self._done(Delivered(passage.original, "retryable", "", name, "busy", BUSY_SECONDS, passage.day))
+            return
+        queue.append(passage)
+        self._called[name].set()
 
     async def _routed_hand(self, stop: Stop, channel: Channel) -> None:
         """Attempts through one channel: one that hangs keeps nobody's hands but its own."""
@@ -294,7 +308,7 @@ class Delivery:
     async def _gather(self) -> None:
         """Let a channel that never waits go on for a few turns, so that a batch that came together is recorded together."""
         for _ in range(_RECORD_MAX // _TURN_MAX):
-            if not self._waiting:
+            if not (self._waiting if self._exchange.only is not None else any(self._routed.values())):
                 return
             await asyncio.sleep(0)
 

@@ -1,12 +1,12 @@
 """Whom a reference means to the channels: a person's wishes and their addresses at each channel.
 
-`exchange` asks once an attempt. Two answer here: one that knows nobody and gives everybody the configured channel, and a file, for demonstrations and
-tests; the vault's is in `people`.
+`exchange` asks once an attempt, for all who wait at that moment together. Two answer here: one that knows nobody and gives everybody the configured
+channel, and a file, for demonstrations and tests; the vault's is in `people`.
 Nothing of an address is ever logged, nor in an error.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Annotated, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.notifier.notices import Language, Party
+from services.notifier.notices import Language
 from services.notifier.routes import Preferences
 
 _QUIET: Final = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
@@ -29,15 +29,13 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """Why somebody is looked up: a notice of which kind, about which match or wish."""
+class Sought:
+    """Who is looked up, and why: for a notice of which kind, about which match or wish."""
 
+    ref: str
     kind: str = ""
     match_id: str | None = None
     wish_id: str | None = None
-
-
-NOTHING: Final = About()
 
 
 class DirectoryAway(Exception):
@@ -52,15 +50,17 @@ class NoRoute(Exception):
         self.reason = reason
 
 
-class Directory(Protocol):
-    """From a reference to a person."""
+Found = Person | DirectoryAway | NoRoute
 
-    async def find(self, ref: str, party: Party, about: About = NOTHING) -> Person:
-        """What is known of them; somebody unknown gets what is usual. `about`: what for.
+
+class Directory(Protocol):
+    """From references to people."""
+
+    async def find(self, sought: Sequence[Sought]) -> list[Found]:
+        """What is known of each, in their order; somebody unknown gets what is usual, and of whom it can't be told now, or must not, there is the reason.
 
         Raises:
-            DirectoryAway: it can't be told now.
-            NoRoute: they must not be told.
+            DirectoryAway: it can't be told of anybody now.
         """
 
     async def close(self) -> None:
@@ -73,9 +73,9 @@ class Everyone:
     def __init__(self, *channels: str) -> None:
         self._person = Person(Preferences(channels))
 
-    async def find(self, ref: str, party: Party, about: About = NOTHING) -> Person:  # noqa: ARG002 - whoever it is
-        """The usual."""
-        return self._person
+    async def find(self, sought: Sequence[Sought]) -> list[Found]:
+        """The usual, whoever it is."""
+        return [self._person] * len(sought)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -140,9 +140,9 @@ class FileDirectory:
                 raise BadDirectory(f"通讯录 {who} 的通道 {names} 不存在：现有 {known} | directory, {who}: no such channel as {names}: there are {known}")
         return cls({ref: _person(entry, default, usual) for ref, entry in people.items()}, _person(default, default, usual))
 
-    async def find(self, ref: str, party: Party, about: About = NOTHING) -> Person:  # noqa: ARG002 - a reference says all
-        """Their entry, or the default."""
-        return self._people.get(ref, self._default)
+    async def find(self, sought: Sequence[Sought]) -> list[Found]:
+        """Their entries, or the default."""
+        return [self._people.get(one.ref, self._default) for one in sought]
 
     async def close(self) -> None:
         """Nothing to let go of."""

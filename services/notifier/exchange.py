@@ -19,7 +19,7 @@ from services.notifier.book import Delivered, Notice
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import AppChannel, AppriseChannel, BotChannel, ConsoleChannel, EmailChannel, Named, SmsChannel
 from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
-from services.notifier.directory import About, Directory, DirectoryAway, Everyone, FileDirectory, NoRoute, Person
+from services.notifier.directory import Directory, DirectoryAway, Everyone, FileDirectory, Found, NoRoute, Person, Sought
 from services.notifier.faults import PASSING
 from services.notifier.linking import Linker, linker_of
 from services.notifier.mail import Mail
@@ -164,19 +164,29 @@ class Exchange:
 
     # --- routes
 
-    async def route(self, notice: Notice, at: Callable[[str], str]) -> Passage | Delivered:
-        """Which channel a notice goes to now, or what becomes of it without an attempt."""
+    async def route(self, notices: Sequence[Notice], at: Callable[[str], str]) -> list[Passage | Delivered]:
+        """Which channel each notice goes to now, or what becomes of it without an attempt."""
         now = self._now() if self._timed else None
-        day = None if now is None else local_day(now).date()
         try:
-            person = await self._directory.find(notice.ref, notice.party, About(notice.kind, notice.match_id, notice.wish_id))
-            told = 0
-            if person.wants.budget is not None and day is not None:
-                told = await self._store.read_told(notice.ref, day) + self._spending[notice.ref, day]
+            people = await self._directory.find([Sought(one.ref, one.kind, one.match_id, one.wish_id) for one in notices])
+            told = await self._told(notices, people, now)
         except _AWAY:
-            return Delivered(notice, "retryable", "", notice.channel or "", "directory_away", _AWAY_SECONDS)
-        except NoRoute as refusal:
-            return Delivered(notice, "dead", "", notice.channel or "", refusal.reason)
+            return [_away(one) for one in notices]
+        return [self._routed(one, person, told.get(one.ref, 0), now, at) for one, person in zip(notices, people, strict=True)]
+
+    async def _told(self, notices: Sequence[Notice], people: Sequence[Found], now: datetime | None) -> dict[str, int]:
+        """What people got today already, of those to whom a number a day counts."""
+        counted = {one.ref for one, person in zip(notices, people, strict=True) if isinstance(person, Person) and person.wants.budget is not None}
+        return await self._store.read_told(counted, local_day(now).date()) if counted and now is not None else {}
+
+    def _routed(self, notice: Notice, person: Found, told: int, now: datetime | None, at: Callable[[str], str]) -> Passage | Delivered:
+        if isinstance(person, DirectoryAway):
+            return _away(notice)
+        if isinstance(person, NoRoute):
+            return Delivered(notice, "dead", "", notice.channel or "", person.reason)
+        day = None if now is None or person.wants.budget is None else local_day(now).date()
+        if day is not None:
+            told += self._spending[notice.ref, day]
         tried = unpacked(notice.tried)
         if now is not None:
             tried, wait = waits_for_reader(tried, self._ways, now, self._rules)
@@ -239,6 +249,10 @@ class Exchange:
                 self._spending[place] -= 1
                 if self._spending[place] <= 0:
                     del self._spending[place]
+
+
+def _away(notice: Notice) -> Delivered:
+    return Delivered(notice, "retryable", "", notice.channel or "", "directory_away", _AWAY_SECONDS)
 
 
 def _as_read(notice: Notice, person: Person) -> Notice:

@@ -1,31 +1,29 @@
 """People from the vault: for each attempt of a notice one look, in the vault's audit, and nothing of it is kept.
 
-Notices that wait at the same moment are looked up together, in one transaction: those that come while it is under way make up the next. What is opened lives as
-long as the attempt. Before anybody is told that a visit to a minor is settled, the same look asks for the guardian's consent.
+Whoever is asked for together is looked up together, in one transaction. What is opened lives as long as the attempt. Before anybody is told that a visit to a
+minor is settled, the same look asks for the guardian's consent.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import time as of_day
 from typing import Any, Final, Protocol
 
 import structlog
 
 from services.notifier.channel_settings import AppriseChannel, EmailChannel, Named, SmsChannel
-from services.notifier.directory import NOTHING, About, DirectoryAway, NoRoute, Person
+from services.notifier.directory import DirectoryAway, Found, NoRoute, Person, Sought
 from services.notifier.faults import PASSING
 from services.notifier.metrics import Metrics
-from services.notifier.notices import Party
 from services.notifier.routes import Preferences
 from services.notifier.stages import WHO
-from services.vault.faults import BadContact, BadKeys, Denied
-from services.vault.policy import Ask, Occasion
+from services.vault.faults import BadKeys, Denied
+from services.vault.policy import Ask, Occasion, Visit
 from services.vault.settings import VaultSettings
-from services.vault.vault import Opened, Vault
+from services.vault.vault import Opened, Vault, is_reference
 
 _WISHES: Final = ("channels", "language", "quiet_hours", "notices_per_day")
-_TOGETHER_MAX: Final = 200
 # A vault that hangs: the notices come again.
 _LOOK_SECONDS: Final = 10.0
 # The key file is not (or not yet) the database's: somebody's to mend, and no reason to give a match up.
@@ -33,6 +31,7 @@ _WAITS: Final = frozenset(("unknown_key",))
 _AWAY: Final[tuple[type[BaseException], ...]] = (BadKeys, *PASSING)
 # What must not be said about a visit that the vault does not know, because one of the two was erased.
 _SETTLING: Final = frozenset(("confirmed", "asked"))
+_SETTLED: Final = frozenset(("confirmed",))
 
 
 class Knows(Protocol):
@@ -44,6 +43,9 @@ class Knows(Protocol):
     async def know(self, match_ids: Sequence[str]) -> None:
         """Tell it of these."""
 
+    async def read(self, match_ids: Sequence[str]) -> list[Visit]:
+        """How far these are, for a look that tells the vault."""
+
 
 def source_of(named: Named) -> str | None:
     """The vault's field that holds a person's address at a channel. A group's robot is given nobody's number."""
@@ -52,6 +54,10 @@ def source_of(named: Named) -> str | None:
     if isinstance(named.config, SmsChannel):
         return "phone"
     return "email" if isinstance(named.config, EmailChannel) else None
+
+
+def _matches(sought: Iterable[Sought]) -> list[str]:
+    return sorted({one.match_id for one in sought if one.match_id is not None})
 
 
 class VaultDirectory:
@@ -70,8 +76,6 @@ class VaultDirectory:
         self._stages: Knows | None = None
         self._vault: Vault | None = None
         self._opening = asyncio.Lock()
-        self._waiting: list[tuple[Ask, About, asyncio.Future[Person]]] = []
-        self._reading: asyncio.Task[None] | None = None
         self._log: Any = structlog.get_logger().bind()
 
     def follow(self, stages: Knows, metrics: Metrics) -> None:
@@ -94,90 +98,70 @@ class VaultDirectory:
                     raise OSError(str(fault)) from fault
             return self._vault
 
-    async def find(self, ref: str, party: Party, about: About = NOTHING) -> Person:  # noqa: ARG002 - a reference says all
+    async def find(self, sought: Sequence[Sought]) -> list[Found]:
         """Their wishes and addresses; somebody whom the vault does not know gets what is usual.
 
         Raises:
-            DirectoryAway: the vault does not answer, or the key file is not right just now.
-            NoRoute: they must not be told, and why.
+            DirectoryAway: the vault does not answer, or the key file can't be used just now.
         """
-        ask = Ask(ref, self._fields, Occasion(about.match_id, about.wish_id), f"notice {about.kind}", to_confirm=about.kind == "confirmed")
-        answer: asyncio.Future[Person] = asyncio.get_running_loop().create_future()
-        self._waiting.append((ask, about, answer))
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read_all())
-        return await answer
+        begun = time.perf_counter()
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                return await self._find(sought)
+        except _AWAY as error:
+            self._log.warning("vault_away", fault=type(error).__name__, notices=len(sought))
+            if self._metrics is not None:
+                self._metrics.faults.labels("directory").inc()
+            raise DirectoryAway from error
+        finally:
+            if self._metrics is not None:
+                self._metrics.vault_seconds.observe(time.perf_counter() - begun)
+                self._metrics.vault_looks.inc(len(sought))
 
     async def close(self) -> None:
         """Let go of connections."""
-        if self._reading is not None:
-            await self._reading
         if self._vault is not None:
             await self._vault.close()
 
     # --- together
 
-    async def _read_all(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_TOGETHER_MAX], self._waiting[_TOGETHER_MAX:]
-            begun = time.perf_counter()
-            try:
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    found: Sequence[Person | Exception] = await self._read(batch)
-            except _AWAY as error:
-                self._log.warning("vault_away", fault=type(error).__name__, notices=len(batch))
-                if self._metrics is not None:
-                    self._metrics.faults.labels("directory").inc()
-                found = [DirectoryAway() for _ in batch]
-            except Exception as error:  # noqa: BLE001 - whoever waits is told; it is theirs to raise
-                found = [error for _ in batch]
-            for (_, _, answer), one in zip(batch, found, strict=True):
-                if answer.done():
-                    continue
-                if isinstance(one, Exception):
-                    answer.set_exception(one)
-                else:
-                    answer.set_result(one)
-            if self._metrics is not None:
-                self._metrics.vault_seconds.observe(time.perf_counter() - begun)
-                self._metrics.vault_looks.inc(len(batch))
-
-    async def _read(self, batch: Sequence[tuple[Ask, About, Any]]) -> list[Person | Exception]:
+    async def _find(self, sought: Sequence[Sought]) -> list[Found]:
+        visits: Sequence[Visit] = ()
         if self._stages is not None:
-            await self._stages.caught_up()
+            if any(one.kind not in _SETTLED for one in sought):
+                await self._stages.caught_up()
+            # What a look for these is judged by: no note is left of a match that is to be told to both sides, so the vault learns of it by the look itself.
+            visits = await self._stages.read(_matches(one for one in sought if one.kind in _SETTLED))
         vault = await self.opened()
-        answers = await self._look(vault, [ask for ask, _, _ in batch])
+        answers = await self._look(vault, [self._ask(one) for one in sought], visits)
         strange = [place for place, one in enumerate(answers) if isinstance(one, Denied) and one.reason == "not_your_visit"]
         if strange and self._stages is not None:
-            await self._stages.know(sorted({match for place in strange if (match := batch[place][1].match_id)}))
-            again = [self._once_more(*batch[place][:2]) for place in strange]
+            await self._stages.know(_matches(sought[place] for place in strange))
+            again = [self._ask_once_more(sought[place]) for place in strange]
             for place, answer in zip(strange, await self._look(vault, again), strict=True):
                 answers[place] = answer
-        return [self._person(one) for one in answers]
+        return [self._found(one) for one in answers]
 
-    @staticmethod
-    def _once_more(ask: Ask, about: About) -> Ask:
+    def _ask(self, one: Sought) -> Ask:
+        return Ask(one.ref, self._fields, Occasion(one.match_id, one.wish_id), f"notice {one.kind}", to_confirm=one.kind in _SETTLED)
+
+    def _ask_once_more(self, one: Sought) -> Ask:
         """Where one of the two was erased, the vault has forgotten the visit; the other is told of its end all the same, on account of the wish."""
-        if about.kind in _SETTLING:
-            return ask
-        return Ask(ask.person, ask.fields, Occasion(None, about.wish_id), ask.why)
+        if one.kind in _SETTLING:
+            return self._ask(one)
+        return self._ask(Sought(one.ref, one.kind, None, one.wish_id))
 
     @staticmethod
-    async def _look(vault: Vault, asks: Sequence[Ask]) -> list[Opened | Denied]:
-        try:
-            return await vault.read_many(asks, WHO)
-        except BadContact:
-            pass
-        # A reference that is a number of a person stands among them; it is nobody's in the vault.
-        answers: list[Opened | Denied] = []
-        for ask in asks:
-            try:
-                answers += await vault.read_many([ask], WHO)
-            except BadContact:
-                answers.append(Denied("no_such_person"))
-        return answers
+    async def _look(vault: Vault, asks: Sequence[Ask], visits: Sequence[Visit] = ()) -> list[Opened | Denied]:
+        """A reference that is a number of a person is nobody's in the vault, and stands in no audit."""
+        sound = [ask for ask in asks if all(map(is_reference, filter(None, (ask.person, ask.what.match_id, ask.what.wish_id))))]
+        found = iter(await vault.read_many(sound, WHO, visits) if sound else ())
+        if len(sound) == len(asks):
+            return list(found)
+        rest = {id(ask) for ask in sound}
+        return [next(found) if id(ask) in rest else Denied("no_such_person") for ask in asks]
 
-    def _person(self, found: Opened | Denied) -> Person | Exception:
+    def _found(self, found: Opened | Denied) -> Found:
         if isinstance(found, Denied):
             if found.reason == "no_such_person":
                 return self._unknown

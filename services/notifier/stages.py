@@ -28,6 +28,8 @@ WHO: Final = Reader("service", "notifier")
 NO_CONSENT: Final = "no_consent"
 _NEWS_MAX: Final = 1000
 _LOOK_SECONDS: Final = 0.5
+# News of one moment are told together: nobody waits for them, as whoever does calls `caught_up`.
+_GATHER_SECONDS: Final = 0.1
 _SWEEP_SECONDS: Final = 15.0
 
 
@@ -80,14 +82,23 @@ class Stages:
             one of PASSING: it cannot be told now.
         """
         vault = await self._opened()
-        await vault.note_visit(*await vault_news.read_known(self._store.durable, list(match_ids)))
+        await vault.note_visit(*await self.read(match_ids))
+
+    async def read(self, match_ids: Collection[str]) -> list[Visit]:
+        """How far matches are.
+
+        Raises:
+            one of PASSING: it cannot be read now.
+        """
+        return await vault_news.read_known(self._store.relaxed, list(match_ids)) if match_ids else []
 
     async def run(self, stop: Stop) -> None:
         """Tell until stopped."""
         failures = 0
         while not stop:
             self.pulse.beat()
-            await within(_LOOK_SECONDS, self._news)
+            if await within(_LOOK_SECONDS, self._news):
+                await stop.pause(_GATHER_SECONDS)
             try:
                 async with self._flushing:
                     await self._flush()
@@ -120,7 +131,7 @@ class Stages:
         begun = {one.match_id for one in news if one.minor and one.stage == "started"}
         if begun:
             await self._call_off(await vault.unconsented(WHO, begun))
-        await vault_news.forget(self._store.durable, news)
+        await vault_news.forget(self._store.relaxed, news)  # told once more, they change nothing
 
     async def _sweep(self) -> None:
         """Look through the visits to minors that are to come: a consent may have been withdrawn, or have ended."""
@@ -141,7 +152,7 @@ class Stages:
             records = [outgoing_of(Untold(one, NO_CONSENT), self._lanes.now(one.area)) for one in matches]
             await unit.write_outbox(records)
             # Masked at once, and not called off a second time.
-            await unit.note_stages((one.match_id, "released") for one in matches)
+            await unit.note_stages((one.match_id, "released", one.partition) for one in matches)
         self._publisher.hand_over(records)
         for one in matches:
             self._metrics.unconsented.inc()

@@ -161,7 +161,7 @@ _COUNT_TOLD = """
 INSERT INTO notifying.told AS known (ref, day, notices) SELECT * FROM unnest($1::text[], $2::date[], $3::int[])
 ON CONFLICT (ref, day) DO UPDATE SET notices = known.notices + excluded.notices
 """
-_READ_TOLD = "SELECT notices FROM notifying.told WHERE ref = $1 AND day = $2"
+_READ_TOLD = "SELECT ref, notices FROM notifying.told WHERE ref = ANY($1::text[]) AND day = $2"
 _HAS_RECEIPTS = """
 SELECT EXISTS (SELECT FROM notifying.receipts WHERE (outcome IS NULL OR outcome = 'unknown') AND look_at <= clock_timestamp())
 """
@@ -228,8 +228,8 @@ def _matches(rows: Iterable[asyncpg.Record]) -> list[Match]:
     return found
 
 
-def _stages(matches: Iterable[Match]) -> Iterable[tuple[str, Stage]]:
-    return ((one.match_id, stage) for one in matches if (stage := vault_news.STAGE_OF.get(one.state)) is not None)
+def _stages(matches: Iterable[Match]) -> Iterable[tuple[str, Stage, int]]:
+    return ((one.match_id, stage, one.partition) for one in matches if (stage := vault_news.STAGE_OF.get(one.state)) is not None)
 
 
 class Unit:
@@ -273,8 +273,7 @@ class Unit:
             await self._connection.execute(_CHANGE_MATCHES, *map(list, zip(*rows, strict=True)))
 
     async def tell_both(self, matches: Sequence[Match], lease_seconds: float) -> None:
-        """As `write_matches` and `write_notices`, of matches of which both sides are to be told."""
-        await self.note_stages(_stages(matches))
+        """As `write_matches` and `write_notices`, of matches of which both sides are to be told. Who looks them up for that tells the vault of the match."""
         await self._usual.tell_both(matches, lease_seconds)
 
     async def confirm_both(self, matches: Sequence[Match], records: Sequence[Outgoing]) -> None:
@@ -282,8 +281,8 @@ class Unit:
         await self.note_stages(_stages(matches))
         await self._usual.confirm_both(matches, records)
 
-    async def note_stages(self, stages: Iterable[tuple[str, Stage]]) -> None:
-        """Note (match, stage) for the vault, where there is one."""
+    async def note_stages(self, stages: Iterable[tuple[str, Stage, int]]) -> None:
+        """Note (match, stage, partition) for the vault, where there is one."""
         if self._tells_vault and await vault_news.note(self._connection, stages):
             self.has_news = True
 
@@ -361,6 +360,11 @@ class Store:
         """The pool whose commits are on the disk."""
         return self._durable
 
+    @property
+    def relaxed(self) -> asyncpg.Pool:
+        """The pool whose commits may be lost with the server: for what is done again then."""
+        return self._relaxed
+
     def tell_stages(self, on_news: Callable[[], None]) -> None:
         """From now on note for the vault how far matches come, and call `on_news` once such a note is committed."""
         self._on_news = on_news
@@ -430,9 +434,9 @@ class Store:
         assert row is not None
         return row["read"], row["seconds"]
 
-    async def read_told(self, ref: str, day: date) -> int:
-        """How many notices that count a person got on a day."""
-        return await self._relaxed.fetchval(_READ_TOLD, ref, day) or 0
+    async def read_told(self, refs: Iterable[str], day: date) -> dict[str, int]:
+        """How many notices that count people got on a day; of those who got any."""
+        return {row["ref"]: row["notices"] for row in await self._relaxed.fetch(_READ_TOLD, list(refs), day)}
 
     async def count_backlog(self) -> tuple[int, int]:
         """How many records are to be published, and how many notices are under way."""

@@ -18,12 +18,12 @@ STAGE_OF: Final[Mapping[str, Stage]] = {
 }  # fmt: skip
 
 _NOTE = """
-INSERT INTO notifying.vault_news (match_id, stage) SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING
+INSERT INTO notifying.vault_news (match_id, stage, partition) SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) ON CONFLICT DO NOTHING
 """
 # What is said about a pair is about its visit; what is said before the confirmation says nothing here, as the door is not open yet.
 _NOTE_REPORTS = """
-INSERT INTO notifying.vault_news (match_id, stage)
-SELECT DISTINCT v.match_id, told.stage
+INSERT INTO notifying.vault_news (match_id, stage, partition)
+SELECT DISTINCT v.match_id, told.stage, v.partition
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) told(area, wish_id, offer_id, match_id, stage)
 JOIN notifying.visits v ON v.area = told.area AND v.wish_id = told.wish_id AND v.offer_id = told.offer_id
 WHERE (told.match_id IS NULL OR told.match_id = v.match_id) AND v.number = 0
@@ -31,8 +31,8 @@ ON CONFLICT DO NOTHING
 """
 _COLUMNS = "c.match_id, c.wish_id, c.resident_ref, c.volunteer_ref, c.slot_start, c.slot_end, c.minor"
 _READ = f"""
-SELECT n.stage, {_COLUMNS} FROM notifying.vault_news n JOIN notifying.confirmations c USING (match_id)
-WHERE c.partition = ANY($1::int[]) ORDER BY n.place LIMIT $2
+WITH oldest AS (SELECT match_id, stage, place FROM notifying.vault_news WHERE partition = ANY($1::int[]) ORDER BY place LIMIT $2)
+SELECT n.stage, {_COLUMNS} FROM oldest n JOIN notifying.confirmations c USING (match_id) ORDER BY n.place
 """  # noqa: S608 - of our own constants
 _READ_KNOWN = f"SELECT c.state, {_COLUMNS} FROM notifying.confirmations c WHERE c.match_id = ANY($1::text[])"  # noqa: S608 - of our own constants
 _FORGET = """
@@ -41,8 +41,8 @@ WHERE n.match_id = told.match_id AND n.stage = told.stage
 """
 
 
-async def note(connection: Any, stages: Iterable[tuple[str, Stage]]) -> bool:
-    """Note (match, stage), inside the caller's transaction; whether there was any."""
+async def note(connection: Any, stages: Iterable[tuple[str, Stage, int]]) -> bool:
+    """Note (match, stage, partition), inside the caller's transaction; whether there was any."""
     rows = list(stages)
     if rows:
         await connection.execute(_NOTE, *map(list, zip(*rows, strict=True)))

@@ -205,7 +205,7 @@ class VisitsUnit:
         if rows:
             await self._connection.execute(_WRITE_VISITS, *_columns(rows))
         if self._tells_vault:
-            await vault_news.note(self._connection, [(v.match_id, "closed") for v in visits if v.end is not None])
+            await vault_news.note(self._connection, [(v.match_id, "closed", v.partition) for v in visits if v.end is not None])
 
     async def read_booked(self, match_ids: Sequence[str]) -> dict[str, Booked]:
         """What the ledger holds about these matches; nothing about those that were never booked."""

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from deploy.state import ROOT
 from services.notifier.apprised import Unusable
 from services.notifier.channel_settings import channels_of
-from services.notifier.directory import BadDirectory, FileDirectory
+from services.notifier.directory import BadDirectory, FileDirectory, Person, Sought
 from services.notifier.settings import Settings
 from services.runtime import BadSettings, load_settings
 
@@ -176,7 +176,9 @@ async def test_a_person_has_their_own_wishes_before_the_default(tmp_path: Path) 
         tmp_path,
         '[default]\nquiet = "22:00-07:00"\n[people."r-1"]\nchannels = ["sms"]\nlanguage = "en"\nbudget = 3\naddresses = { sms = "13812345678" }\n',
     )
-    known, unknown = await found.find("r-1", "resident"), await found.find("r-2", "resident")
+    known, unknown = await found.find([Sought("r-1"), Sought("r-2")])
+    assert isinstance(known, Person)
+    assert isinstance(unknown, Person)
     assert (("sms",), "en", 3, "13812345678") == (known.wants.channels, known.wants.language, known.wants.budget, known.addresses["sms"])
     assert (("email",), None, None) == (unknown.wants.channels, unknown.wants.language, unknown.wants.budget)
     assert known.wants.quiet == unknown.wants.quiet is not None
