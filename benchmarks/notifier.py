@@ -22,6 +22,8 @@ from deploy.process import Process
 from deploy.whatif.counting import percentile
 from schemas.topics import CONFIRMATIONS, PARTITIONS
 
+# Makes ready in a new database what the notifiers need, and gives their settings.
+Prepared = Callable[[], Awaitable[Mapping[str, str]]]
 _PROPOSED: Final = "lastmetre.match.proposed.v1"
 _CONFIRMED: Final = "lastmetre.match.confirmed.v1"
 _OWNED: Final = "SELECT count(*)::int FROM notifying.partitions"
@@ -104,14 +106,14 @@ async def measure(rig: Rig, sizes: Sizes, seed: int, say: Say, env: Mapping[str,
             one = await one_pass(rig, stream, number, notifiers, usual)
             result.passes.append(one)
             say(f"notifier, round {number}, processes: {notifiers}: {one.proposed.per_second:,.0f} proposed/s, {one.confirmed.per_second:,.0f} confirmed/s")
-        told = await _latency(rig, sizes, env)
+        told = await latency(rig, sizes, usual)
         result.told.append(told)
         say(f"notifier, round {number}: p50 {told.p50:.1f} ms, p99 {told.p99:.1f} ms")
     return result
 
 
-async def one_pass(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, prepared: Callable[[], Awaitable[Mapping[str, str]]]) -> Pass:
-    """One pass on a new database. `prepared` makes ready in it what the notifiers need, and gives their settings."""
+async def one_pass(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, prepared: Prepared) -> Pass:
+    """One pass on a new database."""
     await rig.fresh()
     env = await prepared()
     await ours.take_offers(rig, stream.offers)
@@ -120,6 +122,24 @@ async def one_pass(rig: Rig, stream: throughput.Stream, number: int, notifiers: 
     proposed = timing([one.at for one in await _seen(rig, _PROPOSED)], cpu_us)
     cpu_us = await _confirm(rig, proposed.matches, notifiers, env)
     return Pass(number, notifiers, proposed, timing([one.at for one in await _seen(rig, _CONFIRMED, CONFIRMATIONS)], cpu_us))
+
+
+async def beside(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, prepared: Prepared) -> Pass:
+    """The same with both at work on the backlog at once, each taking what the other leaves of the machine."""
+    await rig.fresh()
+    env = await prepared()
+    await ours.take_offers(rig, stream.offers)
+    await rig.publish(stream.wishes)
+    await rig.settle()
+    workers = [rig.matcher(), *(rig.notifier(env) for _ in range(notifiers))]
+    try:
+        for worker in workers:
+            worker.start()
+        await rig.await_matches(len(stream.wishes), workers, CONFIRMATIONS)
+    finally:
+        await _end(rig, workers)
+    proposed, confirmed = await _seen(rig, _PROPOSED), await _seen(rig, _CONFIRMED, CONFIRMATIONS)
+    return Pass(number, notifiers, timing([one.at for one in proposed]), timing([one.at for one in confirmed]))
 
 
 async def _seen(rig: Rig, kind: str, topic: str = "matches") -> list[Seen]:
@@ -143,8 +163,10 @@ async def _end(rig: Rig, workers: Sequence[Process]) -> None:
     await asyncio.gather(*(rig.end(worker) for worker in workers))
 
 
-async def _latency(rig: Rig, sizes: Sizes, env: Mapping[str, str]) -> Told:
+async def latency(rig: Rig, sizes: Sizes, prepared: Prepared) -> Told:
+    """From when each proposal was due until its confirmation is on Kafka. `prepared` as in `one_pass`."""
     await rig.fresh()
+    env = await prepared()
     number = sizes.rate * (sizes.seconds + sizes.warm_seconds)
     plan, out = rig.folder / "proposals.json", rig.folder / "proposed.json"
     out.unlink(missing_ok=True)
