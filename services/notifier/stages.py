@@ -19,6 +19,7 @@ from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, outgoing_of
 from services.notifier.store import Store
+from services.notifier.vault_news import News
 from services.runtime import Pulse, Stop, within
 from services.vault.ladder import STAGES
 from services.vault.policy import Reader, Visit
@@ -125,10 +126,11 @@ class Stages:
             self._news.set()
             raise
 
-    async def _tell(self, news: Sequence[Visit]) -> None:
+    async def _tell(self, news: Sequence[News]) -> None:
         vault = await self._opened()
-        await vault.note_visit(*furthest(news))
-        begun = {one.match_id for one in news if one.minor and one.stage == "started"}
+        visits = [one.visit for one in news if one.visit is not None]
+        await vault.note_visit(*furthest(visits))
+        begun = {one.match_id for one in visits if one.minor and one.stage == "started"}
         if begun:
             await self._call_off(await vault.unconsented(WHO, begun))
         await vault_news.forget(self._store.relaxed, news)  # told once more, they change nothing

@@ -4,6 +4,7 @@ Rows are written in the transaction that changes the match, so none is lost; `st
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ ON CONFLICT DO NOTHING
 _COLUMNS = "c.match_id, c.wish_id, c.resident_ref, c.volunteer_ref, c.slot_start, c.slot_end, c.minor"
 _READ = f"""
 WITH oldest AS (SELECT match_id, stage, place FROM notifying.vault_news WHERE partition = ANY($1::int[]) ORDER BY place LIMIT $2)
-SELECT n.stage, {_COLUMNS} FROM oldest n JOIN notifying.confirmations c USING (match_id) ORDER BY n.place
+SELECT n.match_id AS told, n.stage, {_COLUMNS} FROM oldest n LEFT JOIN notifying.confirmations c USING (match_id) ORDER BY n.place
 """  # noqa: S608 - of our own constants
 _READ_KNOWN = f"SELECT c.state, {_COLUMNS} FROM notifying.confirmations c WHERE c.match_id = ANY($1::text[])"  # noqa: S608 - of our own constants
 _FORGET = """
@@ -61,9 +62,19 @@ def _visit(row: asyncpg.Record, stage: Stage) -> Visit:
     return Visit(row["match_id"], row["wish_id"], row["resident_ref"], row["volunteer_ref"], stage, Slot(start, end), row["minor"])
 
 
-async def read(pool: asyncpg.Pool, partitions: Sequence[int], limit: int) -> list[Visit]:
+@dataclass(frozen=True, slots=True)
+class News:
+    """That a match reached a stage. `visit` is None of one that has a visit but is not known here, as its tables began anew: there is nothing to tell of it."""
+
+    match_id: str
+    stage: Stage
+    visit: Visit | None
+
+
+async def read(pool: asyncpg.Pool, partitions: Sequence[int], limit: int) -> list[News]:
     """The oldest news of these partitions' matches, in order; of one match there may be several."""
-    return [_visit(row, row["stage"]) for row in await pool.fetch(_READ, partitions, limit)]
+    rows = await pool.fetch(_READ, partitions, limit)
+    return [News(row["told"], row["stage"], None if row["match_id"] is None else _visit(row, row["stage"])) for row in rows]
 
 
 async def read_known(pool: asyncpg.Pool, match_ids: Sequence[str]) -> list[Visit]:
@@ -72,6 +83,6 @@ async def read_known(pool: asyncpg.Pool, match_ids: Sequence[str]) -> list[Visit
     return [_visit(row, STAGE_OF[row["state"]]) for row in rows if row["state"] in STAGE_OF]
 
 
-async def forget(pool: asyncpg.Pool, told: Sequence[Visit]) -> None:
+async def forget(pool: asyncpg.Pool, told: Sequence[News]) -> None:
     """The vault has these."""
     await pool.execute(_FORGET, [one.match_id for one in told], [one.stage for one in told])

@@ -76,7 +76,9 @@ async def look(
 
 async def _read(unit: Unit, facts: _Facts, asks: Sequence[Ask]) -> tuple[dict[str, Wrapped], dict[str, Sealed]]:
     """The keys of these people and what lies sealed; of one whose wishes are not sealed together yet, each by itself."""
-    wanted = {ask.person: _cells(ask.fields) for ask in asks}
+    wanted: dict[str, frozenset[str]] = {}
+    for ask in asks:
+        wanted[ask.person] = wanted.get(ask.person, frozenset()) | _cells(ask.fields)
     keys, found = await unit.read_keys_and_sealed({person: facts.people[person] for person in wanted}, frozenset().union(*wanted.values()))
     before = [person for person, cells in wanted.items() if not found[person].keys() >= cells]
     if before:

@@ -156,6 +156,8 @@ async def test_wishes_that_were_sealed_each_by_itself_are_read_and_kept_together
     read = ("phone", *WISHES)
     whole = {"phone": PERSON["phone"]} | wishes
     assert whole == dict(await vault.read("resident", read, OPERATOR, Occasion(), WHY))
+    asks = [Ask("resident", fields, Occasion(), WHY) for fields in (("language",), ("phone",))]
+    assert [{"language": "en"}, {"phone": PERSON["phone"]}] == [dict(one) for one in await vault.read_many(asks, OPERATOR) if not isinstance(one, Denied)]
     await vault.put("resident", "gaoxin", parse_contact({"language": "zh-CN"}), OPERATOR, "correction")
     assert whole | {"language": "zh-CN"} == dict(await vault.read("resident", read, OPERATOR, Occasion(), WHY))
     assert sorted(CELLS) == [row["field"] for row in await fetch(database, "SELECT field FROM vault.sealed ORDER BY field")]

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,27 @@ async def test_a_vault_that_is_away_keeps_notices_and_stages_waiting_and_loses_n
             await reaches(database, "m-2", "released")
     assert 4 == len(phones.effects)
     assert [] == await ask(database.dsn(), ROW.format("vault_news"))
+
+
+async def test_news_of_a_match_that_is_not_known_here_keep_no_others_waiting(
+    make: Make, source: Matcher, phones: Gateway, registered: People, database: Database
+) -> None:
+    """As after the notifier's tables began anew beside an older vault: its visits come back from their topic, its matches do not."""
+    await registered.put("r-m-1", phone=NUMBER, channels=["sms"])
+    await registered.put("v-m-1", phone=OTHER, channels=["sms"])
+    await ask(
+        database.dsn(),
+        "INSERT INTO notifying.vault_news (match_id, stage, partition) SELECT 'gone-' || n, 'closed', n % 6 FROM generate_series(1, 1200) n",
+    )
+    await source.propose("m-1")
+    async with running(make()):
+        await reaches(database, "m-1", "confirmed")
+        await until(partial(_is_empty, database, "vault_news"))
+    assert [("m-1",)] == await ask(database.dsn(), "SELECT match_id FROM vault.visits")
+
+
+async def _is_empty(database: Database, table: str) -> bool:
+    return [] == await ask(database.dsn(), ROW.format(table))
 
 
 async def _waits(notifier: Notifier, database: Database) -> bool:

@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE vault.visits SET (fillfactor = 70)")
     op.execute(f"ALTER TABLE {_NEWS} ADD COLUMN partition integer")
     op.execute("UPDATE notifying.vault_news n SET partition = c.partition FROM notifying.confirmations c WHERE c.match_id = n.match_id")
+    op.execute("DELETE FROM notifying.vault_news WHERE partition IS NULL")  # of no match that is known here, so nobody ever told them
     op.execute(f"ALTER TABLE {_NEWS} ALTER COLUMN partition SET NOT NULL")
     op.execute("DROP INDEX notifying.vault_news_by_place")
     op.execute(f"CREATE INDEX vault_news_of_lane ON {_NEWS} (partition, place)")
