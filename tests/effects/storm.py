@@ -20,6 +20,7 @@ from services.notifier.book import PARTIES, notice_key
 from services.notifier.settings import Settings
 from tests.chaos.rig import allowed
 from tests.effects.gateways import Gateways, gateways
+from tests.effects.people import PEOPLE, in_file, in_vault
 from tests.forked import Child, forked
 from tests.integration.notifier_rig import SECRET, Matcher, ask, header, matcher, process, records, settings_of
 
@@ -27,13 +28,14 @@ VARIABLE = "EFFECTS_SECRET"
 PROGRESS_SECONDS = 30.0
 SETTLED_SECONDS = 180.0
 LOOK_SECONDS = 0.02
-# Few enough that their directory is read in no time: the notifier reads it at every start.
-PEOPLE = 400
 OTHER_ONE_IN = 25
 UNDER_WAY = """
 SELECT (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
     + (SELECT count(*) FROM notifying.outbox WHERE published_at IS NULL) + (SELECT count(*) FROM notifying.receipts WHERE outcome IS NULL)
+    + (SELECT count(*) FROM notifying.vault_news)
 """
+VISITS = "SELECT match_id, stage FROM vault.visits"
+LOOKS = "SELECT outcome, count(*)::int FROM vault.audit WHERE action = 'read' GROUP BY 1"
 
 
 TAKEN = "SELECT coalesce(sum(next_offset), 0)::int, coalesce(sum(epoch), 0)::int FROM notifying.partitions"
@@ -161,30 +163,36 @@ class Storm:
         assert left_behind[0][0] == sum(self.gateways.callbacks.values()), "a callback is lost"
         assert not receipts.keys() & {"open", "unknown", "contradicted"}, f"callbacks without an end: {receipts}"
         gone = self.gateways
+        looks = await self._judge_vault() if self.settings.vault_database is not None else ""
         return (
             f"{len(self.proposed)} matches, {sum(effects.values())} effects, each once; {gone.attempts} attempts, "
             f"{gone.repeats} of them repeats that the keys caught, {gone.suffixed} by a second channel of the same system; troubles: {dict(gone.troubles)}; "
-            f"{sum(gone.callbacks.values())} callbacks: {receipts}"
+            f"{sum(gone.callbacks.values())} callbacks: {receipts}{looks}"
         )
 
-
-def _people(file: Path) -> Path:
-    """Most have text messages first; some a pager. Each has a number of their own, made up."""
-    lines = ["[default]", 'channels = ["sms", "voice", "pager"]']
-    for number in range(PEOPLE):
-        for side in "rv":
-            address = f"{number:03}{side}"
-            order = '["pager", "sms"]' if number % 3 == 0 else '["sms", "voice", "pager"]'
-            lines += [f'[people."{side}-{number:03}"]', f"channels = {order}", f'addresses = {{ sms = "{address}", voice = "{address}" }}']
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return file
+    async def _judge_vault(self) -> str:
+        """The vault knows how far each match is, and of a look for each attempt."""
+        stages = dict(await ask(self.owner_dsn, VISITS))
+        wrong = {match_id for match_id in self.proposed if stages.get(match_id) != ("released" if match_id in self.released else "confirmed")}
+        assert not wrong, f"the vault is wrong about {len(wrong)} matches: {[(one, stages.get(one)) for one in sorted(wrong)[:5]]}"
+        looks = dict(await ask(self.owner_dsn, LOOKS))
+        assert looks["allowed"] >= self.gateways.attempts, "somebody was told without a look that the audit has"
+        return f"; looks: {looks}"
 
 
 @asynccontextmanager
 async def storm(
-    bootstrap: str, notifier_dsn: str, owner_dsn: str, folder: Path, seed: int, per_second: float, told: Callable[[str], None]
+    bootstrap: str,
+    notifier_dsn: str,
+    owner_dsn: str,
+    folder: Path,
+    seed: int,
+    per_second: float,
+    told: Callable[[str], None],
+    *,
+    vault_dsn: str | None = None,
 ) -> AsyncIterator[Storm]:
-    """Everything but the kills: gateways, people, and settings of a notifier that is told to be patient."""
+    """Everything but the kills: gateways, people, and settings of a notifier that is told to be patient. With `vault_dsn` the people are in a vault."""
     rng = random.Random(seed)
     os.environ[VARIABLE] = SECRET
     try:
@@ -195,13 +203,14 @@ async def storm(
                 "voice": usual | {"url": f"{found.urls['first']}/voice"},
                 "pager": {"type": "webhook", "url": f"{found.urls['second']}/pager", "secret_env": VARIABLE, "timeout_seconds": 1.0, "concurrency": 16},
             }
+            people = in_file(folder / "people.toml") if vault_dsn is None else await in_vault(vault_dsn, folder / "vault-keys.json")
             settings = settings_of(
                 bootstrap,
                 notifier_dsn,
                 "sms",
                 instance="effects",
                 channels=SecretStr(json.dumps(channels)),
-                directory=_people(folder / "people.toml"),
+                **people,
                 webhook_attempts_max=100,
                 webhook_backoff_seconds=0.05,
                 webhook_backoff_max_seconds=0.5,

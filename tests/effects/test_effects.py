@@ -27,6 +27,13 @@ async def test_every_notice_has_one_effect_while_one_notifier_is_killed_and_anot
         print(await blow(one, 2, beside=True))
 
 
+async def test_every_notice_has_one_effect_and_the_vault_knows_of_each_match_while_the_notifier_that_looks_people_up_is_killed(
+    fresh_topics: Kafka, database: Database, tmp_path: Path
+) -> None:
+    async with storm(fresh_topics.bootstrap, database.dsn("notifier"), database.dsn(), tmp_path, SEED + 2, 4, print, vault_dsn=database.dsn("vault")) as one:
+        print(await blow(one, 1))
+
+
 async def test_a_second_effect_and_a_lost_one_would_be_found(fresh_topics: Kafka, database: Database, tmp_path: Path) -> None:
     async with storm(fresh_topics.bootstrap, database.dsn("notifier"), database.dsn(), tmp_path, SEED, 4, print) as one:
         async with matcher(fresh_topics.bootstrap) as source, running(one.settings):
