@@ -17,7 +17,7 @@ import structlog
 
 from services.notifier.book import FLEETING, PARTIES, Book, Delivered, Match, Notice
 from services.notifier.channels import Channel
-from services.notifier.exchange import BUSY_SECONDS, QUEUE_PER_HAND, Exchange, Passage
+from services.notifier.exchange import BUSY_SECONDS, BUSY_SECONDS_MAX, QUEUE_PER_HAND, QUEUE_SECONDS, Exchange, Passage
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
@@ -58,6 +58,8 @@ class Delivery:
         self._exchange = exchange
         self._routed: dict[str, deque[Passage]] = {name: deque() for name in exchange.channels}
         self._called = {name: asyncio.Event() for name in exchange.channels}
+        # Since when a channel's queue has been full; until it is half empty.
+        self._full: dict[str, float] = {}
         self._publisher = publisher
         self._metrics = metrics
         self._in_hand: dict[UUID, float] = {}
@@ -244,10 +246,19 @@ class Delivery:
         if len(queue) >= most:
             await asyncio.sleep(0)
         if len(queue) >= most:
-            self._done(Delivered(passage.original, "retryable", "", name, "busy", BUSY_SECONDS, passage.day))
+            self._full.setdefault(name, time.monotonic())
+            self._done(self._busy(passage))
             return
+        if len(queue) < most // 2:
+            self._full.pop(name, None)
         queue.append(passage)
         self._called[name].set()
+
+    def _busy(self, passage: Passage) -> Delivered:
+        """Not tried: the channel has too much to do."""
+        now, name = time.monotonic(), passage.use.channel
+        pause = min(max(now - self._full.get(name, now), BUSY_SECONDS), BUSY_SECONDS_MAX)
+        return Delivered(passage.original, "retryable", "", name, "busy", pause, passage.day)
 
     async def _routed_hand(self, stop: Stop, channel: Channel) -> None:
         """Attempts through one channel: one that hangs keeps nobody's hands but its own."""
@@ -261,6 +272,9 @@ class Delivery:
             passage = queue.popleft()
             if self._dropped(passage.original):
                 self._done(Delivered(passage.original, "discarded", "", channel.name, day=passage.day))
+                continue
+            if time.monotonic() - passage.at > QUEUE_SECONDS:
+                self._done(self._busy(passage))
                 continue
             begun = time.perf_counter()
             result = await self._exchange.attempt(passage, self._lanes.now)
@@ -327,7 +341,8 @@ class Delivery:
         for labels, count in counts.items():
             self._metrics.notices.labels(*labels).inc(count)
         self._metrics.in_hand.set(len(self._in_hand))
-        self._room.set()
+        if any(result.fault != "busy" for result in results):  # those come back at once: a channel that hangs makes no room
+            self._room.set()
         if any(fate == "retryable" for _, _, fate in counts):
             self._due.set()
 

@@ -4,9 +4,10 @@ Where one channel serves all and there is no directory, `only` is set, nothing i
 each attempt asks the directory for the person, `routes` for the next step, and the channel; what came of it goes into the notice's `tried`.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -59,18 +60,23 @@ _WAIT_SECONDS_MAX: Final = 3600.0
 _AWAY: Final[tuple[type[BaseException], ...]] = (DirectoryAway, *PASSING)
 # So many notices may wait for one channel's hands; beyond, they are put back, so that a channel that hangs does not fill this process.
 QUEUE_PER_HAND: Final = 20
+# And so long: who was looked up before that may have been erased since, or have gone to bed. Less than any lease.
+QUEUE_SECONDS: Final = 20.0
+# They come again after a second; after longer, where that channel's queue has been full for longer: each time is one more look.
 BUSY_SECONDS: Final = 1.0
+BUSY_SECONDS_MAX: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One notice on its way to one channel; `notice` is as its person is to read it."""
+    """One notice on its way to one channel; `notice` is as its person is to read it. `at`: when they were looked up, in seconds of the monotonic clock."""
 
     original: Notice
     notice: Notice
     use: Use
     address: str
     day: date | None
+    at: float = field(default_factory=time.monotonic)
 
 
 class Exchange:

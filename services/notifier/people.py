@@ -154,7 +154,7 @@ class VaultDirectory:
     @staticmethod
     async def _look(vault: Vault, asks: Sequence[Ask], visits: Sequence[Visit] = ()) -> list[Opened | Denied]:
         """A reference that is a number of a person is nobody's in the vault, and stands in no audit."""
-        sound = [ask for ask in asks if all(map(is_reference, filter(None, (ask.person, ask.what.match_id, ask.what.wish_id))))]
+        sound = [ask for ask in asks if all(map(is_reference, (ask.person, *filter(None, (ask.what.match_id, ask.what.wish_id)))))]
         found = iter(await vault.read_many(sound, WHO, visits) if sound else ())
         if len(sound) == len(asks):
             return list(found)

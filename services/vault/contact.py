@@ -150,7 +150,7 @@ def view(name: str, values: Mapping[str, Any], match_id: str | None) -> Any:
         return None if match_id is None else f"relay:{match_id}"
     source = VIEWS.get(name, name)
     assert source is not None
-    value = values.get(source)  # what a newer version of us added is not in the rows yet
+    value = values[source]
     if value is None or name == source:
         return value
     return mask_phone(value) if name == "phone_masked" else mask_name(value)

@@ -148,6 +148,8 @@ def _rows(fields: tuple[str, ...]) -> frozenset[str]:
 
 
 def _opened(ring: KeyRing, key: Wrapped, sealed: Mapping[str, tuple[int, bytes]], ask: Ask) -> dict[str, Any] | Denied:
+    if not _cells(ask.fields) <= sealed.keys() and not _rows(ask.fields) - {CELL_OF[name] for name in WISHES} <= sealed.keys():
+        return Denied("does_not_open")  # everybody has a row for every cell: one that is missing was taken away
     try:
         values = open_values(ring, key, {name: sealed[name] for name in _rows(ask.fields) if name in sealed})
     except KeyDestroyed:

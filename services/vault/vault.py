@@ -121,8 +121,12 @@ class Vault:
         await self._seal_all(unit, replace(new, key_id=current, leaf=leaf), values | given, versions, now)
 
     async def note_visit(self, *visits: Visit) -> None:
-        """Take in how far matches are, each match once; it goes forward only, and one that is closed or released stays so."""
+        """Take in how far matches are, each match once; it goes forward only, and one that is closed or released stays so.
+
+        People are locked first: else one who is just being erased came back with their visit, and the two waited for each other in a circle.
+        """
         async with self._store.unit() as unit:
+            await unit.lock_people(ref for one in visits for ref in (one.resident_ref, one.helper_ref))
             await unit.write_visits(visits, STAGES)
 
     async def unconsented(self, who: Reader, match_ids: Collection[str] | None = None) -> list[str]:

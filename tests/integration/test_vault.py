@@ -288,6 +288,39 @@ async def test_the_audit_is_only_added_to_by_the_role_and_by_the_owner(vault: Va
     assert 1 == len(await vault.audit())
 
 
+@pytest.mark.parametrize("stage", ["agreed", "confirmed"])
+async def test_whoever_is_just_being_erased_comes_back_in_no_visit(vault: Vault, database: Database, stage: Stage) -> None:
+    """What is noted in the same moment waits for the erasure, and finds nobody."""
+    await put(vault)
+    await note(vault, "proposed")
+    connection = await asyncpg.connect(database.dsn())
+    try:
+        async with connection.transaction():  # as `erase` does it, in its order
+            await connection.execute("SELECT 1 FROM vault.people WHERE person_ref = 'resident' FOR UPDATE")
+            noting = asyncio.create_task(note(vault, stage))
+            asking = [Ask("resident", ("phone",), MATCH, "notice confirmed", to_confirm=True)]
+            looking = asyncio.create_task(vault.read_many(asking, Reader("service", "notifier"), [Visit("m-1", "w-1", "resident", "helper", stage, SLOT)]))
+            await connection.execute("INSERT INTO vault.tombstones SELECT person_ref, key_id, leaf, now() FROM vault.keys WHERE person_ref = 'resident'")
+            for table, column in (("keys", "person_ref"), ("sealed", "person_ref"), ("visits", "resident_ref"), ("people", "person_ref")):
+                await connection.execute(f"DELETE FROM vault.{table} WHERE {column} = 'resident'")
+            done, _ = await asyncio.wait((noting, looking), timeout=0.5)
+            assert not done
+        await noting
+        (found,) = await looking
+    finally:
+        await connection.close()
+    assert isinstance(found, Denied)
+    assert "erased" == found.reason
+    assert [] == await fetch(database, "SELECT * FROM vault.visits")
+
+
+async def test_a_row_that_was_taken_away_is_no_wish_of_anybodys(vault: Vault, database: Database) -> None:
+    await put(vault)
+    await fetch(database, "DELETE FROM vault.sealed WHERE field = 'wishes'")
+    assert "does_not_open" == await refusal(vault, ("phone", "quiet_hours"), OPERATOR, Occasion())
+    assert PERSON["phone"] == (await vault.read("resident", ("phone",), OPERATOR, Occasion(), WHY))["phone"]
+
+
 async def test_preparing_the_database_again_gives_no_right_back(vault: Vault, database: Database) -> None:
     await migrate.prepare(database.server, database.name)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -24,7 +24,7 @@ from services.notifier.settings import Settings
 from tests.conftest import Database
 from tests.integration.channel_rig import Gateway, gateway
 from tests.integration.notifier_rig import SECRET, Matcher, ask, header, matcher, records, running, settings_of, until
-from tests.integration.vault_rig import People, door, people
+from tests.integration.vault_rig import OPERATOR, People, door, people
 
 NUMBER, OTHER = "19900301234", "19900305678"
 ROW = "SELECT * FROM notifying.{}"
@@ -231,6 +231,35 @@ async def test_a_vault_that_is_away_keeps_notices_and_stages_waiting_and_loses_n
     assert [] == await ask(database.dsn(), ROW.format("vault_news"))
 
 
+async def test_who_is_erased_while_their_notice_waits_behind_others_for_a_slow_channel_gets_nothing(
+    make: Make, source: Matcher, phones: Gateway, registered: People, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.notifier.delivery.QUEUE_SECONDS", 0.5)
+    for ref in ("r-m-1", "v-m-1", "v-m-2"):
+        await registered.put(ref, phone=OTHER, channels=["sms"])
+    await registered.put("r-m-2", phone=NUMBER, channels=["sms"])
+    phones.judge = lambda _seen, nth: None if nth == 1 else 200
+    one_hand = {"sms": {"type": "sms", "secret_env": "A_SECRET", "timeout_seconds": 2, "concurrency": 1, "url": f"{phones.base}/sms"}}
+    settings = make().model_copy(update={"channels": SecretStr(json.dumps(one_hand))})
+    await source.propose("m-1")
+    await source.propose("m-2")
+
+    async def waits() -> bool:
+        return len(phones.seen) == 1 and bool(await registered.looks("r-m-2"))
+
+    async with running(settings):
+        await until(waits)
+        await registered.vault.erase("r-m-2", OPERATOR, "asked for it")
+        await told(settings, "m-1", "confirmed:")
+        await until(partial(_has_ended, settings, "m-2"))
+    assert {OTHER} == {one.body["to"] for one in phones.seen}
+    assert ["failed"] == [one.partition(":")[0] for one in await ends(settings, "m-2")]
+
+
+async def _has_ended(settings: Settings, match_id: str) -> bool:
+    return bool(await ends(settings, match_id))
+
+
 async def test_news_of_a_match_that_is_not_known_here_keep_no_others_waiting(
     make: Make, source: Matcher, phones: Gateway, registered: People, database: Database
 ) -> None:
@@ -241,6 +270,7 @@ async def test_news_of_a_match_that_is_not_known_here_keep_no_others_waiting(
         database.dsn(),
         "INSERT INTO notifying.vault_news (match_id, stage, partition) SELECT 'gone-' || n, 'closed', n % 6 FROM generate_series(1, 1200) n",
     )
+    await ask(database.dsn(), "INSERT INTO notifying.vault_news (match_id, stage) VALUES ('of-a-notifier-of-before', 'closed')")
     await source.propose("m-1")
     async with running(make()):
         await reaches(database, "m-1", "confirmed")

@@ -20,10 +20,9 @@ def upgrade() -> None:
     op.execute("DROP INDEX vault.visits_of_minors")
     op.execute(_MINORS)
     op.execute("ALTER TABLE vault.visits SET (fillfactor = 70)")
-    op.execute(f"ALTER TABLE {_NEWS} ADD COLUMN partition integer")
+    # -1 is anybody's: a notifier of before this column still writes, while one by one they are started anew.
+    op.execute(f"ALTER TABLE {_NEWS} ADD COLUMN partition integer NOT NULL DEFAULT -1")
     op.execute("UPDATE notifying.vault_news n SET partition = c.partition FROM notifying.confirmations c WHERE c.match_id = n.match_id")
-    op.execute("DELETE FROM notifying.vault_news WHERE partition IS NULL")  # of no match that is known here, so nobody ever told them
-    op.execute(f"ALTER TABLE {_NEWS} ALTER COLUMN partition SET NOT NULL")
     op.execute("DROP INDEX notifying.vault_news_by_place")
     op.execute(f"CREATE INDEX vault_news_of_lane ON {_NEWS} (partition, place)")
 
