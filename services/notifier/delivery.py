@@ -68,6 +68,8 @@ class Delivery:
         # Matches as their rows were written, with the epoch of their partition then: `_record` need not read back what nobody has changed since.
         self._written: dict[str, tuple[Match, int]] = {}
         self._results: list[Delivered] = []
+        # What is recorded as due again is still in hand until `_let_go`: leased in between it would be passed over, and wait until that lease ends.
+        self._leasing = asyncio.Lock()
         self._work = asyncio.Event()
         self._news = asyncio.Event()
         self._due = asyncio.Event()
@@ -306,7 +308,11 @@ class Delivery:
             await self._gather()
             results = self._results[:_RECORD_MAX]
             try:
-                await self._record(results, again=failures > 0)
+                async with self._leasing:
+                    await self._record(results, again=failures > 0)
+                    del self._results[: len(results)]
+                    self._exchange.recorded(results)
+                    self._let_go(results)
             except PASSING as error:
                 failures += 1
                 self._metrics.faults.labels("record").inc()
@@ -314,10 +320,7 @@ class Delivery:
                 await stop.pause(retry_seconds(failures))
                 continue
             failures = 0
-            del self._results[: len(results)]
-            self._exchange.recorded(results)
             self.pulse.commit()
-            self._let_go(results)
 
     async def _gather(self) -> None:
         """Let a channel that never waits go on for a few turns, so that a batch that came together is recorded together."""
@@ -415,8 +418,9 @@ class Delivery:
                 pause = self._settings.poll_seconds
                 continue
             try:
-                leased = await self._store.lease_due(epochs, room, self.lease_seconds)
-                self.hand_over(leased)
+                async with self._leasing:
+                    leased = await self._store.lease_due(epochs, room, self.lease_seconds)
+                    self.hand_over(leased)
                 due = await self._store.next_due_seconds(epochs)
                 failures = 0
             except PASSING as error:

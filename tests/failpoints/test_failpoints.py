@@ -52,6 +52,8 @@ PHASES = {
 FOUND = (
     # The record was committed, which nobody knew: a notice about no match was counted against its person's number a day once more.
     (Order("record: after begin", "error"), Order("record: before read_unpublished", "error", at_work=False)),
+    # What was due again was leased while its last attempt was still being written down: it was passed over, and waited until that lease ended.
+    (Order("record: after begin", "error"), Order("record: after read_unpublished", "delay", at_work=False)),
 )
 
 FOUND_BY_EVENT_TIME = (
