@@ -114,22 +114,25 @@ async def measure(rig: Rig, sizes: Sizes, seed: int, say: Say, env: Mapping[str,
 
 async def one_pass(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, prepared: Prepared) -> Pass:
     """One pass on a new database."""
-    await rig.fresh()
-    env = await prepared()
-    await ours.take_offers(rig, stream.offers)
-    await rig.publish(stream.wishes)
+    env = await _laid_out(rig, stream, prepared)
     cpu_us = await ours.work_off(rig, len(stream.wishes))
     proposed = timing([one.at for one in await _seen(rig, _PROPOSED)], cpu_us)
     cpu_us = await _confirm(rig, proposed.matches, notifiers, env)
     return Pass(number, notifiers, proposed, timing([one.at for one in await _seen(rig, _CONFIRMED, CONFIRMATIONS)], cpu_us))
 
 
-async def beside(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, prepared: Prepared) -> Pass:
-    """The same with both at work on the backlog at once, each taking what the other leaves of the machine."""
+async def _laid_out(rig: Rig, stream: throughput.Stream, prepared: Prepared) -> Mapping[str, str]:
+    """A new database with the offers taken in, and the wishes waiting on their topic; the notifiers' settings."""
     await rig.fresh()
     env = await prepared()
     await ours.take_offers(rig, stream.offers)
     await rig.publish(stream.wishes)
+    return env
+
+
+async def beside(rig: Rig, stream: throughput.Stream, number: int, notifiers: int, prepared: Prepared) -> Pass:
+    """The same with both at work on the backlog at once, each taking what the other leaves of the machine."""
+    env = await _laid_out(rig, stream, prepared)
     await rig.settle()
     workers = [rig.matcher(), *(rig.notifier(env) for _ in range(notifiers))]
     try:

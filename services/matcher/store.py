@@ -16,6 +16,7 @@ from schemas.codec import Event
 from schemas.offers import OfferPosted
 from schemas.topics import LANE_TOPICS
 from schemas.wishes import WishSubmitted
+from services import sessions
 from services.matcher.core.people import Volunteer
 from services.matcher.core.state import OPEN, WEEK_US, WISH, Area, Early, Match, Offer, Wish
 
@@ -24,13 +25,7 @@ _CURSORS: Final = tuple(f"{topic}_next" for topic in LANE_TOPICS)
 
 # Every statement of a batch finds its rows by an index. The planner, which knows nothing yet of tables that grow this fast and
 # guesses the length of arrays, would now and then read a whole table, or compile a plan for longer than it runs. And so one plan is as good as another.
-INDEXES_ONLY: Final = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
+INDEXES_ONLY: Final = {**sessions.INDEXES_ONLY, "plan_cache_mode": "force_generic_plan"}
 
 CREATE_LANE: Final = "INSERT INTO matching.lanes (lane) VALUES ($1) ON CONFLICT DO NOTHING"
 TAKE_LANE: Final = f"""

@@ -18,12 +18,12 @@ from services.notifier.faults import PASSING
 from services.notifier.metrics import Metrics
 from services.notifier.routes import Preferences
 from services.notifier.stages import WHO
+from services.vault.contact import WISHES
 from services.vault.faults import BadKeys, Denied
 from services.vault.policy import Ask, Occasion, Visit
 from services.vault.settings import VaultSettings
 from services.vault.vault import Opened, Vault, is_reference
 
-_WISHES: Final = ("channels", "language", "quiet_hours", "notices_per_day")
 # A vault that hangs: the notices come again.
 _LOOK_SECONDS: Final = 10.0
 # The key file is not (or not yet) the database's: somebody's to mend, and no reason to give a match up.
@@ -69,7 +69,7 @@ class VaultDirectory:
         self._keys = settings.key_file()
         self._keys.ring()
         self._sources = dict(sources)
-        self._fields = (*_WISHES, *sorted(set(sources.values())))
+        self._fields = (*WISHES, *sorted(set(sources.values())))
         self._unknown = Person(Preferences((usual,)))
         self._usual = usual
         self._metrics = metrics

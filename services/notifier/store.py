@@ -22,6 +22,7 @@ from services.notifier.book import VISIT_KINDS, CalledOff, Match, Notice
 from services.notifier.outgoing import Outgoing, outgoing, packed
 from services.notifier.receipts_store import ReceiptsUnit
 from services.notifier.usual_store import UsualUnit
+from services.sessions import INDEXES_ONLY, keep_session
 from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
@@ -29,8 +30,6 @@ CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 # A process that is frozen in the middle of a transaction must not hold its partitions' locks for longer.
 _IDLE_IN_TRANSACTION: Final = "5s"
-# Our statements name their rows by key, in tables that begin empty and grow fast: a plan made while they were small must not scan them.
-_INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
 _TAKE_OVER = """
 INSERT INTO notifying.partitions AS known (partition, epoch, next_offset) VALUES ($1, 1, 0)
@@ -338,10 +337,6 @@ class Unit:
             await self._connection.execute(_WRITE_CLOCKS, list(clocks), list(partitions), list(micros))
 
 
-async def _keep_session(_connection: Any) -> None:
-    """Nothing that we do outlives a transaction, so a connection needs no reset (a round trip) when it is given back."""
-
-
 class Store:
     """The schema, through two small pools: one whose commits are on the disk, one for marks that may be lost and made again."""
 
@@ -453,12 +448,12 @@ async def _pool(dsn: str, synchronous_commit: str) -> asyncpg.Pool:
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS,
         max_inactive_connection_lifetime=300,
-        reset=_keep_session,
+        reset=keep_session,
         connection_class=failpoints.connection_class(),
         server_settings={
             "application_name": "lastmetre-notifier",
             "synchronous_commit": synchronous_commit,
-            **_INDEXES_ONLY,
+            **INDEXES_ONLY,
             "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
         },
     )

@@ -100,15 +100,8 @@ class MasterKey:
         top = self._above(path)
         if top is None:
             raise KeyDestroyed
-        near = path[:_NEAR]
-        secret = self._derived.get(near) if len(top) < _NEAR else None
-        if secret is None:
-            secret = _below(self.nodes[top], path[len(top) : _NEAR])
-            if len(self._derived) >= _DERIVED_MAX:
-                self._derived.clear()
-            if len(top) < _NEAR:
-                self._derived[near] = secret
-        return hmac.digest(_below(secret, path[max(len(top), _NEAR) :]), _WRAPPING, "sha256")
+        near = path[: max(len(top), _NEAR)]
+        return hmac.digest(_below(self._near(top, near), path[len(near) :]), _WRAPPING, "sha256")
 
     def forget(self, leaf: int) -> MasterKey:
         """The same key without this leaf; forgetting twice changes nothing."""
@@ -123,6 +116,14 @@ class MasterKey:
             nodes[kept] = _child(secret, kept[-1])
             secret = _child(secret, path[depth])
         return replace(self, nodes=nodes)
+
+    def _near(self, top: str, near: str) -> bytes:
+        """The node at `near`, which is the one at `top` or below it."""
+        if near not in self._derived:
+            if len(self._derived) >= _DERIVED_MAX:
+                self._derived.clear()
+            self._derived[near] = _below(self.nodes[top], near[len(top) :])
+        return self._derived[near]
 
     def _above(self, path: str) -> str | None:
         return next((path[:depth] for depth in range(DEPTH + 1) if path[:depth] in self.nodes), None)

@@ -78,7 +78,7 @@ async def _read(unit: Unit, facts: _Facts, asks: Sequence[Ask]) -> tuple[dict[st
     """The keys of these people and what lies sealed; of one whose wishes are not sealed together yet, each by itself."""
     wanted: dict[str, frozenset[str]] = {}
     for ask in asks:
-        wanted[ask.person] = wanted.get(ask.person, frozenset()) | _cells(ask.fields)
+        wanted[ask.person] = wanted.get(ask.person, frozenset()).union(CELL_OF[source] for source in _sources(ask.fields))
     keys, found = await unit.read_keys_and_sealed({person: facts.people[person] for person in wanted}, frozenset().union(*wanted.values()))
     before = [person for person, cells in wanted.items() if not found[person].keys() >= cells]
     if before:
@@ -137,21 +137,17 @@ def _concerns_minor(visit: Visit, facts: _Facts) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _cells(fields: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(CELL_OF[source] for name in fields if (source := VIEWS.get(name, name)) is not None)
-
-
-@lru_cache(maxsize=256)
-def _rows(fields: tuple[str, ...]) -> frozenset[str]:
-    """Under which names what these fields need may lie."""
-    return _cells(fields).union(source for name in fields if (source := VIEWS.get(name, name)) in WISHES)
+def _sources(fields: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(source for name in fields if (source := VIEWS.get(name, name)) is not None)
 
 
 def _opened(ring: KeyRing, key: Wrapped, sealed: Mapping[str, tuple[int, bytes]], ask: Ask) -> dict[str, Any] | Denied:
-    if not _cells(ask.fields) <= sealed.keys() and not _rows(ask.fields) - {CELL_OF[name] for name in WISHES} <= sealed.keys():
+    # In its cell, or by itself as before there were cells.
+    rows = {cell if (cell := CELL_OF[source]) in sealed else source for source in _sources(ask.fields)}
+    if not rows <= sealed.keys():
         return Denied("does_not_open")  # everybody has a row for every cell: one that is missing was taken away
     try:
-        values = open_values(ring, key, {name: sealed[name] for name in _rows(ask.fields) if name in sealed})
+        values = open_values(ring, key, {name: sealed[name] for name in rows})
     except KeyDestroyed:
         return Denied("key_destroyed")
     except UnknownKey:

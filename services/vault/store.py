@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import asyncpg
 
+from services.sessions import INDEXES_ONLY, keep_session
 from services.vault.consents import Consent, Purpose
 from services.vault.ladder import Slot, Stage
 from services.vault.policy import Visit
@@ -25,8 +26,6 @@ CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 # A process that is frozen in the middle of a read must not hold back an erasure for longer.
 _IDLE_IN_TRANSACTION: Final = "5s"
-# Our statements name their rows by key: a plan made while the tables were small must not scan them.
-_INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
 _LOCK_PERSON_SHARED = "SELECT area, minor FROM vault.people WHERE person_ref = $1 FOR SHARE"
 # In one order, so that two who read many never wait for each other.
@@ -293,10 +292,6 @@ class Unit:
         return [Entry(**{**row, "fields": tuple(row["fields"])}) for row in rows]
 
 
-async def _keep_session(_connection: Any) -> None:
-    """Nothing that we do outlives a transaction, so a connection needs no reset (a round trip) when it is given back."""
-
-
 class Store:
     """The schema, through a small pool."""
 
@@ -312,8 +307,8 @@ class Store:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
-            reset=_keep_session,
-            server_settings={"application_name": "vault", "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION, **_INDEXES_ONLY},
+            reset=keep_session,
+            server_settings={"application_name": "vault", "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION, **INDEXES_ONLY},
         )
         return cls(pool)
 

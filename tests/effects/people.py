@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from deploy.day_people import Sample, put_all
-from services.vault.keyfile import KeyFile
-from services.vault.vault import Vault
+from tests.integration.vault_rig import people
 
 # Few enough that a file of them is read in no time: the notifier reads it at every start.
 PEOPLE = 400
@@ -34,13 +32,9 @@ def in_file(file: Path) -> dict[str, Any]:
     return {"directory": file}
 
 
-async def in_vault(dsn: str, key_file: Path) -> dict[str, Any]:
+async def in_vault(dsn: str, folder: Path) -> dict[str, Any]:
     """Put into the vault of this database, under a new key file."""
-    keys = KeyFile(key_file)
-    keys.create(datetime.now(UTC))
-    vault = await Vault.connect(dsn, keys)
-    try:
-        await put_all(vault, [Sample(ref, "area-0", minor=False, contact={"phone": number, "channels": channels}) for ref, number, channels in _people()])
-    finally:
-        await vault.close()
-    return {"vault_database": SecretStr(dsn), "vault_keys": key_file}
+    samples = [Sample(ref, "area-0", minor=False, contact={"phone": number, "channels": channels}) for ref, number, channels in _people()]
+    async with people(dsn, folder) as registered:
+        await put_all(registered.vault, samples)
+        return {"vault_database": SecretStr(dsn), "vault_keys": registered.keys.path}

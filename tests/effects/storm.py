@@ -203,7 +203,7 @@ async def storm(
                 "voice": usual | {"url": f"{found.urls['first']}/voice"},
                 "pager": {"type": "webhook", "url": f"{found.urls['second']}/pager", "secret_env": VARIABLE, "timeout_seconds": 1.0, "concurrency": 16},
             }
-            people = in_file(folder / "people.toml") if vault_dsn is None else await in_vault(vault_dsn, folder / "vault-keys.json")
+            people = in_file(folder / "people.toml") if vault_dsn is None else await in_vault(vault_dsn, folder)
             settings = settings_of(
                 bootstrap,
                 notifier_dsn,
