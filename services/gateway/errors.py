@@ -13,9 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from jinja2 import TemplateNotFound
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from schemas.errors import InvalidEvent
-from services.gateway.guard import Denied, record
+from services.gateway.guard import Denied, all_routes, record
 from services.gateway.publisher import Unpublished
 
 WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
@@ -85,7 +86,15 @@ def _http(request: Request, fault: Exception) -> Response:
     detail: Any = fault.detail
     if isinstance(detail, dict) and {"code", "zh", "en"} <= set(detail):
         return answer(request, fault.status_code, detail["code"], (detail["zh"], detail["en"]), field=detail.get("field"), headers=fault.headers)
+    if fault.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return answer(request, 405, headers={"Allow": ", ".join(sorted(_methods(request)))})
     return answer(request, fault.status_code, headers=fault.headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What this address takes: the router names the methods of the first route that has it, and a page has one for looking and one for sending."""
+    here = (route for route in all_routes(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE)
+    return set[str]().union(*(getattr(route, "methods", None) or () for route in here))
 
 
 async def _denied(request: Request, fault: Exception) -> Response:

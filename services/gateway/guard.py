@@ -168,12 +168,19 @@ def see_that_all_are_guarded(app: FastAPI) -> None:
             raise UnguardedRoute(repr(route))
 
 
-def _api_routes(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
+def all_routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Routes and those of the routers among them."""
     for route in routes:
         router = getattr(route, "original_router", None)
-        if router is not None:
-            yield from _api_routes(router.routes)
-        elif isinstance(route, APIRoute):
+        if router is None:
+            yield route
+        else:
+            yield from all_routes(router.routes)
+
+
+def _api_routes(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
+    for route in all_routes(routes):
+        if isinstance(route, APIRoute):
             yield route
         else:
             raise UnguardedRoute(repr(route))

@@ -119,6 +119,12 @@ async def test_trace_is_no_method_here(rig: GatewayRig) -> None:
     assert 405 == (await (await rig.client()).request("TRACE", "/")).status_code
 
 
+async def test_a_method_that_is_not_for_an_address_is_told_which_are(rig: GatewayRig) -> None:
+    client = await rig.client()
+    assert {"GET", "POST"} == set((await client.request("DELETE", "/sign-in")).headers["allow"].split(", "))
+    assert {"POST"} == set((await client.request("GET", "/sign-out")).headers["allow"].split(", "))
+
+
 async def test_a_parameter_that_is_there_twice_does_no_harm(rig: GatewayRig) -> None:
     browser = await rig.signed_in(await rig.person("auditor"))
     assert "//evil" not in (await browser.get("/sign-in?next=/a&next=//evil.example")).text
