@@ -11,9 +11,9 @@ from benchmarks.measures import Verdict
 from benchmarks.quality.greedy import NAME as GREEDY
 from benchmarks.quality.optimum import Optimum
 from benchmarks.quality.played import Pair, Played
+from deploy.whatif import weight
 from deploy.whatif.counting import gini, percentile
 from deploy.whatif.generator import HOUR_US, Stream
-from deploy.whatif.weight import weight
 from schemas.instants import SECOND_US
 from services.matcher.core.place import rung_between
 
@@ -59,7 +59,7 @@ class Quality:
 def worth(stream: Stream, pair: Pair) -> int:
     """The weight of one match."""
     wish, offer = stream.wishes[pair.wish], stream.offers[pair.offer]
-    return weight(rung_between(wish.place, offer.home), len(offer.skills) - len(wish.skills))
+    return weight.worth(wish.urgency, rung_between(wish.place, offer.home), len(offer.skills) - len(wish.skills))
 
 
 def tasks(stream: Stream, pairs: Iterable[Pair]) -> list[int]:

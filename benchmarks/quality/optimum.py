@@ -20,7 +20,7 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 from deploy.whatif.generator import Stream, earliest
-from deploy.whatif.weight import weight
+from deploy.whatif.weight import worth
 
 # How far from a whole number the solver's own rounding may leave a part.
 _EXACT = 1e-6
@@ -54,7 +54,7 @@ def edges(stream: Stream) -> list[Edge]:
             if (offer.gone_at is not None and offer.gone_at <= known) or not stream.answer(wish, offer).yes:
                 continue
             if earliest(wish, offer, known) is not None:
-                found.append(Edge(wish.id, offer.id, weight(rung, len(offer.skills) - len(wish.skills))))
+                found.append(Edge(wish.id, offer.id, worth(wish.urgency, rung, len(offer.skills) - len(wish.skills))))
     return found
 
 

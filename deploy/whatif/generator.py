@@ -8,11 +8,11 @@
 begins within two), six are blue (two to five days, beginning within one). A visit takes 30 to 60 minutes. One in seven wants a helper who is vetted, one in
 25 wants two helpers, who may come one by one.
 
-*Helpers* post an offer when they have time: four to ten hours on one to four of five days, for one to three *visits* in all (`capacity`, and
-`per_week_max`, which holds for all of an offer because it spans less than a week). Most are told days ahead, some a few minutes. So the number of visits that
-are possible is known, and so is the best that could be done with them (:mod:`benchmarks.quality.optimum`). One offer in twelve is withdrawn before it is
-over. A quarter of the helpers are asked before they are sent; they say yes nine times in ten, mostly within minutes. What they would say is drawn once for
-each pair, so every contender hears the same words.
+*Helpers* offer a week of their time: four to ten hours on each of seven days, for one to three *visits* in all (`capacity`, and `per_week_max`, which holds
+for all of an offer because it spans less than seven times 24 hours). Most are told days ahead, some a few minutes. So the number of visits that are possible
+is known, and so is the best that could be done with them (:mod:`benchmarks.quality.optimum`). One offer in twelve is withdrawn before it is over. A quarter
+of the helpers are asked before they are sent; they say yes nine times in ten, mostly within minutes. What they would say is drawn once for each pair, so every
+contender hears the same words.
 
 *Supply* is the number of visits that helpers would make for each that is wished. The same arguments give the same stream, byte for byte.
 """
@@ -48,6 +48,8 @@ _CATEGORIES: Final = ("elder_care", "disability_help", "household", "repair", "h
 _TITLES: Final = {"red": "现在就需要人帮忙", "yellow": "今天想请人帮忙", "blue": "这几天想请人帮忙"}
 _CHECKED: Final = rfc3339(BEGIN - 90 * DAY_US)
 _MINUTES: Final = (30, 45, 60, 60)
+# An offer is for so many days, one after another.
+_DAYS: Final = 7
 # Days from a helper's first offer to the second: the last visit of one and the first of the other are more than a week apart.
 _APART: Final = 15
 
@@ -254,9 +256,9 @@ def _person(rng: random.Random, ref: str, asked: float) -> dict[str, Any]:
 
 
 def _offer(rng: random.Random, person: dict[str, Any], shape: Shape, first: int) -> dict[str, Any]:
-    """An offer without its id, for some of the five days from that one on."""
+    """An offer without its id, for the week that begins with that day."""
     windows = []
-    for day in sorted(rng.sample(range(first, first + 5), rng.choice((1, 2, 3, 4)))):
+    for day in range(first, first + _DAYS):
         opens = BEGIN + day * DAY_US + rng.randrange(8 * 60, 14 * 60) * MINUTE_US
         windows.append((opens, opens + rng.randrange(4 * 60, 10 * 60) * MINUTE_US))
     ahead = max(10.0, rng.expovariate(1 / (shape.ahead_hours * 60)))

@@ -15,9 +15,11 @@ from benchmarks.quality.shapes import POLICIES, SHORT, policies
 from deploy.whatif.counting import gini
 from deploy.whatif.generator import Shape, Stream, earliest, generate
 from deploy.whatif.weight import weight
+from deploy.whatif.weight import worth as worth_to
 from services.matcher.core import score
 from services.matcher.core.place import rung_between
 from services.matcher.core.policy import Policy
+from services.matcher.core.state import WEEK_US
 
 SMALL = Shape("small", days=1, wishes=60, supply=1.5)
 SUPPLIES = (0.5, 1.5, 4.0)
@@ -57,6 +59,13 @@ def test_a_stream_offers_as_many_visits_as_its_supply_says() -> None:
     places = sum(wish.need for wish in stream.wishes.values())
     visits = sum(offer.visits for offer in stream.offers.values())
     assert 0 <= visits - 1.5 * places < 3
+
+
+def test_a_helper_makes_no_more_visits_of_one_offer_than_it_is_good_for() -> None:
+    # `per_week_max` says so, as long as no two visits of an offer are a week apart.
+    offers = generate(SMALL, 3).offers.values()
+    assert 7 == min(len(offer.windows) for offer in offers)
+    assert max(offer.windows[-1][1] - offer.windows[0][0] for offer in offers) < WEEK_US
 
 
 def test_an_asked_helper_says_the_same_to_everyone() -> None:
@@ -131,6 +140,10 @@ def test_a_match_is_worth_more_than_none_and_more_the_nearer_and_the_better_it_f
     assert min(worths) > 0
     assert [weight(rung, 0) for rung in range(5)] == sorted((weight(rung, 0) for rung in range(5)), reverse=True)
     assert weight(2, 0) > weight(2, 1) > weight(2, 4)
+
+
+def test_a_match_counts_the_more_the_more_urgent_the_wish() -> None:
+    assert [3 * weight(2, 1), 2 * weight(2, 1), weight(2, 1)] == [worth_to(urgency, 2, 1) for urgency in ("red", "yellow", "blue")]
 
 
 def test_the_core_and_its_judge_mean_the_same_by_a_matchs_worth() -> None:
