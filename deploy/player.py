@@ -76,8 +76,14 @@ _NEXT_CLOSING: Final = """
 """
 # The visits' clock alone: what is due in the matcher meanwhile is not to be decided late.
 _RUN_VISITS: Final = "UPDATE notifying.clock SET runs_to = greatest(runs_to, $1)"
+# What was said in a minute is judged once the minute is whole, so that nothing depends on what was read first.
+_VISITS_DUE: Final = """
+    SELECT runs_to + 1 FROM notifying.clock WHERE EXISTS (
+        SELECT FROM notifying.visits v JOIN notifying.visit_areas a USING (area) WHERE v.due_at_us <= greatest(a.clock_us, runs_to))
+"""
 _RUN_ON: Final = """
-    WITH set AS (UPDATE matching.clock SET runs_to = $1), also AS (UPDATE notifying.clock SET runs_to = $1) SELECT pg_notify('matching_clock', '')
+    WITH set AS (UPDATE matching.clock SET runs_to = $1), also AS (UPDATE notifying.clock SET runs_to = greatest(runs_to, $1))
+    SELECT pg_notify('matching_clock', '')
 """
 
 _PUBLISHING: Final = "UPDATE matching.clock SET publishing = true"
@@ -172,7 +178,7 @@ class Player:
         for minute in sorted(minutes):
             now = await self._hold_stops(now, minute * MINUTE_US)
             await self._publish(minutes[minute])
-            await self.settle()
+            await self._judge()
             self.told(self.published, len(lines))
         await self._run_on()
 
@@ -283,13 +289,27 @@ class Player:
             await self._run_to(now)
 
     async def _run_to(self, now: int, statement: str = _RUN_ON) -> None:
+        await self._move(now, statement)
+        await self._judge()
+
+    async def _move(self, now: int, statement: str) -> None:
         await self._patiently(self._tell, statement, now)
         moved = time.monotonic()
         while not await self._patiently(self._has_run_to, now, statement):
             if time.monotonic() - moved > _STUCK_SECONDS:
                 raise Trouble("时钟没有走动", "the clock does not run on", log=self.stack.state.logs)
             await _pause(moved)
+
+    async def _judge(self) -> None:
+        """Let things settle, and let visits be judged by all that is known then, until that changes nothing any more."""
         await self.settle()
+        while (instant := await self._patiently(self._visits_due)) is not None:
+            await self._move(instant, _RUN_VISITS)
+            await self.settle()
+
+    async def _visits_due(self) -> int | None:
+        instant: int | None = await (await self._connection()).fetchval(_VISITS_DUE)
+        return instant
 
     async def _somebody_waits(self) -> bool:
         waits: bool = await (await self._connection()).fetchval(_WAITING)

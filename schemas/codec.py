@@ -64,6 +64,8 @@ _usual_of_document: Final = itemgetter(*_REQUIRED)
 _EXTENSION_NAME: Final = re.compile(r"(?!data$)[a-z0-9]{1,40}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ATTRIBUTE_MAX_CHARACTERS: Final = 512
+# An event is known by its source and id together, and what a database may keep an index of has an end.
+_IDENTITY_MAX_BYTES: Final = 2048
 _EXTENSIONS_MAX_CHARACTERS: Final = 65_536
 _DEADLINE_MAX_US: Final = 366 * DAY_US
 _ROUTES: Final = {kind: (TOPIC_OF[kind], model) for kind, model in MODEL_OF.items()}
@@ -247,6 +249,9 @@ def _required(attributes: dict[str, str]) -> list[str]:
         if not content or len(content) > _ATTRIBUTE_MAX_CHARACTERS or _CONTROL.search(content) is not None:
             words = ("应为 1 至 512 个字符，不含控制字符", "send 1 to 512 characters, no control characters")
             raise InvalidEvent(errors.INVALID_FIELD, name, words)
+    if len(attributes["source"].encode()) + len(attributes["id"].encode()) > _IDENTITY_MAX_BYTES:
+        words = ("id 与 source 合计应不超过 2048 字节（UTF-8）", "send an id and a source of at most 2048 bytes together, in UTF-8")
+        raise InvalidEvent(errors.INVALID_FIELD, "id", words)
     return [*values, attributes.get("datacontenttype", "application/json")]
 
 

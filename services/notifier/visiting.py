@@ -2,8 +2,10 @@
 
 A consumer group of its own, beside `inbox`: what volunteers and residents say needs neither notices nor their deadlines. One transaction a batch holds the
 reports, the visits' ends, the ledger's entries, the outbox and the offsets, fenced by the lane's epoch. What is said about a match that is not confirmed yet is
-kept and counts once it is. An event that is not valid, or came under a wrong key, is the matcher's to set aside or to mend. One on which the work itself
-fails is found by halving the batch, and goes to the dead letters alone; a visit that can't be judged is looked at again later, and holds up no other.
+kept and counts once it is. By event time a visit is judged once the minute is whole: whatever was read first, and with what that minute releases known.
+
+An event that is not valid, or came under a wrong key, is the matcher's to set aside or to mend. One on which the work itself fails is found by halving the
+batch, and goes to the dead letters alone; a visit that can't be judged is looked at again later, and holds up no other.
 """
 
 import asyncio
@@ -112,9 +114,9 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._to_take: dict[int, float] = {}
         self._busy = asyncio.Lock()
         self._ticked = 0.0
-        self._ran_to = -1
+        # By event time: up to when all that was due is done, by lane.
+        self._ticked_to: dict[int, int] = {}
         self._watched = -_WATCH_SECONDS
-        self._moved = True
         self._log: Any = structlog.get_logger().bind()
 
     # --- partitions come and go
@@ -141,6 +143,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         for partition in list(partitions):
             self._to_take.pop(partition, None)
             self._offsets.pop(partition, None)
+            self._ticked_to.pop(partition, None)
             self.lanes.drop([partition])
 
     async def _take_over(self, consumer: AIOKafkaConsumer) -> None:
@@ -158,8 +161,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                     continue  # revoked meanwhile
                 self._to_take.pop(partition, None)
                 self.lanes.take(partition, lane.epoch, lane.clocks)
-                self._moved = True
-                self._offsets[partition] = dict(lane.offsets)
+                self._offsets[partition], self._ticked_to[partition] = dict(lane.offsets), lane.ticked
                 self.publisher.hand_over(lane.unpublished)
 
     # --- the loop
@@ -271,16 +273,15 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             pairs = {one.pair for one in told}
             await unit.write_clocks(clocks)
             if self._by_event:
-                # In the same transaction, so that whoever sees these offsets sees all that they brought about.
-                pairs |= set(await unit.find_due(ours, max(self._ran_to, 0), _DUE_MAX, by_event=True))
-            records = await self._judge(unit, pairs, max(self._ran_to, 0), begun)
+                # In the same transaction, so that whoever sees these offsets sees what is to be judged.
+                await unit.look_again(pairs | {one.pair for one in begun})
+            records = [] if self._by_event else await self._judge(unit, pairs, begun=begun)
             letters = [one for one in dead if one.partition in ours]
             await unit.write_outbox(letters)
             offsets: dict[int, dict[str, int]] = {}
             for topic, partition, offset, *_ in counted:
                 offsets.setdefault(partition, {})[topic] = offset + 1
             await unit.advance(offsets)
-        self._moved = True
         self.publisher.hand_over([*records, *letters])
         for partition, by_topic in offsets.items():
             self._offsets[partition] |= by_topic
@@ -345,7 +346,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         if not epochs or time.monotonic() - self._ticked < pause:
             return
         now = await self._store.clock_runs_to() if self._by_event else time.time_ns() // 1000
-        if self._by_event and now == self._ran_to and not self._moved:
+        if self._by_event and all(self._ticked_to[partition] >= now for partition in epochs):
             return
         async with self._store.unit() as connection, self._transaction(connection):
             unit = self._store.work(connection)
@@ -356,4 +357,5 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 await unit.ticked(ours, now)
         self.publisher.hand_over(records)
         if len(due) < _DUE_MAX:
-            self._ticked, self._ran_to, self._moved = time.monotonic(), now, False
+            self._ticked = time.monotonic()
+            self._ticked_to |= dict.fromkeys(ours, now)

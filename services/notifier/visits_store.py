@@ -18,7 +18,7 @@ Pair = tuple[str, str, str]
 
 _TAKE_OVER = """
 INSERT INTO notifying.visit_lanes AS known (partition, epoch) VALUES ($1, 1) ON CONFLICT (partition) DO UPDATE SET epoch = known.epoch + 1
-RETURNING epoch, responses_next, confirmations_next
+RETURNING epoch, responses_next, confirmations_next, ticked_us
 """
 _READ_CLOCKS = "SELECT area, clock_us FROM notifying.visit_areas WHERE partition = $1"
 _READ_UNPUBLISHED = "SELECT id, partition, topic, key, headers, value FROM notifying.visit_outbox WHERE partition = $1 ORDER BY place"
@@ -57,6 +57,12 @@ UPDATE notifying.visits v SET number = c.number, outcome = c.outcome, minutes = 
 FROM unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::bigint[])
     c(match_id, number, outcome, minutes, closed_by, closed_at_us, due_at_us) WHERE v.match_id = c.match_id
 """
+# By event time, of what is said in one minute: to be judged once the minute is whole, and what it brings about elsewhere is known.
+_LOOK_AGAIN = f"""
+UPDATE notifying.visits v SET due_at_us = 0
+FROM {_PAIRS} WHERE (v.area, v.wish_id, v.offer_id) = (pair.area, pair.wish_id, pair.offer_id)
+    AND EXISTS (SELECT FROM notifying.reports r WHERE (r.area, r.wish_id, r.offer_id) = (v.area, v.wish_id, v.offer_id))
+"""  # noqa: S608 - of our own constants
 _READ_BOOKED = """
 SELECT t.match_id, t.points_per_hour, t.minutes_max, coalesce(sum(e.amount) FILTER (WHERE e.unit = 'minutes'), 0)::bigint AS minutes,
     coalesce(sum(e.amount) FILTER (WHERE e.unit = 'points'), 0)::bigint AS points
@@ -109,9 +115,10 @@ CLOCK_RUNS_TO: Final = "SELECT runs_to FROM notifying.clock"
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What a partition's new owner must know. `offsets`: the next one by topic."""
+    """What a partition's new owner must know. `offsets`: the next one by topic. `ticked`: up to when all that was due is done, by event time."""
 
     epoch: int
+    ticked: int
     offsets: dict[str, int]
     clocks: dict[str, int]
     unpublished: list[Outgoing]
@@ -207,6 +214,12 @@ class VisitsUnit:
         if self._tells_vault:
             await vault_news.note(self._connection, [(v.match_id, "closed", v.partition) for v in visits if v.end is not None])
 
+    async def look_again(self, pairs: Iterable[Pair]) -> None:
+        """The visits of these pairs are to be judged with the next tick, where anything was said of them."""
+        columns = _columns(sorted(pairs))
+        if columns:
+            await self._connection.execute(_LOOK_AGAIN, *columns)
+
     async def read_booked(self, match_ids: Sequence[str]) -> dict[str, Booked]:
         """What the ledger holds about these matches; nothing about those that were never booked."""
         rows = await self._connection.fetch(_READ_BOOKED, match_ids) if match_ids else ()
@@ -274,7 +287,7 @@ class VisitsStore:
             clocks = await connection.fetch(_READ_CLOCKS, partition)
             unpublished = await self._unpublished(connection, partition)
         offsets = {topic: row[f"{topic}_next"] for topic in TOPICS}
-        return Lane(row["epoch"], offsets, {one["area"]: one["clock_us"] for one in clocks}, unpublished)
+        return Lane(row["epoch"], row["ticked_us"], offsets, {one["area"]: one["clock_us"] for one in clocks}, unpublished)
 
     @staticmethod
     async def _unpublished(connection: Any, partition: int) -> list[Outgoing]:

@@ -368,6 +368,15 @@ def test_several_long_attributes_are_taken_as_long_as_each_is_short_enough() -> 
     assert long["id"] == decode("wishes", written(envelope(**long)), []).id
 
 
+def test_an_event_whose_name_no_index_could_hold_is_refused_with_the_fix() -> None:
+    most = {"id": "心" * 512, "source": "愿" * 170 + "so"}
+    assert most["id"] == decode("wishes", written(envelope(**most)), []).id
+    fault = refusal(written(envelope(**most | {"source": most["source"] + "s"})), [])
+
+    assert (errors.INVALID_FIELD, "id") == (fault.reason, fault.field)
+    assert "2048" in str(fault)
+
+
 @pytest.mark.parametrize(("name", "reason"), [("data_base64", errors.INVALID_FIELD), ("phone", errors.CONTAINS_PERSONAL_DATA)])
 def test_some_names_are_no_extension_attributes(name: str, reason: str) -> None:
     fault = refusal(written(DATA), [*HEADERS, (f"ce_{name}", b"1")])

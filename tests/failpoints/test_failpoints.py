@@ -38,7 +38,7 @@ ELSEWHERE = {
         f"{_VAULT}::test_a_helper_is_told_that_nobody_waits_for_them_any_more_even_if_the_resident_was_erased",
     ),
 }
-BY_EVENT_TIME = {"write_clocks", "find_due_by_event", "ticked", "clock_runs_to"}
+BY_EVENT_TIME = {"write_clocks", "look_again", "find_due_by_event", "ticked", "clock_runs_to"}
 # What the promise names, in both readers.
 PHASES = {
     *(f"{reader}: {order} {step}" for reader in ("inbox", "visits") for order in ("before", "after") for step in ("poll", "validate", "begin", "commit")),

@@ -35,6 +35,7 @@ BOOKED = """
 SELECT t.match_id, t.number, e.unit, e.amount FROM notifying.ledger_transactions t JOIN notifying.ledger_entries e ON e.transaction_id = t.id
 WHERE e.account LIKE 'volunteer/%' ORDER BY t.match_id, t.number, e.unit
 """
+NEXT_TICK = "UPDATE notifying.clock SET runs_to = runs_to + 1 RETURNING runs_to"
 PENDING = "SELECT count(*) FROM notifying.visit_outbox"
 OLD = {"report_minutes": 525_600, "acknowledge_minutes": 525_600, "finish_minutes": 525_600}
 
@@ -121,6 +122,9 @@ async def test_a_closing_says_when_it_was_decided_beside_when_the_word_was_said(
     await town.acknowledge("m-1")
     await town.propose("m-1", time_text=AT.format(30))
     async with running(settings.model_copy(update={"clock": clock})):
+        await read(database, 3)
+        if clock == "event":
+            await ask(database.dsn(), NEXT_TICK)
         await read(database, 4)
     told = await records(settings.kafka, "confirmations")
     assert ["lastmetre.match.confirmed.v1", "lastmetre.match.closed.v1"] == [header(one, "ce_type") for one in told]
@@ -128,6 +132,46 @@ async def test_a_closing_says_when_it_was_decided_beside_when_the_word_was_said(
     assert confirmed <= closed
     assert closed == parse_rfc3339(AT.format(30)) if clock == "event" else closed >= began
     assert AT.format(9) == orjson.loads(told[1].value)["closed_at"]
+
+
+@pytest.mark.parametrize("first", ["community", "resident"])
+async def test_by_event_time_what_is_said_in_one_minute_is_judged_together(settings: Settings, town: Town, database: Database, first: str) -> None:
+    await town.propose("m-1", time_text=AT.format(1))
+    words = {"resident": ("not_done", 8), "community": ("done", 9)}
+    async with running(settings.model_copy(update={"clock": "event"})):
+        await read(database, 1)
+        await town.finish("m-1")
+        for number, by in enumerate(sorted(words, key=lambda one: one != first)):
+            outcome, minute = words[by]
+            await town.acknowledge("m-1", minute, outcome=outcome, by=by)
+            await read(database, 3 + number)  # whoever is read first, and however long before the other
+        assert [] == await ask(database.dsn(), CLOSED)
+        await ask(database.dsn(), NEXT_TICK)
+        await read(database, 5)
+    assert [("m-1", 1, "done", 45, "community")] == await ask(database.dsn(), CLOSED)
+
+
+async def test_a_match_that_is_released_in_the_minute_of_the_last_word_is_not_closed(settings: Settings, town: Town, database: Database) -> None:
+    await town.propose("m-1", time_text=AT.format(1))
+    async with running(settings.model_copy(update={"clock": "event"})):
+        await read(database, 1)
+        await town.finish("m-1")
+        await town.acknowledge("m-1")
+        await read(database, 3)
+        await town.release("m-1", "declined")
+        await until(lambda: _is_released(database))
+        await ask(database.dsn(), NEXT_TICK)
+        await until(lambda: _is_judged(database))
+    assert ["lastmetre.match.confirmed.v1"] == [header(one, "ce_type") for one in await records(settings.kafka, "confirmations")]
+    assert [] == await ask(database.dsn(), BOOKED)
+
+
+async def _is_released(database: Database) -> bool:
+    return [("released",)] == await ask(database.dsn(), "SELECT state FROM notifying.confirmations")
+
+
+async def _is_judged(database: Database) -> bool:
+    return [(None,)] == await ask(database.dsn(), "SELECT due_at_us FROM notifying.visits")
 
 
 async def test_a_word_about_a_match_that_was_released_says_nothing_about_the_next_one_of_the_pair(settings: Settings, town: Town, database: Database) -> None:
