@@ -124,6 +124,15 @@ def test_two_who_came_together_in_vain_are_replaced_by_two_others() -> None:
     assert expected == scene.when(closed(second, at=61, outcome="not_done"))
 
 
+def test_where_one_came_in_vain_and_the_other_never_came_two_others_are_sent() -> None:
+    offers = [offer(f"o{number}", volunteer=f"v{number}", level=4) for number in (1, 2, 3, 4)]
+    scene = given(*offers, minors_wish())
+    first, second = scene.match("w1", "o1"), scene.match("w1", "o2")
+    scene.when(confirmed(first), confirmed(second), closed(first, at=30, outcome="not_done"))
+    expected = ["released w1 o2 declined", "proposed w1 o3 @31 unit group of 2", "proposed w1 o4 @31 unit group of 2"]
+    assert expected == scene.when(declined("w1", "o2", at=31))
+
+
 def test_a_wish_that_was_taken_back_stays_so_whatever_is_said_of_its_visit() -> None:
     scene = given(offer("o1"), offer("o2"), wish(wanted=ONE_HOUR))
     match = scene.match()
