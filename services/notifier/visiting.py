@@ -270,12 +270,13 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await unit.note_stages(told)
             clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event, _ in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then
-            pairs = {one.pair for one in told}
+            pairs, records = {one.pair for one in told}, list[Outgoing]()
             await unit.write_clocks(clocks)
             if self._by_event:
                 # In the same transaction, so that whoever sees these offsets sees what is to be judged.
                 await unit.look_again(pairs | {one.pair for one in begun})
-            records = [] if self._by_event else await self._judge(unit, pairs, begun=begun)
+            else:
+                records = await self._judge(unit, pairs, begun=begun)
             letters = [one for one in dead if one.partition in ours]
             await unit.write_outbox(letters)
             offsets: dict[int, dict[str, int]] = {}

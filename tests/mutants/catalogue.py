@@ -217,8 +217,8 @@ RULES: Final = (
     Mutant(
         "group-member-left-behind",
         f"{_CORE}turn.py",
-        "        for other in group:\n            if other.live:",
-        "        for other in group[1:]:\n            if other.live:",
+        "        for other in match.companions:\n            if other.live:",
+        "        for other in match.companions[1:]:\n            if other.live:",
         "Who came along stays with the child when the other one goes.",
         (f"{_UNIT}test_together.py",),
     ),

@@ -302,10 +302,7 @@ def _match_closed(turn: Turn, event: Event) -> None:
         return
     freed = [match] if match.live else []
     area.close(match, data.outcome)
-    in_vain = [match] if match.group_id is None else [other for other in wish.matches.values() if other.group_id == match.group_id]
-    # Of a group, all must have come in vain: with one who helped, the wish was helped.
-    if all(other.state == CLOSED and other.reason is not None for other in in_vain):
-        area.unhelp(in_vain)
+    if area.unhelp([match, *match.companions]):
         if wish.waits and wish.end <= turn.now:
             _expire(turn, wish)
         elif wish.waits:
@@ -444,10 +441,10 @@ def _match_deadline(turn: Turn, kind: int, wish_id: str, number: int, at: int) -
         return [match]
     if match.is_firm or turn.area.hold_ends_at(match) > at:
         return []
-    group = [other for other in match.wish.matches.values() if other.live and other.group_id is not None and other.group_id == match.group_id]
+    group = [match, *(other for other in match.companions if other.live)]
     turn.area.note_unwilling(match)
     turn.release_with_group(match, "unanswered")
-    return group or [match]
+    return group
 
 
 def _expire(turn: Turn, wish: Wish) -> None:

@@ -14,7 +14,7 @@ Instants and lengths are microseconds.
 """
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final
@@ -204,6 +204,13 @@ class Match:
     def is_firm(self) -> bool:
         """Whether nothing is awaited any more."""
         return self.answered and self.approved
+
+    @property
+    def companions(self) -> "list[Match]":
+        """The wish's other matches of the same group; none where it goes alone."""
+        if self.group_id is None:
+            return []
+        return [other for other in self.wish.matches.values() if other is not self and other.group_id == self.group_id]
 
 
 @dataclass(slots=True)
@@ -534,14 +541,20 @@ class Area:
         self.touched_matches[match.id] = match
         self.settle_wish(match.wish)
 
-    def unhelp(self, matches: Iterable[Match]) -> None:
-        """These closed matches of one wish did not help: their places are free again, and the pairs never meet again."""
+    def unhelp(self, matches: Sequence[Match]) -> bool:
+        """Where all of these matches of one wish, which came together, were in vain: their places are free again, and the pairs never meet again.
+
+        Whether it was so; with one who helped, the wish was helped.
+        """
+        if not all(match.state == CLOSED and match.reason is not None for match in matches):
+            return False
         for match in matches:
             match.state = UNHELPED
             self.touched_matches[match.id] = match
             del match.wish.matches[match.offer.id]
             match.wish.barred.add(match.offer.id)
             self.settle_wish(match.wish)
+        return True
 
     def finish_slot(self, match: Match, at: int) -> None:
         """The slot is over since then: the match stands, but takes no capacity and no time any more. It still counts in its week."""

@@ -24,7 +24,7 @@ from services.matcher.core.rules import (
     speaks,
     within_reach,
 )
-from services.matcher.core.state import CHECK_VALID_US, CLOSED, OPEN, RELEASED, VETTING_MAX, Area, Match, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, OPEN, RELEASED, VETTING_MAX, Area, Match, Offer, Wish
 from services.matcher.core.together import find_group
 
 GROUP_INCOMPLETE: Final = "group_incomplete"
@@ -145,14 +145,11 @@ class Turn:
 
     def release_with_group(self, match: Match, reason: str) -> None:
         """Losing one member releases the whole group. Where those who stay of it have all been there in vain, nobody has helped."""
-        group = [other for other in match.wish.matches.values() if match.group_id is not None and other is not match and other.group_id == match.group_id]
         self.release(match, reason)
-        for other in group:
+        for other in match.companions:
             if other.live:
                 self.release(other, GROUP_INCOMPLETE)
-        been = [other for other in group if other.state != RELEASED]
-        if been and all(other.state == CLOSED and other.reason is not None for other in been):
-            self.area.unhelp(been)
+        self.area.unhelp(match.companions)
 
     def agree(self, match: Match) -> None:
         """The last word that was awaited has come."""
