@@ -147,8 +147,8 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
     elif 0 < waiting.fit <= waiting.spent:
         found.append(
             (
-                f"合适的 {waiting.fit} 份服务都已邀请过，没有谁答应；同一心愿不再邀请，仍可认领。",
-                f"Whoever fits ({waiting.fit}) was invited before, and nobody said yes: they are not invited to this wish again, and may still claim it.",
+                f"合适的 {waiting.fit} 份服务都已邀请过，没有谁答应；仍可认领。没有答复的，重新登记服务后会再受邀请。",
+                f"Whoever fits ({waiting.fit}) was invited before, and nobody said yes: they may still claim it; the silent are asked again if they post anew.",
             )
         )
     elif waiting.fit:

@@ -282,15 +282,24 @@ def _unanswered(answer: Answer) -> list[Words]:
     if answer.until is None:
         return [
             (
-                "各条都满足，但已邀请过，那次邀请已经结束；同一心愿不再邀请，仍可认领。",
-                "All rules pass, but it was invited before and that invitation is over; it is not invited to this wish again, and may still claim it.",
+                "各条都满足，但已邀请过，那次邀请已经结束；仍可认领，重新登记服务后也会再受邀请。",
+                "All rules pass, but it was invited before and that invitation is over; it may still claim the wish, and is asked again if posted anew.",
             )
         ]
     until = clock(answer.until)
     return [
         (
-            f"各条都满足，但邀请已于 {until} 结束，未获答复；同一心愿不再邀请，仍可认领。",
-            f"All rules pass, but its invitation ended at {until} without an answer; it is not invited to this wish again, and may still claim it.",
+            f"各条都满足，但邀请已于 {until} 结束，未获答复；仍可认领，重新登记服务后也会再受邀请。",
+            f"All rules pass, but its invitation ended at {until} without an answer; it may still claim the wish, and is asked again if posted anew.",
+        )
+    ]
+
+
+def _said_no(_answer: Answer) -> list[Words]:
+    return [
+        (
+            "各条都满足，但对邀请答复了不能去；不再为这个心愿邀请，仍可认领。",
+            "All rules pass, but it said no to the invitation: it is not invited to this wish again, and may still claim it.",
         )
     ]
 
@@ -324,6 +333,7 @@ _ANSWERS: Final[dict[str, Callable[[Answer], list[Words]]]] = {
     reasons.RULED_OUT: _ruled_out,
     reasons.INVITED: _invited,
     reasons.UNANSWERED: _unanswered,
+    reasons.SAID_NO: _said_no,
     reasons.NOT_YET: _not_yet,
     reasons.FIRST: _first,
     reasons.BEHIND: _behind,

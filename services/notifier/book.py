@@ -155,12 +155,12 @@ class Untold:
     reason: str
 
 
-def notice_key(about: str, party: Party, kind: Kind, ref: str = "") -> UUID:
+def notice_key(about: str, party: Party, kind: Kind, ref: str = "", by: str = "") -> UUID:
     """The idempotency key of a notice; `about` is its match's id, or its wish's where it is about no match.
 
-    `ref`: who is told, where it may be several.
+    `ref`: who is told, where it may be several. `by`: until when an answer is awaited, where the same may be asked again later.
     """
-    return derived_id("\n".join(("notice", about, party, kind, *([ref] if ref else []))))
+    return derived_id("\n".join(("notice", about, party, kind, *(part for part in (ref, by) if part))))
 
 
 def desk_of(area: str) -> str:
@@ -337,8 +337,8 @@ class Book:
     def _notify_of_wish(
         self, wish_id: str, area: str, partition: int, party: Party, kind: Kind, ref: str, text: str, offer_id: str | None = None, by: str | None = None
     ) -> None:
-        """A notice about no match; the first of its kind to one person about one wish stands."""
-        key = notice_key(wish_id, party, kind, ref)
+        """A notice about no match; the first of its kind to one person about one wish stands, an invitation's until it ends."""
+        key = notice_key(wish_id, party, kind, ref, by or "")
         notice = Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by)
         self.new_notices.setdefault(key, notice)
 

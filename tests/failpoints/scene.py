@@ -33,6 +33,7 @@ STUBBORN: Final = "v-stubborn"
 # Who has text messages, whose gateway has numbers of its own.
 BY_TEXT: Final = "v-text"
 EVENTS_OF_MATCHES: Final = 12
+INVITED_UNTIL: Final = "2026-11-24T07:00:00Z"
 # After the visits' slot.
 BEGINS_US: Final = parse_rfc3339("2026-11-24T09:00:00Z")
 
@@ -66,7 +67,7 @@ class Case:
         """The keys of what people must have heard through the gateway, once each."""
         in_app = notice_key(self.match("a"), "volunteer", "confirmed")
         keys = {key for key in self._confirmed if key != in_app}
-        keys |= {notice_key(f"w-{self.match('f')}", "volunteer", "invited", f"v-{self.match('f')}")}
+        keys |= {notice_key(f"w-{self.match('f')}", "volunteer", "invited", f"v-{self.match('f')}", INVITED_UNTIL)}
         keys |= {notice_key(f"w-{self.match('a')}", "resident", "expired"), notice_key(f"w-{self.match('f')}", "worker", "widened", desk_of(AREA))}
         if self.timed:
             keys |= {notice_key(self.match("g"), "worker", "not_started")}
@@ -150,7 +151,7 @@ class Town(Matcher):
         await self.propose(c, **at, event_id=f"{c}-proposed", volunteer_ref=BY_TEXT)
         for one in (d, e):
             await self.propose(one, **at, group_id=f"g-{d}", group_size=2, event_id=f"{one}-proposed")
-        more = {"volunteer_ref": f"v-{f}", "category": "repair", "rung": "building", "slot": SLOT, "expires_at": "2026-11-24T07:00:00Z"}
+        more = {"volunteer_ref": f"v-{f}", "category": "repair", "rung": "building", "slot": SLOT, "expires_at": INVITED_UNTIL}
         await self.send("helper.invited", {"wish_id": f"w-{f}", "offer_id": f"o-{f}", **more}, event_id=f"{f}-invited")
         await self.send("wish.widened", {"wish_id": f"w-{f}", "reach": "community"}, event_id=f"{f}-widened")
         await self.raw(b"\xff", [("ce_id", f"{f}-bad".encode())])

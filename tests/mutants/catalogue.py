@@ -193,8 +193,8 @@ RULES: Final = (
     Mutant(
         "vetting-not-asked-for",
         f"{_CORE}turn.py",
-        "if offer.level < wish.vetting or not speaks",
-        "if not speaks",
+        "DECLINED or offer.level < wish.vetting or not speaks",
+        "DECLINED or not speaks",
         "Helpers come whose checks do not suffice.",
         (f"{_UNIT}test_pairing.py",),
     ),
@@ -342,8 +342,8 @@ SAFEGUARDING: Final = (
     Mutant(
         "reload-loses-who-invited",
         f"{_CORE}state.py",
-        "                self._watch_invitation(wish, offer_id, until)\n        self.watch_reach",
-        "                heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))\n        self.watch_reach",
+        "            self._watch_invitation(wish, offer_id, until)\n        self.watch_reach",
+        "            heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))\n        self.watch_reach",
         "After a restart nobody takes the place of an invited helper who leaves.",
         (_SAFE,),
     ),

@@ -105,8 +105,8 @@ class Judge:
         return sum(pair.offer_id == gift.id and pair.live(self.at) for pair in self.pairs.values()) < gift.capacity
 
     def parted(self, need: Need, gift: Gift) -> bool:
-        """Whether these two may not meet (again): they were parted for good, or an invitation was turned down, or they meet already."""
-        return (need.id, gift.id) in self.turned_down or any(
+        """Whether these two may not meet (again): they were parted for good, or they meet already."""
+        return any(
             (pair.offer_id == gift.id and pair.released != "group_incomplete") or (pair.released is None and pair.person == gift.person)
             for pair in self.of_wish.get(need.id, ())
         )
@@ -183,6 +183,16 @@ class Judge:
             shut = before.at
         self.gifts[offer_id] = Standing(rules.gift_of(event.data), max(shut, event.time), shut < event.time)
         self._uninvite(offer_id)
+        if self.gifts[offer_id].open:
+            self.invited = {pair: until for pair, until in self.invited.items() if pair[1] != offer_id or pair in self.turned_down or self._is_invited(pair)}
+
+    def _is_invited(self, pair: tuple[str, str]) -> bool:
+        """Whether an invitation holds, of somebody who has just been posted anew: they could say yes now."""
+        need, gift = self.needs[pair[0]], self.gifts[pair[1]].gift
+        if self.invited[pair] <= self.at or not self._may_join(need, gift):
+            return False
+        start = rules.earliest(need, gift, self.at, *self.slots(gift.person))
+        return start is not None and rules.checked(need, gift, start)
 
     def _uninvite(self, offer_id: str) -> None:
         """Whoever was invited and could not say yes any more, their invitation is over; a yes that comes later counts for nothing."""
@@ -196,6 +206,7 @@ class Judge:
         if pair is None and kind == "match_declined" and data.match_id is None and self.invited.get((data.wish_id, data.offer_id), 0) > self.at:
             if self.is_open(self.needs[data.wish_id]):
                 self.turned_down.add((data.wish_id, data.offer_id))
+                self.invited[data.wish_id, data.offer_id] = 0
             return None
         if pair is None or (data.match_id is not None and data.match_id != pair.id):
             return None
@@ -247,6 +258,7 @@ class Judge:
         must(gift.person not in {pair.person for pair in helpers}, "promise-1/one-volunteer", text)
         must(self.room(gift), "promise-1/capacity", text)
         must(not self.parted(need, gift), "rule/never-again", text)
+        must((need.id, gift.id) not in self.turned_down or data["how"] == "claimed", "invited/said-no", text)
         missing = rules.lacking(need, gift)
         must(missing is None, f"promise-2/{missing}", text)
         must(rules.fresh(need, gift, start), "promise-2/vetting-age", text)

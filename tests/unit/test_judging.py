@@ -322,7 +322,7 @@ def test_an_invitation_that_ended_is_said_to_be_over() -> None:
     scene.area.wishes["w1"].invited["o1"] = instant(0)
     zh, en = answered(scene)
     assert "邀请已于 11-23 20:00:00 结束" in zh
-    assert "may still claim it" in en
+    assert "may still claim the wish" in en
 
 
 def test_who_is_asked_is_told_that_others_need_not_be() -> None:
@@ -381,8 +381,15 @@ def test_an_invitation_that_is_over_is_told_without_a_time_that_nobody_kept() ->
     scene = given(offer(accepts="ask"), wish(urgency="red"), policy=Policy())
     scene.passes(60)
     zh, en = answered(scene)
-    assert "已邀请过，那次邀请已经结束；同一心愿不再邀请，仍可认领。" in zh
+    assert "已邀请过，那次邀请已经结束；仍可认领，重新登记服务后也会再受邀请。" in zh
     assert "it was invited before and that invitation is over" in en
+
+
+def test_whoever_said_no_to_an_invitation_is_told_so() -> None:
+    scene = given(offer(accepts="ask"), wish(urgency="red"), declined(at=1), policy=Policy())
+    zh, en = answered(scene)
+    assert "对邀请答复了不能去；不再为这个心愿邀请，仍可认领。" in zh
+    assert "it said no to the invitation: it is not invited to this wish again, and may still claim it." in en
 
 
 def test_a_wish_for_which_it_is_too_late_is_not_said_to_be_tried_again() -> None:

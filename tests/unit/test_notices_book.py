@@ -336,7 +336,7 @@ def invitation(**more: Any) -> dict[str, Any]:
     return {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2026-11-23T20:00:00Z", **named, **more}
 
 
-def test_the_invited_volunteer_is_asked_once_a_wish() -> None:
+def test_the_invited_volunteer_is_asked_once_an_invitation() -> None:
     book = Book()
     assert "invited" == taken(book, "helper.invited", invitation())
     taken(book, "helper.invited", invitation())
@@ -345,6 +345,13 @@ def test_the_invited_volunteer_is_asked_once_a_wish() -> None:
         (one.party, one.kind, one.ref, one.match_id) for one in book.new_notices.values()
     ]
     assert "先答应者先得" in next(iter(book.new_notices.values())).text
+
+
+def test_whoever_is_invited_again_later_is_asked_again() -> None:
+    book = Book()
+    for expires_at in ("2026-11-23T20:00:00Z", "2026-11-23T20:30:00Z"):
+        taken(book, "helper.invited", invitation(expires_at=expires_at))
+    assert ["2026-11-23T20:00:00Z", "2026-11-23T20:30:00Z"] == [one.answer_by for one in book.new_notices.values()]
 
 
 def test_an_invitation_of_an_earlier_version_names_nobody() -> None:

@@ -111,6 +111,8 @@ def _offer_posted(turn: Turn, event: Event) -> None:
     # Live matches stand, but for those that the checks as they are said to be now forbid.
     unsafe = [match for match in offer.matches.values() if not is_safe(match)]
     uninvited = turn.end_invitations(offer)
+    if offer.status == OPEN:
+        area.forget_invitations(offer.id, turn.now)
     if unsafe or uninvited:
         _release_all(turn, unsafe, UNSAFE, uninvited)
     if offer.status == OPEN:
@@ -260,7 +262,7 @@ def _match_declined(turn: Turn, event: Event) -> None:
     invited = _invitation(turn, event.data)
     if invited is not None:
         wish, offer = invited
-        turn.area.end_invitation(wish, offer.id, bar=True)
+        turn.area.end_invitation(wish, offer.id, declined=True)
         turn.area.note_answer(offer.volunteer, yes=False)
         turn.seek(wish)
         return
@@ -385,7 +387,9 @@ def _wish_deadline(turn: Turn, kind: int, wish: Wish, at: int, again: dict[str, 
         _expire(turn, wish)
     elif kind == WIDENS:
         wider.append((wish, at))
-    else:
+    elif at in wish.invited.values():  # else it ended before: whoever has loaded the area since knows of no such instant
+        # In the journal also where nobody takes their place: decided again later, somebody might.
+        turn.changed = True
         turn.area.note_silent(wish, at)
         again[wish.id] = wish
 

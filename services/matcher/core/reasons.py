@@ -32,7 +32,7 @@ from services.matcher.core.rules import (
     speaks,
     within_reach,
 )
-from services.matcher.core.state import CHECK_VALID_US, EXPIRED, OPEN, VETTING_MAX, WITHDRAWN, Area, Match, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, DECLINED, EXPIRED, OPEN, VETTING_MAX, WITHDRAWN, Area, Match, Offer, Wish
 from services.matcher.core.together import find_group
 
 Fact: TypeAlias = str | int | bool | list[str] | None
@@ -66,6 +66,7 @@ TAKEN: Final = "taken"
 RULED_OUT: Final = "ruled_out"
 INVITED: Final = "invited"
 UNANSWERED: Final = "unanswered"
+SAID_NO: Final = "said_no"
 NOT_YET: Final = "not_yet"
 FIRST: Final = "first"
 BEHIND: Final = "behind"
@@ -133,7 +134,8 @@ class Answer:
     - `over`: the wish was withdrawn or has expired; `status` says which.
     - `taken`: the wish has its helpers, `others`; `invited`: this offer was asked as well, and somebody else was there before its yes.
     - `ruled_out`: a verdict did not pass.
-    - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then (None: nobody kept when) and is not repeated.
+    - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then (None: nobody kept when) and is
+      repeated only where the offer is posted anew; `said_no`: to the invitation, so that they come only where they claim the wish.
     - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now, and this helper, or somebody else, is still there when it asks farther.
     - `first`: all rules pass and nobody comes before it.
     - `behind`: all rules pass, and `others` (the first of them at most; `ahead` counts them all) come before it.
@@ -334,7 +336,8 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         return Answer(RULED_OUT, judged, wish.status)
     if offer.id in wish.invited:
         until = wish.invited[offer.id]
-        return Answer(INVITED if until > now else UNANSWERED, judged, wish.status, until=until or None)
+        code = SAID_NO if until == DECLINED else INVITED if until > now else UNANSWERED
+        return Answer(code, judged, wish.status, until=until if until > 0 else None)
     in_rounds, reach = area.in_rounds(wish), area.reach_of(wish, now)
     if own.rung > reach and not _asked_before_its_rung(area, wish, offer, own.rung, now):
         return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
@@ -345,8 +348,9 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
 
 
 def is_spent(wish: Wish, offer: Offer, now: int) -> bool:
-    """Whether this helper was invited, and is not any more: nobody is invited twice to a wish, so they come only where they claim it or need not be asked."""
-    return offer.asks and wish.invited.get(offer.id, now + 1) <= now
+    """Whether this helper was invited, and is not any more: they come only where they claim it or, unless they said no, post anew."""
+    until = wish.invited.get(offer.id, now + 1)
+    return until == DECLINED or (offer.asks and until <= now)
 
 
 def _asked_before_its_rung(area: Area, wish: Wish, offer: Offer, rung: int, now: int) -> bool:

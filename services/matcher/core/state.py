@@ -44,6 +44,8 @@ RELEASED: Final = "released"
 CLOSED: Final = "closed"
 UNHELPED: Final = "unhelped"
 DONE: Final = "done"
+# In place of an instant: to this invitation they said no.
+DECLINED: Final = -1
 
 # Deadlines at one instant come in this order: what frees helpers first, what needs them last. A match that still awaits a
 # word when its slot is over was none.
@@ -99,7 +101,7 @@ class Wish:
         # Matches that were not released, by offer; and the offers that must not meet this wish again.
         self.matches: dict[str, Match] = {}
         self.barred: set[str] = set()
-        # Who was invited, and until when each invitation holds; nobody is invited twice.
+        # Who was invited, and until when each invitation holds; 0: it is over, DECLINED: they said no.
         self.invited: dict[str, int] = {}
         self.match_count = 0
         self.waits = False
@@ -266,8 +268,7 @@ class Area:
         """Keep the wish's deadlines in sight; :meth:`settle_wish` files it among the waiting ones if it has to wait."""
         heappush(self.deadlines, (wish.end, WISH_ENDS, wish.id, 0))
         for offer_id, until in wish.invited.items():
-            if until > self.clock:
-                self._watch_invitation(wish, offer_id, until)
+            self._watch_invitation(wish, offer_id, until)
         self.watch_reach(wish, self.clock)
 
     def in_rounds(self, wish: Wish) -> bool:
@@ -331,20 +332,26 @@ class Area:
 
     def _watch_invitation(self, wish: Wish, offer_id: str, until: int) -> None:
         self.inviting.setdefault(offer_id, {})[wish.id] = wish
-        heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
+        if until > self.clock:
+            heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
 
     def invited_by(self, offer_id: str, now: int) -> list[Wish]:
         """The wishes that are not over and whose invitation of this offer holds."""
         wishes = self.inviting.get(offer_id, {}).values()
         return [wish for wish in wishes if wish.invited[offer_id] > now and wish.status not in (WITHDRAWN, EXPIRED)]
 
-    def end_invitation(self, wish: Wish, offer_id: str, *, bar: bool) -> None:
-        """They have answered, or cannot come any more; `bar`: this pair never meets."""
-        wish.invited[offer_id] = 0
-        self._forget_invitation(wish, offer_id)
-        if bar:
-            wish.barred.add(offer_id)
+    def end_invitation(self, wish: Wish, offer_id: str, *, declined: bool = False) -> None:
+        """They have answered, or cannot come any more; `declined`: it was a no, so they are never asked again, and may still claim the wish."""
+        wish.invited[offer_id] = DECLINED if declined else 0
         self.touched_wishes[wish.id] = wish
+
+    def forget_invitations(self, offer_id: str, now: int) -> None:
+        """Who let an invitation pass and has come anew since may be asked again; who said no may not."""
+        for wish in list(self.inviting.get(offer_id, {}).values()):
+            if DECLINED < wish.invited[offer_id] <= now:
+                del wish.invited[offer_id]
+                self._forget_invitation(wish, offer_id)
+                self.touched_wishes[wish.id] = wish
 
     def _forget_invitation(self, wish: Wish, offer_id: str) -> None:
         wishes = self.inviting.get(offer_id)
@@ -434,7 +441,7 @@ class Area:
             offer = self.offers.get(offer_id)
             if until == at and offer is not None and offer.status == OPEN:
                 # It is not said twice, where several invitations end at that instant.
-                self.end_invitation(wish, offer_id, bar=False)
+                self.end_invitation(wish, offer_id)
                 self.note_answer(offer.volunteer, yes=False)
 
     def post_offer(self, data: OfferPosted, at: int) -> Offer:

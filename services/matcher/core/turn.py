@@ -24,7 +24,7 @@ from services.matcher.core.rules import (
     speaks,
     within_reach,
 )
-from services.matcher.core.state import CHECK_VALID_US, OPEN, RELEASED, VETTING_MAX, Area, Match, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, DECLINED, OPEN, RELEASED, VETTING_MAX, Area, Match, Offer, Wish
 from services.matcher.core.together import find_group
 
 GROUP_INCOMPLETE: Final = "group_incomplete"
@@ -126,7 +126,7 @@ class Turn:
         if wish.minor:
             data["minor"] = True
         if offer.id in wish.invited:
-            area.end_invitation(wish, offer.id, bar=False)
+            area.end_invitation(wish, offer.id)
         area.hold(match)
         self.tell("lastmetre.match.proposed.v1", match.id, data)
         # Those that are open, as whoever loads the area anew knows no others.
@@ -280,12 +280,15 @@ class Turn:
         """Who was invited and could not say yes any more is invited no longer; the wishes that wait for somebody else now."""
         ended = [wish for wish in self.area.invited_by(offer.id, self.now) if refusal(wish, offer, self.now) is not None]
         for wish in ended:
-            self.area.end_invitation(wish, offer.id, bar=False)
+            self.area.end_invitation(wish, offer.id)
         return [wish for wish in ended if wish.waits]
 
     def start_if_eligible(self, wish: Wish, offer: Offer) -> int | None:
-        """The slot's start where all rules but skills (but for their proofs), reach and capacity hold: these the index has seen to."""
-        if offer.level < wish.vetting or not speaks(wish, offer) or not may_meet(wish, offer):
+        """The slot's start where all rules but skills (but for their proofs), reach and capacity hold: these the index has seen to.
+
+        Who said no to an invitation comes to this wish only where they claim it.
+        """
+        if wish.invited.get(offer.id) == DECLINED or offer.level < wish.vetting or not speaks(wish, offer) or not may_meet(wish, offer):
             return None
         start = earliest_start(wish, offer, self.now)
         return start if start is not None and check_is_fresh(wish, offer, start) and has_proofs(wish, offer, start) else None

@@ -73,6 +73,46 @@ def test_whoever_says_no_is_replaced_and_never_asked_again() -> None:
     assert [] == found.passes(9)
 
 
+def test_whoever_said_no_may_still_claim_the_wish() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red"), declined("w1", "o1", at=1))
+    assert ["proposed w1 o1 @2 building claimed"] == found.when(claim("w1", "o1", at=2))
+
+
+def test_whoever_said_no_is_not_sent_where_they_need_not_be_asked_any_more() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red"), declined("w1", "o1", at=1))
+    assert [] == found.when(offer("o1", home="c1/p1/b1", at=2))
+    assert ["proposed w1 o1 @3 building claimed"] == found.when(claim("w1", "o1", at=3))
+
+
+def test_whoever_let_it_pass_is_asked_again_where_they_post_their_offer_anew() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red"))
+    found.passes(10)
+    assert [] == found.passes(11)
+    assert ["invited w1 o1"] == found.when(offer("o1", home="c1/p1/b1", at=12, **ASKED))
+    assert ["proposed w1 o1 @13 building"] == found.when(accepted("w1", "o1", at=13))
+
+
+def test_whoever_is_posted_anew_while_enough_others_are_asked_or_somebody_comes_has_their_turn_later() -> None:
+    stored = Shelved(policy=Policy(invite_max=1))
+    stored.when(*(offer(f"o{one}", home=f"c1/p1/b{one}", **ASKED) for one in range(1, 4)), wish(urgency="red"))
+    assert ["invited w1 o2"] == stored.passes(10)
+    stored.when(accepted("w1", "o2", at=11))
+    stored.loads_again()
+    assert [] == stored.when(offer("o1", home="c1/p1/b1", at=12, **ASKED))
+    stored.loads_again()
+    assert ["released w1 o2 declined", "invited w1 o1"] == stored.when(declined("w1", "o2", at=13))
+
+
+def test_who_was_asked_stays_asked_where_they_are_posted_anew() -> None:
+    found = with_asked(1)
+    found.when(wish(urgency="red"))
+    assert [] == found.when(offer("o1", home="c1/p1/b1", at=1, **ASKED))
+    assert [] == found.passes(9)
+
+
 def test_an_invitation_ends_and_the_next_is_asked() -> None:
     found = with_asked(4)
     found.when(wish(urgency="red"))

@@ -23,6 +23,7 @@ from services.matcher.core.reasons import (
     POSTED,
     REACH,
     RULED_OUT,
+    SAID_NO,
     SKILLS,
     TAKEN,
     TIME,
@@ -377,10 +378,10 @@ def test_who_was_invited_in_vain_does_not_come_before_anybody() -> None:
     assert (BEHIND, 1, ["o2"]) == (told.code, told.ahead, [other.offer_id for other in told.others])
 
 
-def test_a_no_to_an_invitation_rules_out() -> None:
+def test_a_no_to_an_invitation_breaks_no_rule_but_is_heard() -> None:
     scene = given(offer(accepts="ask"), wish(urgency="red"), declined(at=1), policy=PRODUCTION)
-    assert {MEETING: {"parted": True, "helps_already": False}} == failing(scene, at=1)
-    assert RULED_OUT == answer(scene, at=1).code
+    assert {} == failing(scene, at=1)
+    assert SAID_NO == answer(scene, at=1).code
 
 
 def test_a_wish_that_does_not_ask_that_far_yet_says_how_far() -> None:
