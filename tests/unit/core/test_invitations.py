@@ -122,6 +122,14 @@ def test_an_invitation_ends_and_the_next_is_asked() -> None:
     assert ["proposed w1 o4 @12 compound"] == found.when(accepted("w1", "o4", at=12))
 
 
+def test_each_invitation_ends_at_its_own_time() -> None:
+    found = scene()
+    found.when(offer("o1", **ASKED), wish(urgency="red"), offer("o2", at=1, **ASKED))
+    found.passes(10)
+    assert [] == found.when(accepted("w1", "o1", at=10))
+    assert ["proposed w1 o2 @10 unit"] == found.when(accepted("w1", "o2", at=10))
+
+
 def test_who_comes_new_is_invited_while_fewer_are_asked_than_may_be() -> None:
     found = scene(invite_max=2)
     assert ["unmet w1 haircut 0"] == found.when(wish(urgency="red"))
