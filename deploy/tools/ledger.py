@@ -20,7 +20,8 @@ from deploy.tools.target import Target
 from deploy.tools.wording import LOCAL, Words, clean
 from deploy.words import Trouble
 from schemas.instants import micros
-from services.notifier.ledger import POINT, Tariff
+from services.runtime import BadSettings, load_settings
+from services.tariff import POINT, STARS_MAX, Tariff, TariffSettings
 
 _VISITS: Final = """
     SELECT t.match_id, t.area, t.volunteer_ref, t.organisation, v.starts_at_us, v.outcome, v.closed_by, count(DISTINCT t.id) AS bookings,
@@ -39,6 +40,11 @@ _MISSED: Final = """
             WHERE c.called_off_late AND c.volunteer_ref = $1 AND c.area = $2 AND v.starts_at_us >= $3 AND v.starts_at_us < $4) AS called_off_late,
         (SELECT count(*) FROM notifying.no_shows WHERE volunteer_ref = $1 AND area = $2 AND starts_at_us >= $3 AND starts_at_us < $4) AS no_shows
 """
+# Who only called off has no visit in the books, and a statement all the same.
+_CALLED_OFF_IN: Final = """
+    SELECT DISTINCT c.area FROM notifying.confirmations c JOIN notifying.visits v USING (match_id)
+    WHERE c.called_off_late AND c.volunteer_ref = $1 AND ($2::text IS NULL OR c.area = $2) AND v.starts_at_us >= $3 AND v.starts_at_us < $4
+"""
 _ORGANISATIONS: Final = "SELECT DISTINCT organisation FROM notifying.confirmations WHERE organisation IS NOT NULL ORDER BY organisation LIMIT 20"
 _POSTED: Final = "SELECT area, data FROM matching.posts"
 _CROOKED: Final = """
@@ -53,8 +59,6 @@ _UNBOOKED: Final = """
 """
 _COUNT: Final = "SELECT count(*) FROM notifying.ledger_transactions"
 _FOREVER: Final = (0, 2**62)
-# The books say so themselves: what `stars` counts is part of the tariff.
-_TARIFF: Final = Tariff()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class Statement:
     area: str
     half: Half | None
     visits: list[Served]
+    tariff: Tariff
     called_off_late: int = 0
     no_shows: int = 0
 
@@ -112,7 +117,7 @@ class Statement:
     @property
     def stars(self) -> int:
         """For the hours of this statement."""
-        return _TARIFF.stars(self.minutes)
+        return self.tariff.stars(self.minutes)
 
 
 @dataclass(slots=True)
@@ -198,21 +203,26 @@ async def statement(target: Target, volunteer_ref: str, area: str | None, half: 
     """A volunteer's statement.
 
     Raises:
-        Trouble: the books know nobody of this reference, or know them in several areas and none was given.
+        Trouble: the books know nobody of this reference, or know them in several areas and none was given; or the tariff's settings cannot be used.
     """
+    try:
+        tariff = load_settings(TariffSettings).tariff
+    except BadSettings as fault:
+        raise Trouble(*str(fault).splitlines()[0].split(" | ", 1)) from fault
     async with target.database("notifier") as connection, readable():
         visits = await _visits(connection, volunteer_ref, None, area, half)
-        areas = sorted({one.area for one in visits})
         span = _FOREVER if half is None else (half.starts_us, half.ends_us)
+        called_off = await connection.fetch(_CALLED_OFF_IN, volunteer_ref, area, *span)
+        areas = sorted({one.area for one in visits} | {row["area"] for row in called_off})
         missed = await connection.fetchrow(_MISSED, volunteer_ref, areas[0], *span) if areas else None
     shown = clean(volunteer_ref, 128)
-    if not visits:
+    if not areas:
         raise Trouble(f"账上没有志愿者 {shown} 的服务。", f"The books hold no visit of volunteer {shown}.")
     if len(areas) > 1:
         named = ", ".join(map(clean, areas))
         raise Trouble(f"志愿者 {shown} 在几个片区都有服务，请用 --area 指定：{named}", f"Volunteer {shown} is in several areas; give one with --area: {named}")
     assert missed is not None
-    return Statement(volunteer_ref, areas[0], half, visits, missed["called_off_late"], missed["no_shows"])
+    return Statement(volunteer_ref, areas[0], half, visits, tariff, missed["called_off_late"], missed["no_shows"])
 
 
 async def branch(target: Target, organisation: str, half: Half) -> Branch:
@@ -266,8 +276,7 @@ def _tuples(rows: Sequence[asyncpg.Record]) -> list[Any]:
 
 def stars_line(count: int) -> str:
     """`★★☆☆☆`."""
-    most = len(_TARIFF.star_hours)
-    return "★" * count + "☆" * (most - count)
+    return "★" * count + "☆" * (STARS_MAX - count)
 
 
 def totals_by_outcome(visits: Sequence[Served]) -> dict[str, int]:

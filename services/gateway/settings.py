@@ -8,10 +8,11 @@ from pydantic import Field, SecretStr, model_validator
 
 from services.links.settings import LinkKeySettings
 from services.runtime import LOOPBACK, ServiceSettings
+from services.tariff import TariffSettings
 from services.vault.settings import VaultSettings
 
 
-class Settings(LinkKeySettings, VaultSettings, ServiceSettings):
+class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
     """`LASTMETRE_WEB_PORT` and the rest; `database` is the role of requests, `board_database` the role of the one writer of the board.
 
     With `LASTMETRE_VAULT_DATABASE` (and its keys) the door is shown to the confirmed helper; without, a worker tells it.

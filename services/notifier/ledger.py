@@ -12,32 +12,10 @@ from typing import Final, Literal
 from uuid import UUID, uuid5
 
 from services.notifier.visits import End, Visit
+from services.tariff import Tariff
 
 Unit = Literal["minutes", "points"]
 NAMESPACE: Final = UUID("0b3f0f9c-6d0b-5f0e-8f5e-1f6f2f0c9b57")
-POINT: Final = 100
-_HOUR_MINUTES: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Tariff:
-    """What a visit is worth: `points_per_hour` in hundredths of a point, `minutes_max` of one visit that count, `star_hours` for one to five stars."""
-
-    points_per_hour: int = POINT
-    minutes_max: int = 120
-    star_hours: tuple[int, ...] = (100, 300, 600, 1000, 1500)
-
-    def counted(self, minutes: int) -> int:
-        """The minutes of a visit that count."""
-        return max(0, min(minutes, self.minutes_max))
-
-    def points(self, minutes: int) -> int:
-        """The points of so many counted minutes, in hundredths, rounded half up."""
-        return (2 * minutes * self.points_per_hour + _HOUR_MINUTES) // (2 * _HOUR_MINUTES)
-
-    def stars(self, minutes: int) -> int:
-        """How many stars so many minutes in all are."""
-        return sum(minutes >= hours * _HOUR_MINUTES for hours in self.star_hours)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,17 @@ from pydantic import Field, SecretStr, model_validator
 from schemas.instants import MINUTE_US
 from services.links.settings import LinkSettings
 from services.notifier.channel_settings import Named, channels_of
-from services.notifier.ledger import POINT, Tariff
 from services.notifier.notices import Language
 from services.notifier.visits import Limits
 from services.notifier.watch import Timing
 from services.runtime import ServiceSettings
+from services.tariff import TariffSettings
 from services.vault.settings import VaultSettings
 
 CONSOLE = "console"
 
 
-class Settings(LinkSettings, ServiceSettings, VaultSettings):
+class Settings(LinkSettings, TariffSettings, ServiceSettings, VaultSettings):
     """`LASTMETRE_CHANNEL` and the rest, the links' and the vault's own among them; limits are settings so that tests can shorten them."""
 
     channel: SecretStr = Field(
@@ -49,8 +49,6 @@ class Settings(LinkSettings, ServiceSettings, VaultSettings):
     finish_minutes: int = Field(60, ge=0, description="填等待志愿者报告的分钟数 | use the minutes for which the helper's own report is awaited")
     acknowledge_minutes: int = Field(2880, ge=0, description="填等待居民反馈的分钟数 | use the minutes for which the resident's word is awaited")
     report_minutes: int = Field(4320, ge=0, description="填服务结束后等待任何报告的分钟数 | use the minutes after the slot for which any report is awaited")
-    points_per_hour: float = Field(1.0, ge=0, le=1000, description="填每小时积分 | use the points that an hour is worth")
-    visit_minutes_max: int = Field(120, ge=1, le=1440, description="填每次服务最多计入的分钟数 | use the minutes of one visit that count at most")
 
     remind_red_minutes: int = Field(30, ge=0, le=10080, description="填上门前的分钟数，0 为不提醒 | use minutes before the visit, 0 for no reminder")
     remind_yellow_minutes: int = Field(120, ge=0, le=10080, description="填上门前的分钟数，0 为不提醒 | use minutes before the visit, 0 for no reminder")
@@ -93,11 +91,6 @@ class Settings(LinkSettings, ServiceSettings, VaultSettings):
     def limits(self) -> Limits:
         """How long each side of a visit may stay silent."""
         return Limits(self.finish_minutes * MINUTE_US, self.acknowledge_minutes * MINUTE_US, self.report_minutes * MINUTE_US)
-
-    @property
-    def tariff(self) -> Tariff:
-        """What a visit is worth."""
-        return Tariff(round(self.points_per_hour * POINT), self.visit_minutes_max)
 
     @property
     def webhook(self) -> str | None:

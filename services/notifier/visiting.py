@@ -33,7 +33,7 @@ from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.hearing import CLOSED, Heard, heard
 from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
-from services.notifier.ledger import Tariff, booking
+from services.notifier.ledger import booking
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import SOURCE, Publisher, dead_letter_of
 from services.notifier.outgoing import Outgoing
@@ -41,6 +41,7 @@ from services.notifier.settings import Settings
 from services.notifier.visits import End, Limits, Report, Visit, judged
 from services.notifier.visits_store import TOPICS, Begun, Pair, Told, VisitsStore, VisitsUnit
 from services.runtime import Pulse, Stop
+from services.tariff import Tariff
 
 _WAIT_MS: Final = 200
 # By event time somebody waits for each step of the clock.

@@ -8,9 +8,10 @@ from uuid import UUID
 import asyncpg
 
 from services.notifier import vault_news
-from services.notifier.ledger import Booked, Tariff, Transaction
+from services.notifier.ledger import Booked, Transaction
 from services.notifier.outgoing import Outgoing, outgoing, packed
 from services.notifier.visits import End, Report, Visit
+from services.tariff import Tariff
 
 TOPICS: Final = ("responses", "confirmations")
 Pair = tuple[str, str, str]

@@ -227,6 +227,13 @@ async def test_statements_branches_and_corrections(served: Target, database: Dat
     with pytest.raises(Trouble, match="no visit of volunteer"):
         await ledger.statement(served, "nobody", None, None)
 
+    called_off = "UPDATE notifying.confirmations SET called_off_late = true WHERE match_id = 'off'"
+    await execute(database, visit("off", ends=NOW, state="released", due="NULL"), called_off)
+    only_off = await ledger.statement(served, "v", None, None)
+    assert ([], 1, AREA) == (only_off.visits, only_off.called_off_late, only_off.area)
+    with pytest.raises(Trouble, match="no visit of volunteer"):
+        await ledger.statement(served, "v", "elsewhere", None)
+
     assert await ledger_correct.correct(served, "m-1", None, 30, "记错了时间")
     assert await ledger_correct.correct(served, "m-2", "not_done", None, "没有来")
     again = await ledger.statement(served, "v-1", AREA, None)

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.base import Outcome
-from services.notifier.ledger import Booked, Entry, Tariff, Transaction, booking, sums
+from services.notifier.ledger import Booked, Entry, Transaction, booking, sums
 from services.notifier.visits import By, End, Visit
+from services.runtime import BadSettings, load_settings
+from services.tariff import Tariff, TariffSettings
 from tests.unit.test_visits import VISIT
 
 TARIFF = Tariff()
@@ -54,6 +56,25 @@ def test_hours_make_stars(hours: int, stars: int) -> None:
 
 def test_a_minute_short_of_a_star_is_no_star() -> None:
     assert (0, 1) == (TARIFF.stars(100 * 60 - 1), TARIFF.stars(100 * 60))
+
+
+# ---- the settings
+
+
+def test_the_tariff_is_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Tariff() == load_settings(TariffSettings).tariff
+    for name, value in (("POINTS_PER_HOUR", "1.5"), ("VISIT_MINUTES_MAX", "180"), ("STAR_HOURS", "10, 20,30,40,50")):
+        monkeypatch.setenv(f"LASTMETRE_{name}", value)
+    found = load_settings(TariffSettings).tariff
+    assert Tariff(150, 180, (10, 20, 30, 40, 50)) == found
+    assert (1, 5) == (found.stars(19 * 60), found.stars(50 * 60))
+
+
+@pytest.mark.parametrize("value", ["100,300,600,1000", "100,300,600,1000,1500,2000", "100,300,300,1000,1500", "0,1,2,3,4", "100,x,600,1000,1500", "-5,1,2,3,4"])
+def test_stars_that_do_not_rise_are_refused_with_the_way_to_write_them(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LASTMETRE_STAR_HOURS", value)
+    with pytest.raises(BadSettings, match=r"LASTMETRE_STAR_HOURS 不合规：填一至五星.* use the hours for one to five stars"):
+        load_settings(TariffSettings)
 
 
 # ---- booking

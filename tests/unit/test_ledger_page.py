@@ -15,6 +15,7 @@ from deploy.tools.ledger_page import page, write_csv, write_page
 from deploy.tools.ledger_show import branch_sheet, show, show_audit, statement_sheet
 from deploy.words import Trouble
 from schemas.instants import parse_rfc3339
+from services.tariff import Tariff
 
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
 HALF = half_of("2026H2", NOW)
@@ -27,6 +28,7 @@ STATEMENT = Statement(
         Served("m-1", "hightech", "v-1", "第一党支部", AT, "done", "resident", corrected=False, minutes=90, points=150),
         Served("m-2", "hightech", "v-1", None, AT, "not_done", "community", corrected=True, minutes=0, points=0),
     ],
+    Tariff(),
 )
 
 
@@ -94,12 +96,12 @@ def test_a_page_is_whole_chinese_first_and_made_for_a4() -> None:
 
 
 def test_a_page_takes_nothing_from_outside_for_markup() -> None:
-    bad = Statement('<script>alert("x")</script>', "hightech", None, STATEMENT.visits)
+    bad = Statement('<script>alert("x")</script>', "hightech", None, STATEMENT.visits, Tariff())
     assert "<script" not in page(statement_sheet(bad), NOW)
 
 
 def test_an_empty_period_is_said_on_the_page() -> None:
-    assert "没有记录。" in page(statement_sheet(Statement("v-1", "hightech", HALF, [])), NOW)
+    assert "没有记录。" in page(statement_sheet(Statement("v-1", "hightech", HALF, [], Tariff())), NOW)
 
 
 def test_a_branch_tells_who_reported_in_and_who_served(tmp_path: Path) -> None:

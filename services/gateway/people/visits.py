@@ -6,9 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from services.gateway.words import LOCAL
-
-VISIT_MINUTES_MAX: Final = 120
-STAR_HOURS: Final = (100, 300, 600, 1000, 1500)
+from services.tariff import POINT, Tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +85,34 @@ def actions(match: MyMatch, now: datetime) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a member has given: counted minutes, visits, stars of five, and how far it is to the next."""
+    """What a member has given: counted minutes, their points, visits, stars of five, and how far it is from the last to the next, in hours."""
 
     minutes: int
+    points: float
     this_month: int
     visits: int
     stars: int
+    last_hours: int
     next_hours: int | None
-
-    @property
-    def points(self) -> float:
-        """An hour is a point; two decimals."""
-        return round(self.minutes / 60 + 1e-9, 2)
 
     @property
     def share(self) -> float:
         """How far on the way from the last star to the next, 0..1."""
-        if self.next_hours is None:
-            return 1.0
-        last = 0 if self.stars == 0 else STAR_HOURS[self.stars - 1]
-        return (self.minutes / 60 - last) / (self.next_hours - last)
+        return 1.0 if self.next_hours is None else (self.minutes / 60 - self.last_hours) / (self.next_hours - self.last_hours)
 
 
-def counted(minutes: int) -> int:
-    """The minutes of a visit that count: two hours at most."""
-    return max(0, min(minutes, VISIT_MINUTES_MAX))
-
-
-def standing(closed: Iterable[tuple[int, datetime]], now: datetime) -> Standing:
+def standing(closed: Iterable[tuple[int, datetime]], now: datetime, tariff: Tariff) -> Standing:
     """From the closed matches: their minutes, and when each was closed."""
-    visits = list(closed)
+    visits = [(tariff.counted(minutes), at) for minutes, at in closed]
     month = now.astimezone(LOCAL).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    minutes = sum(counted(each) for each, _ in visits)
-    stars = sum(minutes >= hours * 60 for hours in STAR_HOURS)
+    minutes = sum(each for each, _ in visits)
+    stars, hours = tariff.stars(minutes), (0, *tariff.star_hours)
     return Standing(
         minutes,
-        sum(counted(each) for each, at in visits if at >= month),
+        sum(tariff.points(each) for each, _ in visits) / POINT,
+        sum(each for each, at in visits if at >= month),
         sum(each > 0 for each, _ in visits),
         stars,
-        STAR_HOURS[stars] if stars < len(STAR_HOURS) else None,
+        hours[stars],
+        hours[stars + 1] if stars < len(tariff.star_hours) else None,
     )

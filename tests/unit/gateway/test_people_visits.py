@@ -10,6 +10,7 @@ import pytest
 from services.gateway.people import following
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.visits import MyMatch, actions, standing
+from services.tariff import Tariff
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 MATCH = MyMatch(
@@ -42,13 +43,13 @@ def test_each_state_has_its_words(change: dict[str, object], after: int, can: tu
 
 
 def test_a_visit_counts_for_two_hours_at_most_and_an_hour_is_a_point() -> None:
-    found = standing([(300, NOW), (45, NOW), (0, NOW - timedelta(days=40))], NOW)
+    found = standing([(300, NOW), (45, NOW), (0, NOW - timedelta(days=40))], NOW, Tariff())
     assert (found.minutes, found.points, found.visits, found.this_month, found.stars) == (165, 2.75, 2, 165, 0)
 
 
 @pytest.mark.parametrize(("hours", "stars", "following_hours"), [(99, 0, 100), (100, 1, 300), (300, 2, 600), (600, 3, 1000), (1000, 4, 1500), (1500, 5, None)])
 def test_stars_come_at_the_hours_of_the_ledger(hours: int, stars: int, following_hours: int | None) -> None:
-    found = standing([(60, NOW)] * hours, NOW)
+    found = standing([(60, NOW)] * hours, NOW, Tariff())
     assert (stars, following_hours) == (found.stars, found.next_hours)
     assert 0 <= found.share <= 1
 
