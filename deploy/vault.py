@@ -333,9 +333,14 @@ def _order(number: int, line: bytes) -> ConsentOrder:
     try:
         return ConsentOrder.model_validate_json(line)
     except ValidationError as error:
-        named = sorted(
-            {".".join(map(str, one["loc"])) or "-" for one in error.errors(include_input=False, include_url=False) if one["type"] != "extra_forbidden"}
-        )
+        found = error.errors(include_input=False, include_url=False)
+        # A rule over several fields names them itself, in both languages.
+        chinese, _, english = next(
+            (one["msg"].removeprefix("Value error, ") for one in found if not one["loc"] and one["type"] == "value_error"), ""
+        ).partition(" | ")
+        if english:
+            raise Trouble(f"第 {number} 行：{chinese}", f"line {number}: {english}") from None
+        named = sorted({".".join(map(str, one["loc"])) or "-" for one in found if one["type"] != "extra_forbidden"})
         fields = ", ".join(named) or "-"
         raise Trouble(f"第 {number} 行：字段不合规或多余：{fields}", f"line {number}: not valid, or no field of ours: {fields}") from None
 

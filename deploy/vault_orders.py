@@ -29,11 +29,13 @@ class ConsentOrder(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
+        if self.minor_ref == self.guardian_ref:
+            raise ValueError("guardian_ref：监护人不能是未成年人本人 | guardian_ref: nobody is their own guardian")
         if not self.withdraw:
             if self.purpose is None or self.starts_at is None or self.ends_at is None or self.starts_at >= self.ends_at:
-                raise ValueError("purpose, starts_at and ends_at belong to a consent, in this order of time")
+                raise ValueError("须有 purpose、starts_at、ends_at，且先始后终 | purpose, starts_at, ends_at: all three, and it starts before it ends")
             if (self.proof_file is None) == (self.proof_sha256 is None):
-                raise ValueError("a consent has proof_file or proof_sha256")
+                raise ValueError("proof_file 与 proof_sha256 须有且只有其一 | proof_file, proof_sha256: a consent has one of the two")
         return self
 
     def consent(self) -> Consent:

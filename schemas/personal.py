@@ -154,6 +154,9 @@ _PLAIN_MOBILE: Final = r"1[3-9][0-9]{9}"
 _PLAIN_CARD: Final = r"[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
 _BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_PLAIN_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[1-9][0-9]{{6,7}}")
 _NUMBER_INSIDE: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_PLAIN_MOBILE}|{_PLAIN_CARD})(?![0-9A-Za-z])")
+# In a code that somebody else chose: more digits than any list of faults has, as many as a number of the local exchange.
+_LONG_DIGITS: Final = re.compile(r"[0-9]{7}")
+_NUMBER_WITHHELD: Final = "number_withheld"
 # What is searched for in bytes that are too many to be read as text: the same numbers as most people write them.
 _PLAIN_NUMBERS: Final = re.compile(
     rb"(?<![0-9])(?:1[ \-]?[3-9](?:[ \-]?[0-9]){9}|[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx]|0[0-9]{2,3}[ \-]?[1-9][0-9]{6,7})(?![0-9])"
@@ -295,6 +298,11 @@ def mask_plain(value: bytes) -> bytes:
 def is_bare_number(text: str) -> bool:
     """Whether an id or reference is nothing but a phone or identity-card number."""
     return text[0:1] in "0123456789+ts" and _BARE_NUMBER.fullmatch(text) is not None
+
+
+def code_of(code: str | None) -> str | None:
+    """Somebody else's code for what went wrong; where it has as many digits in a row as a telephone number, that it had them is all that is kept."""
+    return _NUMBER_WITHHELD if code is not None and _LONG_DIGITS.search(code) else code
 
 
 def holds_number(number: float) -> bool:

@@ -58,6 +58,15 @@ CALLED_OFF: Final = frozenset(("declined",))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a text tells of: the kind of help, how near, and when, (start, end) in RFC 3339; so that it can be said again, shorter or in another language."""
+
+    category: str | None
+    rung: str | None
+    slot: tuple[str, str] | None
+
+
 @dataclass(slots=True, eq=False)
 class Notice:
     """One message to one person. `match_id` is None where it is about a wish alone; `slot` is (start, end) in RFC 3339."""
@@ -87,6 +96,12 @@ class Notice:
     offer_id: str | None = None
     answer_by: str | None = None  # RFC 3339, where an answer is awaited
     link: str | None = field(default=None, repr=False)  # while it is on its way to one person; never in a row or a log
+    about: About | None = None  # where its match does not say it, or otherwise
+
+    @property
+    def said(self) -> About:
+        """What its text tells of."""
+        return self.about or About(self.category, self.rung, self.slot)
 
 
 @dataclass(slots=True, eq=False)
@@ -311,16 +326,10 @@ class Book:
         if data.volunteer_ref is None or data.slot is None:
             return "nobody_named"  # as an earlier version tells it
         written = orjson.loads(raw)
-        text = text_of(
-            "invited",
-            "volunteer",
-            self._language,
-            category=data.category,
-            rung="area" if data.rung is None else data.rung.value,
-            slot=(written["slot"]["start"], written["slot"]["end"]),
-            by=written["expires_at"],
-        )
-        self._notify_of_wish(data.wish_id, data.area, partition, "volunteer", "invited", data.volunteer_ref, text, data.offer_id, written["expires_at"])
+        rung, slot, by = "area" if data.rung is None else data.rung.value, (written["slot"]["start"], written["slot"]["end"]), written["expires_at"]
+        text = text_of("invited", "volunteer", self._language, category=data.category, rung=rung, slot=slot, by=by)
+        about = About(data.category, rung, slot)
+        self._notify_of_wish(data.wish_id, data.area, partition, "volunteer", "invited", data.volunteer_ref, text, data.offer_id, by, about)
         return "invited"
 
     def _tell_worker(self, data: WishWidened | WishUnmet, partition: int) -> str:
@@ -335,11 +344,21 @@ class Book:
         return kind
 
     def _notify_of_wish(
-        self, wish_id: str, area: str, partition: int, party: Party, kind: Kind, ref: str, text: str, offer_id: str | None = None, by: str | None = None
+        self,
+        wish_id: str,
+        area: str,
+        partition: int,
+        party: Party,
+        kind: Kind,
+        ref: str,
+        text: str,
+        offer_id: str | None = None,
+        by: str | None = None,
+        about: About | None = None,
     ) -> None:
         """A notice about no match; the first of its kind to one person about one wish stands, an invitation's until it ends."""
         key = notice_key(wish_id, party, kind, ref, by or "")
-        notice = Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by)
+        notice = Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by, about=about)
         self.new_notices.setdefault(key, notice)
 
     def _expire(self, data: WishExpired, partition: int) -> str:
@@ -349,7 +368,10 @@ class Book:
         key = notice_key(data.wish_id, "resident", "expired")
         match = known[0]
         text = text_of("expired", "resident", self._language, category=match.category, rung=match.rung, slot=None)
-        self.new_notices[key] = Notice(key, None, data.wish_id, partition, data.area, "resident", "expired", match.resident_ref, self._language, text, None)
+        self.new_notices[key] = Notice(
+            key, None, data.wish_id, partition, data.area, "resident", "expired", match.resident_ref, self._language, text, None,
+            about=About(match.category, match.rung, None),
+        )  # fmt: skip
         return "expired"
 
     # --- what became of notices

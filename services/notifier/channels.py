@@ -32,7 +32,7 @@ _LATER: Final = frozenset((408, 425, 429))
 _RETRY_AFTER_MAX_SECONDS: Final = 3600.0
 
 # After these the attempt may have had its effect all the same: the answer is missing, or says nothing about it.
-_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent", "channel_failed"))
+_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent", "unreadable", "channel_failed"))
 
 # `placed`: it lies there, and nobody has read it.
 Verdict = Literal["sent", "later", "never", "placed"]
@@ -112,10 +112,12 @@ def _after(header: str | None, now: datetime) -> float:
         return 0.0
     try:
         seconds = float(int(header))
+    except OverflowError:
+        return _RETRY_AFTER_MAX_SECONDS
     except ValueError:
         try:
             moment = parsedate_to_datetime(header)
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
         seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
     return min(max(seconds, 0.0), _RETRY_AFTER_MAX_SECONDS)

@@ -294,7 +294,7 @@ class Delivery:
 
     async def record(self, stop: Stop) -> None:
         """Write what became of attempts, and what follows from it."""
-        failures = 0
+        failures, most = 0, _RECORD_MAX
         while not stop:
             self.pulse.beat()
             if not self._results:
@@ -306,7 +306,7 @@ class Delivery:
                 await within(_IDLE_SECONDS, self._news)
                 continue
             await self._gather()
-            results = self._results[:_RECORD_MAX]
+            results = self._results[:most]
             try:
                 async with self._leasing:
                     await self._record(results, again=failures > 0)
@@ -319,7 +319,19 @@ class Delivery:
                 self._log.warning("record_failed", fault=type(error).__name__, failures=failures)
                 await stop.pause(retry_seconds(failures))
                 continue
-            failures = 0
+            except Exception as error:  # noqa: BLE001 - one result that cannot be written must not keep all others from it
+                failures += 1
+                self._metrics.faults.labels("record").inc()
+                if len(results) > 1:
+                    most = len(results) // 2
+                else:
+                    # Its lease ends, and it is looked at again.
+                    self._log.error("result_refused", fault=type(error).__name__, channel=results[0].channel, kind=results[0].notice.kind)
+                    self._results.remove(results[0])
+                    self._exchange.recorded(results)
+                    self._let_go(results)
+                continue
+            failures, most = 0, min(2 * most, _RECORD_MAX)
             self.pulse.commit()
 
     async def _gather(self) -> None:

@@ -264,8 +264,10 @@ def _away(notice: Notice) -> Delivered:
 def _as_read(notice: Notice, person: Person) -> Notice:
     """The notice in its person's language, where what it says can be said again word by word; else as it is."""
     wanted = person.wants.language
-    if wanted is None or wanted == notice.language or notice.match_id is None:
+    if wanted is None or wanted == notice.language:
         return notice
+
+    about = notice.said
 
     def said(language: Language) -> str | None:
         try:
@@ -273,9 +275,9 @@ def _as_read(notice: Notice, person: Person) -> Notice:
                 notice.kind,
                 notice.party,
                 language,
-                category=notice.category,
-                rung=notice.rung or "area",
-                slot=notice.slot,
+                category=about.category,
+                rung=about.rung or "area",
+                slot=about.slot,
                 reason=notice.reason,
                 by=notice.answer_by,
                 wish_id=notice.wish_id,

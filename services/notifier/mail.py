@@ -47,6 +47,8 @@ _SUBJECTS: Final[dict[Language, dict[str, str]]] = {
 }
 _USUAL: Final[dict[Language, str]] = {"zh-CN": "邻里互助：给您的消息", "en": "Help among neighbours: a message for you"}
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
+# For the goodbye, once the server has the mail.
+_QUIT_SECONDS: Final = 1.0
 _SENDERS: Final[dict[Language, str]] = {"zh-CN": "最后一米", "en": "Last Metre"}
 
 
@@ -94,15 +96,29 @@ class Mail:
             message = message_of(notice, address, self._config.sender, suffix)
         except ValueError:
             return Answer("never", "bad_address")
+        client = self._client()
+        ends = asyncio.get_running_loop().time() + self.timeout_seconds
         try:
-            async with asyncio.timeout(self.timeout_seconds):
-                return await self._deliver(message)
+            async with asyncio.timeout_at(ends):
+                answer = await self._deliver(client, message)
+            if answer is SENT:
+                await self._take_leave(client, ends)
+            return answer
         except TimeoutError:
             return Answer("later", "timeout")
+        finally:
+            client.close()
 
-    async def _deliver(self, message: EmailMessage) -> Answer:
+    @staticmethod
+    async def _take_leave(client: aiosmtplib.SMTP, ends: float) -> None:
+        """The server has the mail: whatever becomes of the goodbye, it is sent."""
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            async with asyncio.timeout_at(min(ends, asyncio.get_running_loop().time() + _QUIT_SECONDS)):
+                await client.quit()
+
+    def _client(self) -> aiosmtplib.SMTP:
         config = self._config
-        client = aiosmtplib.SMTP(
+        return aiosmtplib.SMTP(
             hostname=config.host,
             port=self._port,
             timeout=config.timeout_seconds,
@@ -113,11 +129,10 @@ class Mail:
             password=self._password,
             local_hostname="localhost",
         )
-        try:
-            fault = await self._connect(client)
-            return await self._hand_over(client, message) if fault is None else Answer("later", fault)
-        finally:
-            client.close()
+
+    async def _deliver(self, client: aiosmtplib.SMTP, message: EmailMessage) -> Answer:
+        fault = await self._connect(client)
+        return await self._hand_over(client, message) if fault is None else Answer("later", fault)
 
     @staticmethod
     async def _connect(client: aiosmtplib.SMTP) -> str | None:
@@ -144,8 +159,6 @@ class Mail:
             return Answer("later", "timeout")
         except (aiosmtplib.SMTPException, OSError):
             return Answer("later", "cut_off")
-        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit()
         return SENT
 
     async def close(self) -> None:

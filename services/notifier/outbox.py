@@ -6,6 +6,7 @@ by the partition's next owner before anything new.
 """
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -14,7 +15,7 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from schemas import sources
+from schemas import shapes, sources
 from schemas.codec import headers_of, masked_headers, masked_value
 from schemas.errors import InvalidEvent
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
@@ -36,6 +37,9 @@ _IDLE_SECONDS: Final = 1.0
 # So many rows may wait for their deletion.
 _FORGET_MAX: Final = 5000
 _CLOSE_SECONDS: Final = 5.0
+# Faults that are written with a digit, and the contract's reasons for them, which have none.
+_REASONS: Final = {"http_5xx": "http_server_error", "http_4xx": "http_not_now"}
+_IS_REASON: Final = re.compile(shapes.CODE)
 
 
 def outgoing_of(end: Told | Untold, now: str) -> Outgoing:
@@ -53,8 +57,14 @@ def outgoing_of(end: Told | Untold, now: str) -> Outgoing:
         if match.group_id is not None:
             data["group_id"] = match.group_id
         return _event(CONFIRMED, match, data, now)
-    data["reason"] = end.reason
+    data["reason"] = _reason(end.reason)
     return _event(FAILED, match, data, now)
+
+
+def _reason(fault: str) -> str:
+    """A fault as the contract writes a reason: the matcher sets aside what is none, and would hold the wish for ever."""
+    reason = _REASONS.get(fault, fault)
+    return reason if _IS_REASON.fullmatch(reason) else "undeliverable"
 
 
 def _event(kind: str, match: Match, data: dict[str, Any], now: str) -> Outgoing:

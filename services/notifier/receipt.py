@@ -67,9 +67,9 @@ def _failed(book: Book, receipt: Receipt, notice: Notice, *, routed: bool) -> tu
     before = tried_of(unpacked(notice.tried), receipt.channel)
     if before.state == "failed" or (notice.state == "sent" and notice.channel != receipt.channel):
         return "superseded", []
-    fault = receipt.fault or UNDELIVERED
-    notice.tried = packed(noted(unpacked(notice.tried), Tried(receipt.channel, max(before.attempts, 1), "failed", fault)))
-    ends = book.learn(notice, Delivered(notice, "retryable" if routed else "dead", "", receipt.channel, fault))
+    # The gateway's own code stays in its receipt, for whoever looks into it: what goes on from here into events has one of ours.
+    notice.tried = packed(noted(unpacked(notice.tried), Tried(receipt.channel, max(before.attempts, 1), "failed", UNDELIVERED)))
+    ends = book.learn(notice, Delivered(notice, "retryable" if routed else "dead", "", receipt.channel, UNDELIVERED))
     if notice.state == "retryable":
         return "next_channel", ends
     return "given_up" if notice.state == "dead" else "noted", ends

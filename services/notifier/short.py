@@ -79,11 +79,11 @@ def sms_text(notice: Notice, sign: str | None) -> str:
     whole = signed_text(notice.text, sign)
     if len(whole) > SMS_CHARACTERS_MAX and notice.link is not None:
         return _linked(notice, notice.link, sign)
-    template = _SHORT.get((notice.kind, notice.party, notice.reason or "")) or _SHORT.get((notice.kind, notice.party))
+    about, template = notice.said, _SHORT.get((notice.kind, notice.party, notice.reason or "")) or _SHORT.get((notice.kind, notice.party))
     if len(whole) <= SMS_CHARACTERS_MAX or template is None or notice.language != "en":
         return whole
-    words = words_of("en", category=notice.category or "other", rung=notice.rung or "area", slot=None)
-    return signed_text(template.format(**(words | {"when": short_time(notice.slot)})), sign)
+    words = words_of("en", category=about.category or "other", rung=about.rung or "area", slot=None)
+    return signed_text(template.format(**(words | {"when": short_time(about.slot)})), sign)
 
 
 def _linked(notice: Notice, link: str, sign: str | None) -> str:
@@ -91,6 +91,7 @@ def _linked(notice: Notice, link: str, sign: str | None) -> str:
     template = _SHORT_LINKED[notice.language].get((notice.kind, notice.party))
     if template is None:
         return signed_text(notice.text, sign)
-    words = words_of(notice.language, category=notice.category or "other", rung=notice.rung or "area", slot=None)
-    when = short_time(notice.slot) if notice.language == "en" else "" if notice.slot is None else visit_time(*notice.slot, "zh-CN")
+    about = notice.said
+    words = words_of(notice.language, category=about.category or "other", rung=about.rung or "area", slot=None)
+    when = short_time(about.slot) if notice.language == "en" else "" if about.slot is None else visit_time(*about.slot, "zh-CN")
     return signed_text(template.format(**(words | {"when": when})) + link, sign)

@@ -4,6 +4,8 @@ The body names the number, the template with its parameters, and the whole text 
 the answer's body. Robots of groups judge their answers here too.
 """
 
+import codecs
+import re
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any, Final
@@ -21,7 +23,9 @@ from services.notifier.short import sms_text
 
 # Beyond 70 characters a message of Chinese goes out in parts.
 SEGMENT_CHARACTERS: Final = 70
-REFERENCE_MAX: Final = 200
+UNREADABLE: Final = Answer("later", "unreadable")
+# As the door for receipts takes it.
+_REFERENCE: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,200}")
 _ANSWER_BYTES_MAX: Final = 65536
 
 
@@ -33,7 +37,8 @@ def segments_of(text: str) -> int:
 def sms_body(notice: Notice, number: str, config: SmsChannel) -> bytes:
     """What the gateway gets: the same bytes on every attempt."""
     templates = config.templates
-    parameters = words_of(notice.language, category=notice.category, rung=notice.rung, slot=notice.slot)
+    about = notice.said
+    parameters = words_of(notice.language, category=about.category, rung=about.rung, slot=about.slot)
     if notice.link is not None:
         parameters["link"] = notice.link
     template = templates.get(f"{notice.kind}.{notice.party}") or templates.get(notice.kind) or templates.get("default")
@@ -52,14 +57,30 @@ def sms_body(notice: Notice, number: str, config: SmsChannel) -> bytes:
 def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str, ...], id_field: str | None = None) -> Answer:
     """What the code in an accepted request's answer means; without one, the status counts. `id_field`: where its own number for the message stands."""
     try:
-        answer = orjson.loads(body)
+        answer = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
-        return SENT
+        # Plain words are no code, and the status counts; half of what would have one may as well be a refusal.
+        return UNREADABLE if body.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{" else SENT
     code = answer.get(field) if isinstance(answer, dict) else None
     if code is None or str(code) in sent:
         reference = answer.get(id_field) if isinstance(answer, dict) and id_field is not None else None
-        return SENT if reference is None else Answer("sent", reference=str(reference)[:REFERENCE_MAX])
+        return SENT if reference is None else Answer("sent", reference=_reference(str(reference)))
     return Answer("later", "code_later") if str(code) in later else Answer("never", "code_refused")
+
+
+def _reference(text: str) -> str | None:
+    """The gateway's number for a message as its receipts may name it; None where they could not."""
+    return text if _REFERENCE.fullmatch(text) else None
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    """The answer's body, in however many pieces it comes; as much of it as one would read."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) >= _ANSWER_BYTES_MAX:
+            break
+    return bytes(body)
 
 
 async def post_judged(
@@ -78,7 +99,7 @@ async def post_judged(
             verdict = judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
             if verdict.verdict != "sent":
                 return verdict
-            return judge_code(await answer.content.read(_ANSWER_BYTES_MAX), field, sent, later, id_field)
+            return judge_code(await _whole(answer), field, sent, later, id_field)
     except TimeoutError:
         return Answer("later", "timeout")
     except aiohttp.ClientConnectorError:

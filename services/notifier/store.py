@@ -15,10 +15,11 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from services.links.store import supersede
 from services.notifier import failpoints, vault_news
-from services.notifier.book import VISIT_KINDS, CalledOff, Match, Notice
+from services.notifier.book import VISIT_KINDS, About, CalledOff, Match, Notice
 from services.notifier.outgoing import Outgoing, outgoing, packed
 from services.notifier.receipts_store import ReceiptsUnit
 from services.notifier.usual_store import UsualUnit
@@ -69,7 +70,7 @@ _MATCH_FIELDS: Final = (
 _plain_fields: Final = attrgetter(*_MATCH_FIELDS[:9])
 _NOTICE_COLUMNS = """
 n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried,
-n.offer_id AS asked_offer_id, n.answer_by
+n.offer_id AS asked_offer_id, n.answer_by, n.about
 """
 _READ_MATCHES = f"""
 WITH named AS (
@@ -96,11 +97,12 @@ UPDATE notifying.confirmations m SET state = c.state, released_for = c.released_
 FROM unnest($1::text[], $2::text[], $3::text[]) c(match_id, state, released_for) WHERE m.match_id = c.match_id
 """
 _WRITE_NOTICES = """
-INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, due_at)
-SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by,
-    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $14) ELSE interval '0' END
+INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about, due_at)
+SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about,
+    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $15) ELSE interval '0' END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[], $13::text[]) new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by)
+    $11::text[], $12::text[], $13::text[], $14::text[])
+    new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about)
 ON CONFLICT (key) DO NOTHING
 """
 _READ_KNOWN = "SELECT key FROM notifying.notices WHERE key = ANY($1::uuid[])"
@@ -211,7 +213,13 @@ def _notice(row: Any) -> Notice:
         reason=row["released_for"],
         offer_id=row["asked_offer_id"] or row["offer_id"],
         answer_by=row["answer_by"],
+        about=None if row["about"] is None else _about(row["about"]),
     )
+
+
+def _about(text: str) -> About:
+    category, rung, slot = orjson.loads(text)
+    return About(category, rung, None if slot is None else tuple(slot))
 
 
 def _matches(rows: Iterable[asyncpg.Record]) -> list[Match]:
@@ -298,8 +306,12 @@ class Unit:
     async def write_notices(self, notices: Iterable[Notice], lease_seconds: float) -> None:
         """Insert notices; one whose key is known stays as it is."""
         rows = [
-            (n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state, n.offer_id, n.answer_by) for n in notices
-        ]
+            (
+                n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state, n.offer_id, n.answer_by,
+                None if n.about is None else orjson.dumps((n.about.category, n.about.rung, n.about.slot)).decode(),
+            )
+            for n in notices
+        ]  # fmt: skip
         if rows:
             await self._connection.execute(_WRITE_NOTICES, *map(list, zip(*rows, strict=True)), lease_seconds)
 

@@ -14,7 +14,7 @@ import structlog
 
 from schemas.instants import DAY_US, MINUTE_US
 from services.links.store import forget
-from services.notifier.book import Notice, desk_of, notice_key
+from services.notifier.book import About, Notice, desk_of, notice_key
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.metrics import Metrics
 from services.notifier.notices import Language, text_of
@@ -44,6 +44,7 @@ def notice_of(looked: Looked, word: Word, language: Language) -> Notice:
     return Notice(
         notice_key(looked.match_id, word.party, word.kind), looked.match_id, looked.wish_id, looked.partition, looked.area,
         word.party, word.kind, whom[word.party], language, text, looked.slot, offer_id=looked.offer_id,
+        about=None if rung == looked.rung else About(looked.category, rung, looked.slot),
     )  # fmt: skip
 
 

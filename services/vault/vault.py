@@ -270,10 +270,12 @@ class Vault:
         """Note a guardian's consent.
 
         Raises:
-            BadContact: a reference is a phone or identity-card number.
+            BadContact: a reference is a phone or identity-card number, or the minor would be their own guardian.
             Denied: no purpose.
         """
         _check_refs(consent.minor_ref, consent.guardian_ref, who.ref)
+        if consent.minor_ref == consent.guardian_ref:
+            raise BadContact("监护人不能是未成年人本人：请填另一人的编号", "nobody is their own guardian: give another person's guardian_ref")
         await self._want_purpose("consent", who, consent.minor_ref, why)
         async with self._store.unit() as unit:
             await unit.write_consent(consent)

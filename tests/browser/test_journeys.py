@@ -38,9 +38,9 @@ async def test_a_member_claims_accepts_sets_out_and_finishes(come: Visitors, tow
         await member.is_well_made()
         await member.tap(asked.get_by_role("button", name=member.words("我能去", "Yes, I will come")))
         await town.match_is(now, "confirmed")
-        await member.sees_after_reloading("/mine", asked.get_by_role("button", name=member.words("我出发了", "I am on my way")))
+        await member.sees_after_reloading("/mine", asked.get_by_role("button", name=member.words("我到了", "I am there")))
         assert await asked.get_by_text(member.words("3 栋", "building 3")).count() == 1
-        await member.tap(asked.get_by_role("button", name=member.words("我出发了", "I am on my way")))
+        await member.tap(asked.get_by_role("button", name=member.words("我到了", "I am there")))
         await town.match_is(now, "started")
         await member.sees_after_reloading("/mine", asked.get_by_role("button", name=member.words("办完了", "Done")))
         await asked.get_by_role("combobox").select_option("45")

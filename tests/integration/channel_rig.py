@@ -51,13 +51,14 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 @dataclass
 class Mailbox:
-    """A mail server: `on_rcpt` and `on_data` answer (None: it is taken); a negative pause hangs."""
+    """A mail server: `on_rcpt` and `on_data` answer (None: it is taken); `hangs`: from the first recipient on; `stays`: says nothing to a goodbye."""
 
     port: int = 0
     certificate: Path | None = None
     on_rcpt: Callable[[int], str | None] = lambda _nth: None
     on_data: Callable[[int], str | None] = lambda _nth: None
     hangs: bool = False
+    stays: bool = False
     release: asyncio.Event = field(default_factory=asyncio.Event)
     recipients: int = 0
     data: int = 0
@@ -82,6 +83,11 @@ class Mailbox:
             self.mails.append(mail)
             self.secured.append(session.ssl is not None)
         return answer or "250 OK"
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        if self.stays:
+            await self.release.wait()
+        return "221 Bye"
 
 
 def _authenticated(_server: Any, _session: Any, _envelope: Any, _mechanism: str, given: LoginPassword) -> AuthResult:
@@ -135,16 +141,16 @@ class Seen:
 
 @dataclass
 class Gateway:
-    """A system behind channels that honours keys. `judge(seen, nth)`: a status, an answer of JSON, or None to hang."""
+    """A system behind channels that honours keys. `judge(seen, nth)`: a status, an answer of JSON, pieces of an answer's body, or None to hang."""
 
     base: str = ""
-    judge: Callable[[Seen, int], int | dict[str, Any] | None] = lambda _seen, _nth: 200
+    judge: Callable[[Seen, int], int | dict[str, Any] | list[bytes] | None] = lambda _seen, _nth: 200
     headers: dict[str, str] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     effects: Counter[str] = field(default_factory=Counter)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def receive(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         seen = Seen(request.path, dict(request.query), {name.lower(): value for name, value in request.headers.items()}, orjson.loads(raw), raw)
         self.seen.append(seen)
@@ -152,6 +158,13 @@ class Gateway:
         if answer is None:
             await self.release.wait()
             return web.Response(status=503)
+        if isinstance(answer, list):
+            pieces = web.StreamResponse()
+            await pieces.prepare(request)
+            for piece in answer:
+                await pieces.write(piece)
+                await asyncio.sleep(0.02)  # so that each comes by itself
+            return pieces
         if isinstance(answer, int):
             if answer == 200:
                 self._happens(seen)

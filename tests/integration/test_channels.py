@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import hashlib
 import hmac
 import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +21,7 @@ import pytest
 from schemas.personal import find_personal_data
 from services.notifier.app_inbox import AppInbox
 from services.notifier.apprised import Apprised
-from services.notifier.book import Notice
+from services.notifier.book import About, Notice
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import Named, channels_of
 from services.notifier.channels import SIGNATURE_HEADER, TIMESTAMP_HEADER, Answer, signature
@@ -116,6 +118,55 @@ async def test_status_and_code_make_the_verdict(system: Gateway, answer: Any, ex
     channel = sms(system, codes_later=["BUSY"])
     assert expected == await channel.send(notice(), NUMBER)
     await channel.close()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([b'{"code":"MOBILE', b'_NUMBER_ILLEGAL"}'], Answer("never", "code_refused")),
+        ([b"", b'{"code":', b'"BU', b'SY"}'], Answer("later", "code_later")),
+        ([codecs.BOM_UTF8 + b'{"code":"LIMIT"}'], Answer("never", "code_refused")),
+        ([b'{"code":"OK"'], Answer("later", "unreadable")),
+        ([b"accepted"], Answer("sent")),
+        ([b""], Answer("sent")),
+        ([b" " * 70_000, b'{"code":"LIMIT"}'], Answer("sent")),
+    ],
+)
+async def test_an_answer_is_read_to_its_end_however_it_comes(system: Gateway, pieces: list[bytes], expected: Answer) -> None:
+    system.judge = lambda _seen, _nth: pieces
+    channel = sms(system, codes_later=["BUSY"])
+    answer = await channel.send(notice(), NUMBER)
+    await channel.close()
+    assert (expected, expected.fault == "unreadable") == (answer, answer.unclear)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("a-1", "a-1"), (42, "42"), ("a\0b", None), ("a b", None), ("", None), ("x" * 201, None), ("号-1", "号-1")])
+async def test_a_gateways_own_number_is_kept_where_a_receipt_could_name_it(system: Gateway, given: object, kept: str | None) -> None:
+    system.judge = lambda _seen, _nth: {"code": "OK", "id": given}
+    channel = sms(system, id_field="id")
+    assert Answer("sent", reference=kept) == await channel.send(notice(), NUMBER)
+    await channel.close()
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("9" * 400, 3600.0), ("1" + "0" * 350, 3600.0), ("Fri, 31 Dec 99999999999 23:59:59 GMT", 0.0), ("-5", 0.0)])
+async def test_whatever_a_gateway_wants_to_be_waited_for_it_is_asked_again(system: Gateway, header: str, seconds: float) -> None:
+    system.judge = lambda _seen, _nth: 429
+    system.headers = {"Retry-After": header}
+    channel = sms(system)
+    assert Answer("later", "http_4xx", seconds) == await channel.send(notice(), NUMBER)
+    await channel.close()
+
+
+async def test_an_invitation_by_text_message_says_what_when_and_how_near(system: Gateway) -> None:
+    link = "https://example.org/a#aaaaaaaaaaaaaaaaaaaaaaaaaa"
+    about = About("elder_care", "unit", SLOT)
+    one = replace(notice(), match_id=None, party="volunteer", kind="invited", slot=None, category=None, rung=None, text="很长" * 80, link=link, about=about)
+    channel = sms(system)
+    await channel.send(one, NUMBER)
+    await channel.close()
+    (seen,) = system.seen
+    assert {"category": "关爱老人", "near": "同单元", "when": "11月24日（周二）16:00至17:00", "link": link} == seen.body["parameters"]
+    assert f"【最后一米】同单元邻居急需「关爱老人」，11月24日（周二）16:00至17:00。您能去吗？答复：{link}" == seen.body["text"]
 
 
 async def test_a_gateway_that_is_away_is_not_unclear(unused_tcp_port: int) -> None:
@@ -329,6 +380,14 @@ async def test_a_server_that_hangs_is_unclear_and_one_that_is_away_is_not(tmp_pa
         hung = await mail(mailbox, timeout_seconds=0.5).send(notice(), "someone@example.org")
         away = await mail(mailbox, port=unused_tcp_port).send(notice(), "someone@example.org")
     assert (("timeout", True), ("no_connection", False)) == ((hung.fault, hung.unclear), (away.fault, away.unclear))
+
+
+async def test_a_server_that_has_the_mail_and_does_not_let_go_has_the_mail(tmp_path: Path) -> None:
+    async with mail_server(tmp_path) as mailbox:
+        mailbox.stays = True
+        assert Answer("sent") == await mail(mailbox, timeout_seconds=3.0).send(notice(), "someone@example.org")
+        assert Answer("sent") == await mail(mailbox, timeout_seconds=0.5).send(notice(), "someone@example.org")
+    assert 2 == len(mailbox.mails)
 
 
 # --- the app

@@ -442,6 +442,24 @@ async def test_takes_no_receipt_that_is_not_signed_for_its_channel(door: Gateway
     assert good.status_code in {202, 503}, good.text
 
 
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"at": "0001-01-01T00:00:00+14:00"}, "at"),
+        ({"at": "9999-12-31T23:59:59-12:00"}, "at"),
+        ({"at": "2026-11-25T08:00:00"}, "at"),
+        ({"fault": "a b"}, "fault"),
+    ],
+)
+async def test_a_receipt_that_cannot_be_kept_is_refused_with_its_field(door: Gateway, change: dict[str, str], place: str) -> None:
+    body = json.dumps({"reference": "n-1", "status": "failed", "at": "2026-11-25T08:00:00Z", **change}).encode()
+    now = str(int(time.time()))
+    headers = {"x-lastmetre-timestamp": now, "x-lastmetre-signature": hmac.new(RECEIPTS, now.encode() + b"." + body, hashlib.sha256).hexdigest()}
+    async with httpx.AsyncClient(base_url=door.url, trust_env=False) as http:
+        answer = await http.post("/api/v1/receipts/sms", content=body, headers=headers)
+    assert (422, place) == (answer.status_code, answer.json()["field"]), answer.text
+
+
 # --- examples
 
 

@@ -205,7 +205,7 @@ async def test_a_receiver_that_recovers_gets_the_same_notice_under_the_same_key(
     assert [("match.confirmed.v1", "m-1")] == await confirmations(settings)
 
 
-@pytest.mark.parametrize(("status", "attempts", "reason"), [(404, 1, "refused"), (503, 5, "http_5xx")])
+@pytest.mark.parametrize(("status", "attempts", "reason"), [(404, 1, "refused"), (503, 5, "http_server_error")])
 async def test_what_cannot_be_delivered_fails_the_confirmation(
     settings: Settings, source: Matcher, sink: Sink, settled: Settled, status: int, attempts: int, reason: str
 ) -> None:
@@ -216,6 +216,7 @@ async def test_what_cannot_be_delivered_fails_the_confirmation(
     assert [attempts, 1] == sorted(sink.attempts.values(), reverse=True)
     (record,) = await records(settings.kafka, "confirmations")
     assert {"area": "hightech", "match_id": "m-1", "wish_id": "w-m-1", "offer_id": "o-m-1", "reason": reason} == orjson.loads(record.value)
+    assert reason == decode(record.topic, record.value, record.headers).data.reason, "the matcher can read it"
 
 
 async def test_an_expired_wish_is_told_once(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
@@ -284,6 +285,29 @@ async def test_an_event_on_which_the_work_fails_is_set_aside_alone(
     (dead,) = await records(settings.kafka, "matches-dlq")
     assert ("decision_failed", "3") == (header(dead, "dlq-reason"), header(dead, "dlq-offset"))
     assert {f"m-{n}" for n in range(7)} - {"m-3"} == {match_id for _, match_id in await confirmations(settings)}
+
+
+async def test_a_result_that_cannot_be_written_keeps_no_other_from_it(
+    settings: Settings, source: Matcher, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Book.settle
+
+    def failing(self: Book, results: Any) -> Any:
+        results = list(results)
+        if any(result.notice.match_id == "m-3" for result in results):
+            raise ZeroDivisionError
+        return whole(self, results)
+
+    monkeypatch.setattr(Book, "settle", failing)
+    for number in range(7):
+        await source.propose(f"m-{number}")
+
+    async def six() -> bool:
+        return 6 == len(await confirmations(settings))
+
+    async with running(settings):
+        await until(six)
+    assert [1] * 14 == list(sink.attempts.values()), "nobody is told again for another's sake"
 
 
 async def test_by_event_time_the_clock_is_the_latest_event_of_the_area(settings: Settings, source: Matcher, settled: Settled) -> None:

@@ -106,6 +106,19 @@ def test_from_when_until_when_a_consent_holds_is_told_with_the_year(terminal: Te
     assert ["2026-03-01 08:00:00", "2028-03-01 08:00:00"] == re.findall(r"20\d\d-03-01 08:00:00", told)
 
 
+def test_nobody_is_their_own_guardian_and_what_does_not_go_together_is_said(terminal: Terminal) -> None:
+    order = {"minor_ref": "child", "guardian_ref": "guardian", "purpose": "keep", "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2027-01-01T00:00:00Z"}
+    for change, told in (
+        ({"guardian_ref": "child", "proof_sha256": "0" * 64}, "line 1: guardian_ref: nobody is their own guardian"),
+        (
+            {"ends_at": "2025-01-01T00:00:00Z", "proof_sha256": "0" * 64},
+            "line 1: purpose, starts_at, ends_at: all three, and it starts before it ends",
+        ),
+        ({}, "line 1: proof_file, proof_sha256: a consent has one of the two"),
+    ):
+        assert told in terminal("consents", "--from", "-", *AS, given=json.dumps({**order, **change}), code=1)
+
+
 def test_what_is_wrong_with_orders_about_consents_is_said_before_any_is_carried_out(terminal: Terminal, tmp_path: Path) -> None:
     terminal("new-keys")
     now = datetime.now(UTC)

@@ -8,8 +8,13 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.notifier.book import Notice, notice_key
+from schemas.codec import decode
+from schemas.personal import code_of
+from services.notifier import book, channels
+from services.notifier.book import INTERRUPTED, Match, Notice, Untold, notice_key
 from services.notifier.channels import Answer, backoff_seconds, body_of, judge, signature
+from services.notifier.outbox import outgoing_of
+from services.notifier.receipt import UNDELIVERED
 from services.notifier.settings import Settings
 from services.runtime import BadSettings, load_settings
 
@@ -114,3 +119,17 @@ def test_names_every_variable_that_is_missing_or_wrong(monkeypatch: pytest.Monke
     assert "缺少环境变量 LASTMETRE_DATABASE" in str(refused.value)
     assert "LASTMETRE_KAFKA is not valid" in str(refused.value)
     assert "hidden word" not in str(refused.value)
+
+
+def test_a_code_that_is_a_number_is_not_kept() -> None:
+    given = ["absent", "err30003", "smpp_0x0000000b", "13800001000", "to_13800001000", "88261234", None]
+    assert ["absent", "err30003", "number_withheld", "number_withheld", "number_withheld", "number_withheld", None] == [code_of(one) for one in given]
+
+
+def test_every_fault_of_ours_becomes_a_reason_that_the_matcher_reads() -> None:
+    faults = {*book._CLEAR, *channels._UNCLEAR, INTERRUPTED, UNDELIVERED, "No code, but 13800001000", "x" * 41}
+    match = Match("m-1", "w-1", "o-1", "hightech", 0, "r-1", "v-1", None, "unit", ("2026-11-24T08:00:00Z", "2026-11-24T09:00:00Z"), None, None)
+    told = {fault: outgoing_of(Untold(match, fault), "2026-11-24T08:00:00Z") for fault in sorted(faults)}
+    reasons = {fault: decode(one.topic, one.value, one.headers).data.reason for fault, one in told.items()}
+    assert ("http_server_error", "http_not_now", "timeout") == (reasons["http_5xx"], reasons["http_4xx"], reasons["timeout"])
+    assert ("undeliverable", "undeliverable") == (reasons["No code, but 13800001000"], reasons["x" * 41])

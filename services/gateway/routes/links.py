@@ -24,7 +24,7 @@ LABELS: Final[dict[str, words.Words]] = {
     "accept": ("我能去", "Yes, I will come"),
     "decline": ("来不了", "I can't come"),
     "cancel": ("取消", "Call it off"),
-    "started": ("我出发了", "I am on my way"),
+    "started": ("我到了", "I am there"),
     "finished": ("办完了", "Done"),
     "done": ("办好了", "It helped"),
     "partly": ("帮了一部分", "It helped in part"),

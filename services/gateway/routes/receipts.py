@@ -16,6 +16,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.personal import code_of
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples
 from services.gateway.door.answers import Refused
@@ -41,6 +42,8 @@ SIGNATURE_HEADER: Final = "x-lastmetre-signature"
 TIME_HEADER: Final = "x-lastmetre-timestamp"
 _BODY_MAX_BYTES: Final = 64 * 1024
 _CLOCK_SECONDS: Final = 300
+# Beyond them no database and no clock of the other offset can keep it.
+_YEARS: Final = (1970, 9000)
 _LEAVE: Final = "SELECT gateway.leave_receipt($1, $2, $3, $4, $5)"
 
 # For the policy's list of routes; the signature is the proof.
@@ -91,10 +94,10 @@ async def leave(request: Request, gateway: GatewayOf, _principal: Anybody, chann
         return answers.refusal(Refused("bad_signature"))
     try:
         receipt = Receipt.model_validate_json(bytes(body))
-        if receipt.at.tzinfo is None:
+        if receipt.at.tzinfo is None or not _YEARS[0] <= receipt.at.year <= _YEARS[1]:
             raise Refused("bad_value", "at")
         async with gateway.database.pool.acquire() as connection:
-            await connection.execute(_LEAVE, channel, receipt.reference, receipt.status, receipt.at, receipt.fault)
+            await connection.execute(_LEAVE, channel, receipt.reference, receipt.status, receipt.at, code_of(receipt.fault))
     except ValidationError as fault:
         place = fault.errors(include_url=False, include_input=False)[0]["loc"]
         return answers.refusal(Refused("bad_value", ".".join(map(str, place)) or "body"))
