@@ -67,7 +67,7 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
             "info", ("谢谢您！这件事已经不用再答复了：有人先答应，或已取消。", "Thank you! No answer is needed any more: somebody was first, or it is off.")
         ),
         "settled": Flash("info", ("您已经约好这一件；来不了的话，请在下面告诉我们。", "This one is yours already; if you can't come, say so below.")),
-        "started": Flash("good", ("已记下：您已出发。", "Noted: you are on your way.")),
+        "started": Flash("good", ("已记下：您到了。", "Noted: you are there.")),
         "finished": Flash("good", ("辛苦了！时长会在居民确认后记入。", "Thank you! The hours are booked once the resident has confirmed.")),
         "withdrawn": Flash("info", ("心愿已撤回。", "The wish is withdrawn.")),
         "acknowledged": Flash("good", ("谢谢您的回音，已记下。", "Thank you for your word; it is noted.")),

@@ -287,9 +287,7 @@ async def test_an_event_on_which_the_work_fails_is_set_aside_alone(
     assert {f"m-{n}" for n in range(7)} - {"m-3"} == {match_id for _, match_id in await confirmations(settings)}
 
 
-async def test_a_result_that_cannot_be_written_keeps_no_other_from_it(
-    settings: Settings, source: Matcher, sink: Sink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_result_that_cannot_be_written_keeps_no_other_from_it(settings: Settings, source: Matcher, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Book.settle
 
     def failing(self: Book, results: Any) -> Any:

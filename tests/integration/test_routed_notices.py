@@ -16,7 +16,7 @@ from deploy.kafka import Kafka
 from services.notifier.settings import Settings
 from tests.conftest import Database
 from tests.integration.channel_rig import Gateway, gateway
-from tests.integration.notifier_rig import SECRET, Matcher, ask, matcher, records, running, settings_of, until
+from tests.integration.notifier_rig import SECRET, SLOT, Matcher, ask, matcher, records, running, settings_of, until
 
 NUMBER = "13812345678"
 LATE = datetime(2026, 11, 23, 15, tzinfo=UTC)  # 23:00 in China; the visits of the rig begin at 16:00 on the next day
@@ -241,6 +241,21 @@ async def test_a_person_reads_in_their_own_language(make: Make, source: Matcher,
     texts = {one.body["to"]: one.body["text"] for one in first.seen}
     assert "有着落了" in texts[NUMBER]
     assert "It is settled" in texts["13900000000"]
+
+
+async def test_also_what_has_no_match_is_read_in_ones_own_language(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
+    people = {"v-9": "13900000000", "r-m-1": "13700000000"}
+    english = "".join(f'[people."{ref}"]\nlanguage = "en"\naddresses = {{ sms = "{number}" }}\n' for ref, number in people.items())
+    named = {"volunteer_ref": "v-9", "category": "study", "urgency": "red", "rung": "unit", "slot": SLOT, "expires_at": "2026-11-23T20:00:00Z"}
+    settings = make(PEOPLE + english)
+    await source.propose("m-1", needs_approval=True)
+    await source.send("helper.invited", {"wish_id": "w-9", "offer_id": "o-9", **named})
+    await source.send("wish.expired", {"wish_id": "w-m-1", "filled": 0})
+    async with running(settings):
+        await settled(3)
+    texts = {one.body["to"]: (one.body["language"], one.body["text"], one.body["parameters"]["near"]) for one in first.seen}
+    assert ("en", "from the same stairway") == (texts["13900000000"][0], texts["13900000000"][2])
+    assert "We are sorry" in texts["13700000000"][1]
 
 
 async def test_a_channel_that_hangs_does_not_hold_up_another(make: Make, source: Matcher, first: Gateway, other: Gateway) -> None:
