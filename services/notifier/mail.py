@@ -7,6 +7,8 @@ language, and nothing about anybody. SMTP knows no idempotency key: an attempt t
 import asyncio
 import contextlib
 import ssl
+from email.errors import MessageError
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Final
@@ -57,13 +59,21 @@ def subject_of(kind: str, language: Language) -> str:
     return _SUBJECTS[language].get(kind, _USUAL[language])
 
 
+def _one(address: str) -> Address:
+    """One address and no more: a comma in it would make two people of it. Raises `ValueError`."""
+    try:
+        return Address(addr_spec=address)
+    except (MessageError, IndexError) as fault:  # the latter where there is nothing
+        raise ValueError("no address") from fault
+
+
 def message_of(notice: Notice, address: str, sender: str, suffix: str = "") -> EmailMessage:
     """The mail. Raises `ValueError` where the address can't stand in a header."""
     message = EmailMessage()
     message["Message-ID"] = f"<{notice.key}{suffix.replace(':', '.')}@{sender.rpartition('@')[2]}>"
     message["Date"] = formatdate(usegmt=True)
     message["From"] = f"{_SENDERS[notice.language]} <{sender}>"
-    message["To"] = address
+    message["To"] = _one(address)
     message["Subject"] = subject_of(notice.kind, notice.language)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(notice.text)

@@ -345,7 +345,7 @@ async def test_a_mail_that_is_refused_is_never(tmp_path: Path, place: str) -> No
         assert Answer("never", "refused") == await mail(mailbox).send(notice(), "someone@example.org")
 
 
-@pytest.mark.parametrize("address", ["a@example.org\nBcc: b@example.org", "", "无名@例子"])
+@pytest.mark.parametrize("address", ["a@example.org\nBcc: b@example.org", "", "无名@例子", "a,b@example.org", "a@x.org, b@x.org", "a b@x.org"])
 async def test_an_address_that_cannot_stand_in_a_mail_is_never(tmp_path: Path, address: str) -> None:
     async with mail_server(tmp_path) as mailbox:
         assert "never" == (await mail(mailbox).send(notice(), address)).verdict
