@@ -56,19 +56,39 @@ _PROGRESS: Final = """
             FROM notifying.visit_lanes) AS visits
 """
 _WAITING: Final = "SELECT EXISTS (SELECT FROM matching.wishes WHERE status IN ('open', 'held'))"
-# What can still change something in an area where somebody waits.
-_NEXT_DEADLINE: Final = """
-    WITH waiting AS MATERIALIZED (SELECT area, wish_id, ends_at, status FROM matching.wishes WHERE status IN ('open', 'held'))
-    SELECT min(at) FROM (
-        SELECT min(ends_at) AS at FROM waiting WHERE status = 'open'
-        UNION ALL
-        SELECT min(least(ends_at, CASE WHEN NOT answered THEN expires_at WHEN NOT approved THEN starts_at END)) FROM matching.matches
-            WHERE live AND area IN (SELECT DISTINCT area FROM waiting)
-        UNION ALL
-        SELECT min(round_at) FROM matching.areas WHERE round_at > $1 AND area IN (SELECT DISTINCT area FROM waiting)
-    ) AS deadlines WHERE at > $1
+# When a hold ends, as the matcher's own core reckons it (`Area.hold_ends_at`): the second word may come until the visit would begin.
+_HOLD_ENDS: Final = """
+        SELECT min(at) FROM (SELECT CASE WHEN answered THEN greatest(expires_at, starts_at) ELSE expires_at END AS at
+            FROM matching.matches WHERE live AND NOT (answered AND approved)) AS holds WHERE at > $1
 """
-_NEXT_ROUND: Final = "SELECT min(round_at) FROM matching.areas WHERE round_at > $1 AND round_at < $2"
+# When somebody is free again for those who wait in the area.
+_SLOT_OVER: Final = """
+        SELECT min(ends_at) FROM matching.matches WHERE live AND ends_at > $1 AND area IN (SELECT DISTINCT area FROM waiting)
+"""
+# When an invitation ends, and others may be asked in their place.
+_INVITATION_ENDS: Final = """
+        SELECT min(until::bigint) FROM waiting, json_each_text(nullif(invited, '')::json) AS invitation(offer_id, until)
+            WHERE status = 'open' AND until::bigint > $1
+"""
+_ROUND: Final = "SELECT min(round_at) FROM matching.areas WHERE round_at > $1"
+# What can still change something in an area where somebody waits. Each kind of deadline is looked for by itself: one that is past hides no other.
+_NEXT_DEADLINE: Final = f"""
+    WITH waiting AS MATERIALIZED (SELECT area, ends_at, status, invited FROM matching.wishes WHERE status IN ('open', 'held'))
+    SELECT min(at) FROM (
+        SELECT min(ends_at) AS at FROM waiting WHERE status = 'open' AND ends_at > $1
+        UNION ALL {_HOLD_ENDS}
+        UNION ALL {_SLOT_OVER}
+        UNION ALL {_INVITATION_ENDS}
+        UNION ALL {_ROUND} AND area IN (SELECT DISTINCT area FROM waiting)
+    ) AS deadlines
+"""  # noqa: S608 - of our own constants
+# What may bring about a proposal while nobody says anything, so that it is confirmed when it was made.
+_NEXT_STOP: Final = f"""
+    WITH waiting AS MATERIALIZED (SELECT area, status, invited FROM matching.wishes WHERE status = 'open')
+    SELECT min(at) FROM (
+        {_ROUND} UNION ALL {_HOLD_ENDS} UNION ALL {_SLOT_OVER} UNION ALL {_INVITATION_ENDS}
+    ) AS deadlines(at) WHERE at < $2
+"""  # noqa: S608 - of our own constants
 # Visits of which something was said: who is silent is waited for. What nobody speaks about is left as it is.
 _NEXT_CLOSING: Final = """
     SELECT min(due_at_us) FROM notifying.visits v WHERE due_at_us > $1
@@ -183,18 +203,19 @@ class Player:
         await self._run_on()
 
     async def _hold_stops(self, now: int, until: int) -> int:
-        """Let the clock stop at each round and each closing that falls between two minutes with lines.
+        """Let the clock stop at each closing between two minutes with lines, and at each deadline there that may bring about a proposal.
 
-        Held later, a round would find other helpers, and a wish that was not helped would wait for nothing.
+        Held later, a round would find other helpers, and a wish that was not helped would wait for nothing. Who is found because somebody else let
+        the time go by would be confirmed only with the area's next line, perhaps when the visit is over.
         """
         while True:
-            beat: int | None = await self._patiently(self._next_round, now, until)
+            stop: int | None = await self._patiently(self._next_stop, now, until)
             closing: int | None = await self._patiently(self._next_closing, now)
-            if closing is not None and closing < min(until, beat or until):
+            if closing is not None and closing < min(until, stop or until):
                 now = closing
                 await self._run_to(now, _RUN_VISITS)
-            elif beat is not None:
-                now = beat
+            elif stop is not None:
+                now = stop
                 await self._run_to(now)
             else:
                 return now
@@ -323,9 +344,9 @@ class Player:
         closing: int | None = await (await self._connection()).fetchval(_NEXT_CLOSING, after)
         return closing
 
-    async def _next_round(self, after: int, before: int) -> int | None:
-        beat: int | None = await (await self._connection()).fetchval(_NEXT_ROUND, after, before)
-        return beat
+    async def _next_stop(self, after: int, before: int) -> int | None:
+        stop: int | None = await (await self._connection()).fetchval(_NEXT_STOP, after, before)
+        return stop
 
     async def _tell(self, statement: str, *arguments: object) -> None:
         await (await self._connection()).execute(statement, *arguments)

@@ -59,12 +59,12 @@ def _of_our_own(record: Any) -> Heard | None:
             return Heard(kind, area, time)
         data = orjson.loads(record.value)
         names = (data["area"], data["wish_id"], data["offer_id"], data["match_id"])
-        starts_at, ends_at = _instant(data["slot"]["start"]), _instant(data["slot"]["end"])
+        starts_at, ends_at, told_at = _instant(data["slot"]["start"]), _instant(data["slot"]["end"]), parse_rfc3339(data["confirmed_at"])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if names[0] != area or not all(isinstance(name, str) for name in names):
         return None
-    return Heard(kind, area, time, begun=Begun((area, names[1], names[2]), names[3], starts_at, ends_at))
+    return Heard(kind, area, time, begun=Begun((area, names[1], names[2]), names[3], starts_at, ends_at, told_at))
 
 
 def _of_anybody(record: Any) -> Heard | None:
@@ -76,6 +76,6 @@ def _of_anybody(record: Any) -> Heard | None:
         return None
     data = event.data
     if isinstance(data, MatchConfirmed):
-        begun = Begun((data.area, data.wish_id, data.offer_id), data.match_id, micros(data.slot.start), micros(data.slot.end))
+        begun = Begun((data.area, data.wish_id, data.offer_id), data.match_id, micros(data.slot.start), micros(data.slot.end), micros(data.confirmed_at))
         return Heard(event.type, event.area, event.time, begun=begun)
     return Heard(event.type, event.area, event.time, event=event)

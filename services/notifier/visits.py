@@ -65,7 +65,7 @@ class End:
 class Visit:
     """One confirmed match. `number` counts how often its end was told; `end` is what was told last. One that was `released` since is no visit any more.
 
-    `again`: the pair had another match for this wish before, which was released.
+    `again`: the pair had another match for this wish before, which was released. `told_at`: when both sides knew of this one; None where that was not kept.
     """
 
     match_id: str
@@ -82,6 +82,7 @@ class Visit:
     due_at: int | None = None
     released: bool = False
     again: bool = False
+    told_at: int | None = None
 
     @property
     def planned_minutes(self) -> int:
@@ -109,32 +110,39 @@ def _minutes(visit: Visit, reports: list[Report]) -> int:
 
 
 def _is_about(report: Report, visit: Visit) -> bool:
-    """Whether it is said of this visit. Of a pair that meets again, what names no match and was said before this slot is about the one before."""
+    """Whether it is said of this visit. Of a pair that meets again, what names no match and was said before this slot is about the one before.
+
+    Else it is about nothing that we know where it was said before both were told and before the slot. What was said in one minute was said together.
+    """
     if report.match_id is not None:
         return report.match_id == visit.match_id
-    return not visit.again or report.at >= visit.starts_at
+    if visit.again or visit.told_at is None:
+        return not visit.again or report.at >= visit.starts_at
+    return report.at >= min(visit.starts_at, visit.told_at - visit.told_at % MINUTE_US)
 
 
 def end_of(visit: Visit, reports: Iterable[Report], now: int, limits: Limits) -> tuple[End | None, int | None]:
     """(how the visit ends as of `now`, when to look again). The community's word weighs more than the resident's, a later one more than an earlier.
 
-    A visit that was closed by default is judged by what is said afterwards like any other.
+    A visit that was closed by default is judged by what is said afterwards like any other. None ends before its slot begins: until then it may still be called
+    off, and nobody's silence counts.
     """
     said = [one for one in reports if _is_about(one, visit)]
     finished = _last(said, "finished")
     word = _last(said, "acknowledged", "community") or _last(said, "acknowledged", "resident")
+    all_said = word is not None and finished is not None and max(word.at, finished.at) >= visit.starts_at
     if word is not None:
         # Without the helper's own report the minutes are not known yet; it is awaited for a while.
-        ready_at = max(word.at, finished.at) if finished is not None else word.at + limits.finish_us
+        ready_at = max(word.at, finished.at, visit.starts_at) if finished is not None else max(word.at, visit.starts_at) + limits.finish_us
         outcome = word.outcome or "done"
         end = End(outcome, 0 if outcome == "not_done" else _minutes(visit, said), word.by or "resident", ready_at)
     elif finished is not None:
-        ready_at = finished.at + limits.acknowledge_us
+        ready_at = max(finished.at, visit.starts_at) + limits.acknowledge_us
         end = End("done", _minutes(visit, said), "default", ready_at)
     else:
         ready_at = visit.ends_at + limits.report_us
         end = End("done", 0, "default", ready_at)
-    return (end, None) if ready_at <= now or (word is not None and finished is not None) else (None, ready_at)
+    return (end, None) if ready_at <= now or all_said else (None, ready_at)
 
 
 def judged(visit: Visit, reports: Iterable[Report], now: int, limits: Limits) -> tuple[Visit, End | None]:

@@ -35,11 +35,12 @@ ON CONFLICT DO NOTHING
 # stands then (`visits.judged`), and neither read nor written again. So is when it is first to be watched, where that is a while yet: nobody looks before.
 _BEGIN_VISITS = """
 INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, organisation, starts_at_us, ends_at_us, number, due_at_us,
-    watch_at_us, watched_us)
+    watch_at_us, watched_us, told_at_us)
 SELECT c.match_id, c.wish_id, c.offer_id, c.area, c.partition, c.volunteer_ref, c.organisation, told.starts_at_us, told.ends_at_us, 0,
-    CASE c.state WHEN 'released' THEN NULL ELSE told.ends_at_us + $4 END, CASE WHEN told.starts_at_us - $6 > $5 THEN told.starts_at_us - $6 ELSE 0 END,
-    CASE WHEN told.starts_at_us - $6 > $5 THEN $5 END
-FROM unnest($1::text[], $2::bigint[], $3::bigint[]) told(match_id, starts_at_us, ends_at_us) JOIN notifying.confirmations c USING (match_id)
+    CASE c.state WHEN 'released' THEN NULL ELSE told.ends_at_us + $5 END, CASE WHEN told.starts_at_us - $7 > $6 THEN told.starts_at_us - $7 ELSE 0 END,
+    CASE WHEN told.starts_at_us - $7 > $6 THEN $6 END, told.told_at_us
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) told(match_id, starts_at_us, ends_at_us, told_at_us)
+JOIN notifying.confirmations c USING (match_id)
 ON CONFLICT DO NOTHING
 """
 _PAIRS = "unnest($1::text[], $2::text[], $3::text[]) pair(area, wish_id, offer_id)"
@@ -136,12 +137,13 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A match that was confirmed, and its slot in microseconds."""
+    """A match that was confirmed, its slot, and when both sides had been told, in microseconds."""
 
     pair: Pair
     match_id: str
     starts_at: int
     ends_at: int
+    told_at: int
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
@@ -152,7 +154,7 @@ def _visit(row: asyncpg.Record) -> Visit:
     end = None if row["outcome"] is None else End(row["outcome"], row["minutes"], row["closed_by"], row["closed_at_us"])
     return Visit(
         row["match_id"], row["wish_id"], row["offer_id"], row["area"], row["partition"], row["volunteer_ref"], row["organisation"],
-        row["starts_at_us"], row["ends_at_us"], row["number"], end, row["due_at_us"], row["released"], row["again"],
+        row["starts_at_us"], row["ends_at_us"], row["number"], end, row["due_at_us"], row["released"], row["again"], row["told_at_us"],
     )  # fmt: skip
 
 
@@ -190,7 +192,7 @@ class VisitsUnit:
         Of one of which nothing is said the end is looked at `report_us` after its slot. `remind_us`: nothing is said of one earlier than that before it.
         """
         if begun:
-            rows = [(one.match_id, one.starts_at, one.ends_at) for one in begun]
+            rows = [(one.match_id, one.starts_at, one.ends_at, one.told_at) for one in begun]
             await self._connection.execute(_BEGIN_VISITS, *_columns(rows), report_us, now, remind_us)
 
     async def read_reports(self, pairs: Iterable[Pair]) -> dict[Pair, list[Report]]:

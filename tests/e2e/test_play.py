@@ -106,3 +106,30 @@ async def test_a_file_with_nothing_wrong_and_nobody_matched_leaves_empty_files(t
     summary = json.loads((out / "summary.json").read_bytes())
     assert (1, 1, 0, 0) == (summary["published"], summary["wishes"], summary["confirmed"], summary["dead_letters"])
     assert [b"", b""] == [(out / name).read_bytes() for name in ("dead-letters.jsonl", "confirmations.jsonl")]
+
+
+async def _played_alone(folder: Path, *events: codec.Event) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The summary of a play of these events, and when each event about a match or a wish was told."""
+    file, out = folder / "events.jsonl", folder / "out"
+    file.write_bytes(b"".join(codec.structured(event) + b"\n" for event in events))
+    await command("deploy", "play", str(file), "--out", str(out), seconds=PLAY_SECONDS)
+    lines = b"".join((out / name).read_bytes() for name in ("matches.jsonl", "confirmations.jsonl")).splitlines()
+    told = [json.loads(line)["headers"] for line in lines]
+    return json.loads((out / "summary.json").read_bytes()), sorted((one["ce_time"], one["ce_type"].removeprefix("lastmetre.")) for one in told)
+
+
+async def test_a_play_goes_on_while_a_match_that_would_begin_at_once_awaits_a_workers_word(tmp_path: Path) -> None:
+    wish = build.wish("w1", urgency="red", wanted=(0, 10 * build.HOUR), approval="worker")
+    summary, told = await _played_alone(tmp_path, build.offer("o1"), wish)
+    assert (0, 1) == (summary["filled"], summary["expired"])
+    wanted = [(0, "match.proposed.v1"), (10, "match.released.v1"), (10 * build.HOUR, "wish.expired.v1")]
+    assert [(build.text_of(minutes), kind) for minutes, kind in wanted] == told
+
+
+async def test_who_is_found_between_two_lines_is_confirmed_then_and_not_with_the_next_line(tmp_path: Path) -> None:
+    # Of the first two one does not answer for ten minutes. Who comes in their place is confirmed, and calls off half an hour later.
+    offers = (build.offer("o1", accepts="ask", home="c1/p1"), build.offer("o2", home="c1"), build.offer("o3", home="c1", windows=[(5, 15 * build.HOUR)]))
+    wish = build.wish("w1", urgency="red", where="c1/p1", wanted=(0, 10 * build.HOUR), accompanied=True)
+    summary, told = await _played_alone(tmp_path, *offers, wish, build.declined("w1", "o2", at=40))
+    assert 2 == summary["confirmed"]
+    assert [build.text_of(10)] * 2 == [time for time, kind in told if kind == "match.confirmed.v1"]

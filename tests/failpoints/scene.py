@@ -129,9 +129,9 @@ class Town(Matcher):
     async def send(self, name: str, data: dict[str, Any], *, event_id: str | None = None, time_text: str = "") -> None:
         await super().send(name, data, event_id=event_id, time_text=time_text or self._at())
 
-    async def _say(self, step: str, match_id: str, event_id: str, second: int, **more: Any) -> None:
+    async def _say(self, step: str, match_id: str, event_id: str, second: int, *, at: str | None = None, **more: Any) -> None:
         data = {"area": AREA, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", **more}
-        headers = headers_of(f"lastmetre.service.{step}.v1", event_id, "app", self._at(second), f"w-{match_id}", AREA)
+        headers = headers_of(f"lastmetre.service.{step}.v1", event_id, "app", at or self._at(second), f"w-{match_id}", AREA)
         await self.producer.send("responses", orjson.dumps(data), key=AREA.encode(), partition=LANE, headers=list(headers))
         self.said += 1
 
@@ -197,8 +197,9 @@ class Town(Matcher):
         if case.number:
             await self._tell("offers", "offer.withdrawn", f"{g}-end", {"offer_id": f"o-h{h - 1}"})
             before = case.before.match("g")
-            await self._say("finished", before, f"{before}-finished", 35, minutes=45)
-            await self._say("acknowledged", before, f"{before}-acknowledged", 40, by="resident", outcome="done")
+            # Within its slot: what was said before that, and before both were told, is about no match.
+            await self._say("finished", before, f"{before}-finished", 35, at=rfc3339(now), minutes=45)
+            await self._say("acknowledged", before, f"{before}-acknowledged", 40, at=rfc3339(now), by="resident", outcome="done")
 
     async def _tell(self, topic: str, name: str, event_id: str, data: dict[str, Any]) -> None:
         headers = headers_of(f"lastmetre.{name}.v1", event_id, "app", self._at(), event_id, AREA)

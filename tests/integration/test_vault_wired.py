@@ -184,7 +184,7 @@ async def test_the_ladder_follows_the_match(make: Make, source: Matcher, registe
 
     settings = make(acknowledge_minutes=0)
     async with running(settings), said(settings.kafka) as say:
-        for number, hours in ((1, 1.0), (2, 40.0)):
+        for number, hours in ((1, 0.0), (2, 40.0)):  # no visit ends before its slot begins
             match_id = f"m-{number}"
             by = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
             await source.propose(match_id, slot=slot(hours), needs_answer=True, expires_at=by)

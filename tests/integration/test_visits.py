@@ -190,6 +190,35 @@ async def test_a_word_about_a_match_that_was_released_says_nothing_about_the_nex
     assert [("m-2", 1, "done", 25, "resident")] == await ask(database.dsn(), CLOSED)
 
 
+async def test_what_is_said_before_the_slot_ends_no_visit_which_may_still_be_called_off(settings: Settings, town: Town, database: Database) -> None:
+    later = time.time_ns() // 1000 + 3 * DAY_US
+    slot = {"start": rfc3339(later), "end": rfc3339(later + 45 * MINUTE_US)}
+    await town.propose("m-1", slot=slot)
+    async with running(settings):
+        await town.finish("m-1")  # long before anybody was told of a match
+        await town.acknowledge("m-1", outcome="not_done", names_match=True)
+        await read(database, 3)
+        assert [] == await ask(database.dsn(), CLOSED)
+        await town.finish("m-1", names_match=True)
+        await read(database, 4)
+        assert [(later,)] == await ask(database.dsn(), "SELECT due_at_us FROM notifying.visits WHERE number = 0")
+        await town.release("m-1", "declined")
+        await until(lambda: _released(database))
+        await town.acknowledge("m-1", names_match=True)
+        await read(database, 5)
+    assert ([], [(None,)]) == (await ask(database.dsn(), CLOSED), await ask(database.dsn(), "SELECT due_at_us FROM notifying.visits"))
+
+
+async def test_a_word_from_before_both_were_told_is_about_no_later_match(settings: Settings, town: Town, database: Database) -> None:
+    await town.acknowledge("m-1", outcome="not_done")
+    async with running(settings.model_copy(update={"finish_minutes": 0})):
+        now = time.time_ns() // 1000
+        await town.propose("m-1", slot={"start": rfc3339(now), "end": rfc3339(now + 45 * MINUTE_US)})
+        await read(database, 2)
+    assert [] == await ask(database.dsn(), CLOSED)
+    assert [(True,)] == await ask(database.dsn(), "SELECT told_at_us >= starts_at_us FROM notifying.visits")
+
+
 async def test_a_visit_of_which_nothing_was_said_stands_at_once_as_it_would_be_judged(settings: Settings, town: Town, database: Database) -> None:
     soon, later = time.time_ns() // 1000 + 60 * MINUTE_US, time.time_ns() // 1000 + 3 * DAY_US
     for match_id, start in (("m-1", soon), ("m-2", later)):

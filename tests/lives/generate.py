@@ -20,7 +20,7 @@ ROUND_MINUTES: Final = 10
 AREAS_MAX: Final = 100
 # The community calls back when all rounds are long over.
 CALLBACK_DAYS: Final = 5
-_WISH, _OFFER, _ANSWER, _SLOT, _START, _FINISH, _WORD, _LATER = 0, 1, 3, 4, 5, 6, 7, 8
+_WISH, _OFFER, _EARLY, _ANSWER, _SLOT, _START, _FINISH, _WORD, _LATER = 0, 1, 2, 3, 4, 5, 6, 7, 8
 _SLOT_MINUTES: Final = 15
 # So many of an area take turns: a volunteer has many visits, none of which overlap.
 _VOLUNTEERS: Final = 4
@@ -38,6 +38,7 @@ class Life:
     area: str
     minute: int
     callback: int
+    auto: bool = False
     lines: list[tuple[int, JsonObject]] = field(default_factory=list)
     _said: int = 0
 
@@ -166,15 +167,45 @@ def _word_about_another_match(life: Life) -> None:
     life.word(_WORD, outcome="not_done", match_id="another")
 
 
+def _early_words(life: Life) -> None:
+    """Before the slot; and where the helper is asked, before they have said yes."""
+    life.finish(_EARLY)
+    life.word(_EARLY)
+
+
+def _early_finish_alone(life: Life) -> None:
+    life.finish(_EARLY)
+
+
+def _early_word_alone(life: Life) -> None:
+    life.word(_EARLY)
+
+
+def _words_before_there_was_a_match(life: Life) -> None:
+    life.word(_WISH, outcome="not_done")
+    life.finish(_WISH)
+    if life.rng.random() < 0.5:
+        life.finish()
+        life.word()
+
+
+def _called_off_after_early_words(life: Life) -> None:
+    _early_words(life)
+    if life.auto:
+        life.about("match.declined", _ANSWER)
+
+
 VISITS: Final[tuple[Callable[[Life], None], ...]] = (
     _whole, _whole, _no_start, _no_finish, _no_word, _start_alone, _silence, _word_before_the_finish, _two_words, _two_finishes,
     _community_beside_the_resident, _callback, _callback_that_contradicts, _late_resident, _word_about_another_match,
+    _early_words, _early_finish_alone, _early_word_alone, _words_before_there_was_a_match, _called_off_after_early_words,
 )  # fmt: skip
 
 
 def _live(life: Life) -> None:
     answer = life.rng.choices(("auto", "accepted", "declined", "silent"), (60, 25, 8, 7))[0]
-    life.begin("auto" if answer == "auto" else "ask")
+    life.auto = answer == "auto"
+    life.begin("auto" if life.auto else "ask")
     if answer in {"accepted", "declined"}:
         life.about(f"match.{answer}", _ANSWER)
     # In turn, so that a short file has them all; what is said of a visit that nobody came to must have no effect.

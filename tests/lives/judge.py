@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,8 @@ from tests.checker.wire import JsonObject, data_of, event_of, parse_time, short_
 
 COUNTED_MAX: Final = 120
 LONGEST: Final = 1440
+# How long after the slot's start at least who is silent is waited for: the helper's end where there is a word, a word where there is none.
+SILENCE: Final = {"resident": timedelta(hours=1), "community": timedelta(hours=1), "default": timedelta(days=2)}
 Pair = tuple[str, str, str]
 
 
@@ -35,12 +37,24 @@ def read(folder: Path, name: str) -> list[JsonObject]:
     return [json.loads(line) for line in (folder / name).read_bytes().splitlines()]
 
 
-def _said_about(pair: Pair, match_id: str, by_pair: dict[Pair, list[JsonObject]]) -> Said:
+def _instant(text: str) -> datetime:
+    found = parse_time(text)
+    assert found is not None
+    return found
+
+
+def _known_from(data: JsonObject) -> datetime:
+    """From when on a word that names no match can be about this one: the minute in which both were told, or the slot's begin where that is earlier."""
+    return min(_instant(data["confirmed_at"]).replace(second=0, microsecond=0), _instant(data["slot"]["start"]))
+
+
+def _said_about(data_of_match: JsonObject, by_pair: dict[Pair, list[JsonObject]]) -> Said:
     said = Said()
-    for event in by_pair.get(pair, ()):
+    match_id, since = data_of_match["match_id"], _known_from(data_of_match)
+    for event in by_pair.get((data_of_match["area"], data_of_match["wish_id"], data_of_match["offer_id"]), ()):
         data = data_of(event)
         at = parse_time(event["time"])
-        if at is None or data.get("match_id") not in (None, match_id):
+        if at is None or data.get("match_id") not in (None, match_id) or (data.get("match_id") is None and at < since):
             continue
         one = (at, str(event["source"]), str(event["id"]), data)
         kind = short_type(event)
@@ -136,7 +150,7 @@ def check(folder: Path) -> Report:
     played = _played(folder)
     confirmed, closed, ledger = played.confirmed, played.closed, played.ledger
     for match_id, data in sorted(confirmed.items()):
-        said = _said_about((data["area"], data["wish_id"], data["offer_id"]), match_id, played.reports)
+        said = _said_about(data, played.reports)
         _closing(match_id, data, said, closed.get(match_id, {}), played.released, report)
         if match_id in closed:
             end = next(iter(closed[match_id].values()))
@@ -154,10 +168,7 @@ def check(folder: Path) -> Report:
 
 
 def _planned(data: JsonObject) -> int:
-    start, end = parse_time(data["slot"]["start"]), parse_time(data["slot"]["end"])
-    assert start is not None
-    assert end is not None
-    return int((end - start).total_seconds() // 60)
+    return int((_instant(data["slot"]["end"]) - _instant(data["slot"]["start"])).total_seconds() // 60)
 
 
 def _closing(match_id: str, data: JsonObject, said: Said, told: dict[str, JsonObject], released: set[str], report: Report) -> None:
@@ -178,6 +189,10 @@ def _cause(match_id: str, data: JsonObject, said: Said, end: JsonObject, report:
     outcome, minutes, by, at = end["outcome"], end["minutes"], end["by"], parse_time(end["closed_at"])
     if at is None:
         report.broken("closing/time", f"closed_at is {end['closed_at']}", match=match_id)
+    elif at < (starts := _instant(data["slot"]["start"])):
+        report.broken("closing/early", f"closed at {end['closed_at']}, before its slot began", match=match_id)
+    elif at < starts + SILENCE[by] and not (said.finished and by != "default"):
+        report.broken("closing/early", f"closed at {end['closed_at']}: nobody's silence counts before the slot", match=match_id)
     elif by == "default":
         if outcome != "done" or (minutes and not said.finished):
             report.broken("closing/cause", f"by default: {outcome}, {minutes} min", match=match_id)

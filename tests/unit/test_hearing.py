@@ -59,16 +59,16 @@ def with_data(**changes: Any) -> bytes:
 
 def test_what_this_service_confirms_is_heard_as_anybody_would_read_it() -> None:
     event = decode(CONFIRMATIONS, CONFIRMATION.value, CONFIRMATION.headers)
-    begun = Begun((AREA, "w-1", "o-1"), "m-1", micros(event.data.slot.start), micros(event.data.slot.end))
+    begun = Begun((AREA, "w-1", "o-1"), "m-1", micros(event.data.slot.start), micros(event.data.slot.end), micros(event.data.confirmed_at))
     assert Heard(CONFIRMED, AREA, event.time, begun) == heard(CONFIRMATION)
-    assert Begun((AREA, "w-1", "o-1"), "m-1", STARTS, ENDS) == begun
+    assert Begun((AREA, "w-1", "o-1"), "m-1", STARTS, ENDS, parse_rfc3339(NOW)) == begun
 
 
 def test_a_confirmation_from_elsewhere_is_held_against_the_contract() -> None:
     headers = headers_of(CONFIRMED, "e-1", "elsewhere", NOW, "m-1", AREA)
     found = heard(replaced(headers=headers))
     assert found is not None
-    assert Begun((AREA, "w-1", "o-1"), "m-1", STARTS, ENDS) == found.begun
+    assert Begun((AREA, "w-1", "o-1"), "m-1", STARTS, ENDS, parse_rfc3339(NOW)) == found.begun
     assert heard(replaced(headers=headers, value=with_data(notices=[]))) is None
 
 

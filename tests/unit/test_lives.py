@@ -40,6 +40,7 @@ def right() -> Folder:
     slot = {"start": "2026-11-24T08:00:00Z", "end": "2026-11-24T09:00:00Z"}
     return {
         "journal": [
+            said("acknowledged", "e0", "07:29", by="resident", outcome="not_done"),
             said("started", "e1", "08:00"),
             said("finished", "e2", "09:00", minutes=45),
             said("acknowledged", "e3", "09:05", by="resident", outcome="done"),
@@ -47,11 +48,20 @@ def right() -> Folder:
         ],
         "matches": [told("proposed", "p1", volunteer_ref="v")],
         "confirmations": [
-            told("confirmed", "c1", slot=slot),
+            told("confirmed", "c1", slot=slot, confirmed_at="2026-11-24T07:30:20Z"),
             told("closed", "c2", outcome="done", minutes=45, by="resident", closed_at="2026-11-24T09:05:00Z"),
         ],
         "ledger": [booked(1, "done", 45, 75), booked(2, "not_done", -45, -75)],
     }
+
+
+def only_said_early(folder: Folder, time: str) -> None:
+    """What the community said later was said at that time, and what was booked for it is not booked."""
+    early = folder["journal"][0]["event"]
+    early["time"] = f"2026-11-24T{time}Z"
+    early["data"]["by"] = "community"
+    folder["journal"].pop()
+    folder["ledger"].pop()
 
 
 def judged(folder: Folder, path: Path) -> set[str]:
@@ -66,6 +76,12 @@ def test_what_is_right_is_found_right(tmp_path: Path) -> None:
     assert {} == judge.balances(tmp_path)
 
 
+def test_what_was_said_before_both_were_told_is_about_no_match(tmp_path: Path) -> None:
+    folder = right()
+    only_said_early(folder, "07:29:59")
+    assert set() == judged(folder, tmp_path)
+
+
 FAULTS: list[tuple[str, Callable[[Folder], object]]] = [
     (
         "closing/once",
@@ -77,6 +93,11 @@ FAULTS: list[tuple[str, Callable[[Folder], object]]] = [
     ("closing/cause", lambda f: f["confirmations"][1]["value"].update(outcome="partly")),
     ("closing/cause", lambda f: f["confirmations"][1]["value"].update(by="default", closed_at="2026-11-26T09:00:00Z")),
     ("closing/cause", lambda f: f["confirmations"][1]["value"].update(closed_at="2026-11-24T09:04:00Z")),
+    ("closing/early", lambda f: f["confirmations"][1]["value"].update(closed_at="2026-11-24T07:59:59Z")),
+    ("closing/early", lambda f: (f["journal"].pop(2), f["confirmations"][1]["value"].update(closed_at="2026-11-24T08:59:59Z"))),
+    ("closing/early", lambda f: f["confirmations"][1]["value"].update(by="default", closed_at="2026-11-26T07:59:59Z")),
+    # Said in the minute in which both were told, it would count.
+    ("ledger/last", lambda f: only_said_early(f, "07:30:10")),
     ("closing/minutes", lambda f: f["confirmations"][1]["value"].update(minutes=44)),
     ("ledger/missing", lambda f: f["ledger"].clear()),
     ("ledger/unclosed", lambda f: f["confirmations"].pop()),

@@ -115,7 +115,42 @@ def test_of_a_pair_that_meets_again_what_was_said_before_this_slot_is_about_the_
     before = (started(-30), finished(-10, took=20), word(-5, "not_done"))
     assert End("done", 55, "resident", at(90)) == end_of(again, [*before, started(0), finished(55), word(90)], LATER, LIMITS)[0]
     assert End("done", 0, "default", again.ends_at + LIMITS.report_us) == end_of(again, before, LATER, LIMITS)[0]
-    assert End("partly", 60, "resident", at(55)) == end_of(again, [word(-5, "partly", match_id="m-1")], LATER, LIMITS)[0]
+    assert End("partly", 60, "resident", at(60)) == end_of(again, [word(-5, "partly", match_id="m-1")], LATER, LIMITS)[0]
+
+
+@pytest.mark.parametrize("match_id", [None, "m-1"])
+def test_what_was_said_before_both_were_told_and_before_the_slot_is_about_this_match_only_where_it_names_it(match_id: str | None) -> None:
+    visit = replace(VISIT, told_at=at(-100))
+    said = [word(-101, "not_done", match_id=match_id), finished(-101, took=15, match_id=match_id)]
+    silent = End("done", 0, "default", visit.ends_at + LIMITS.report_us)
+    assert (silent if match_id is None else End("not_done", 0, "resident", START)) == end_of(visit, said, LATER, LIMITS)[0]
+    assert End("partly", 15, "resident", START) == end_of(visit, [*said, word(-99, "partly"), finished(-99, took=15)], LATER, LIMITS)[0]
+
+
+def test_what_was_said_in_the_minute_in_which_both_were_told_is_about_the_match() -> None:
+    visit = replace(VISIT, told_at=at(-99.5))
+    assert End("partly", 60, "resident", at(60)) == end_of(visit, [word(-99.9, "partly")], LATER, LIMITS)[0]
+
+
+def test_what_was_said_once_the_slot_had_begun_is_about_the_match_though_both_were_told_later() -> None:
+    visit = replace(VISIT, told_at=at(120))
+    assert End("done", 60, "resident", at(90)) == end_of(visit, [finished(60), word(90)], LATER, LIMITS)[0]
+
+
+def test_no_visit_ends_before_its_slot_begins_whatever_was_said_by_then() -> None:
+    said = [finished(-300, took=20), word(-200, "not_done")]
+    assert (None, 0) == (end(*said, now=at(-1)), due(*said, now=at(-1)))
+    assert End("not_done", 0, "resident", at(0)) == end(*said, now=at(0))
+    called_off = replace(VISIT, due_at=at(0), released=True)
+    assert (replace(called_off, due_at=None), None) == judged(called_off, said, LATER, LIMITS)
+
+
+def test_nobodys_silence_counts_before_the_slot_begins() -> None:
+    assert (None, 60) == (end(word(-6000), now=at(59)), due(word(-6000), now=at(59)))
+    assert End("done", 60, "resident", at(60)) == end(word(-6000), now=at(60))
+    until = 48 * HOUR
+    assert (None, until) == (end(finished(-6000, took=20), now=at(until - 1)), due(finished(-6000, took=20), now=at(until - 1)))
+    assert End("done", 20, "default", at(until)) == end(finished(-6000, took=20), now=at(until))
 
 
 def test_a_word_waits_an_hour_for_the_helpers_report_and_then_takes_the_planned_minutes() -> None:
