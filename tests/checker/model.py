@@ -70,7 +70,7 @@ class Wish:
 
 @dataclass
 class Offer:
-    """An offer as last posted. `rest`: between two visits. `odd`: it was withdrawn before it came."""
+    """An offer as last posted, `said_at` that time. `rest`: between two visits. `odd`: it was withdrawn before it came."""
 
     offer_id: str
     volunteer_ref: str
@@ -87,6 +87,7 @@ class Offer:
     per_week_max: int | None
     odd: bool = False
     open: bool = True
+    said_at: datetime | None = None
 
 
 @dataclass

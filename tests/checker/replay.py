@@ -151,6 +151,9 @@ class Replay:
         except NotUnderstood as error:
             self.report.broken("promise-3/invalid", str(error), entry=entry.place)
             return
+        before, offer.said_at = area.offers.get(offer.offer_id), parse_time((entry.event or {}).get("time"))
+        if before is not None and before.open and before.said_at is not None and offer.said_at is not None and offer.said_at < before.said_at:
+            return  # it came late: what was said last stands
         offer.odd = offer.odd or offer.offer_id in area.orphans
         area.offers[offer.offer_id] = offer
 

@@ -441,6 +441,22 @@ COURSE: Final = (
         (f"{_UNIT}test_invitations.py",),
     ),
     Mutant(
+        "older-postings-replace-newer-ones",
+        f"{_CORE}decide.py",
+        "before.status in (OPEN, LAPSED) and before.status_at > event.time:",
+        "before.status in (OPEN, LAPSED) and before.status_at < 0:",
+        "A posting that comes late gives a volunteer back a level that was taken away.",
+        (_SAFE,),
+    ),
+    Mutant(
+        "older-postings-are-stored",
+        _BATCH,
+        'if line["outcome"] == DECIDED:',
+        "if True:",
+        "After a restart a posting counts that came late and had no effect.",
+        (_SAFE,),
+    ),
+    Mutant(
         "rounds-ignore-the-ladder",
         f"{_CORE}rounds.py",
         "if rung > reach:",
