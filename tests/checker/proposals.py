@@ -55,6 +55,8 @@ def invite(area: Area, entry: Entry, data: JsonObject, report: Report) -> None:
         report.broken("invitation/once", "invited before", **ids)
     if until <= entry.at:
         report.broken("invitation/end", f"ends {until.isoformat()}, before it begins", **ids)
+    elif rules.earliest(wish, offer, area.diary(offer.volunteer_ref), until) is None:
+        report.broken("invitation/end", f"ends {until.isoformat()}, when no visit can begin any more", **ids)
     area.invited[pair] = until
 
 

@@ -435,9 +435,25 @@ COURSE: Final = (
     Mutant(
         "invited-twice",
         f"{_CORE}turn.py",
-        "if offer.id in wish.invited or",
-        "if wish.invited.get(offer.id, 0) > self.now or",
+        "if offer.id in wish.invited:\n                continue",
+        "if wish.invited.get(offer.id, 0) > self.now:\n                continue",
         "Whoever let an invitation pass is invited again and again.",
+        (f"{_UNIT}test_invitations.py",),
+    ),
+    Mutant(
+        "invited-in-vain",
+        f"{_CORE}turn.py",
+        "if last >= now + policy.word_us:",
+        "if last >= now:",
+        "Who is invited for right now can only say yes when it is too late.",
+        (f"{_UNIT}test_invitations.py",),
+    ),
+    Mutant(
+        "asked-although-others-are-invited",
+        f"{_CORE}turn.py",
+        "if hurried is None or room < policy.invite_max:",
+        "if hurried is None:",
+        "The place is held for one while others are invited to it.",
         (f"{_UNIT}test_invitations.py",),
     ),
     Mutant(

@@ -197,6 +197,10 @@ class Judge:
         start = rules.earliest(need, gift, self.at, *self.slots(gift.person))
         return start is not None and rules.checked(need, gift, start)
 
+    def _asked_now(self, need: Need) -> set[str]:
+        """The persons who are invited to that wish and could say yes now."""
+        return {self.gifts[pair[1]].gift.person for pair in self.invited if pair[0] == need.id and self.gifts[pair[1]].open and self._is_invited(pair)}
+
     def _uninvite(self, offer_id: str) -> None:
         """Whoever was invited and could not say yes any more, their invitation is over; a yes that comes later counts for nothing."""
         standing = self.gifts[offer_id]
@@ -262,6 +266,10 @@ class Judge:
         must(self.room(gift), "promise-1/capacity", text)
         must(not self.parted(need, gift), "rule/never-again", text)
         must((need.id, gift.id) not in self.turned_down or data["how"] == "claimed", "invited/said-no", text)
+        if data["needs_answer"] and not need.together:
+            # Asked one after another though others are invited, or once they have let an invitation pass.
+            must((need.id, gift.id) not in self.invited, "invited/asked-again", text)
+            must(not self._asked_now(need), "invited/and-asked", text)
         missing = rules.lacking(need, gift)
         must(missing is None, f"promise-2/{missing}", text)
         must(rules.fresh(need, gift, start), "promise-2/vetting-age", text)
@@ -342,6 +350,8 @@ class Judge:
         expires_at = parse_rfc3339(data["expires_at"])
         must((need.id, standing.gift.id) not in self.invited, "invited/again", data)
         must(self.at < expires_at <= need.end, "invited/expires", data)
+        start = rules.earliest(need, standing.gift, expires_at, *self.slots(standing.gift.person))
+        must(start is not None and rules.checked(need, standing.gift, start), "invited/in-vain", f"{data}: a yes at its end would be too late")
         self.invited[need.id, standing.gift.id] = expires_at
 
     def _widened(self, data: Data, what: str) -> None:
