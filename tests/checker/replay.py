@@ -156,6 +156,7 @@ class Replay:
             return  # it came late: what was said last stands
         offer.odd = offer.odd or offer.offer_id in area.orphans
         area.offers[offer.offer_id] = offer
+        area.heard_of(offer.offer_id)
 
     def _withdrawn(self, area: Area, entry: Entry, data: JsonObject) -> None:
         wish = area.wishes.get(str(data.get("wish_id")))
@@ -167,6 +168,7 @@ class Replay:
 
     def _offer_over(self, area: Area, entry: Entry, data: JsonObject) -> None:
         offer = area.offers.get(str(data.get("offer_id")))
+        area.heard_of(str(data.get("offer_id")))
         if offer is not None:
             offer.open = False
         else:
@@ -174,6 +176,7 @@ class Replay:
             area.orphans.add(str(data.get("offer_id")))
 
     def _answer(self, area: Area, entry: Entry, data: JsonObject) -> None:
+        area.heard_of(str(data.get("offer_id")))
         for match in area.live_of_wish(str(data.get("wish_id"))):
             named = data.get("match_id") in (None, match.match_id)
             if match.offer_id != data.get("offer_id") or not named:

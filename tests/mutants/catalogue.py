@@ -435,8 +435,8 @@ COURSE: Final = (
     Mutant(
         "invited-twice",
         f"{_CORE}turn.py",
-        "if offer.id in wish.invited:\n                continue",
-        "if wish.invited.get(offer.id, 0) > self.now:\n                continue",
+        "if offer.id in wish.invited or",
+        "if wish.invited.get(offer.id, 0) > self.now or",
         "Whoever let an invitation pass is invited again and again.",
         (f"{_UNIT}test_invitations.py",),
     ),
@@ -454,6 +454,14 @@ COURSE: Final = (
         "if hurried is None or room < policy.invite_max:",
         "if hurried is None:",
         "The place is held for one while others are invited to it.",
+        (f"{_UNIT}test_invitations.py",),
+    ),
+    Mutant(
+        "one-person-takes-all-invitations",
+        f"{_CORE}turn.py",
+        " or offer.volunteer.ref in persons:",
+        ":",
+        "Somebody with three offers is invited three times, and nobody else is.",
         (f"{_UNIT}test_invitations.py",),
     ),
     Mutant(

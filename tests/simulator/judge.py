@@ -352,6 +352,7 @@ class Judge:
         must(self.at < expires_at <= need.end, "invited/expires", data)
         start = rules.earliest(need, standing.gift, expires_at, *self.slots(standing.gift.person))
         must(start is not None and rules.checked(need, standing.gift, start), "invited/in-vain", f"{data}: a yes at its end would be too late")
+        must(standing.gift.person not in self._asked_now(need), "invited/one-volunteer", data)
         self.invited[need.id, standing.gift.id] = expires_at
 
     def _widened(self, data: Data, what: str) -> None:

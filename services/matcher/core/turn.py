@@ -264,19 +264,21 @@ class Turn:
         is asked as for a wish that is not red: the slot is theirs until they have answered. But not while somebody is invited, who could come as well.
         """
         policy, now = self.area.policy, self.now
+        persons = self.area.persons_invited(wish, now)
         room = policy.invite_max - wish.invitations(now)
         hurried: Candidate | None = None
         for one in able:
             if room <= 0:
                 break
             offer, start, _ = one
-            # Nobody is asked twice.
-            if offer.id in wish.invited:
+            # Nobody is asked twice, and one person is not several.
+            if offer.id in wish.invited or offer.volunteer.ref in persons:
                 continue
             last = last_start(wish, offer, now)
             assert last is not None  # a visit can begin at `start`
             if last >= now + policy.word_us:
                 self._invite(wish, offer, start)
+                persons.add(offer.volunteer.ref)
                 room -= 1
             elif hurried is None:
                 hurried = one

@@ -308,3 +308,24 @@ def test_an_invitation_ends_when_the_visit_can_begin_no_more() -> None:
     found = given(offer(windows=[(0, 80)], **ASKED), wish(urgency="red", wanted=(20, 240)), policy=policy)
     assert instant(20) == found.area.wishes["w1"].invited["o1"]
     assert ["proposed w1 o1 @20 unit"] == found.when(accepted("w1", "o1", at=19))
+
+
+# ---- one person with several offers
+
+SAME: dict[str, Any] = {"volunteer": "one", **ASKED}
+
+
+def test_of_one_person_only_the_best_offer_is_invited() -> None:
+    found = scene()
+    found.when(offer("o1", **SAME), offer("o2", **SAME), offer("o3", **SAME), offer("o4", home="c2", **ASKED))
+    assert ["invited w1 o1", "invited w1 o4"] == found.when(wish(urgency="red"))
+    assert [] == found.when(offer("o5", **SAME))
+    assert ["invited w1 o2"] == found.when(declined("w1", "o1", at=1))
+
+
+def test_another_worker_knows_who_is_invited_by_another_offer() -> None:
+    stored = Shelved(policy=Policy())
+    stored.when(offer("o1", **SAME), wish(urgency="red"))
+    stored.loads_again()
+    assert [] == stored.when(offer("o2", at=1, **SAME))
+    assert ["invited w1 o2"] == stored.passes(10)
