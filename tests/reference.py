@@ -392,6 +392,8 @@ class Reference:
     def _offer_posted(self, event: Event) -> None:
         offer_id = event.data.offer_id
         before = self.offers.get(offer_id)
+        if before is not None and before.status in ("open", "lapsed") and before.at > event.time:
+            return
         shut = self.early.pop(("offer", offer_id), None)
         if before is not None and before.status in ("withdrawn", "suspended"):
             shut = (before.at, before.status)

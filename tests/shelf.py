@@ -11,6 +11,7 @@ from typing import Any
 
 from schemas.codec import Event
 from services.matcher import store
+from services.matcher.core.decide import DECIDED
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
 from services.matcher.store import Loader, RawData
@@ -117,9 +118,9 @@ class Shelved(Scene):
             at_once(Loader(self.shelves).bring(self.area, *ids))
             if event.type == "lastmetre.wish.submitted.v1":
                 self.shelves.raw.wishes.setdefault((self.area.name, data.wish_id), event.raw)
-            elif event.type == "lastmetre.offer.posted.v1":
-                self.shelves.raw.offers[self.area.name, data.offer_id] = event.raw
             then += super().when(event)
+            if event.type == "lastmetre.offer.posted.v1" and self.outcome == DECIDED:
+                self.shelves.raw.offers[self.area.name, data.offer_id] = event.raw
             self._store()
         return then
 

@@ -167,6 +167,10 @@ def _advantage(one: Comparison) -> Words:
         told = ("直接派单者先于须先询问者", "who is simply told comes before who is asked first")
         who = ("它直接派单", "it is simply told") if one.own else ("它须先询问", "it is asked first")
         return (f"{told[0]}（{who[0]}）", f"{told[1]} ({who[1]})")
+    if one.by == "hurried":
+        told = ("来得及答复邀请者先于来不及者", "who has time to answer an invitation, or is invited, comes before who has not")
+        who = ("它来得及", "it has") if one.own else ("它来不及", "it has not")
+        return (f"{told[0]}（{who[0]}）", f"{told[1]} ({who[1]})")
     if one.by == "rung":
         theirs, own = word(RUNGS, str(one.theirs)), word(RUNGS, str(one.own))
         return (f"距离（它{theirs[0]}，本服务{own[0]}）", f"distance (it: {theirs[1]}; this one: {own[1]})")

@@ -14,7 +14,7 @@ from schemas import codec
 from schemas.errors import DECISION_FAILED
 from schemas.topics import MATCHES
 from services.matcher import intake
-from services.matcher.core.decide import decide, pass_time
+from services.matcher.core.decide import DECIDED, decide, pass_time
 from services.matcher.core.state import Area
 from services.matcher.core.turn import Decision
 from services.matcher.intake import Item
@@ -113,7 +113,8 @@ class Batch:
             raise Undecidable(item) from error
         self.known.add(identity)
         draft.areas[area.name] = area
-        self.raw.keep(event)
+        if line["outcome"] == DECIDED:  # what had no effect must have none either once the area is loaded again
+            self.raw.keep(event)
         self._journal(draft, area, now, line["outcome"], item, decisions)
         line["decisions"] = len(decisions)
 

@@ -163,7 +163,7 @@ class RawData:
         self.offers: dict[tuple[str, str], bytes] = {}
 
     def keep(self, event: Event) -> None:
-        """Keep the JSON of an event that is a wish (the first of its id stands) or an offer (the last one does)."""
+        """Keep the JSON of an event that is a wish (the first of its id stands) or an offer (the last that had an effect does)."""
         data = event.data
         if isinstance(data, WishSubmitted):
             self.wishes.setdefault((data.area, data.wish_id), event.raw)

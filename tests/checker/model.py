@@ -70,7 +70,7 @@ class Wish:
 
 @dataclass
 class Offer:
-    """An offer as last posted. `rest`: between two visits. `odd`: it was withdrawn before it came."""
+    """An offer as last posted, `said_at` that time. `rest`: between two visits. `odd`: it was withdrawn before it came."""
 
     offer_id: str
     volunteer_ref: str
@@ -87,6 +87,7 @@ class Offer:
     per_week_max: int | None
     odd: bool = False
     open: bool = True
+    said_at: datetime | None = None
 
 
 @dataclass
@@ -135,6 +136,8 @@ class Area:
     groups: dict[str, list[Match]] = field(default_factory=dict)
     barred: set[tuple[str, str]] = field(default_factory=set)
     invited: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    # Of these, those about which nothing was heard since: no answer, and no other word about the offer.
+    unanswered: dict[tuple[str, str], datetime] = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     _by_wish: dict[str, list[Match]] = field(default_factory=dict)
     _by_offer: dict[str, list[Match]] = field(default_factory=dict)
@@ -146,6 +149,10 @@ class Area:
         self._by_wish.setdefault(match.wish_id, []).append(match)
         self._by_offer.setdefault(match.offer_id, []).append(match)
         self._by_volunteer.setdefault(match.volunteer_ref, []).append(match)
+
+    def heard_of(self, offer_id: str) -> None:
+        """Something was said about an offer: whether an invitation of it still holds is not certain any more."""
+        self.unanswered = {pair: until for pair, until in self.unanswered.items() if pair[1] != offer_id}
 
     def of_wish(self, wish_id: str) -> list[Match]:
         """All matches ever proposed for the wish."""

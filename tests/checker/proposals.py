@@ -55,7 +55,12 @@ def invite(area: Area, entry: Entry, data: JsonObject, report: Report) -> None:
         report.broken("invitation/once", "invited before", **ids)
     if until <= entry.at:
         report.broken("invitation/end", f"ends {until.isoformat()}, before it begins", **ids)
-    area.invited[pair] = until
+    elif rules.earliest(wish, offer, area.diary(offer.volunteer_ref), until) is None:
+        report.broken("invitation/end", f"ends {until.isoformat()}, when no visit can begin any more", **ids)
+    others = [area.offers[one] for (asked_for, one), ends in area.unanswered.items() if asked_for == wish.wish_id and ends > entry.at]
+    if any(other.volunteer_ref == offer.volunteer_ref and rules.certain_slot(area, wish, other) is not None for other in others if other is not offer):
+        report.broken("invitation/person", "this person is invited to this wish already", **ids)
+    area.invited[pair] = area.unanswered[pair] = until
 
 
 def _ids(match: Match) -> dict[str, object]:

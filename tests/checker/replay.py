@@ -151,8 +151,12 @@ class Replay:
         except NotUnderstood as error:
             self.report.broken("promise-3/invalid", str(error), entry=entry.place)
             return
+        before, offer.said_at = area.offers.get(offer.offer_id), parse_time((entry.event or {}).get("time"))
+        if before is not None and before.open and before.said_at is not None and offer.said_at is not None and offer.said_at < before.said_at:
+            return  # it came late: what was said last stands
         offer.odd = offer.odd or offer.offer_id in area.orphans
         area.offers[offer.offer_id] = offer
+        area.heard_of(offer.offer_id)
 
     def _withdrawn(self, area: Area, entry: Entry, data: JsonObject) -> None:
         wish = area.wishes.get(str(data.get("wish_id")))
@@ -164,6 +168,7 @@ class Replay:
 
     def _offer_over(self, area: Area, entry: Entry, data: JsonObject) -> None:
         offer = area.offers.get(str(data.get("offer_id")))
+        area.heard_of(str(data.get("offer_id")))
         if offer is not None:
             offer.open = False
         else:
@@ -171,6 +176,7 @@ class Replay:
             area.orphans.add(str(data.get("offer_id")))
 
     def _answer(self, area: Area, entry: Entry, data: JsonObject) -> None:
+        area.heard_of(str(data.get("offer_id")))
         for match in area.live_of_wish(str(data.get("wish_id"))):
             named = data.get("match_id") in (None, match.match_id)
             if match.offer_id != data.get("offer_id") or not named:

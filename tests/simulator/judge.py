@@ -177,6 +177,9 @@ class Judge:
 
     def _take_offer(self, event: Event) -> None:
         offer_id = event.data.offer_id
+        known = self.gifts.get(offer_id)
+        if known is not None and known.open and known.at > event.time:
+            return  # what was said last stands
         shut = self.early.pop(("offer", offer_id), -1)
         before = self.gifts.get(offer_id)
         if before is not None and not before.open:
@@ -193,6 +196,10 @@ class Judge:
             return False
         start = rules.earliest(need, gift, self.at, *self.slots(gift.person))
         return start is not None and rules.checked(need, gift, start)
+
+    def _asked_now(self, need: Need) -> set[str]:
+        """The persons who are invited to that wish and could say yes now."""
+        return {self.gifts[pair[1]].gift.person for pair in self.invited if pair[0] == need.id and self.gifts[pair[1]].open and self._is_invited(pair)}
 
     def _uninvite(self, offer_id: str) -> None:
         """Whoever was invited and could not say yes any more, their invitation is over; a yes that comes later counts for nothing."""
@@ -259,6 +266,10 @@ class Judge:
         must(self.room(gift), "promise-1/capacity", text)
         must(not self.parted(need, gift), "rule/never-again", text)
         must((need.id, gift.id) not in self.turned_down or data["how"] == "claimed", "invited/said-no", text)
+        if data["needs_answer"] and not need.together:
+            # Asked one after another though others are invited, or once they have let an invitation pass.
+            must((need.id, gift.id) not in self.invited, "invited/asked-again", text)
+            must(not self._asked_now(need), "invited/and-asked", text)
         missing = rules.lacking(need, gift)
         must(missing is None, f"promise-2/{missing}", text)
         must(rules.fresh(need, gift, start), "promise-2/vetting-age", text)
@@ -339,6 +350,9 @@ class Judge:
         expires_at = parse_rfc3339(data["expires_at"])
         must((need.id, standing.gift.id) not in self.invited, "invited/again", data)
         must(self.at < expires_at <= need.end, "invited/expires", data)
+        start = rules.earliest(need, standing.gift, expires_at, *self.slots(standing.gift.person))
+        must(start is not None and rules.checked(need, standing.gift, start), "invited/in-vain", f"{data}: a yes at its end would be too late")
+        must(standing.gift.person not in self._asked_now(need), "invited/one-volunteer", data)
         self.invited[need.id, standing.gift.id] = expires_at
 
     def _widened(self, data: Data, what: str) -> None:

@@ -201,7 +201,8 @@ class Town:
         data["vetting"] = {"level": rng.choice((0, 2, 3, 4, 4)), "checked_at": build.text_of(checked)}
         if not rng.randrange(3):
             data.pop("proofs", None)
-        return self._build("offer.posted.v1", data["offer_id"], data, area, at)
+        # Now and then it was said before, and comes late.
+        return self._build("offer.posted.v1", data["offer_id"], data, area, at - rng.choice((0, 0, 0, 0, 1, 15, 60)))
 
     def _copy(self, _area: str, at: int) -> Event | None:
         """The same said again as another event, with an id of its own."""

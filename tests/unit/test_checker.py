@@ -75,6 +75,15 @@ def invite(day: MadeFolder, offer_id: str, *, until: str = "08:40", times: int =
     return day.time("08:12", [day.event("helper.invited", data, "08:12") for _ in range(times)])
 
 
+def twins(day: MadeFolder, until: str) -> object:
+    """Two offers of one volunteer, both invited to a wish for which nobody but them is there."""
+    for name in ("o7", "o8"):
+        asks = day.of("o2") | {"offer_id": name, "volunteer_ref": "v-twin", "accepts": "ask"}
+        day.take("08:11", "offer.posted", asks, at=len(day.entries) - 1)
+    invited = [day.event("helper.invited", {"wish_id": "w6", "offer_id": name, "expires_at": instant(until)}, "08:11") for name in ("o7", "o8")]
+    return day.take("08:11", "wish.submitted", wish("w6", "cook", span("14:00", "15:00")), invited, at=len(day.entries) - 1)
+
+
 def suspend(day: MadeFolder, offer_id: str, *released: tuple[str, str, str]) -> object:
     events = [day.about("match.released", "08:11", m, w, offer_id, reason=reason) for m, w, reason in released]
     return day.take("08:11", "offer.suspended", {"offer_id": offer_id}, events, at=len(day.entries) - 1)
@@ -138,6 +147,8 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("invitation/rule", lambda d: invite(d, "o1")),
     ("invitation/once", lambda d: invite(d, "o1", times=2)),
     ("invitation/end", lambda d: invite(d, "o1", until="08:11")),
+    ("invitation/end", lambda d: twins(d, "14:05")),
+    ("invitation/person", lambda d: twins(d, "08:20")),
     ("promise-1/need", lambda d: again(d, "m9", "w1", "o2")),
     ("promise-1/one-volunteer", lambda d: (d.of("w1").update(helpers_needed=2), again(d, "m9", "w1", "o1"))),
     ("promise-1/capacity", lambda d: d.of("o1").update(capacity=1)),

@@ -279,10 +279,12 @@ class Book:
             self.reports[key][report.key] = report
 
     def posted(self, event: Event, _received_at: datetime) -> None:
-        """Said again it replaces the offer, unless it was withdrawn later than this was said."""
+        """Said again it replaces the offer, unless that was said, or withdrawn, later than this was."""
         data = event.data
         offer = self._offer(event)
         at = self._changed(offer, event)
+        if offer.posted_at is not None and offer.posted_at > at:
+            return
         offer.volunteer_ref, offer.reach, offer.capacity, offer.accepts = data.volunteer_ref, str(data.reach), data.capacity, data.accepts
         home: Place = data.home
         offer.community, offer.compound, offer.building, offer.unit = home.community, home.compound, home.building, home.unit

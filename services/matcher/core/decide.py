@@ -97,6 +97,10 @@ def _consent_withdrawn(turn: Turn, event: Event) -> None:
 def _offer_posted(turn: Turn, event: Event) -> None:
     area = turn.area
     before = area.offers.get(event.data.offer_id)
+    if before is not None and before.status in (OPEN, LAPSED) and before.status_at > event.time:
+        # Said before what stands, come after it: what was said last stands.
+        turn.changed = False
+        return
     early = area.take_early(OFFER, event.data.offer_id)
     if before is not None and before.status in (WITHDRAWN, SUSPENDED) and before.status_at >= event.time:
         # Said before the withdrawal, come after it: an old offer does not undo it.

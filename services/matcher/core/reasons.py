@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from schemas.instants import DAY_US, MINUTE_US
@@ -100,12 +100,14 @@ class Verdict:
 class Rank:
     """Where an offer stands among those that may have a wish: the least comes first, by the fields in their order.
 
-    `asked`: where a wish invites several, who is simply told comes before all who are asked. `others`: it is not the centre household of the same
+    `asked`: where a wish invites several, who is simply told comes before all who are asked. `hurried`: of these, whoever has no time left for an answer
+    to an invitation comes after those who have, or are invited already. `others`: it is not the centre household of the same
     stairway, which comes first where somebody is to be visited. `weight` is that of all its skills: the rarer they are
     among the open offers of the area, the heavier. `load` counts the person's live visits, `tasks` all that they ever had.
     """
 
     asked: bool
+    hurried: bool
     rung: int
     others: bool
     weight: int
@@ -292,18 +294,27 @@ def almost(area: Area, wish: Wish, now: int, most: int = 3) -> list[tuple[Offer,
     return [(offer, verdict) for *_, offer, verdict in found[:most]]
 
 
-def rank_of(area: Area, wish: Wish, offer: Offer) -> Rank:
-    """The ranking's view of an offer, as of now."""
+def rank_of(area: Area, wish: Wish, offer: Offer, now: int | None = None) -> Rank:
+    """The ranking's view of an offer, as of now; without an instant, whoever has time for an answer is not told from who has not."""
     weight = sum(skill_weight(len(area.index.holders.get(skill, ()))) for skill in offer.skills)
     asked, rung = offer.asks and area.invites(wish), rung_between(wish.place, offer.home)
     others = not (rung == 0 and wish.welfare and offer.centre)
+    hurried = asked and now is not None and _is_hurried(area, wish, offer, now)
     person = offer.volunteer
-    return Rank(asked, rung, others, weight, len(person.slots), person.tasks, offer.id)
+    return Rank(asked, hurried, rung, others, weight, len(person.slots), person.tasks, offer.id)
+
+
+def _is_hurried(area: Area, wish: Wish, offer: Offer, now: int) -> bool:
+    """Whether less time is left than an answer to an invitation is given, so that this helper is asked with a proposal once nobody is invited."""
+    last = last_start(wish, offer, now)
+    return wish.invited.get(offer.id, 0) <= now and last is not None and last < now + area.policy.word_us
 
 
 def _compare(theirs: Rank, own: Rank, *, claimed: bool = False) -> Comparison:
     if theirs.asked != own.asked:
         return Comparison(theirs.offer_id, own.asked, "asked", theirs.asked, own.asked, claimed)
+    if theirs.hurried != own.hurried:
+        return Comparison(theirs.offer_id, own.hurried, "hurried", theirs.hurried, own.hurried, claimed)
     for by, one, other in (
         ("rung", theirs.rung, own.rung),
         ("centre", theirs.others, own.others),
@@ -324,8 +335,9 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         return Answer(ITS_MATCH, judged, wish.status, match=wish.matches[offer.id])
     if wish.status in (WITHDRAWN, EXPIRED):
         return Answer(OVER, judged, wish.status)
-    own = rank_of(area, wish, offer)
     if wish.status != OPEN:
+        # Who had time for an answer when the match was made, nobody kept.
+        own = rank_of(area, wish, offer)
         others = [_beside(area, match, own) for match in wish.matches.values()]
         return Answer(TAKEN, judged, wish.status, others=others, in_rounds=area.in_rounds(wish), invited=offer.id in wish.invited)
     passed = all(verdict.passed for verdict in judged)
@@ -338,10 +350,11 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         until = wish.invited[offer.id]
         code = SAID_NO if until == DECLINED else INVITED if until > now else UNANSWERED
         return Answer(code, judged, wish.status, until=until if until > 0 else None)
+    own = rank_of(area, wish, offer, now)
     in_rounds, reach = area.in_rounds(wish), area.reach_of(wish, now)
     if own.rung > reach and not _asked_before_its_rung(area, wish, offer, own.rung, now):
         return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
-    before = sorted(rank for rank in (rank_of(area, wish, other) for other in _able(area, wish, now) if not is_spent(wish, other, now)) if rank < own)
+    before = sorted(rank for rank in (rank_of(area, wish, other, now) for other in _able(area, wish, now) if not is_spent(wish, other, now)) if rank < own)
     if not before:
         return Answer(FIRST, judged, wish.status, in_rounds=in_rounds)
     return Answer(BEHIND, judged, wish.status, others=[_compare(before[0], own)], ahead=len(before), in_rounds=in_rounds)
@@ -377,5 +390,5 @@ def _beside(area: Area, match: Match, own: Rank) -> Comparison:
     if known is None:
         return Comparison(match.offer.id, match.rung < own.rung, "rung", RUNGS[match.rung], RUNGS[own.rung], claimed)
     rank = rank_of(area, match.wish, known)
-    matched = Rank(rank.asked, match.rung, rank.others, rank.weight, rank.load - match.live, rank.tasks - 1, rank.offer_id)
+    matched = replace(rank, rung=match.rung, load=rank.load - match.live, tasks=rank.tasks - 1)
     return _compare(matched, own, claimed=claimed)

@@ -340,6 +340,11 @@ class Area:
         wishes = self.inviting.get(offer_id, {}).values()
         return [wish for wish in wishes if wish.invited[offer_id] > now and wish.status not in (WITHDRAWN, EXPIRED)]
 
+    def persons_invited(self, wish: Wish, now: int) -> set[str]:
+        """The volunteers whom the invitations that are out ask."""
+        offers = (self.offers.get(offer_id) for offer_id, until in wish.invited.items() if until > now)
+        return {offer.volunteer.ref for offer in offers if offer is not None}
+
     def end_invitation(self, wish: Wish, offer_id: str, *, declined: bool = False) -> None:
         """They have answered, or cannot come any more; `declined`: it was a no, so they are never asked again, and may still claim the wish."""
         wish.invited[offer_id] = DECLINED if declined else 0

@@ -6,7 +6,7 @@ Every way to a match ends in :meth:`Turn.propose`, every way out of one in :meth
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from schemas.instants import SECOND_US, rfc3339
 from services.matcher.core.ids import derived_id
@@ -30,6 +30,8 @@ from services.matcher.core.together import find_group
 GROUP_INCOMPLETE: Final = "group_incomplete"
 # By the wall's clock a round is held some moments after its beat; a visit that can begin no later than that is not left to it.
 ROUND_LATE_US: Final = 60 * SECOND_US
+# Somebody who may come, when at the earliest, and from how far.
+Candidate: TypeAlias = tuple[Offer, int, int]
 
 
 @dataclass(slots=True)
@@ -241,26 +243,53 @@ class Turn:
 
     def _seek_one(self, wish: Wish) -> bool:
         invites = self.area.invites(wish)
-        asked: list[tuple[Offer, int]] = []
+        asked: list[Candidate] = []
         candidates = self.area.index.in_order(wish)
         for rung, offer in candidates:
             start = self.start_if_eligible(wish, offer)
             if start is None:
                 continue
             if invites and offer.asks:
-                asked.append((offer, start))
+                asked.append((offer, start, rung))
                 continue
             candidates.close()
             self.propose(wish, offer, start, rung, "paired")
             return True
-        for offer, start in asked:
-            self.invite(wish, offer, start)
-        return False
+        return bool(asked) and self.ask(wish, asked)
 
-    def invite(self, wish: Wish, offer: Offer, start: int) -> None:
-        """Ask one more, if fewer are asked than may be; nobody twice."""
-        if offer.id in wish.invited or wish.invitations(self.now) >= self.area.policy.invite_max:
-            return
+    def ask(self, wish: Wish, able: Iterable[Candidate]) -> bool:
+        """Invite those of them who have time for an answer, the best first, as many as may be. Whether a place is taken now: by a proposal.
+
+        An invitation holds nothing, so a yes to it counts only as long as the visit can still begin. Where that is too short for anyone to answer, the best
+        is asked as for a wish that is not red: the slot is theirs until they have answered. But not while somebody is invited, who could come as well.
+        """
+        policy, now = self.area.policy, self.now
+        persons = self.area.persons_invited(wish, now)
+        room = policy.invite_max - wish.invitations(now)
+        hurried: Candidate | None = None
+        for one in able:
+            if room <= 0:
+                break
+            offer, start, _ = one
+            # Nobody is asked twice, and one person is not several.
+            if offer.id in wish.invited or offer.volunteer.ref in persons:
+                continue
+            last = last_start(wish, offer, now)
+            assert last is not None  # a visit can begin at `start`
+            if last >= now + policy.word_us:
+                self._invite(wish, offer, start)
+                persons.add(offer.volunteer.ref)
+                room -= 1
+            elif hurried is None:
+                hurried = one
+        if hurried is None or room < policy.invite_max:
+            return False
+        offer, start, rung = hurried
+        self.propose(wish, offer, start, rung, "paired")
+        return True
+
+    def _invite(self, wish: Wish, offer: Offer, start: int) -> None:
+        """One more is asked. For whom at least the time for a word is left until their last start, the end is never after that: see `_word_by`."""
         until = self._word_by(wish, start, asks=True)
         self.area.invite(wish, offer.id, until)
         data = {
@@ -309,10 +338,11 @@ class Turn:
             elif self.waits_for_round(wish):
                 self.seek(wish, goes=True)
             elif (start := self.start_if_eligible(wish, offer)) is not None:
-                if offer.asks and self.area.invites(wish):
-                    self.invite(wish, offer, start)
-                else:
-                    self.propose(wish, offer, start, rung_between(wish.place, offer.home), "paired")
+                rung = rung_between(wish.place, offer.home)
+                if not (offer.asks and self.area.invites(wish)):
+                    self.propose(wish, offer, start, rung, "paired")
+                    self.area.settle_wish(wish)
+                elif self.ask(wish, [(offer, start, rung)]):
                     self.area.settle_wish(wish)
         if has_capacity(offer):
             self.call_round((offer,))

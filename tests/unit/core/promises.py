@@ -40,6 +40,9 @@ class Promises:
         self.offers: dict[str, Any] = {}
         self.pairs: dict[str, Pair] = {}
         self.over: set[str] = set()
+        # When the offer that stands was said, where it is not withdrawn; and when each was withdrawn.
+        self.said: dict[str, int] = {}
+        self.shut: dict[str, int] = {}
 
     def hold(self, now: int, event: Event | None, decisions: list[Decision]) -> None:
         """Take in one event and what it brought about, and see that both promises hold."""
@@ -48,7 +51,10 @@ class Promises:
         if event is not None and event.type == "lastmetre.match.closed.v1":
             self._close(now, event.data)
         # Decisions before the event itself (time passed) are about the offers as they were.
-        later = event.data if event is not None and event.type == "lastmetre.offer.posted.v1" else None
+        later = event.data if event is not None and event.type == "lastmetre.offer.posted.v1" and self._stands(event) else None
+        if event is not None and event.type in {"lastmetre.offer.withdrawn.v1", "lastmetre.offer.suspended.v1"}:
+            offer_id = event.data.offer_id
+            self.shut[offer_id] = max(event.time, self.said.pop(offer_id, event.time), self.shut.get(offer_id, event.time))
         for decision in decisions:
             data, kind = decision.data, decision.type.split(".")[2]
             if kind == "released":
@@ -66,6 +72,15 @@ class Promises:
             self.offers[later.offer_id] = later
         self._together(now)
         self._checked(now)
+
+    def _stands(self, event: Event) -> bool:
+        """Whether this posting is what counts from now on: not where a later one does."""
+        offer_id = event.data.offer_id
+        if self.said.get(offer_id, event.time) > event.time:
+            return False
+        if self.shut.get(offer_id, event.time - 1) < event.time:
+            self.said[offer_id] = event.time
+        return True
 
     def _close(self, now: int, data: Any) -> None:
         """The first word about a visit counts; of a group, all must have come in vain for others to take their places."""

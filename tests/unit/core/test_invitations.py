@@ -4,8 +4,23 @@ from typing import Any
 
 import pytest
 
+from schemas.instants import MINUTE_US
 from services.matcher.core.policy import Policy
-from tests.builders import Scene, accepted, approved, claim, declined, minors_wish, offer, offer_suspended, wish, wish_withdrawn
+from tests.builders import (
+    Scene,
+    accepted,
+    approved,
+    claim,
+    declined,
+    given,
+    instant,
+    minors_wish,
+    offer,
+    offer_suspended,
+    offer_withdrawn,
+    wish,
+    wish_withdrawn,
+)
 from tests.shelf import Shelved
 
 ASKED: dict[str, Any] = {"accepts": "ask"}
@@ -168,8 +183,8 @@ def test_a_wish_that_is_over_hears_no_answer() -> None:
 
 
 def test_a_wish_that_ends_while_invitations_are_out_expires_only_once() -> None:
-    found = with_asked(4)
-    found.when(wish(urgency="red", wanted=(0, 60)))
+    found = with_asked(3)
+    found.when(wish(urgency="red", wanted=(0, 70)))
     assert ["expired w1 with 0"] == found.passes(70)
 
 
@@ -219,3 +234,98 @@ def test_an_invitation_ends_with_the_match_of_the_same_pair() -> None:
     found.when(wish(urgency="red", helpers=2))
     assert ["proposed w1 o1 @1 building claimed"] == found.when(claim(offer_id="o1", at=1))
     assert ["released w1 o1 declined"] == found.when(declined("w1", "o1", at=2))[:1]
+
+
+def test_who_is_invited_to_two_wishes_of_which_one_is_over_and_leaves_is_replaced_in_the_other() -> None:
+    stored = Shelved(policy=Policy(invite_max=1))
+    stored.when(offer("o1", **ASKED), offer("o2", home="c2", **ASKED), wish("w1", urgency="red"), wish("w2", urgency="red"), wish_withdrawn("w1", at=1))
+    assert ["invited w2 o2"] == stored.when(offer_withdrawn("o1", at=2))
+
+
+# ---- where there is no time for an answer
+
+TIGHT: dict[str, Any] = {"urgency": "red", "wanted": (0, 60)}
+# Windows that end so that a visit can begin until a minute before an answer to an invitation is due.
+SHORT: dict[str, Any] = {**ASKED, "windows": [(0, 69)]}
+
+
+def test_whoever_has_no_time_for_an_answer_is_proposed_and_keeps_the_slot_until_they_have_answered() -> None:
+    found = with_asked(2)
+    assert ["proposed w1 o1 @0 building asked until 10"] == found.when(wish(**TIGHT))
+    assert ["agreed w1 o1"] == found.when(accepted("w1", "o1", at=3))
+    assert "held" == found.status()
+
+
+def test_of_those_who_have_no_time_one_is_asked_after_another() -> None:
+    found = with_asked(3)
+    found.when(wish(urgency="red", wanted=(0, 65)))
+    assert ["released w1 o1 declined", "proposed w1 o2 @1 compound asked until 11"] == found.when(declined("w1", "o1", at=1))
+    assert [] == found.passes(10)
+    assert ["released w1 o2 unanswered"] == found.passes(11)
+
+
+def test_for_each_place_one_is_proposed_who_has_no_time() -> None:
+    told = with_asked(3).when(wish(helpers=2, **TIGHT))
+    assert ["proposed w1 o1 @0 building asked until 10", "proposed w1 o2 @0 compound asked until 10"] == told
+
+
+def test_who_comes_new_and_has_no_time_is_proposed_too() -> None:
+    found = scene()
+    found.when(wish(**TIGHT))
+    assert ["proposed w1 o1 @0 unit asked until 10"] == found.when(offer(**ASKED))
+    assert [] == found.when(offer("o2", **ASKED))
+
+
+def test_whoever_has_just_enough_time_is_invited() -> None:
+    assert ["invited w1 o1"] == with_asked(1).when(wish(urgency="red", wanted=(0, 70)))
+    assert ["proposed w1 o1 @0 building asked until 10"] == with_asked(1).when(wish(urgency="red", wanted=(0, 69)))
+
+
+def test_whoever_has_time_for_an_answer_is_invited_before_the_others_are_asked() -> None:
+    found = scene()
+    found.when(offer("o1", **SHORT), offer("o2", home="c2", **ASKED))
+    assert ["invited w1 o2"] == found.when(wish(urgency="red"))
+    assert [] == found.when(offer("o3", **SHORT))
+    assert ["proposed w1 o1 @2 unit asked until 12"] == found.when(declined("w1", "o2", at=2))
+
+
+def test_who_has_no_time_any_more_is_asked_once_the_invitations_have_ended() -> None:
+    found = scene(invite_max=1)
+    found.when(offer("o1", **ASKED), offer("o2", windows=[(0, 75)], **ASKED))
+    assert ["invited w1 o1"] == found.when(wish(urgency="red"))
+    assert ["proposed w1 o2 @10 unit asked until 20"] == found.passes(10)
+
+
+def test_whoever_let_an_invitation_pass_or_said_no_is_not_proposed_either() -> None:
+    found = with_asked(2)
+    found.when(wish(urgency="red", wanted=(0, 75)), declined("w1", "o2", at=1))
+    assert [] == found.passes(14)
+    assert ["proposed w1 o1 @14 unit asked until 24"] == found.when(offer("o1", at=14, **ASKED))
+
+
+def test_an_invitation_ends_when_the_visit_can_begin_no_more() -> None:
+    policy = Policy(answer_us={"red": 30 * MINUTE_US, "yellow": 60 * MINUTE_US, "blue": 60 * MINUTE_US})
+    found = given(offer(windows=[(0, 80)], **ASKED), wish(urgency="red", wanted=(20, 240)), policy=policy)
+    assert instant(20) == found.area.wishes["w1"].invited["o1"]
+    assert ["proposed w1 o1 @20 unit"] == found.when(accepted("w1", "o1", at=19))
+
+
+# ---- one person with several offers
+
+SAME: dict[str, Any] = {"volunteer": "one", **ASKED}
+
+
+def test_of_one_person_only_the_best_offer_is_invited() -> None:
+    found = scene()
+    found.when(offer("o1", **SAME), offer("o2", **SAME), offer("o3", **SAME), offer("o4", home="c2", **ASKED))
+    assert ["invited w1 o1", "invited w1 o4"] == found.when(wish(urgency="red"))
+    assert [] == found.when(offer("o5", **SAME))
+    assert ["invited w1 o2"] == found.when(declined("w1", "o1", at=1))
+
+
+def test_another_worker_knows_who_is_invited_by_another_offer() -> None:
+    stored = Shelved(policy=Policy())
+    stored.when(offer("o1", **SAME), wish(urgency="red"))
+    stored.loads_again()
+    assert [] == stored.when(offer("o2", at=1, **SAME))
+    assert ["invited w1 o2"] == stored.passes(10)

@@ -355,6 +355,13 @@ def test_who_is_simply_told_comes_before_who_is_asked_where_a_wish_invites() -> 
     assert FIRST == answer(scene, offer_id="o2").code
 
 
+def test_who_has_time_for_an_answer_comes_before_who_has_not_and_who_is_invited_stays_before() -> None:
+    scene = given(offer("o1", accepts="ask", windows=[(0, 65)]), offer("o2", accepts="ask", windows=[(0, 75)], home="c2"), policy=PRODUCTION)
+    scene.when(wish(urgency="red"))
+    for at in (0, 5):
+        assert [Comparison("o2", ahead=True, by="hurried", theirs=False, own=True)] == answer(scene, at=at).others
+
+
 def test_an_invitation_is_told_and_its_end() -> None:
     scene = given(offer(accepts="ask"), wish(urgency="red"), policy=PRODUCTION)
     until = scene.area.wishes["w1"].invited["o1"]

@@ -27,6 +27,7 @@ from tests.builders import (
     wish_withdrawn,
 )
 from tests.shelf import Shelved
+from tests.simulator.worker import Worker
 
 YEAR = 365 * DAY
 ASKED: dict[str, Any] = {"accepts": "ask"}
@@ -375,3 +376,45 @@ def test_invitations_are_forgotten_with_their_wish() -> None:
     stored = Shelved(policy=Policy())
     stored.when(offer("o1", **ASKED), offer("o2", **ASKED), wish("w1", urgency="red"), wish_withdrawn("w1", at=1))
     assert {} == stored.area.inviting
+
+
+# ---- what was said before and comes late
+
+
+def test_a_posting_that_comes_late_does_not_bring_back_a_level_that_was_taken_away() -> None:
+    scene = given(offer("o1", level=0, at=5), offer("o1", level=4, at=1))
+    assert "no_effect" == scene.outcome
+    scene.when(offer("o2", at=6))
+    assert [] == scene.when(minors_wish(at=7))
+    assert ["rejected k1 w1 o1 vetting_too_low"] == scene.when(claim(at=8))
+
+
+def test_another_worker_goes_by_the_same_posting() -> None:
+    stored = Shelved()
+    stored.when(offer(level=0, at=5), offer(level=4, at=1))
+    stored.loads_again()
+    assert [] == stored.when(wish(vetting_min=3, at=6))
+
+
+def test_a_posting_that_comes_late_is_not_stored_with_the_batch_in_which_it_came() -> None:
+    worker = Worker(Policy.at_once())
+    entries = worker.take_in([offer(level=0, at=5), offer(level=4, at=1)], None, None)
+    assert ["decided", "no_effect"] == [entry.outcome for entry in entries]
+    worker.die()
+    assert [b"[]"] == [entry.decision for entry in worker.take_in([wish(vetting_min=3, at=6)], None, None)]
+
+
+def test_a_posting_that_comes_late_calls_nobody_off() -> None:
+    scene = given(offer(level=3, at=5), wish(vetting_min=3, at=6))
+    assert [] == scene.when(offer(level=0, at=1))
+
+
+def test_an_offer_whose_windows_are_over_is_not_opened_by_what_was_said_before() -> None:
+    scene = given(offer(windows=[(-90, -30)], at=5), offer(at=1))
+    assert "no_effect" == scene.outcome
+    assert [] == scene.when(wish(at=6))
+
+
+def test_of_two_postings_of_one_instant_the_one_that_comes_later_stands() -> None:
+    scene = given(offer(level=0, at=5), offer(level=3, at=5))
+    assert ["proposed w1 o1 @6 unit"] == scene.when(wish(vetting_min=3, at=6))

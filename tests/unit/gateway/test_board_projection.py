@@ -141,6 +141,11 @@ def test_an_offer_that_was_withdrawn_later_is_not_posted_again_by_an_older_word(
     assert [older.offers[builders.AREA, "o1"].state, newer.offers[builders.AREA, "o1"].state] == ["withdrawn", "open"]
 
 
+def test_of_two_postings_of_an_offer_the_later_said_is_shown() -> None:
+    book = board_of([builders.offer("o1", at=5, level=0), builders.offer("o1", at=1, level=4)])
+    assert 0 == book.offers[builders.AREA, "o1"].vetting_level
+
+
 def test_an_invitation_ends_with_an_answer_or_with_the_wish() -> None:
     invited = event("helper.invited.v1", "w1", {"wish_id": "w1", "offer_id": "o1", "expires_at": text_of(30)}, at=1)
     key = (builders.AREA, "w1")
