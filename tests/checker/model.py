@@ -138,6 +138,9 @@ class Area:
     invited: dict[tuple[str, str], datetime] = field(default_factory=dict)
     # Of these, those about which nothing was heard since: no answer, and no other word about the offer.
     unanswered: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    # Of these, those who said no to it, and those who were posted anew since: the latter may be asked again.
+    said_no: set[tuple[str, str]] = field(default_factory=set)
+    anew: set[tuple[str, str]] = field(default_factory=set)
     orphans: set[str] = field(default_factory=set)
     _by_wish: dict[str, list[Match]] = field(default_factory=dict)
     _by_offer: dict[str, list[Match]] = field(default_factory=dict)

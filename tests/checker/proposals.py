@@ -51,8 +51,9 @@ def invite(area: Area, entry: Entry, data: JsonObject, report: Report) -> None:
         return
     if offer.auto or wish.together or rules.certain_slot(area, wish, offer) is None:
         report.broken("invitation/rule", "invited although a rule bars this pair, or they need not be asked", **ids)
-    if pair in area.invited:
-        report.broken("invitation/once", "invited before", **ids)
+    if pair in area.invited and pair not in area.anew:
+        report.broken("invitation/once", "invited before, and not posted anew since, or they said no", **ids)
+    area.anew.discard(pair)
     if until <= entry.at:
         report.broken("invitation/end", f"ends {until.isoformat()}, before it begins", **ids)
     elif rules.earliest(wish, offer, area.diary(offer.volunteer_ref), until) is None:

@@ -157,6 +157,7 @@ class Replay:
         offer.odd = offer.odd or offer.offer_id in area.orphans
         area.offers[offer.offer_id] = offer
         area.heard_of(offer.offer_id)
+        area.anew |= {pair for pair in area.invited if pair[1] == offer.offer_id and pair not in area.said_no}
 
     def _withdrawn(self, area: Area, entry: Entry, data: JsonObject) -> None:
         wish = area.wishes.get(str(data.get("wish_id")))
@@ -176,7 +177,10 @@ class Replay:
             area.orphans.add(str(data.get("offer_id")))
 
     def _answer(self, area: Area, entry: Entry, data: JsonObject) -> None:
-        area.heard_of(str(data.get("offer_id")))
+        pair = (str(data.get("wish_id")), str(data.get("offer_id")))
+        if entry.type == "match.declined.v1" and data.get("match_id") is None and pair in area.unanswered and area.unanswered[pair] > entry.at:
+            area.said_no.add(pair)
+        area.heard_of(pair[1])
         for match in area.live_of_wish(str(data.get("wish_id"))):
             named = data.get("match_id") in (None, match.match_id)
             if match.offer_id != data.get("offer_id") or not named:
