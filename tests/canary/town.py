@@ -43,7 +43,8 @@ from tests.integration.channel_rig import Gateway, Mailbox, gateway, mail_server
 AREA: Final = "high-tech"
 OPERATOR: Final = Reader("operator", "op-canary")
 RESIDENTS: Final = ("erased", "kept", "child", "unconsented")
-HELPERS: Final = ("helper-1", "helper-2")
+# One for each visit, so that all of them are for now: none is over before it begins.
+HELPERS: Final = tuple(f"helper-{number}" for number in range(1, 7))
 _MINORS: Final = ("child", "unconsented")
 _WAIT_SECONDS: Final = 90.0
 _LOOK_SECONDS: Final = 0.1

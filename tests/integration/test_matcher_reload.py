@@ -12,6 +12,7 @@ import pytest
 
 from schemas import codec
 from schemas.codec import Event
+from services.matcher.core.decide import DECIDED
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area, Match
 from services.matcher.policies import Policies
@@ -71,7 +72,7 @@ class Stored:
         self._journal(changes, now, "event", scene.outcome, event, scene.decisions[said:])
         if event.type == "lastmetre.wish.submitted.v1":
             raw.wishes.setdefault((build.AREA, data.wish_id), event.raw)
-        elif event.type == "lastmetre.offer.posted.v1":
+        elif event.type == "lastmetre.offer.posted.v1" and scene.outcome == DECIDED:
             raw.offers[build.AREA, data.offer_id] = event.raw
         return told
 

@@ -233,29 +233,22 @@ async def test_beyond_the_number_a_day_only_what_must_be_told_comes(make: Make, 
     assert [(2,), (1,)] == await ask(database.dsn(), "SELECT notices FROM notifying.told ORDER BY day")
 
 
-async def test_a_person_reads_in_their_own_language(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
-    settings = make(PEOPLE + '[people."v-m-1"]\nlanguage = "en"\naddresses = { sms = "13900000000" }\n')
-    await source.propose("m-1")
-    async with running(settings):
-        await settled(1)
-    texts = {one.body["to"]: one.body["text"] for one in first.seen}
-    assert "有着落了" in texts[NUMBER]
-    assert "It is settled" in texts["13900000000"]
-
-
-async def test_also_what_has_no_match_is_read_in_ones_own_language(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
-    people = {"v-9": "13900000000", "r-m-1": "13700000000"}
+async def test_a_person_reads_in_their_own_language_also_what_has_no_match(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
+    people = {"v-9": "13900000000", "r-m-1": "13700000000", "v-m-2": "13600000000"}
     english = "".join(f'[people."{ref}"]\nlanguage = "en"\naddresses = {{ sms = "{number}" }}\n' for ref, number in people.items())
     named = {"volunteer_ref": "v-9", "category": "study", "urgency": "red", "rung": "unit", "slot": SLOT, "expires_at": "2026-11-23T20:00:00Z"}
     settings = make(PEOPLE + english)
     await source.propose("m-1", needs_approval=True)
+    await source.propose("m-2")
     await source.send("helper.invited", {"wish_id": "w-9", "offer_id": "o-9", **named})
     await source.send("wish.expired", {"wish_id": "w-m-1", "filled": 0})
     async with running(settings):
-        await settled(3)
+        await settled(4)
     texts = {one.body["to"]: (one.body["language"], one.body["text"], one.body["parameters"]["near"]) for one in first.seen}
     assert ("en", "from the same stairway") == (texts["13900000000"][0], texts["13900000000"][2])
     assert "We are sorry" in texts["13700000000"][1]
+    assert "It is settled" in texts["13600000000"][1]
+    assert "有着落了" in texts[NUMBER][1]
 
 
 async def test_a_channel_that_hangs_does_not_hold_up_another(make: Make, source: Matcher, first: Gateway, other: Gateway) -> None:
