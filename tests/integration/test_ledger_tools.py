@@ -192,6 +192,16 @@ async def test_notices_that_do_not_get_through_are_told(database: Database) -> N
     assert [("stuck", "w-stuck")] == await look(database)
 
 
+async def test_what_was_given_up_and_not_released_is_told_until_its_slot_is_over(database: Database) -> None:
+    ends = {"held": "2026-11-24T18:00:00Z", "past": "2026-11-24T11:00:00Z"}
+    await execute(
+        database,
+        *(visit(name, ends=NOW + 600 * MINUTE_US, state="failed") for name in ends),
+        *(f"UPDATE notifying.confirmations SET slot_end = '{at}', changed_at = '2026-11-24T11:44:00Z' WHERE match_id = '{name}'" for name, at in ends.items()),
+    )
+    assert [("stuck", "w-held")] == await look(database)
+
+
 def test_nothing_to_look_at_is_said() -> None:
     screen = io.StringIO()
     attention.show([], Console(file=screen), "both")
