@@ -14,6 +14,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from schemas import shapes
 from services.notifier.book import Notice
 from services.notifier.channel_settings import Named, SmsChannel
 from services.notifier.channels import SENT, Answer, judge, session_of, signed_headers, system_of
@@ -25,7 +26,8 @@ from services.notifier.short import sms_text
 SEGMENT_CHARACTERS: Final = 70
 UNREADABLE: Final = Answer("later", "unreadable")
 # As the door for receipts takes it.
-_REFERENCE: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,200}")
+_REFERENCE: Final = re.compile(shapes.ID)
+_REFERENCE_MAX: Final = 200
 _ANSWER_BYTES_MAX: Final = 65536
 
 
@@ -70,7 +72,7 @@ def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str,
 
 def _reference(text: str) -> str | None:
     """The gateway's number for a message as its receipts may name it; None where they could not."""
-    return text if _REFERENCE.fullmatch(text) else None
+    return text if len(text) <= _REFERENCE_MAX and _REFERENCE.fullmatch(text) else None
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:

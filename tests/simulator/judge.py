@@ -177,11 +177,10 @@ class Judge:
 
     def _take_offer(self, event: Event) -> None:
         offer_id = event.data.offer_id
-        known = self.gifts.get(offer_id)
-        if known is not None and known.open and known.at > event.time:
+        before = self.gifts.get(offer_id)
+        if before is not None and before.open and before.at > event.time:
             return  # what was said last stands
         shut = self.early.pop(("offer", offer_id), -1)
-        before = self.gifts.get(offer_id)
         if before is not None and not before.open:
             shut = before.at
         self.gifts[offer_id] = Standing(rules.gift_of(event.data), max(shut, event.time), shut < event.time)

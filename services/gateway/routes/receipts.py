@@ -16,6 +16,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas import shapes
 from schemas.personal import code_of
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples
@@ -56,7 +57,7 @@ class Receipt(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    reference: str = Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]+$", description="the key it was sent, or its own number")
+    reference: str = Field(min_length=1, max_length=200, pattern=shapes.ID, description="the key it was sent, or its own number")
     status: Literal["delivered", "failed", "read"]
     at: Annotated[datetime, Field(strict=False)]
     fault: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,40}$", description="why it failed, as a code")
