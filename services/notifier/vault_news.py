@@ -21,13 +21,12 @@ STAGE_OF: Final[Mapping[str, Stage]] = {
 _NOTE = """
 INSERT INTO notifying.vault_news (match_id, stage, partition) SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) ON CONFLICT DO NOTHING
 """
-# What is said about a pair is about its visit; what is said before the confirmation says nothing here, as the door is not open yet.
+# What is said before the confirmation says nothing here, as the door is not open yet.
 _NOTE_REPORTS = """
 INSERT INTO notifying.vault_news (match_id, stage, partition)
-SELECT DISTINCT v.match_id, told.stage, v.partition
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) told(area, wish_id, offer_id, match_id, stage)
-JOIN notifying.visits v ON v.area = told.area AND v.wish_id = told.wish_id AND v.offer_id = told.offer_id
-WHERE (told.match_id IS NULL OR told.match_id = v.match_id) AND v.number = 0
+SELECT DISTINCT v.match_id, said.kind, v.partition
+FROM unnest($1::text[], $2::text[]) told(source, event_id) JOIN notifying.said USING (source, event_id) JOIN notifying.visits v USING (match_id)
+WHERE v.number = 0
 ON CONFLICT DO NOTHING
 """
 _COLUMNS = "c.match_id, c.wish_id, c.resident_ref, c.volunteer_ref, c.slot_start, c.slot_end, c.minor"
@@ -51,8 +50,8 @@ async def note(connection: Any, stages: Iterable[tuple[str, Stage, int]]) -> boo
     return bool(rows)
 
 
-async def note_reports(connection: Any, told: Iterable[tuple[str, str, str, str | None, Stage]]) -> None:
-    """Note what was said of visits that have no end yet: (area, wish, offer, match where it was named, stage)."""
+async def note_reports(connection: Any, told: Iterable[tuple[str, str]]) -> None:
+    """Note what these reports, (source, id) of what is kept already, say of visits that have no end yet; their kinds are stages."""
     rows = list(told)
     if rows:
         await connection.execute(_NOTE_REPORTS, *map(list, zip(*rows, strict=True)))

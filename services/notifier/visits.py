@@ -109,8 +109,10 @@ def _minutes(visit: Visit, reports: list[Report]) -> int:
     return min(visit.planned_minutes, MINUTES_MAX)
 
 
-def _is_about(report: Report, visit: Visit) -> bool:
-    """Whether it is said of this visit. Of a pair that meets again, what names no match and was said before this slot is about the one before.
+def is_about(report: Report, visit: Visit) -> bool:
+    """Whether it is said of this visit; the view `notifying.said` has the same rule.
+
+    Of a pair that meets again, what names no match and was said before this slot is about the one before.
 
     Else it is about nothing that we know where it was said before both were told and before the slot. What was said in one minute was said together.
     """
@@ -127,7 +129,7 @@ def end_of(visit: Visit, reports: Iterable[Report], now: int, limits: Limits) ->
     A visit that was closed by default is judged by what is said afterwards like any other. None ends before its slot begins: until then it may still be called
     off, and nobody's silence counts.
     """
-    said = [one for one in reports if _is_about(one, visit)]
+    said = [one for one in reports if is_about(one, visit)]
     finished = _last(said, "finished")
     word = _last(said, "acknowledged", "community") or _last(said, "acknowledged", "resident")
     all_said = word is not None and finished is not None and max(word.at, finished.at) >= visit.starts_at

@@ -44,11 +44,10 @@ JOIN notifying.confirmations c USING (match_id)
 ON CONFLICT DO NOTHING
 """
 _PAIRS = "unnest($1::text[], $2::text[], $3::text[]) pair(area, wish_id, offer_id)"
-# Whether the pair of visit `v` had a match before, which was released: of a wish for two, a helper whose group fell apart may be found once more.
-MEETS_AGAIN: Final = """EXISTS (SELECT FROM notifying.confirmations o
-    WHERE (o.area, o.wish_id, o.offer_id) = (v.area, v.wish_id, v.offer_id) AND o.match_id <> v.match_id AND o.state = 'released')"""
+# `again`: the pair had a match before, which was released; of a wish for two, a helper whose group fell apart may be found once more.
 _READ_VISITS = f"""
-SELECT v.*, c.state = 'released' AS released, {MEETS_AGAIN} AS again
+SELECT v.*, c.state = 'released' AS released, EXISTS (SELECT FROM notifying.confirmations o
+    WHERE (o.area, o.wish_id, o.offer_id) = (v.area, v.wish_id, v.offer_id) AND o.match_id <> v.match_id AND o.state = 'released') AS again
 FROM {_PAIRS} JOIN notifying.visits v USING (area, wish_id, offer_id)
 JOIN notifying.confirmations c USING (match_id) ORDER BY v.match_id
 """  # noqa: S608 - of our own constants
@@ -183,7 +182,7 @@ class VisitsUnit:
     async def note_stages(self, told: Sequence[Told]) -> None:
         """Note for the vault, where there is one, that visits have begun or are done."""
         if self._tells_vault:
-            said = ((*one.pair, one.report.match_id, kind) for one in told if (kind := one.report.kind) != "acknowledged")
+            said = ((one.report.source, one.report.event_id) for one in told if one.report.kind != "acknowledged")
             await vault_news.note_reports(self._connection, said)
 
     async def begin_visits(self, begun: Sequence[Begun], report_us: int, now: int, remind_us: int) -> None:

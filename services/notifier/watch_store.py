@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.notifier.book import VISIT_KINDS, Notice
-from services.notifier.visits_store import MEETS_AGAIN
 from services.notifier.watch import Watched
 
-# Whoever has one in hand keeps it from the others, so that any process may look at any visit. What was said counts as for its end (`visits`).
-_HOLD_DUE = f"""
+# Whoever has one in hand keeps it from the others, so that any process may look at any visit. What was said counts as for its end (`notifying.said`).
+_HOLD_DUE = """
 WITH due AS (
     (SELECT match_id FROM notifying.visits WHERE watch_at_us <= $1 ORDER BY watch_at_us LIMIT $2)
     UNION (SELECT match_id FROM notifying.visits WHERE number > 0 AND watch_at_us IS NOT NULL LIMIT $2)
@@ -25,10 +24,9 @@ SELECT v.match_id, v.wish_id, v.offer_id, v.area, v.volunteer_ref, v.starts_at_u
 FROM held v JOIN notifying.confirmations c USING (match_id)
 CROSS JOIN LATERAL (
     SELECT bool_or(r.kind = 'started') AS started, bool_or(r.kind = 'finished') AS finished, bool_or(r.kind = 'acknowledged') AS acknowledged
-    FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id AND (r.match_id = v.match_id OR r.match_id IS NULL
-        AND (r.at_us >= v.starts_at_us OR NOT {MEETS_AGAIN}))
+    FROM notifying.said r WHERE r.match_id = v.match_id
 ) said
-"""  # noqa: S608 - of our own constants
+"""
 # The match's row is looked at under a lock: a release that comes at the same moment waits, and then takes back what is written here.
 _SAY = """
 WITH standing AS (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -19,7 +20,7 @@ from services.notifier import visiting
 from services.notifier.metrics import Metrics
 from services.notifier.settings import Settings
 from services.notifier.visiting import Visiting
-from services.notifier.visits import Visit, judged
+from services.notifier.visits import Report, Visit, is_about, judged
 from services.notifier.visits_store import VisitsStore, VisitsUnit
 from services.notifier.watch import Watched, words
 from services.runtime import Stop
@@ -35,6 +36,14 @@ BOOKED = """
 SELECT t.match_id, t.number, e.unit, e.amount FROM notifying.ledger_transactions t JOIN notifying.ledger_entries e ON e.transaction_id = t.id
 WHERE e.account LIKE 'volunteer/%' ORDER BY t.match_id, t.number, e.unit
 """
+NEW_CONFIRMATION = """INSERT INTO notifying.confirmations (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
+    slot_start, slot_end, state, released_for)
+    VALUES ($1, $2, $3, $4, $5, 'r', 'v', 'repair', 'unit', '', '', $6, CASE $6 WHEN 'released' THEN 'declined' END)"""
+NEW_VISIT = """INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, starts_at_us, ends_at_us, number, told_at_us)
+    VALUES ($1, $2, $3, $4, $5, 'v', $6, $7, 0, $8)"""
+NEW_REPORT = (
+    """INSERT INTO notifying.reports (source, event_id, area, wish_id, offer_id, match_id, kind, at_us) VALUES ('app', $1, $2, $3, $4, $5, 'finished', $6)"""
+)
 NEXT_TICK = "UPDATE notifying.clock SET runs_to = runs_to + 1 RETURNING runs_to"
 PENDING = "SELECT count(*) FROM notifying.visit_outbox"
 OLD = {"report_minutes": 525_600, "acknowledge_minutes": 525_600, "finish_minutes": 525_600}
@@ -217,6 +226,29 @@ async def test_a_word_from_before_both_were_told_is_about_no_later_match(setting
         await read(database, 2)
     assert [] == await ask(database.dsn(), CLOSED)
     assert [(True,)] == await ask(database.dsn(), "SELECT told_at_us >= starts_at_us FROM notifying.visits")
+
+
+async def test_what_is_watched_is_about_a_visit_where_its_end_is(database: Database) -> None:
+    """Every kind of visit beside every kind of word, by the view and by the rule."""
+    start, told = 1_800_000_000_000_000, 1_799_000_000_000_000 + 7_000_000
+    states, tolds, names = ("confirmed", "released"), (None, told, start + MINUTE_US), (None, "this", "another")
+    moments = sorted({at + by for at in (told - told % MINUTE_US, told, start, start + MINUTE_US) for by in (-1, 0, 1)})
+    visits, rows = dict[str, Visit](), list[tuple[Any, ...]]()
+    async with asyncpg.create_pool(database.dsn("notifier"), min_size=1, max_size=1) as pool:
+        for number, (before, told_at) in enumerate(product(states, tolds)):
+            pair = f"w-{number}", f"o-{number}"
+            ids = f"m-{number}", f"earlier-{number}"
+            visits[ids[0]] = Visit(ids[0], *pair, AREA, LANE, "v", None, start, start + 60 * MINUTE_US, again=before == "released", told_at=told_at)
+            await pool.executemany(NEW_CONFIRMATION, [(match_id, *pair, AREA, LANE, state) for match_id, state in zip(ids, ("confirmed", before), strict=True)])
+            await pool.execute(NEW_VISIT, ids[0], *pair, AREA, LANE, start, start + 60 * MINUTE_US, told_at)
+            named = {None: None, "this": ids[0], "another": ids[1]}
+            rows += [(f"{number}-{name}-{at}", AREA, *pair, named[name], at) for name, at in product(names, moments)]
+        await pool.executemany(NEW_REPORT, rows)
+        said = {tuple(row) for row in await pool.fetch("SELECT match_id, event_id FROM notifying.said")}
+    reports = [(event_id, Report(at, "app", event_id, "finished", match_id), wish_id) for event_id, _, wish_id, _, match_id, at in rows]
+    about = {(visit.match_id, event_id) for visit in visits.values() for event_id, report, wish in reports if wish == visit.wish_id and is_about(report, visit)}
+    assert about == said
+    assert 0 < len(about) < len(rows)
 
 
 async def test_a_visit_of_which_nothing_was_said_stands_at_once_as_it_would_be_judged(settings: Settings, town: Town, database: Database) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from deploy.kafka import Kafka
 from schemas.codec import headers_of
-from schemas.instants import MINUTE_US, rfc3339
+from schemas.instants import DAY_US, MINUTE_US, rfc3339
 from schemas.lanes import partition_of
 from schemas.registry import TOPIC_OF
 from services.links.keys import LinkKeys
@@ -65,11 +65,11 @@ class Desk:
             match_id, START, END,
         )  # fmt: skip
 
-    async def report(self, match_id: str, kind: str) -> None:
+    async def report(self, match_id: str, kind: str, at: int = 1) -> None:
         await self.pool.execute(
             "INSERT INTO notifying.reports (source, event_id, area, wish_id, offer_id, kind, at_us) "
-            "VALUES ('app', $1 || $2, $3, 'w-' || $1, 'o-' || $1, $2, 1)",
-            match_id, kind, AREA,
+            "VALUES ('app', $1 || $2, $3, 'w-' || $1, 'o-' || $1, $2, $4)",
+            match_id, kind, AREA, at,
         )  # fmt: skip
 
     async def at(self, minute: int) -> list[tuple[str, str]]:
@@ -165,6 +165,18 @@ async def test_a_visit_that_goes_well_alarms_nobody(desk: Desk) -> None:
     assert [] == await desk.at(40)
     await desk.report("m-1", "finished")
     assert [("resident", "feedback")] == await desk.at(100)
+
+
+@pytest.mark.parametrize(("said", "called"), [(-1, True), (0, False)])
+async def test_who_said_something_before_both_were_told_and_does_not_come_is_looked_for(desk: Desk, said: int, called: bool) -> None:
+    await desk.confirmed("m-1")
+    told_at = START - 2 * DAY_US
+    await desk.pool.execute("UPDATE notifying.visits SET told_at_us = $1, due_at_us = $2", told_at, END + DAY_US)
+    await desk.report("m-1", "finished", told_at + said)
+    await desk.at(-300)
+    assert called is (("worker", "not_started") in await desk.at(40))
+    found = await desk.pool.fetch("SELECT kind FROM notifying.attention_at($1)", START + 40 * MINUTE_US)
+    assert ["not_started"] * called == [row["kind"] for row in found]
 
 
 async def test_what_waits_to_be_said_of_a_closed_visit_is_not_said(desk: Desk) -> None:
