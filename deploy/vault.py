@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deploy.tools.wording import Lang as Speech
     from deploy.vault_orders import ConsentOrder
     from services.vault.consents import Consent
-    from services.vault.policy import Reader
+    from services.vault.policy import Reader, Visit
     from services.vault.vault import Vault
 
 PLAIN_WIDTH = 200
@@ -186,16 +186,26 @@ def show(
     _run(work, lang)
 
 
+def _still_to_come(visits: Sequence[Visit]) -> tuple[str, str]:
+    wishes = ", ".join(dict.fromkeys(one.wish_id for one in visits))
+    chinese = f"还有 {len(visits)} 次探访在约，对方还不知道。心愿：{wishes}。请撤回此人的心愿，或暂停此人的报名（offer.suspended）；系统随后告知对方。"
+    english = f"{len(visits)} visits with them are still to come, and the other side knows nothing of it. Wishes: {wishes}. "
+    return chinese, english + "Withdraw the wish if it is theirs, or suspend their offer (offer.suspended): the other side is told then."
+
+
 @vault.command()
 def erase(ref: Annotated[str, typer.Argument(metavar="REF", help="人员编号 · the person's reference")], *, who: Who, why: Why, lang: Lang = None) -> None:
     """删除一人：销毁其密钥，备份中的也打不开 · Erase a person: their key is destroyed, so that backups do not open either."""
     from deploy.tools.wording import join
 
     async def work(opened: Vault, console: Console, speech: Speech) -> None:
+        expected = await opened.visits_to_come(ref)  # their rows go, too
         if await opened.erase(ref, _operator(who), why):
             console.print(
                 join(speech, ("已删除，密钥已销毁。密钥文件的旧副本也请删除。", "Erased, and the key is destroyed. Delete older copies of the key file, too."))
             )
+            if expected:
+                console.print(join(speech, _still_to_come(expected)), markup=False)
         else:
             console.print(join(speech, ("保险箱中没有此人（或早已删除）。", "Nobody of that reference is in the vault (or was erased before).")))
 

@@ -103,6 +103,10 @@ _READ_VISITS = f"SELECT {_VISIT_COLUMNS} FROM vault.visits WHERE match_id = ANY(
 _READ_VISITS_OF_MINORS = f"""
 SELECT {_VISIT_COLUMNS} FROM vault.visits WHERE minor AND stage IN ('confirmed', 'started') AND slot_end > $1
 """  # noqa: S608 - constants
+_READ_VISITS_WITH = f"""
+SELECT {_VISIT_COLUMNS} FROM vault.visits WHERE (resident_ref = $1 OR helper_ref = $1) AND stage NOT IN ('closed', 'released') AND slot_end > $2
+ORDER BY slot_start, match_id
+"""  # noqa: S608 - constants
 _CONSENT_COLUMNS = "minor_ref, guardian_ref, purpose, starts_at, ends_at, proof_sha256, given_at, withdrawn_at"
 _READ_CONSENTS = f"SELECT {_CONSENT_COLUMNS} FROM vault.consents WHERE $1::text IS NULL OR minor_ref = $1 ORDER BY minor_ref, given_at"  # noqa: S608 - constants
 _READ_CONSENTS_OF = f"SELECT {_CONSENT_COLUMNS} FROM vault.consents WHERE minor_ref = ANY($1::text[])"  # noqa: S608 - constants
@@ -251,6 +255,10 @@ class Unit:
     async def read_visits_of_minors(self, now: datetime) -> list[Visit]:
         """The visits to minors that stand and are not over."""
         return [_visit(row) for row in await self._connection.fetch(_READ_VISITS_OF_MINORS, now)]
+
+    async def read_visits_with(self, person: str, now: datetime) -> list[Visit]:
+        """The visits of a person, as resident or as helper, that stand and are not over."""
+        return [_visit(row) for row in await self._connection.fetch(_READ_VISITS_WITH, person, now)]
 
     async def read_consents_of(self, minors: Iterable[str]) -> dict[str, list[Consent]]:
         """The consents about several minors."""

@@ -305,6 +305,11 @@ class Vault:
         async with self._store.unit() as unit:
             return await unit.read_consents(minor)
 
+    async def visits_to_come(self, person: str) -> list[Visit]:
+        """The visits of a person, as resident or as helper, that stand and are not over: who erases somebody has the other side to think of."""
+        async with self._store.unit() as unit:
+            return await unit.read_visits_with(person, self._clock())
+
     async def audit(self, person: str | None = None, limit: int = 100) -> list[Entry]:
         """The newest rows of the audit, about one person or all."""
         async with self._store.unit() as unit:

@@ -22,6 +22,7 @@ from deploy.state import State
 from deploy.vault_keys import KEY_FILE, make_key_file
 from deploy.words import Trouble
 from tests.conftest import Database
+from tests.integration.notifier_rig import ask
 
 ROOT = Path(__file__).parents[2]
 AS = ("--as", "op-7", "--why", "registration")
@@ -70,6 +71,21 @@ def test_from_the_first_key_to_the_erasure(terminal: Terminal, tmp_path: Path) -
     assert [] == [value for value in (NAME, PHONE, DOOR) if value in told]
     assert 5 == told.count("op-7")
     assert "denied: this person was erased" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("erased", ["r-1", "helper"])
+async def test_who_erases_somebody_hears_of_the_visits_that_are_still_to_come(terminal: Terminal, database: Database, erased: str) -> None:
+    terminal("new-keys")
+    terminal("put", "-", *AS, given=card("r-1") + card("helper"))
+    visits = [("m-1", "w-over", "confirmed", -2), ("m-2", "w-2", "confirmed", 2), ("m-3", "w-3", "proposed", 3), ("m-4", "w-gone", "released", 3)]
+    for match_id, wish_id, stage, hours in visits:
+        await ask(
+            database.dsn(),
+            "INSERT INTO vault.visits (match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end, minor) "
+            f"VALUES ('{match_id}', '{wish_id}', 'r-1', 'helper', '{stage}', now() + '{hours} h', now() + '{hours + 1} h', false)",
+        )
+    assert "2 visits with them are still to come, and the other side knows nothing of it. Wishes: w-2, w-3." in terminal("erase", erased, *AS, "--lang", "en")
+    assert "still to come" not in terminal("erase", "r-1" if erased == "helper" else "helper", *AS, "--lang", "en")
 
 
 def test_a_line_that_is_wrong_is_named_without_its_values_and_nothing_goes_in(terminal: Terminal) -> None:
