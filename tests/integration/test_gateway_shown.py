@@ -261,6 +261,40 @@ async def test_a_link_past_its_time_tells_nothing_and_one_about_a_child_not_how_
     assert "Same community" in about_child
 
 
+@pytest.mark.parametrize(
+    ("wish", "match", "said"),
+    [
+        ("held", "proposed", "The visit is yours"),
+        ("matched", "confirmed", "A helper is coming"),
+        ("held", None, "please do not set out"),
+        ("withdrawn", None, "please do not set out"),
+        ("held", "released", "please do not set out"),
+        ("open", None, "Please set out only once you have the confirmation"),
+    ],
+)
+async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(rig: GatewayRig, wish: str, match: str | None, said: str) -> None:
+    assert rig.gateway.links is not None
+    client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
+    name = f"invited-{wish}-{match}"
+    ids = {"wish_id": f"w-{name}", "offer_id": f"o-{name}"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{name}", "state": "open"})
+    invitation = {"volunteer_ref": f"v-{name}", "rung": "area", "live": True, "invited_at": NOW, "expires_at": NOW + timedelta(hours=1)}
+    await fill(rig.owner, "invitations", area=AREA, **ids, **invitation)
+    claims = Claims(uuid4(), "answer", "volunteer", AREA, f"w-{name}", f"o-{name}", None, (int(NOW.timestamp()) + 3600) * 1_000_000)
+    code = await mint(rig.owner, rig.gateway.links, claims)
+    asked = (await client.get(f"/l/{code}")).text
+    assert ">Yes, I will come<" in asked
+    await rig.owner.execute("UPDATE gateway.wishes SET state = $2 WHERE wish_id = $1", f"w-{name}", wish)
+    if match is not None:
+        await fill(rig.owner, "matches", **MATCH | ids | {"match_id": f"m-{name}", "volunteer_ref": f"v-{name}", "state": match})
+    page = await client.get(f"/l/{code}")
+    assert (said == "please do not set out") is (">Yes, I will come<" not in page.text)
+    (csrf,) = set(re.findall('name="csrf" value="([^"]+)"', asked))
+    told = await client.post("/a/say", data={"code": code, "action": "accept", "csrf": csrf})
+    assert said in words(told.text)
+    assert said in words((await client.get(f"/l/{code}")).text)
+
+
 async def test_those_who_are_looked_up_together_each_see_their_own_and_no_more(rig: GatewayRig) -> None:
     strangers = [f"v-stranger-{number}" for number in range(3)]
     for ref in strangers:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import uuid5
 
 from services.gateway.context import Gateway
@@ -18,6 +18,9 @@ _EVENTS: Final[dict[Action, str]] = {
     "finished": "lastmetre.service.finished.v1",
 }
 _OUTCOMES: Final = frozenset({"done", "partly", "not_done"})
+_GOES: Final = frozenset({"agreed", "confirmed", "started", "finished", "closed"})
+_WAITS: Final = frozenset({"unknown", "open"})
+Comes = Literal["yours", "not_yours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,20 @@ class About:
     slot_end: datetime | None
     organisation: str | None
     invited_until: datetime | None
+
+
+def comes_of(claims: Claims, about: About | None) -> Comes | None:
+    """What a helper's yes comes to, as far as the board knows: the visit is theirs, or they need not go; None where neither is known. Pure.
+
+    A match that is asked about waits for its helper, and for a worker where the wish wants one; an invitation has one only once it was theirs.
+    """
+    if about is None or claims.purpose != "answer":
+        return None
+    if about.match_state in _GOES or (about.match_state == "proposed" and claims.match_id is None):
+        return "yours"
+    if about.match_state == "released":
+        return "not_yours"
+    return "not_yours" if claims.match_id is None and about.wish_state is not None and about.wish_state not in _WAITS else None
 
 
 async def seen(gateway: Gateway, keys: LinkKeys, code: str, now: int) -> tuple[Seen, About | None]:

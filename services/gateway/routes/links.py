@@ -14,9 +14,11 @@ from services.gateway import words
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs
 from services.gateway.people import linked
+from services.gateway.people.settling import settled
 from services.gateway.policy import Act
 from services.links.claims import Action
 from services.links.keys import LinkKeys
+from services.links.store import Forged, Redeemed
 
 router = APIRouter(dependencies=[needs(Act.OPEN_PAGE)])
 Code = Annotated[str, Form(max_length=64)]
@@ -44,7 +46,9 @@ def _keys(gateway: Gateway) -> LinkKeys:
 
 async def _shown(request: Request, gateway: Gateway, code: str, *, told: Any = None) -> HTMLResponse:
     state, about = await linked.seen(gateway, _keys(gateway), code, _now())
-    given: dict[str, Any] = {"kind": type(told or state).__name__.lower(), "state": told or state, "about": about, "code": code, "labels": LABELS}
+    comes = None if isinstance(state, Forged) else linked.comes_of(state.claims, about)
+    given: dict[str, Any] = {"kind": type(told or state).__name__.lower(), "state": told or state, "about": about, "comes": comes}
+    given |= {"code": code, "labels": LABELS}
     return _private(gateway.renderer.page(request, "link.html", **given, words=words, now=words.utc_now()))
 
 
@@ -81,6 +85,13 @@ async def used(
     code: Code,
     action: Annotated[str, Form(pattern="^(accept|decline|cancel|started|finished|done|partly|not_done)$")],
 ) -> HTMLResponse:
-    """Counts once; a second tap is told what the first one said."""
+    """Counts once; a second tap is told what the first one said. Of several who say yes to one wish, each hears whether it is theirs."""
     outcome = await linked.said(gateway, _keys(gateway), code, cast("Action", action), _now())
+
+    async def shows() -> bool:
+        state, about = await linked.seen(gateway, _keys(gateway), code, _now())
+        return isinstance(state, Forged) or linked.comes_of(state.claims, about) is not None
+
+    if isinstance(outcome, Redeemed) and action == "accept":
+        await settled(shows)
     return await _shown(request, gateway, code, told=outcome)

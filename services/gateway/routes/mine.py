@@ -95,12 +95,22 @@ async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str,
     require(principal, Act.ANSWER_MATCH, Thing(area, volunteer_refs=frozenset({ref})))
     await gateway.publisher.say(visits.EVENTS[action], wish_id, {"area": area, "wish_id": wish_id, "offer_id": offer_id})
 
+    said = "later"
+
     async def shows() -> bool:
-        return (await store.before_claim(gateway.looks, principal, wish_id)).match_of(wish_id) is not None
+        nonlocal said
+        async with gateway.database.acting_for(principal) as connection:
+            still = await store.my_invitations(connection, area, ref, words.utc_now())
+        if (await store.before_claim(gateway.looks, principal, wish_id)).match_of(wish_id) is not None:
+            said = "accepted"
+        elif not any((one.wish_id, one.offer_id) == (wish_id, offer_id) for one in still):
+            said = "taken"
+        return said != "later"
 
     if action == "decline":
         return _to_mine("declined")
-    return _to_mine("accepted" if await settled(shows) else "later")
+    await settled(shows)
+    return _to_mine(said)
 
 
 @router.get("/inbox", response_class=HTMLResponse, summary="My messages")
