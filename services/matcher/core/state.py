@@ -117,6 +117,11 @@ class Wish:
         """After this instant no visit of the wished length fits."""
         return self.end - self.length
 
+    @property
+    def under_way(self) -> bool:
+        """Whether something of it can still change without a word about its visits. Other wishes a worker has in memory or has not."""
+        return self.status == OPEN or any(match.live for match in self.matches.values())
+
     def invitations(self, now: int) -> int:
         """How many invitations are out."""
         return sum(until > now for until in self.invited.values()) if self.invited else 0
@@ -336,14 +341,14 @@ class Area:
             heappush(self.deadlines, (until, INVITE_ENDS, wish.id, 0))
 
     def invited_by(self, offer_id: str, now: int) -> list[Wish]:
-        """The wishes that are not over and whose invitation of this offer holds."""
+        """The wishes that are under way and not over, and whose invitation of this offer holds."""
         wishes = self.inviting.get(offer_id, {}).values()
-        return [wish for wish in wishes if wish.invited[offer_id] > now and wish.status not in (WITHDRAWN, EXPIRED)]
+        return [wish for wish in wishes if wish.invited[offer_id] > now and wish.status not in (WITHDRAWN, EXPIRED) and wish.under_way]
 
     def persons_invited(self, wish: Wish, now: int) -> set[str]:
-        """The volunteers whom the invitations that are out ask."""
+        """The volunteers whom the invitations that are out ask; open offers alone, as whoever loads the area anew knows no others."""
         offers = (self.offers.get(offer_id) for offer_id, until in wish.invited.items() if until > now)
-        return {offer.volunteer.ref for offer in offers if offer is not None}
+        return {offer.volunteer.ref for offer in offers if offer is not None and offer.status == OPEN}
 
     def end_invitation(self, wish: Wish, offer_id: str, *, declined: bool = False) -> None:
         """They have answered, or cannot come any more; `declined`: it was a no, so they are never asked again, and may still claim the wish."""
@@ -351,9 +356,12 @@ class Area:
         self.touched_wishes[wish.id] = wish
 
     def forget_invitations(self, offer_id: str, now: int) -> None:
-        """Who let an invitation pass and has come anew since may be asked again; who said no may not."""
+        """Who let an invitation pass and has come anew since may be asked again; who said no may not.
+
+        Only by wishes that are under way: were it also by those that happen to be in memory, a journal decided again would come to something else.
+        """
         for wish in list(self.inviting.get(offer_id, {}).values()):
-            if DECLINED < wish.invited[offer_id] <= now:
+            if wish.under_way and DECLINED < wish.invited[offer_id] <= now:
                 del wish.invited[offer_id]
                 self._forget_invitation(wish, offer_id)
                 self.touched_wishes[wish.id] = wish
@@ -634,7 +642,7 @@ class Area:
     def _evict(self) -> None:
         wishes = [*self.touched_wishes.values(), *(match.wish for match in self.touched_matches.values()), *self.asked_wishes]
         for wish in wishes:
-            if wish.status != OPEN and not any(match.live for match in wish.matches.values()):
+            if not wish.under_way:
                 self.wishes.pop(wish.id, None)
                 wish.matches.clear()  # they name each other; nobody else names them
                 for offer_id in wish.invited:

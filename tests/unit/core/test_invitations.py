@@ -11,6 +11,8 @@ from tests.builders import (
     accepted,
     approved,
     claim,
+    closed,
+    confirmed,
     declined,
     given,
     instant,
@@ -227,6 +229,31 @@ def test_another_worker_goes_on_with_the_invitations() -> None:
     stored.loads_again()
     assert [] == stored.when(accepted("w1", "o1", at=11))
     assert ["proposed w1 o4 @12 unit"] == stored.when(accepted("w1", "o4", at=12))
+
+
+@pytest.mark.parametrize("answer_us", [10 * MINUTE_US, 300 * MINUTE_US])
+@pytest.mark.parametrize("of", [Scene, Shelved])
+def test_whoever_is_posted_anew_while_a_wish_has_its_visit_behind_it_is_the_same_to_every_worker(of: type[Scene], answer_us: int) -> None:
+    found = of(policy=Policy(answer_us={"red": answer_us, "yellow": answer_us, "blue": answer_us}))
+    found.when(offer("o1", **ASKED), wish(urgency="red"), offer("o9", at=5))
+    visit = found.match("w1", "o9")
+    found.when(confirmed(visit, at=5))
+    found.passes(70)  # now one worker has the wish in memory still, and another has not
+    found.when(offer_withdrawn("o1", at=71), offer("o1", at=72, **ASKED))
+    assert [] == found.when(closed(visit, at=80, outcome="not_done"))
+
+
+def test_whoever_is_asked_by_another_offer_which_is_gone_is_known_to_every_worker() -> None:
+    policy = Policy(invite_max=2, answer_us=dict.fromkeys(("red", "yellow", "blue"), 300 * MINUTE_US))
+    told = []
+    for found in (Scene(policy=policy), Shelved(policy=policy)):
+        found.when(offer("o1", volunteer="v1", **ASKED), wish(urgency="red"), offer("o9", at=5))
+        visit = found.match("w1", "o9")
+        found.when(confirmed(visit, at=5))
+        found.passes(70)
+        found.when(offer_withdrawn("o1", at=71), offer("o2", volunteer="v1", at=72, **ASKED))
+        told.append(found.when(closed(visit, at=80, outcome="not_done")))
+    assert [["invited w1 o2"]] * 2 == told
 
 
 def test_an_invitation_ends_with_the_match_of_the_same_pair() -> None:
