@@ -1,11 +1,12 @@
 """Robots of groups: WeCom, DingTalk, Feishu.
 
-apprise reads the URL (the robot's own or apprise's), checks it and signs for DingTalk; the request is ours. Its plugins take each answer 200 for a success,
-but WeCom and DingTalk refuse with 200 and a code in the body, and a notice that was refused must not count as told. An address, where a person has one, is the
-mobile number that the robot points at; Feishu's has none.
+apprise reads the URL (its own, or the robot's, put into its words where it does not know them), checks it and signs for DingTalk; the request is ours. Its
+plugins take each answer 200 for a success, but WeCom and DingTalk refuse with 200 and a code in the body, and a notice that was refused must not count as told.
+An address, where a person has one, is the mobile number that the robot points at; Feishu's has none.
 """
 
 from typing import Any, Final
+from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 from yarl import URL
@@ -26,6 +27,24 @@ _LATER: Final = {
     "dingtalk": ("-1", "130101", "130102", "410100"),
     "feishu": ("9499", "11232", "11233"),
 }
+# Where the services' own addresses of DingTalk's and Feishu's robots begin.
+_DINGTALK_OWN: Final = (_HOSTS["dingtalk"], "/robot/send")
+_FEISHU_OWN: Final = (_HOSTS["feishu"], "/open-apis/bot/v2/hook/")
+
+
+def _in_apprises_words(url: str) -> str:
+    """The URL as apprise takes it: of the addresses that the services show for copying it knows WeCom's alone."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:  # such as a bracket too few: apprise says that it is none
+        return url
+    host = f"{parts.scheme}://{parts.netloc}"
+    if (host, parts.path) == _DINGTALK_OWN:
+        tokens = parse_qs(parts.query).get("access_token", [])
+        return f"dingtalk://{quote(tokens[0], safe='')}" if len(tokens) == 1 else url
+    if host == _FEISHU_OWN[0] and parts.path.startswith(_FEISHU_OWN[1]):
+        return f"feishu://{quote(parts.path.removeprefix(_FEISHU_OWN[1]), safe='')}"
+    return url
 
 
 class Bot:
@@ -37,7 +56,7 @@ class Bot:
         self.concurrency = config.concurrency
         self.timeout_seconds = config.timeout_seconds
         self._type = config.type
-        self._plugin = plugin_of(named.secret("url") or "")
+        self._plugin = plugin_of(_in_apprises_words(named.secret("url") or ""))
         if getattr(self._plugin, "secure_protocol", None) != _SCHEMES[config.type]:
             raise Unusable(
                 f"环境变量 {config.url_env} 不合规：通道 {named.name} 需要 {config.type} 机器人的地址"

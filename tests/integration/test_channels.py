@@ -216,6 +216,24 @@ async def test_a_robot_that_refuses_with_200_has_told_nobody(system: Gateway, ki
     await channel.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "url", "asked"),
+    [
+        ("wecom", "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=abc-def", "/cgi-bin/webhook/send?key=abc-def"),
+        ("dingtalk", "https://oapi.dingtalk.com/robot/send?access_token=abc123", "/robot/send?access_token=abc123"),
+        ("feishu", "https://open.feishu.cn/open-apis/bot/v2/hook/1234abcd-12ab-34cd", "/open-apis/bot/v2/hook/1234abcd-12ab-34cd"),
+    ],
+)
+async def test_a_robots_own_url_is_taken_as_its_service_shows_it(system: Gateway, kind: str, url: str, asked: str) -> None:
+    path, _, query = asked.partition("?")
+    system.judge = lambda _seen, _nth: {ROBOTS[kind][2]: 0}
+    channel = robot(kind, url, system)
+    assert Answer("sent") == await channel.send(notice())
+    await channel.close()
+    (seen,) = system.seen
+    assert (path, dict([query.split("=")] if query else [])) == (seen.path, dict(seen.query))
+
+
 async def test_dingtalks_robot_is_signed(system: Gateway) -> None:
     system.judge = lambda _seen, _nth: {"errcode": 0}
     channel = robot("dingtalk", ROBOTS["dingtalk"][0], system)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import SecretStr
@@ -160,6 +160,27 @@ async def test_a_robots_url_of_another_kind_is_refused_without_being_shown() -> 
         Bot(Named("group", config, {"url": SecretStr(f"dingtalk://{HIDDEN.replace('-', '')}")}), config)
     assert "channel group needs the URL of a wecom robot" in str(refused.value)
     assert HIDDEN.replace("-", "") not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("dingtalk", "https://oapi.dingtalk.com/robot/send"),
+        ("dingtalk", "https://oapi.dingtalk.com/robot/send?access_token=a&access_token=b"),
+        ("dingtalk", "https://oapi.dingtalk.com/robot/send?access_token=a/b"),
+        ("feishu", "https://open.feishu.cn/open-apis/bot/v2/hook/a/b"),
+        ("dingtalk", "https://open.feishu.cn/open-apis/bot/v2/hook/abc"),
+        ("feishu", "https://open.feishu.cn/open-apis/bot/v2/hook/"),
+        ("feishu", "https://open.feishu.cn.example.org/open-apis/bot/v2/hook/abc"),
+        ("wecom", "https://[oapi.dingtalk.com/robot/send?access_token=abc"),
+    ],
+)
+async def test_half_of_a_robots_own_url_is_refused(kind: Literal["dingtalk", "feishu", "wecom"], url: str) -> None:
+    from services.notifier.bots import Bot
+    from services.notifier.channel_settings import BotChannel, Named
+
+    with pytest.raises(Unusable):
+        Bot(Named("group", config := BotChannel(type=kind, url_env="A_URL"), {"url": SecretStr(url)}), config)
 
 
 # --- the directory
