@@ -16,6 +16,10 @@ from tests.simulator.rules import Gift, Need, Slot
 Data = dict[str, Any]
 
 
+# Beside the reasons of a release: the visit was, and did not help.
+IN_VAIN = "in vain"
+
+
 class Broken(Exception):
     """A promise does not hold: `code` says which."""
 
@@ -32,7 +36,7 @@ def must(holds: bool, code: str, text: object = "") -> None:
 
 @dataclass(slots=True)
 class Pair:
-    """A match as it was proposed, and what became of it. `awaits`: the words that are still to come."""
+    """A match as it was proposed, and what became of it. `awaits`: the words that are still to come; `closed`: how the visit ended, and when."""
 
     id: str
     need: Need
@@ -46,9 +50,16 @@ class Pair:
     asked: bool
     agreed: bool = False
     released: str | None = None
+    confirmed: bool = False
+    closed: tuple[str, int] | None = None
 
     def live(self, now: int) -> bool:
-        return self.released is None and self.end > now
+        return self.released is None and self.closed is None and self.end > now
+
+    @property
+    def until(self) -> int:
+        """When the helper is free again."""
+        return self.end if self.closed is None else min(self.end, self.closed[1])
 
 
 @dataclass(slots=True)
@@ -88,17 +99,17 @@ class Judge:
 
     def live(self) -> list[Pair]:
         """All live pairs."""
-        return [pair for pair in self.pairs.values() if pair.released is None and pair.end > self.at]
+        return [pair for pair in self.pairs.values() if pair.live(self.at)]
 
     def is_open(self, need: Need) -> bool:
         """Whether a wish still lacks helpers and is not over."""
         return need.id not in self.over and len(self.standing(need.id)) < need.helpers
 
     def slots(self, person: str) -> tuple[list[Slot], list[int]]:
-        """(that person's live slots and those of the last week, the starts of all of their slots), without what was released."""
-        mine = [pair for pair in self.pairs.values() if pair.person == person and pair.released is None]
+        """(that person's live slots and those of the last week, the starts of all of their slots), without what was released; a visit in vain was one."""
+        mine = [pair for pair in self.pairs.values() if pair.person == person and pair.released in {None, IN_VAIN}]
         lately = self.at - rules.WEEK_US
-        return [(pair.start, pair.end) for pair in mine if pair.end > self.at or pair.start > lately], [pair.start for pair in mine]
+        return [(pair.start, pair.until) for pair in mine if pair.live(self.at) or pair.start > lately], [pair.start for pair in mine]
 
     def room(self, gift: Gift) -> bool:
         """Whether the offer takes one more live match."""
@@ -165,7 +176,22 @@ class Judge:
                 self.early["offer", data.offer_id] = max(event.time, self.early.get(("offer", data.offer_id), 0))
         elif kind in {"match_accepted", "match_declined", "match_approved", "confirmation_failed"}:
             return self._take_word(kind, data)
+        elif kind in {"match_confirmed", "match_closed"} and data.match_id in self.pairs:
+            self._take_course(kind, data, self.pairs[data.match_id])
         return None
+
+    def _take_course(self, kind: str, data: Any, pair: Pair) -> None:
+        """A visit is settled, or over. Of who came together all must have come in vain: then the wish is as if they had not, but for whom it met."""
+        if kind == "match_confirmed":
+            pair.confirmed = True
+            return
+        if pair.released is not None or pair.closed is not None:
+            return
+        pair.closed = data.outcome, self.at
+        together = [pair] if pair.group is None else self.groups[pair.group]
+        if all(one.closed is not None and one.closed[0] != "done" for one in together):
+            for one in together:
+                one.released = IN_VAIN
 
     def _take_wish(self, event: Event) -> None:
         wish_id = event.data.wish_id
@@ -426,7 +452,7 @@ class Judge:
 
     def _owed(self, kind: str, event: Event | None, about: Pair | None) -> None:
         for pair in self.pairs.values():
-            if pair.released is not None:
+            if pair.released is not None or pair.closed is not None:
                 continue
             if pair.end <= self.at:
                 must(not pair.awaits, "hold/over", f"{pair.need.id} {pair.offer_id}: the slot is over, and {pair.awaits} never came")
@@ -449,7 +475,11 @@ class Judge:
             must(len(group) == self.sizes[name], "together/size", first.need.id)
             if first.released is not None and all(pair.released is not None for pair in group):
                 continue
-            must(all(pair.released is None for pair in group), "together/released", first.need.id)
+            # A visit that was, and was judged, is not undone when somebody of the group calls off.
+            apart = {pair.released is None for pair in group if pair.closed is None}
+            must(len(apart) <= 1, "together/released", first.need.id)
+            if apart != {True}:
+                continue
             if first.live(self.at):
                 must(len({pair.person for pair in group}) >= 2, "together/alone", first.need.id)
                 must(all((pair.start, pair.end) == (first.start, first.end) for pair in self.standing(first.need.id)), "together/slot", first.need.id)

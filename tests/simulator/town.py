@@ -281,12 +281,15 @@ class Town:
         return self._build("confirmation.failed.v1", pair.id, data, area, at)
 
     def _close(self, area: str, at: int) -> Event | None:
-        past = [pair for pair in self.judges[area].pairs.values() if pair.released is None and not pair.live(self.judges[area].at)]
-        if not past:
+        """Of a confirmed visit that has begun: once it is over, or before its slot is; now and then a second time."""
+        judge = self.judges[area]
+        begun = [pair for pair in judge.pairs.values() if pair.released is None and pair.confirmed and pair.start <= judge.at]
+        if not begun:
             return None
-        pair = self.rng.choice(past)
+        pair = self.rng.choice(begun)
         ids = {"match_id": pair.id, "wish_id": pair.need.id, "offer_id": pair.offer_id}
-        data = {**ids, "outcome": "done", "minutes": 60, "closed_at": build.text_of(at), "by": "resident"}
+        outcome = self.rng.choice(("done", "done", "done", "partly", "not_done", "not_done"))
+        data = {**ids, "outcome": outcome, "minutes": 60, "closed_at": build.text_of(at), "by": "resident"}
         return self._build("match.closed.v1", pair.id, data, area, at)
 
     def _withdraw_wish(self, area: str, at: int) -> Event:
