@@ -214,8 +214,9 @@ def _after_quiet(quiet: tuple[time, time] | None, moment: datetime) -> datetime:
 
 
 def suffix_of(ways: Mapping[str, Way], name: str, tried: Sequence[Tried]) -> str:
-    """What stands behind the notice's key at this channel: its name where the system has closed the key with a refusal, and would answer with it again.
+    """What stands behind the notice's key at this channel: its name where the system has closed the key, and would answer as it did before.
 
+    It closed it with a refusal, or with a message that nobody has read, which is to be in both places now.
     Where an earlier attempt at the same system is unclear its key stays: if it had its effect after all, the system drops the second, and should.
     """
     suffix, closed = "", False
@@ -225,7 +226,7 @@ def suffix_of(ways: Mapping[str, Way], name: str, tried: Sequence[Tried]) -> str
         if one.channel not in ways or ways[one.channel].system != ways[name].system or not one.attempts:
             continue
         suffix = f":{one.channel}" if closed else suffix
-        closed = one.state == "failed" and not one.unclear
+        closed = one.state in {"failed", "unread"} and not one.unclear
     return f":{name}" if closed else suffix
 
 

@@ -176,6 +176,8 @@ def test_where_time_does_not_count_nothing_waits() -> None:
     [
         ((), ""),
         ((Tried("sms", 1, "failed", "refused"),), ":voice"),  # the system closed the key with a refusal
+        ((Tried("sms", 1, "unread"),), ":voice"),  # it lies there, and nobody has read it: now it is to be heard
+        ((Tried("sms", 3, "unread", None, True),), ""),
         ((Tried("sms", 8, "failed", "timeout", True),), ""),  # it may have had its effect: then the second is to be dropped
         ((Tried("email", 1, "failed", "refused"),), ""),  # another system knows nothing of it
         ((Tried("sms", 0, "failed", "busy"),), ""),  # the system never heard of it
