@@ -162,7 +162,8 @@ class Judge:
             self._take_wish(event)
         elif kind in {"wish_withdrawn", "consent_withdrawn"}:
             if data.wish_id in self.needs:
-                self.over.setdefault(data.wish_id, "withdrawn")
+                if not self._is_behind(self.needs[data.wish_id]):
+                    self.over.setdefault(data.wish_id, "withdrawn")
             else:
                 self.early["wish", data.wish_id] = max(event.time, self.early.get(("wish", data.wish_id), 0))
         elif kind == "offer_posted":
@@ -180,15 +181,22 @@ class Judge:
             self._take_course(kind, data, self.pairs[data.match_id])
         return None
 
+    def _is_behind(self, need: Need) -> bool:
+        """Whether it has all its visits behind it, and none that was confirmed is still to be judged: there is nothing left to take back."""
+        pairs = self.standing(need.id)
+        return len(pairs) >= need.helpers and all(not pair.live(self.at) and (pair.closed is not None or not pair.confirmed) for pair in pairs)
+
     def _take_course(self, kind: str, data: Any, pair: Pair) -> None:
         """A visit is settled, or over. Of who came together all must have come in vain: then the wish is as if they had not, but for whom it met."""
         if kind == "match_confirmed":
             pair.confirmed = True
             return
-        if pair.released is not None or pair.closed is not None:
-            return
-        pair.closed = data.outcome, self.at
-        together = [pair] if pair.group is None else self.groups[pair.group]
+        if pair.released is None and pair.closed is None:
+            pair.closed = data.outcome, self.at
+            self._was_in_vain(pair)
+
+    def _was_in_vain(self, pair: Pair) -> None:
+        together = [one for one in ([pair] if pair.group is None else self.groups[pair.group]) if one.released is None]
         if all(one.closed is not None and one.closed[0] != "done" for one in together):
             for one in together:
                 one.released = IN_VAIN
@@ -350,6 +358,7 @@ class Judge:
         must(reason != "group_incomplete" or pair.group is not None, "released/reason", "no group")
         must(reason != "unanswered" or bool(pair.awaits), "released/unanswered", "no word is awaited")
         pair.released = reason
+        self._was_in_vain(pair)
 
     def _checked(self, pair: Pair) -> bool:
         """Whether that person may still be where this visit takes them, by what was posted last."""
