@@ -4,6 +4,7 @@ A message names the field and the fix. It never repeats what was sent: the refus
 number or door that must not be shown.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -82,6 +83,10 @@ _FIXES: Final[dict[str, Words]] = {
     "string_too_long": ("至多 {max_length} 个字符", "send at most {max_length} characters"),
     "int_type": ("应为整数", "send a whole number"),
     "int_from_float": ("应为整数", "send a whole number"),
+    "int_parsing": ("应为整数", "send a whole number"),
+    "float_parsing": ("应为数字", "send a number"),
+    "bool_parsing": ("应为 true 或 false", "send true or false"),
+    "uuid_parsing": ("应为 UUID", "send a UUID"),
     "int_parsing_size": ("数字过大", "send a smaller number"),
     "bool_type": ("应为 true 或 false", "send true or false"),
     "list_type": ("应为数组", "send an array"),
@@ -123,7 +128,8 @@ def _fix(kind: str, context: dict[str, Any]) -> Words:
         return shapes.INSTANT_WORDS
     zh, en = _FIXES.get(kind, _OTHER_FIX)
     choices = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
-    values = {**context, "choices": choices}
+    bounds = {name: int(bound) if isinstance(bound, float) and bound.is_integer() else bound for name, bound in context.items()}
+    values = {**bounds, "choices": choices}
     return zh.format(**values), en.format(**values)
 
 
@@ -135,6 +141,14 @@ def all_of_validation(error: ValidationError, prefix: str) -> list[InvalidEvent]
 def from_validation(error: ValidationError, prefix: str) -> InvalidEvent:
     """The first of them."""
     return _complaint(error.errors(include_url=False, include_input=False)[0], prefix)
+
+
+def words_of(one: Mapping[str, Any], field: str) -> Words:
+    """What is wrong with this field and what to send instead, from one of pydantic's faults."""
+    missing = one["type"] == "missing"
+    zh, en = SENTENCES[MISSING_FIELD if missing else INVALID_FIELD]
+    fix = _OTHER_FIX if missing else _fix(one["type"], one.get("ctx") or {})
+    return zh.format(field=field, fix=fix[0]), en.format(field=field, fix=fix[1])
 
 
 def _complaint(one: ErrorDetails, prefix: str) -> InvalidEvent:

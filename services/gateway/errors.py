@@ -15,7 +15,7 @@ from jinja2 import TemplateNotFound
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
-from schemas.errors import InvalidEvent
+from schemas.errors import InvalidEvent, words_of
 from services.gateway.guard import Denied, all_routes, record
 from services.gateway.publisher import Unpublished
 
@@ -107,7 +107,8 @@ def _invalid(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, RequestValidationError)
     first: Mapping[str, Any] = next(iter(fault.errors()), {})
     place = [str(step) for step in first.get("loc", ()) if step not in {"body", "query", "path", "header", "cookie"}]
-    return answer(request, 422, field=".".join(place) or None)
+    field = ".".join(place)
+    return answer(request, 422, words=words_of(first, field) if field else None, field=field or None)
 
 
 def _bad_event(request: Request, fault: Exception) -> Response:

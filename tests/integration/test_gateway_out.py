@@ -139,6 +139,29 @@ async def test_reads_only_whole_areas_and_no_topic_that_others_write(door: Gatew
     assert 422 == (await http.get(EVENTS, params={"topic": "wishes"})).status_code
 
 
+@pytest.mark.parametrize(
+    ("parameters", "field", "zh", "en"),
+    [
+        ({"limit": "0"}, "limit", "字段 limit 不合规：不能小于 1", "field limit is not valid: send 1 or more"),
+        ({"limit": "many"}, "limit", "字段 limit 不合规：应为整数", "field limit is not valid: send a whole number"),
+        ({"wait": "31"}, "wait", "字段 wait 不合规：不能大于 30", "field wait is not valid: send 30 or less"),
+        (
+            {"topic": "wishes"},
+            "topic",
+            "字段 topic 不合规：应为下列之一：matches, confirmations",
+            "field topic is not valid: send one of matches, confirmations",
+        ),
+        ({"topic": None}, "topic", "缺少字段 topic，请补上", "field topic is missing: add it"),
+    ],
+)
+async def test_says_which_parameter_is_wrong_and_what_to_send_instead(
+    http: httpx.AsyncClient, parameters: dict[str, Any], field: str, zh: str, en: str
+) -> None:
+    asked = {name: value for name, value in ({"topic": "matches"} | parameters).items() if value is not None}
+    answer = await http.get(EVENTS, params=asked)
+    assert (422, {"code": "invalid", "field": field, "zh": zh, "en": en}) == (answer.status_code, answer.json())
+
+
 # --- webhooks
 
 
