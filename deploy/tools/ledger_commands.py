@@ -102,13 +102,20 @@ def correct(
     """以社区回访更正一次服务，账本记入差额 · Correct a visit by the community's word; the books take the difference. Exit code 3: sent, not booked yet."""
     from deploy.tools import ledger_correct, target
     from deploy.tools.explain import say
-    from deploy.tools.wording import language
+    from deploy.tools.wording import clock, language
 
     if outcome is None and minutes is None:
         raise Trouble("请给出 --outcome 或 --minutes。", "Give --outcome or --minutes.")
     speech, console = language(lang), target.console()
-    if not asyncio.run(ledger_correct.correct(target.find(), match_id, outcome, minutes, reason)):
+    sent = asyncio.run(ledger_correct.correct(target.find(), match_id, outcome, minutes, reason))
+    if not sent.is_booked:
         said = ("已发送，尚未入账。notifier 恢复后会自动处理。", "Sent, but not booked yet: it will be once the notifier is back.")
+        if sent.waits_until_us is not None:
+            at = clock(sent.waits_until_us)
+            said = (
+                f"已记下，尚未入账：这次服务最早到 {at} 才算结束（时段未开始，或还在等志愿者报告），届时自动入账。",
+                f"Noted, but not booked yet: the visit has no end before {at} (its slot is to come, or the helper's report is awaited); it is booked then.",
+            )
         say(console, speech, said, "yellow")
         raise typer.Exit(EXIT_UNFINISHED)
     say(console, speech, ("已更正，账本已记入差额。", "Corrected: the books have taken the difference."), "green")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -18,6 +19,7 @@ from deploy.words import Trouble
 from schemas.base import Outcome
 from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
+from schemas.instants import SECOND_US, micros
 from schemas.topics import RESPONSES
 
 SOURCE: Final = "lastmetre/deploy"
@@ -27,7 +29,24 @@ _VISIT: Final = """
     SELECT v.match_id, v.wish_id, v.offer_id, v.area, v.volunteer_ref, v.outcome, v.minutes, c.state FROM notifying.visits v
     JOIN notifying.confirmations c USING (match_id) WHERE v.match_id = $1
 """
-_NOTED: Final = "SELECT count(*) FROM notifying.reports WHERE source = $1 AND event_id = ANY($2::text[])"
+# What was said is noted and judged in one transaction; a visit that is still to end then says when.
+_JUDGED: Final = """
+    SELECT v.due_at_us FROM notifying.visits v WHERE v.match_id = $1
+        AND (SELECT count(*) FROM notifying.reports WHERE source = $2 AND event_id = ANY($3::text[])) = cardinality($3::text[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What has become of a correction. `waits_until_us`: it is noted, but the visit does not end before that (its slot is to come, or the helper's word)."""
+
+    is_noted: bool
+    waits_until_us: int | None = None
+
+    @property
+    def is_booked(self) -> bool:
+        """Whether the books hold it."""
+        return self.is_noted and self.waits_until_us is None
 
 
 def events_of(visit: Any, outcome: Outcome | None, minutes: int | None, reason: str, now: datetime) -> list[bytes]:
@@ -65,8 +84,8 @@ def events_of(visit: Any, outcome: Outcome | None, minutes: int | None, reason: 
     return lines
 
 
-async def correct(target: Target, match_id: str, outcome: Outcome | None, minutes: int | None, reason: str) -> bool:
-    """Say it, and wait until it is booked; whether that was in time.
+async def correct(target: Target, match_id: str, outcome: Outcome | None, minutes: int | None, reason: str) -> Said:
+    """Say it, and wait until it is booked, or until it is known when it will be.
 
     Raises:
         Trouble: there is no such visit, it was released, or Kafka does not answer.
@@ -84,8 +103,11 @@ async def correct(target: Target, match_id: str, outcome: Outcome | None, minute
                 await producer.send_and_wait(RESPONSES, line, key=visit["area"].encode(), headers=kafka.STRUCTURED_HEADERS)
         ids = [orjson.loads(line)["id"] for line in lines]
         deadline = time.monotonic() + _WAIT_SECONDS
-        while await connection.fetchval(_NOTED, SOURCE, ids) < len(ids):
+        while True:
+            judged = await connection.fetchrow(_JUDGED, match_id, SOURCE, ids)
+            waits_until_us = None if judged is None else judged["due_at_us"]
+            if judged is not None and (waits_until_us is None or waits_until_us > micros(datetime.now(UTC)) + _WAIT_SECONDS * SECOND_US):
+                return Said(is_noted=True, waits_until_us=waits_until_us)
             if time.monotonic() > deadline:
-                return False
+                return Said(is_noted=judged is not None, waits_until_us=waits_until_us)
             await asyncio.sleep(_LOOK_SECONDS)
-    return True

@@ -337,6 +337,32 @@ async def test_keys_that_are_wrong_revoked_or_over_open_nothing(rig: GatewayRig)
     assert 401 == (await (await rig.client(authorization="Bearer lmk_00000000_x")).get("/sign-in")).status_code
 
 
+async def test_a_key_that_was_just_used_opens_nothing_once_it_is_revoked_or_ended_by_a_rotation(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Keys end by the clock on the wall, which other tests have left behind.
+    monkeypatch.setattr(rig.clock, "ahead", timedelta())
+    owner = await rig.signed_in(await rig.person("integrator"))
+    owner.client.headers.update({"x-csrf": await owner.token("/account")})
+
+    async def used(key: dict[str, str]) -> int:
+        client = await rig.client(authorization=f"Bearer {key['key']}")
+        return (await client.get("/api/v1/webhooks")).status_code
+
+    async def rotated(key: dict[str, str], seconds: int) -> dict[str, str]:
+        found: dict[str, str] = (await owner.client.post(f"/api/v1/keys/{key['key_id']}/rotate", json={"overlap_seconds": seconds})).json()
+        return found
+
+    first = (await owner.client.post("/api/v1/keys", json={"name": "app", "scopes": ["manage_webhooks"]})).json()
+    assert 200 == await used(first)
+    second = await rotated(first, 600)
+    assert [200, 200] == [await used(key) for key in (first, second)]
+    third = await rotated(second, 600)
+    assert [401, 200, 200] == [await used(key) for key in (first, second, third)]
+    fourth = await rotated(third, 0)
+    assert [401, 401, 200] == [await used(key) for key in (second, third, fourth)]
+    assert 204 == (await owner.client.delete(f"/api/v1/keys/{fourth['key_id']}")).status_code
+    assert 401 == await used(fourth)
+
+
 # --- what every answer carries, and what is not taken
 
 

@@ -18,7 +18,7 @@ from deploy.kafka import Kafka
 from deploy.tools import attention, ledger, ledger_correct
 from deploy.tools.target import Target
 from deploy.words import Trouble
-from schemas.instants import MINUTE_US, parse_rfc3339
+from schemas.instants import MINUTE_US, micros, parse_rfc3339
 from tests.conftest import Database
 from tests.integration.notifier_rig import ask, matcher, running, settings_of
 from tests.integration.test_visits import AREA, LANE, OLD, Town, read
@@ -244,8 +244,8 @@ async def test_statements_branches_and_corrections(served: Target, database: Dat
     with pytest.raises(Trouble, match="no visit of volunteer"):
         await ledger.statement(served, "v", "elsewhere", None)
 
-    assert await ledger_correct.correct(served, "m-1", None, 30, "记错了时间")
-    assert await ledger_correct.correct(served, "m-2", "not_done", None, "没有来")
+    assert (await ledger_correct.correct(served, "m-1", None, 30, "记错了时间")).is_booked
+    assert (await ledger_correct.correct(served, "m-2", "not_done", None, "没有来")).is_booked
     again = await ledger.statement(served, "v-1", AREA, None)
     assert [(30, True), (0, True)] == [(one.minutes, one.corrected) for one in sorted(again.visits, key=lambda one: one.match_id)]
     assert (await ledger.audit(served)).ok
@@ -254,6 +254,25 @@ async def test_statements_branches_and_corrections(served: Target, database: Dat
     with pytest.raises(Trouble, match="can't be corrected"):
         await ledger_correct.correct(served, "m-1", "done", None, "电话 13800138000")
     assert [(AREA,)] == await ask(database.dsn(), "SELECT DISTINCT area FROM notifying.reports")
+
+
+async def test_a_correction_that_is_not_booked_yet_says_when_it_will_be(
+    served: Target, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LASTMETRE_KAFKA", served.broker.addresses)
+    monkeypatch.setenv("LASTMETRE_POSTGRES", database.dsn())
+    now = micros(datetime.now(UTC))
+    await execute(database, visit("to-come", ends=now + 24 * 60 * MINUTE_US), visit("begun", ends=now + 10 * MINUTE_US))
+
+    # A visit that is to come ends at its slot's start at the earliest, whatever is said.
+    ahead = await ledger_correct.correct(served, "to-come", "done", 37, "x")
+    assert (True, False) == (ahead.is_noted, ahead.is_booked)
+    # The helper's own report is awaited for an hour, as after anybody's word.
+    assert 3 == await asyncio.to_thread(cli.run, ["ledger", "correct", "begun", "--reason", "x", "--outcome", "done", "--lang", "en"])
+    assert "Noted, but not booked yet" in capsys.readouterr().out
+    assert [(0,), (0,)] == await ask(database.dsn(), "SELECT number FROM notifying.visits WHERE match_id IN ('to-come', 'begun')")
+    assert 0 == await asyncio.to_thread(cli.run, ["ledger", "correct", "begun", "--reason", "x", "--minutes", "20"])
+    assert [("begun", 20)] == await ask(database.dsn(), "SELECT match_id, minutes FROM notifying.visits WHERE match_id IN ('to-come', 'begun') AND number > 0")
 
 
 async def test_the_commands_end_as_they_say(

@@ -91,14 +91,19 @@ async def _rotate(gateway: Gateway, principal: Principal, key_id: str, overlap: 
         # Whose it is keeps the secret: an admin may end a key, and not make one for somebody.
         if old.account_id != principal.account:
             raise Refused("not_own")
-        return await keys.rotate(connection, principal, old, overlap, now)
+        made = await keys.rotate(connection, principal, old, overlap, now)
+    # What was looked up a moment ago is remembered, and those before the last two have ended: at once, as is said.
+    gateway.identity.forget_account(principal.account)
+    return made
 
 
 async def _revoke(gateway: Gateway, principal: Principal, key_id: str) -> None:
     async with gateway.database.acting_for(principal) as connection:
-        if not await keys.revoke(connection, key_id, datetime.now(UTC)):
+        key = await keys.one(connection, key_id)
+        if key is None or not await keys.revoke(connection, key_id, datetime.now(UTC)):
             raise Refused("not_found")
         await subscriptions.end_with_key(connection, key_id)
+    gateway.identity.forget_account(key.account_id)
     gateway.door.quotas.forget(key_id)
 
 
