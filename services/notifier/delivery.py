@@ -294,7 +294,7 @@ class Delivery:
 
     async def record(self, stop: Stop) -> None:
         """Write what became of attempts, and what follows from it."""
-        failures, most = 0, _RECORD_MAX
+        failures, unclear, most = 0, False, _RECORD_MAX
         while not stop:
             self.pulse.beat()
             if not self._results:
@@ -309,18 +309,17 @@ class Delivery:
             results = self._results[:most]
             try:
                 async with self._leasing:
-                    await self._record(results, again=failures > 0)
+                    await self._record(results, again=unclear)
                     del self._results[: len(results)]
                     self._exchange.recorded(results)
                     self._let_go(results)
             except PASSING as error:
-                failures += 1
+                failures, unclear = failures + 1, True
                 self._metrics.faults.labels("record").inc()
                 self._log.warning("record_failed", fault=type(error).__name__, failures=failures)
                 await stop.pause(retry_seconds(failures))
                 continue
-            except Exception as error:  # noqa: BLE001 - one result that cannot be written must not keep all others from it
-                failures += 1
+            except Exception as error:  # noqa: BLE001 - one result that cannot be written must not keep all others from it; it was taken back whole
                 self._metrics.faults.labels("record").inc()
                 if len(results) > 1:
                     most = len(results) // 2
@@ -331,7 +330,7 @@ class Delivery:
                     self._exchange.recorded(results)
                     self._let_go(results)
                 continue
-            failures, most = 0, min(2 * most, _RECORD_MAX)
+            failures, unclear, most = 0, False, min(2 * most, _RECORD_MAX)
             self.pulse.commit()
 
     async def _gather(self) -> None:
