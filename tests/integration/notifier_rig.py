@@ -98,6 +98,11 @@ async def receiver() -> AsyncIterator[Sink]:
         await runner.cleanup()
 
 
+# Slots are on fixed days: nobody's silence closes a visit, however long ago that is by the clock on the wall.
+_CENTURY_MINUTES = 100 * 365 * 24 * 60
+PATIENT = dict.fromkeys(("report_minutes", "acknowledge_minutes", "finish_minutes"), _CENTURY_MINUTES)
+
+
 def settings_of(bootstrap: str, dsn: str, channel: str, **more: Any) -> Settings:
     short: dict[str, Any] = {
         "webhook_timeout_seconds": 0.5,
@@ -105,6 +110,7 @@ def settings_of(bootstrap: str, dsn: str, channel: str, **more: Any) -> Settings
         "webhook_backoff_max_seconds": 0.1,
         "webhook_attempts_max": 5,
         "poll_seconds": 0.05,
+        **PATIENT,
     }
     return Settings(kafka=bootstrap, database=SecretStr(dsn), channel=SecretStr(channel), webhook_secret=SecretStr(SECRET), **(short | more))
 
