@@ -104,7 +104,7 @@ _OTHER_FIX: Final[Words] = ("请按 JSON Schema 填写", "write it as the JSON S
 
 
 class InvalidEvent(Exception):
-    """An event that is not taken: `reason` is a code of this module, `field` the place, `str()` both sentences.
+    """An event that is not taken: `reason` is a code of this module, `field` the place, `words` a sentence in each language, `str()` both.
 
     `fix` says in both languages what to send instead; only `invalid_field` has use for it.
     """
@@ -114,7 +114,8 @@ class InvalidEvent(Exception):
         self.field = field
         self.fix = fix
         zh, en = SENTENCES[reason]
-        super().__init__(f"{zh.format(field=field, fix=fix[0])} | {en.format(field=field, fix=fix[1])}")
+        self.words: Words = zh.format(field=field, fix=fix[0]), en.format(field=field, fix=fix[1])
+        super().__init__(" | ".join(self.words))
 
 
 def _path(error: ErrorDetails) -> str:
@@ -143,12 +144,11 @@ def from_validation(error: ValidationError, prefix: str) -> InvalidEvent:
     return _complaint(error.errors(include_url=False, include_input=False)[0], prefix)
 
 
-def words_of(one: Mapping[str, Any], field: str) -> Words:
-    """What is wrong with this field and what to send instead, from one of pydantic's faults."""
-    missing = one["type"] == "missing"
-    zh, en = SENTENCES[MISSING_FIELD if missing else INVALID_FIELD]
-    fix = _OTHER_FIX if missing else _fix(one["type"], one.get("ctx") or {})
-    return zh.format(field=field, fix=fix[0]), en.format(field=field, fix=fix[1])
+def complaint_about(field: str, one: Mapping[str, Any]) -> InvalidEvent:
+    """What is wrong with this field and what to send instead, from one of pydantic's own faults."""
+    if one["type"] == "missing":
+        return InvalidEvent(MISSING_FIELD, field)
+    return InvalidEvent(INVALID_FIELD, field, _fix(one["type"], one.get("ctx") or {}))
 
 
 def _complaint(one: ErrorDetails, prefix: str) -> InvalidEvent:
@@ -157,8 +157,6 @@ def _complaint(one: ErrorDetails, prefix: str) -> InvalidEvent:
     where = ".".join(part for part in (prefix, _path(one)) if part)
     if kind in SENTENCES:  # raised by a validator of ours
         return InvalidEvent(kind, ".".join(part for part in (where, context.get("at", "")) if part))
-    if kind == "missing":
-        return InvalidEvent(MISSING_FIELD, where)
     if kind == "json_invalid":  # strict_json let it through, so it is sound but nested deeper than pydantic reads
         return InvalidEvent(TOO_DEEP, prefix)
-    return InvalidEvent(INVALID_FIELD, where, _fix(kind, context))
+    return complaint_about(where, one)

@@ -15,7 +15,7 @@ from jinja2 import TemplateNotFound
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
-from schemas.errors import InvalidEvent, words_of
+from schemas.errors import InvalidEvent, complaint_about
 from services.gateway.guard import Denied, all_routes, record
 from services.gateway.publisher import Unpublished
 
@@ -108,13 +108,12 @@ def _invalid(request: Request, fault: Exception) -> Response:
     first: Mapping[str, Any] = next(iter(fault.errors()), {})
     place = [str(step) for step in first.get("loc", ()) if step not in {"body", "query", "path", "header", "cookie"}]
     field = ".".join(place)
-    return answer(request, 422, words=words_of(first, field) if field else None, field=field or None)
+    return answer(request, 422, words=complaint_about(field, first).words if field else None, field=field or None)
 
 
 def _bad_event(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, InvalidEvent)
-    zh, _, en = str(fault).partition(" | ")
-    return answer(request, 422, fault.reason, (zh, en), field=fault.field or None)
+    return answer(request, 422, fault.reason, fault.words, field=fault.field or None)
 
 
 def _unstorable(request: Request, _fault: Exception) -> Response:

@@ -21,7 +21,7 @@ from deploy.words import Trouble
 from schemas.instants import MINUTE_US, micros, parse_rfc3339
 from tests.conftest import Database
 from tests.integration.notifier_rig import ask, matcher, running, settings_of
-from tests.integration.test_visits import AREA, LANE, OLD, Town, read
+from tests.integration.test_visits import AREA, LANE, Town, read
 
 NOW = parse_rfc3339("2026-11-24T12:00:00Z")
 
@@ -216,7 +216,7 @@ def test_nothing_to_look_at_is_said() -> None:
 @pytest.fixture
 async def served(fresh_topics: Kafka, database: Database) -> AsyncIterator[Target]:
     """Two visits of one volunteer, one of them for an organisation; the notifier goes on."""
-    async with matcher(fresh_topics.bootstrap) as found, running(settings_of(fresh_topics.bootstrap, database.dsn("notifier"), "console", **OLD)):
+    async with matcher(fresh_topics.bootstrap) as found, running(settings_of(fresh_topics.bootstrap, database.dsn("notifier"), "console")):
         town = Town(found.producer, LANE, AREA)
         for match_id, organisation in (("m-1", "第一党支部"), ("m-2", None)):
             await town.propose(match_id, volunteer_ref="v-1", **({} if organisation is None else {"organisation": organisation}))

@@ -46,7 +46,6 @@ NEW_REPORT = (
 )
 NEXT_TICK = "UPDATE notifying.clock SET runs_to = runs_to + 1 RETURNING runs_to"
 PENDING = "SELECT count(*) FROM notifying.visit_outbox"
-OLD = {"report_minutes": 525_600, "acknowledge_minutes": 525_600, "finish_minutes": 525_600}
 
 
 class Town(Matcher):
@@ -75,7 +74,7 @@ async def town(fresh_topics: Kafka) -> AsyncIterator[Town]:
 
 @pytest.fixture
 def settings(fresh_topics: Kafka, database: Database) -> Settings:
-    return settings_of(fresh_topics.bootstrap, database.dsn("notifier"), "console", **OLD)
+    return settings_of(fresh_topics.bootstrap, database.dsn("notifier"), "console")
 
 
 async def read(database: Database, offsets: int) -> None:

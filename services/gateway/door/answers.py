@@ -98,7 +98,7 @@ def status_of(fault: InvalidEvent) -> int:
 
 def body_of(fault: InvalidEvent) -> dict[str, Any]:
     """As :class:`Problem`; headers are named as HTTP spells them, `ce-id` for the contract's `ce_id`."""
-    zh, _, en = str(fault).replace("ce_", "ce-").partition(" | ")
+    zh, en = (sentence.replace("ce_", "ce-") for sentence in fault.words)
     return _body(fault.reason, zh, en, fault.field.replace("ce_", "ce-"))
 
 

@@ -104,8 +104,7 @@ def reasons() -> tuple[Reason, ...]:
     for code in errors.SENTENCES:
         if code not in {errors.DECISION_FAILED, errors.WRONG_TOPIC, errors.NULL_VALUE}:
             fault = errors.InvalidEvent(code, blank, (blank, blank))
-            zh, _, en = str(fault).partition(" | ")
-            told.append(Reason(code, answers.status_of(fault), zh, en))
+            told.append(Reason(code, answers.status_of(fault), *fault.words))
     for code in answers.CODES:
         own = answers.Refused(code, blank)
         told.append(Reason(code, own.status, own.zh, own.en))

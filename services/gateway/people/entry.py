@@ -168,5 +168,4 @@ def _words(complaint: errors.InvalidEvent, name: str) -> Words:
         return _REQUIRED
     if complaint.reason == errors.INVALID_FIELD:
         return complaint.fix
-    zh, _, en = str(complaint).partition(" | ")
-    return zh, en
+    return complaint.words

@@ -57,8 +57,7 @@ async def enter(request: Request, gateway: GatewayOf, principal: Asker) -> Respo
         try:
             return await _kept(gateway, principal, taken)
         except InvalidEvent as fault:  # the whole event, where a field alone was right
-            zh, _, en = str(fault).partition(" | ")
-            taken.faults["title"] = (zh, en)
+            taken.faults["title"] = fault.words
     return await _page(request, gateway, principal, filled, taken.faults, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
