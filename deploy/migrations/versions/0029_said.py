@@ -5,6 +5,8 @@ A word from before there was a match, or about another match of the pair, kept a
 
 from alembic import op
 
+from deploy.amending import amended
+
 revision = "0029_said"
 down_revision = "0028_told_at"
 branch_labels = None
@@ -28,20 +30,6 @@ _OF_PAIR = "SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id 
 _OF_VISIT = "SELECT FROM notifying.said r WHERE r.match_id = v.match_id"
 
 
-def _attention(before: str, after: str) -> str:
-    """The function as it stands, with other words: it is long, and all else of it stays."""
-    return f"""
-    DO $do$
-    DECLARE body text := pg_get_functiondef('notifying.attention_at(bigint)'::regprocedure);
-    BEGIN
-        IF position($old${before}$old$ IN body) = 0 THEN
-            RAISE EXCEPTION 'notifying.attention_at is not as migration 0027 made it';
-        END IF;
-        EXECUTE replace(body, $old${before}$old$, $new${after}$new$);
-    END $do$
-    """
-
-
 def _no_shows(said: str) -> str:
     return f"""
     CREATE OR REPLACE VIEW notifying.no_shows AS
@@ -53,12 +41,12 @@ def _no_shows(said: str) -> str:
 def upgrade() -> None:
     """The view, and what looks through it."""
     op.execute(_VIEW)
-    op.execute(_attention(_OF_PAIR, _OF_VISIT))
+    op.execute(amended("notifying.attention_at(bigint)", _OF_PAIR, _OF_VISIT))
     op.execute(_no_shows(_OF_VISIT))
 
 
 def downgrade() -> None:
     """As it was."""
     op.execute(_no_shows(_OF_PAIR))
-    op.execute(_attention(_OF_VISIT, _OF_PAIR))
+    op.execute(amended("notifying.attention_at(bigint)", _OF_VISIT, _OF_PAIR))
     op.execute("DROP VIEW notifying.said")

@@ -5,6 +5,8 @@ The function is 0022's, but for how it finds the match.
 
 from alembic import op
 
+from deploy.amending import amended
+
 revision = "0030_link_of_invitation"
 down_revision = "0029_said"
 branch_labels = None
@@ -15,25 +17,11 @@ _NAMED_OR_CAME = """m.match_id = coalesce(l.match_id, (SELECT o.match_id FROM ga
                 WHERE o.area = l.area AND o.wish_id = l.wish_id AND o.offer_id = l.offer_id ORDER BY o.proposed_at DESC NULLS LAST, o.match_id LIMIT 1))"""
 
 
-def _linked(before: str, after: str) -> str:
-    """The function as it stands, with another condition: it is long, and all else of it stays."""
-    return f"""
-    DO $do$
-    DECLARE body text := pg_get_functiondef('gateway.linked(bytea)'::regprocedure);
-    BEGIN
-        IF position($old${before}$old$ IN body) = 0 THEN
-            RAISE EXCEPTION 'gateway.linked is not as migration 0022 made it';
-        END IF;
-        EXECUTE replace(body, $old${before}$old$, $new${after}$new$);
-    END $do$
-    """
-
-
 def upgrade() -> None:
     """By the match that is named, or by the pair's."""
-    op.execute(_linked(_NAMED, _NAMED_OR_CAME))
+    op.execute(amended("gateway.linked(bytea)", _NAMED, _NAMED_OR_CAME))
 
 
 def downgrade() -> None:
     """As it was."""
-    op.execute(_linked(_NAMED_OR_CAME, _NAMED))
+    op.execute(amended("gateway.linked(bytea)", _NAMED_OR_CAME, _NAMED))
