@@ -52,7 +52,7 @@ class OfferWithdrawn(OfArea):
 
 
 class OfferSuspended(OfferWithdrawn):
-    """`lastmetre.offer.suspended.v1`: no new match, and live ones are released as `unsafe`."""
+    """`lastmetre.offer.suspended.v1`: no new match, and live ones are released as `unsafe`. Other offers of that volunteer stand: suspend each."""
 
 
 TYPES: Final[dict[str, type[Incoming]]] = {

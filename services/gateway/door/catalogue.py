@@ -20,7 +20,7 @@ CHINESE: Final[dict[str, str]] = {
     "consent.withdrawn.v1": "撤回同意：此心愿的一切都停止",
     "offer.posted.v1": "志愿者登记服务；同一 offer_id 再发即替换",
     "offer.withdrawn.v1": "志愿者撤回登记：不再有新的匹配，已有的继续",
-    "offer.suspended.v1": "暂停志愿者：不再有新的匹配，已有的也解除",
+    "offer.suspended.v1": "暂停一份服务登记：不再有新的匹配，已有的也解除；同一人的其他登记须各自暂停",
     "wish.claimed.v1": "志愿者认领一个心愿",
     "match.accepted.v1": "志愿者答应",
     "match.declined.v1": "志愿者拒绝，或不能来了",
