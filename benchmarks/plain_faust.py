@@ -13,6 +13,7 @@ there is no journal, and no log line an event.
 import asyncio
 import signal
 import sys
+import tempfile
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable
@@ -105,9 +106,9 @@ def _clear(start: datetime, length: timedelta, latest: datetime, busy: list[_Str
     return start
 
 
-def make_app(bootstrap: str, name: str, helpers: Helpers) -> faust.App:
-    """The app as a Faust user would write it."""
-    app = faust.App(name, broker=f"kafka://{bootstrap}", store="memory://", topic_partitions=PARTITIONS, web_enabled=False, autodiscover=False)
+def make_app(bootstrap: str, name: str, helpers: Helpers, folder: str) -> faust.App:
+    """The app as a Faust user would write it; `folder` is where Faust makes its own."""
+    app = faust.App(name, broker=f"kafka://{bootstrap}", store="memory://", topic_partitions=PARTITIONS, web_enabled=False, autodiscover=False, datadir=folder)
     wishes = app.topic(WISHES, value_serializer="raw")
     matches = app.topic(MATCHES, value_serializer="raw", key_serializer="raw")
     assigned = app.Table("assigned", partitions=PARTITIONS)
@@ -161,8 +162,9 @@ async def run(bootstrap: str, name: str, *, apart: bool) -> None:
         helpers.add(offer)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with faust_app_running(make_app(bootstrap, name, helpers)):
-        await stop.wait()
+    with tempfile.TemporaryDirectory(prefix="lastmetre-faust-") as folder:
+        async with faust_app_running(make_app(bootstrap, name, helpers, folder)):
+            await stop.wait()
 
 
 def main() -> None:

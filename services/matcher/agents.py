@@ -5,6 +5,7 @@ them when they are stored. An exception that left the task would end its work un
 """
 
 import asyncio
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -117,6 +118,8 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
 
     @app.task  # type: ignore[untyped-decorator]
     async def take_in() -> None:
+        # Faust has made its folders for tables, of which there are none. They go now: a worker that is killed later could not take them away.
+        shutil.rmtree(app.conf.datadir, ignore_errors=True)
         try:
             while True:
                 await _take_in(app, matcher, inbox, minutes)

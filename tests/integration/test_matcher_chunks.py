@@ -162,6 +162,14 @@ async def test_the_end_of_a_partition_is_known_while_it_is_ours_and_asking_for_a
         assert health.highwater("wishes", PARTITIONS + 1) is None
 
 
+async def test_faust_leaves_no_folder_behind_even_where_its_worker_is_killed(fresh_topics: Kafka) -> None:
+    anything: Any = Taker()
+    app = make_app(fresh_topics.bootstrap, anything, lambda _: None, gather_ms=5)
+    assert app.conf.datadir.is_dir()
+    async with faust_app_running(app):
+        await until(lambda: not app.conf.datadir.exists())
+
+
 async def test_by_event_time_the_lines_of_a_minute_are_taken_in_together_whatever_topic_they_lie_in(fresh_topics: Kafka, database: Database) -> None:
     owner = await asyncpg.connect(database.dsn())
     producer = AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap)
