@@ -14,6 +14,8 @@ from functools import partial
 import orjson
 from aiohttp import web
 
+from tests.listening import listening
+
 # What becomes of an attempt, and how often of a hundred; the rest is taken and answered.
 TROUBLES = {
     "500_before": 9,
@@ -134,12 +136,5 @@ async def gateways(rng: random.Random) -> AsyncIterator[Gateways]:
     found = Gateways(rng)
     async with AsyncExitStack() as cleanup:
         for system in ("first", "second"):
-            app = web.Application()
-            app.router.add_post("/{channel}", partial(found.receive, system))
-            runner = web.AppRunner(app, shutdown_timeout=0.1)
-            await runner.setup()
-            cleanup.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            found.urls[system] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            found.urls[system] = await cleanup.enter_async_context(listening("/{channel}", partial(found.receive, system)))
         yield found

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.listening import listening
+
 USER, PASSWORD = "notices", "a-password-of-length"
 
 
@@ -183,15 +185,8 @@ class Gateway:
 async def gateway() -> AsyncIterator[Gateway]:
     """A gateway on a free port that takes every path."""
     found = Gateway()
-    app = web.Application()
-    app.router.add_post("/{path:.*}", found.receive)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield found
-    finally:
-        found.release.set()
-        await runner.cleanup()
+    async with listening("/{path:.*}", found.receive) as found.base:
+        try:
+            yield found
+        finally:
+            found.release.set()

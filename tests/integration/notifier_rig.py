@@ -32,6 +32,7 @@ from services.notifier.settings import Settings
 from services.notifier.store import Store
 from services.runtime import Stop
 from tests.forked import variables
+from tests.listening import listening
 
 SECRET = "a-secret-of-fair-length"
 LIMIT_SECONDS = 30.0
@@ -84,18 +85,12 @@ class Sink:
 @asynccontextmanager
 async def receiver() -> AsyncIterator[Sink]:
     sink = Sink()
-    app = web.Application()
-    app.router.add_post("/notices", sink.receive)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    sink.url = f"http://127.0.0.1:{runner.addresses[0][1]}/notices"
-    try:
-        yield sink
-    finally:
-        sink.release.set()
-        await runner.cleanup()
+    async with listening("/notices", sink.receive) as base:
+        sink.url = f"{base}/notices"
+        try:
+            yield sink
+        finally:
+            sink.release.set()
 
 
 # Slots are on fixed days: nobody's silence closes a visit, however long ago that is by the clock on the wall.

@@ -20,7 +20,6 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from aiohttp import web
 
 from deploy import migrate
 from deploy.kafka import Kafka
@@ -35,6 +34,7 @@ from services.gateway.door.quotas import Quotas
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
 from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, Receiver, account, decided, integrator, is_signed, running
+from tests.listening import listening
 
 CONFIRMED = "lastmetre.match.confirmed.v1"
 CLOSED = "lastmetre.match.closed.v1"
@@ -168,15 +168,9 @@ async def test_says_which_parameter_is_wrong_and_what_to_send_instead(
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     one = Receiver()
-    app = web.Application()
-    app.router.add_post("/hook", one.handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    one.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    yield one
-    await runner.cleanup()
+    async with listening("/hook", one.handle) as base:
+        one.url = f"{base}/hook"
+        yield one
 
 
 async def subscribed(http: httpx.AsyncClient, receiver: Receiver, **more: Any) -> dict[str, Any]:

@@ -5,19 +5,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.errors import BRIEFLY
+from services.gateway.words import CATEGORIES as _CATEGORIES
 from services.gateway.words import LOCAL, Words, word
 
-CATEGORIES: Final[dict[str, Words]] = {
-    "elder_care": ("关爱老人", "Care for an elder"),
-    "disability_help": ("扶残助残", "Help with a disability"),
-    "left_behind_children": ("留守儿童", "Left-behind children"),
-    "household": ("家务帮手", "Help at home"),
-    "repair": ("小修小补", "Small repair"),
-    "study": ("学习辅导", "Help with learning"),
-    "health": ("健康陪护", "Health"),
-    "culture": ("文体活动", "Culture and sport"),
-    "other": ("邻里互助", "Among neighbours"),
-}
+# A board has room for the kind alone; the people's pages say what is done.
+CATEGORIES: Final[dict[str, Words]] = {**_CATEGORIES, "left_behind_children": ("留守儿童", "Left-behind children")}
 URGENCIES: Final[dict[str, Words]] = {"red": ("红", "Red"), "yellow": ("黄", "Yellow"), "blue": ("蓝", "Blue")}
 RUNGS: Final[dict[str, Words]] = {
     "unit": ("同单元", "same stairway"),
