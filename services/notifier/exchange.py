@@ -36,7 +36,7 @@ from services.notifier.routes import (
     Wait,
     Way,
     attempted,
-    begins_at,
+    errand_of,
     local_day,
     may_be_late,
     next_step,
@@ -130,7 +130,7 @@ class Exchange:
 
     async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
         """One attempt through the one channel; `at` tells an area's clock."""
-        if self._timed and may_be_late(notice.kind) and too_late(Errand(notice.kind, notice.urgency, begins_at(notice.slot)), self._now()):
+        if self._timed and may_be_late(notice.kind) and too_late(_errand(notice), self._now()):
             return Delivered(notice, "dead", "", channel.name, "too_late")
         carried = notice if self._linker is None else await self._carried(channel, notice)
         if carried is None:
@@ -199,8 +199,7 @@ class Exchange:
             if wait is not None:
                 return Delivered(notice, "retryable", "", notice.channel or "", wait.why, min((wait.until - now).total_seconds(), _WAIT_SECONDS_MAX))
             notice.tried = packed(tried)
-        errand = Errand(notice.kind, notice.urgency, begins_at(notice.slot))
-        step = next_step(person.wants, person.addresses, self._ways, errand, tried, told, now, self._rules)
+        step = next_step(person.wants, person.addresses, self._ways, _errand(notice), tried, told, now, self._rules)
         if isinstance(step, Wait):
             assert now is not None  # without a clock nothing waits
             seconds = min(max((step.until - now).total_seconds(), 0.0), _WAIT_SECONDS_MAX)
@@ -289,6 +288,10 @@ def _as_read(notice: Notice, person: Person) -> Notice:
     if other is None or said(notice.language) != notice.text:
         return notice
     return replace(notice, language=wanted, text=other)
+
+
+def _errand(notice: Notice) -> Errand:
+    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by)
 
 
 def exchange_of(settings: Settings, store: Store, now: Callable[[], datetime] | None = None) -> Exchange:

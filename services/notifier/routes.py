@@ -23,7 +23,7 @@ _ALARMS: Final = frozenset(("not_started", "not_finished"))
 # What is no longer true tomorrow: not sent late, but left out.
 _FLEETING_KINDS: Final = frozenset(("asked", "invited"))
 # Only a `red` wish invites, and an invitation's own event says no more about the wish.
-_RED_KINDS: Final = frozenset(("invited",))
+_INVITATIONS: Final = frozenset(("invited",))
 
 State = Literal["open", "placed", "unread", "failed"]
 
@@ -59,11 +59,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant."""
+    """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant; `answer_by` until when a word is awaited, if one is."""
 
     kind: str
     urgency: str | None = None
     begins: datetime | None = None
+    answer_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +177,16 @@ def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: da
 
 def may_be_late(kind: str) -> bool:
     """Whether a notice of this kind can be `too_late` at all: what an errand is need not be looked at for the others."""
-    return kind in _REMINDERS
+    return kind in _REMINDERS | _INVITATIONS
 
 
 def too_late(errand: Errand, now: datetime | None) -> bool:
-    """Whether it says something that is over: nobody is reminded of a visit that has begun."""
-    return errand.kind in _REMINDERS and now is not None and errand.begins is not None and errand.begins <= now
+    """Whether it says something that is over: nobody is reminded of a visit that has begun, or invited when the invitation has ended.
+
+    (A question falls away with its match; an invitation has none.)
+    """
+    ends = errand.begins if errand.kind in _REMINDERS else errand.answer_by if errand.kind in _INVITATIONS else None
+    return now is not None and ends is not None and ends <= now
 
 
 def must_be_told(errand: Errand, local: datetime) -> bool:
@@ -193,7 +198,7 @@ def must_be_told(errand: Errand, local: datetime) -> bool:
 
 def passes_quiet(errand: Errand, now: datetime, quiet_end: datetime, rules: Rules) -> bool:
     """Whether it comes at night: of a red wish, or about a visit that begins soon, or before the night is over."""
-    if errand.urgency == "red" or errand.kind in _RED_KINDS | _ALARMS:
+    if errand.urgency == "red" or errand.kind in _INVITATIONS | _ALARMS:
         return True
     if errand.begins is None or errand.kind not in _MUST_KINDS | _REMINDERS:
         return False
@@ -275,6 +280,10 @@ def local_day(now: datetime) -> datetime:
     return now.astimezone(LOCAL)
 
 
-def begins_at(slot: tuple[str, str] | None) -> datetime | None:
-    """When a visit begins; `slot` is (start, end) in RFC 3339."""
-    return None if slot is None else datetime.fromisoformat(slot[0].upper()).astimezone(UTC)
+def errand_of(kind: str, urgency: str | None, slot: tuple[str, str] | None, answer_by: str | None) -> Errand:
+    """The errand of a notice; `slot` is (start, end), and all instants are in RFC 3339."""
+    return Errand(kind, urgency, _instant(slot and slot[0]), _instant(answer_by))
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text.upper()).astimezone(UTC)

@@ -33,7 +33,7 @@ STUBBORN: Final = "v-stubborn"
 # Who has text messages, whose gateway has numbers of its own.
 BY_TEXT: Final = "v-text"
 EVENTS_OF_MATCHES: Final = 12
-INVITED_UNTIL: Final = "2026-11-24T07:00:00Z"
+INVITED_UNTIL: Final = "2126-11-24T07:00:00Z"  # who was invited until long ago is told nothing
 # After the visits' slot.
 BEGINS_US: Final = parse_rfc3339("2026-11-24T09:00:00Z")
 

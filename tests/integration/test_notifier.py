@@ -118,10 +118,18 @@ async def test_waits_until_the_volunteer_agreed(settings: Settings, source: Matc
     assert [("match.confirmed.v1", "m-1")] == await confirmations(settings)
 
 
+async def test_an_invitation_that_has_ended_is_not_sent_any_more(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    about = {"volunteer_ref": "v-1", "category": "repair", "urgency": "red", "rung": "unit", "slot": SLOT}
+    async with running(settings):
+        await source.send("helper.invited", {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2026-11-23T20:00:00Z", **about})
+        await settled(1)
+    assert ([], []) == (sink.told, list(sink.attempts))
+
+
 async def test_the_invited_and_the_workers_desk_are_told_once(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
     slot = {"volunteer_ref": "v-1", "category": "repair", "urgency": "red", "rung": "unit", "slot": SLOT}
     async with running(settings):
-        await source.send("helper.invited", {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2026-11-23T20:00:00Z", **slot})
+        await source.send("helper.invited", {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2126-11-24T20:00:00Z", **slot})
         await source.send("wish.widened", {"wish_id": "w-1", "reach": "compound"})
         await settled(2)
         await source.send("wish.widened", {"wish_id": "w-1", "reach": "area"})

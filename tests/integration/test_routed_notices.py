@@ -236,7 +236,7 @@ async def test_beyond_the_number_a_day_only_what_must_be_told_comes(make: Make, 
 async def test_a_person_reads_in_their_own_language_also_what_has_no_match(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
     people = {"v-9": "13900000000", "r-m-1": "13700000000", "v-m-2": "13600000000"}
     english = "".join(f'[people."{ref}"]\nlanguage = "en"\naddresses = {{ sms = "{number}" }}\n' for ref, number in people.items())
-    named = {"volunteer_ref": "v-9", "category": "study", "urgency": "red", "rung": "unit", "slot": SLOT, "expires_at": "2026-11-23T20:00:00Z"}
+    named = {"volunteer_ref": "v-9", "category": "study", "urgency": "red", "rung": "unit", "slot": SLOT, "expires_at": "2126-11-24T20:00:00Z"}
     settings = make(PEOPLE + english)
     await source.propose("m-1", needs_approval=True)
     await source.propose("m-2")

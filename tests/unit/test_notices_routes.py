@@ -43,6 +43,7 @@ def step(
     kind: str = "confirmed",
     urgency: str | None = "blue",
     begins: timedelta | None = FAR,
+    answer_by: timedelta | None = None,
     tried: tuple[Tried, ...] = (),
     told: int = 0,
     quiet: tuple[time, time] | None = None,
@@ -50,7 +51,7 @@ def step(
     now: datetime | None = DAY,
     addresses: tuple[str, ...] = ("sms", "voice", "email"),
 ) -> Step:
-    errand = Errand(kind, urgency, None if begins is None else (now or DAY) + begins)
+    errand = Errand(kind, urgency, *(None if ahead is None else (now or DAY) + ahead for ahead in (begins, answer_by)))
     return next_step(Preferences(channels, None, quiet, budget), addresses, WAYS, errand, tried, told, now, RULES)
 
 
@@ -223,3 +224,14 @@ def test_nobody_is_reminded_of_a_visit_that_has_begun() -> None:
     assert GiveUp("too_late") == step("sms", kind="reminder", begins=timedelta())
     assert "sms" == used(step("sms", kind="reminder", begins=timedelta(seconds=1)))
     assert "sms" == used(step("sms", kind="reminder", begins=-SOON, now=None)), "without a clock nothing is late"
+
+
+def test_nobody_is_invited_when_the_invitation_has_ended() -> None:
+    assert GiveUp("too_late") == step("sms", kind="invited", answer_by=timedelta())
+    assert GiveUp("too_late") == step("sms", kind="invited", answer_by=timedelta(), tried=(Tried("sms", 2, "open", "http_5xx"),))
+    assert "sms" == used(step("sms", kind="invited", answer_by=timedelta(seconds=1)))
+    assert "sms" == used(step("sms", kind="invited", answer_by=-SOON, now=None)), "without a clock nothing is late"
+
+
+def test_a_question_falls_away_with_its_match_and_not_by_the_clock() -> None:
+    assert "sms" == used(step("sms", kind="asked", answer_by=timedelta()))
