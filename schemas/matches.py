@@ -129,10 +129,15 @@ class WishUnmet(OfArea):
 
 
 class WishExpired(OfArea):
-    """`lastmetre.wish.expired.v1`: the deadline came with fewer helpers (`filled`) than needed."""
+    """`lastmetre.wish.expired.v1`: the deadline came with fewer helpers (`filled`) than needed.
+
+    `resident_ref` and `category` (added) are for the notice to the resident, who may never have had a match.
+    """
 
     wish_id: EventId
     filled: Annotated[int, Field(ge=0, le=10)]
+    resident_ref: PersonRef | None = None
+    category: Category | None = None
 
 
 TYPES: Final[dict[str, type[Incoming]]] = {

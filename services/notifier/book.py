@@ -362,15 +362,15 @@ class Book:
         self.new_notices.setdefault(key, notice)
 
     def _expire(self, data: WishExpired, partition: int) -> str:
-        known = self._wishes.get(data.wish_id)
-        if not known:
+        match = next(iter(self._wishes.get(data.wish_id, ())), None)
+        resident_ref = match.resident_ref if data.resident_ref is None and match is not None else data.resident_ref
+        if resident_ref is None:  # of a matcher before it told whose wish it was
             return "unknown_wish"
+        about = About(data.category, None, None) if match is None else About(match.category, match.rung, None)
         key = notice_key(data.wish_id, "resident", "expired")
-        match = known[0]
-        text = text_of("expired", "resident", self._language, category=match.category, rung=match.rung, slot=None)
+        text = text_of("expired", "resident", self._language, category=about.category, rung=about.rung or "area", slot=None)
         self.new_notices[key] = Notice(
-            key, None, data.wish_id, partition, data.area, "resident", "expired", match.resident_ref, self._language, text, None,
-            about=About(match.category, match.rung, None),
+            key, None, data.wish_id, partition, data.area, "resident", "expired", resident_ref, self._language, text, None, about=about
         )  # fmt: skip
         return "expired"
 

@@ -234,7 +234,7 @@ async def test_beyond_the_number_a_day_only_what_must_be_told_comes(make: Make, 
 
 
 async def test_a_person_reads_in_their_own_language_also_what_has_no_match(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
-    people = {"v-9": "13900000000", "r-m-1": "13700000000", "v-m-2": "13600000000"}
+    people = {"v-9": "13900000000", "r-m-1": "13700000000", "v-m-2": "13600000000", "r-8": "13500000000"}
     english = "".join(f'[people."{ref}"]\nlanguage = "en"\naddresses = {{ sms = "{number}" }}\n' for ref, number in people.items())
     named = {"volunteer_ref": "v-9", "category": "study", "urgency": "red", "rung": "unit", "slot": SLOT, "expires_at": "2126-11-24T20:00:00Z"}
     settings = make(PEOPLE + english)
@@ -242,11 +242,13 @@ async def test_a_person_reads_in_their_own_language_also_what_has_no_match(make:
     await source.propose("m-2")
     await source.send("helper.invited", {"wish_id": "w-9", "offer_id": "o-9", **named})
     await source.send("wish.expired", {"wish_id": "w-m-1", "filled": 0})
+    await source.send("wish.expired", {"wish_id": "w-8", "filled": 0, "resident_ref": "r-8", "category": "study"})  # they never had a match
     async with running(settings):
-        await settled(4)
+        await settled(5)
     texts = {one.body["to"]: (one.body["language"], one.body["text"], one.body["parameters"]["near"]) for one in first.seen}
     assert ("en", "from the same stairway") == (texts["13900000000"][0], texts["13900000000"][2])
     assert "We are sorry" in texts["13700000000"][1]
+    assert "We are sorry" in texts["13500000000"][1]
     assert "It is settled" in texts["13600000000"][1]
     assert "有着落了" in texts[NUMBER][1]
 

@@ -234,7 +234,13 @@ def test_a_release_of_one_keeps_the_others_of_its_group_from_being_told() -> Non
     assert {"discarded"} == {one.state for one in book.new_notices.values()}
 
 
-def test_an_expired_wish_is_told_to_its_resident_where_a_proposal_named_them() -> None:
+def test_an_expired_wish_is_told_to_its_resident_who_never_had_a_match() -> None:
+    book = Book()
+    assert "expired" == taken(book, "wish.expired", {"wish_id": "w-1", "filled": 0, "resident_ref": "r-1", "category": "repair"})
+    assert [("resident", "expired", "r-1", "repair")] == [(one.party, one.kind, one.ref, one.said.category) for one in book.new_notices.values()]
+
+
+def test_an_expired_wish_of_which_a_matcher_before_said_less_is_told_to_its_resident_where_a_proposal_named_them() -> None:
     book = Book()
     assert "unknown_wish" == taken(book, "wish.expired", {"wish_id": "w-1", "filled": 0})
     proposed(book, needs_approval=True)

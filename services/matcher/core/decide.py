@@ -458,4 +458,5 @@ def _match_deadline(turn: Turn, kind: int, wish_id: str, number: int, at: int) -
 def _expire(turn: Turn, wish: Wish) -> None:
     turn.area.end_wish(wish, EXPIRED)
     turn.changed = True
-    turn.tell("lastmetre.wish.expired.v1", wish.id, {"area": turn.area.name, "wish_id": wish.id, "filled": len(wish.matches)})
+    about = {"resident_ref": wish.resident_ref, "category": wish.category}  # whoever never had a match is known to nobody else
+    turn.tell("lastmetre.wish.expired.v1", wish.id, {"area": turn.area.name, "wish_id": wish.id, "filled": len(wish.matches), **about})

@@ -16,6 +16,13 @@ def test_a_wish_expires_at_its_end_with_the_helpers_that_it_has() -> None:
     assert "expired" == scene.status()
 
 
+def test_an_expired_wish_says_whose_it_was_as_they_may_never_have_had_a_match() -> None:
+    scene = given(wish())
+    scene.passes(240)
+    said = scene.decisions[-1].data
+    assert ("resident-of-w1", "household") == (said["resident_ref"], said["category"])
+
+
 def test_a_wish_with_all_its_helpers_does_not_expire() -> None:
     assert [] == given(offer(), wish()).passes(10_000)
 
