@@ -4,13 +4,14 @@ TOML: what stands at the top is for all areas, `[areas."NAME"]` changes some of 
 urgency it is a table of `red`, `yellow`, `blue`. `config/policy.toml` in the project names every key with its usual value.
 """
 
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from schemas.base import Skill
 from schemas.instants import MINUTE_US
@@ -19,6 +20,7 @@ from services.matcher.core.policy import POINTS_MAX, Policy
 Minutes = Annotated[float, Field(ge=0, le=366 * 24 * 60)]
 _AS_THEY_ARE: Final = ("invite_max", "tell_unmet", "sure", "edges_max", "proof_needed", "centre_households")
 _Part = Annotated[int, Field(ge=0, le=POINTS_MAX)]
+_NIGHT: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _LENGTHS: Final = ("answer", "patience", "lead", "widen")
 
 
@@ -45,6 +47,7 @@ _FIXES: Final = {
     "string_pattern_mismatch": "写法须符合 {pattern}",
     "frozen_set_type": _LIST,
     "tuple_type": _LIST,
+    "hours": '请填 "22:00-07:00" 这样的当地时间，或 ""',
     "model_type": "请填一个表，如 [points]",
     "dict_type": '请填一个表，如 [areas."NAME"]',
 }
@@ -52,6 +55,12 @@ _FIXES: Final = {
 
 class BadPolicy(ValueError):
     """The file cannot be used; `str()` has one line in Chinese and English a fault."""
+
+
+def _hours(text: str) -> str:
+    if text and not _NIGHT.fullmatch(text):
+        raise PydanticCustomError("hours", 'use local times such as "22:00-07:00", or ""')
+    return text
 
 
 class _ByUrgency(BaseModel):
@@ -80,6 +89,7 @@ class _Table(BaseModel):
     patience_minutes: _ByUrgency = _ByUrgency()
     lead_minutes: _ByUrgency = _ByUrgency()
     widen_minutes: _ByUrgency = _ByUrgency()
+    night: Annotated[str, AfterValidator(_hours)] | None = None
     word_minutes: Annotated[float, Field(gt=0, le=24 * 60)] | None = None
     round_minutes: Annotated[float, Field(ge=0, le=24 * 60)] | None = None
     invite_max: Annotated[int, Field(ge=0, le=50)] | None = None
@@ -97,9 +107,10 @@ class _Table(BaseModel):
         for name in _LENGTHS:
             said = {urgency: _us(length) for urgency, length in getattr(self, f"{name}_minutes").model_dump(exclude_none=True).items()}
             values[f"{name}_us"] = getattr(base, f"{name}_us") | said
+        values["night"] = base.night if self.night is None else _night(self.night)
         values["points"] = replace(base.points, **self.points.model_dump(exclude_none=True))
         known = {name: getattr(base, name) for name in values}
-        return Policy(**(known | {name: value for name, value in values.items() if value is not None}))
+        return Policy(**(known | {name: value for name, value in values.items() if value is not None or name == "night"}))
 
 
 class _File(_Table):
@@ -145,3 +156,11 @@ def _line(fault: ErrorDetails) -> str:
 
 def _us(minutes: float | None) -> int | None:
     return None if minutes is None else round(minutes * MINUTE_US)
+
+
+def _night(text: str) -> tuple[int, int] | None:
+    """`22:00-07:00` as minutes of the day; None where there is no night."""
+    found = _NIGHT.fullmatch(text)
+    if found is None or found[1] + found[2] == found[3] + found[4]:
+        return None
+    return 60 * int(found[1]) + int(found[2]), 60 * int(found[3]) + int(found[4])

@@ -36,6 +36,16 @@ def test_the_sample_day_hurries() -> None:
     assert max(policy.patience_us.values()) < MINUTE_US
 
 
+@pytest.mark.parametrize(
+    ("said", "night"),
+    [("23:30-06:15", (1410, 375)), ("13:00-14:30", (780, 870)), ("", None), ("22:00-22:00", None)],
+    ids=["past midnight", "a rest at noon", "none", "empty"],
+)
+def test_the_night_is_local_time_and_can_be_left_out(tmp_path: Path, said: str, night: tuple[int, int] | None) -> None:
+    found = Policies.read(written(tmp_path, f'night = "{said}"\n[areas."east"]\nsure = 1\n'))
+    assert (night, night) == (found.of("west").night, found.of("east").night)
+
+
 def test_one_area_differs_in_what_it_names(tmp_path: Path) -> None:
     text = '[patience_minutes]\nblue = 60\n[areas."east"]\nround_minutes = 0\n[areas."east".answer_minutes]\nyellow = 30\n'
     found = Policies.read(written(tmp_path, text))
@@ -77,6 +87,8 @@ def test_what_is_wrong_is_named_in_both_languages(tmp_path: Path, text: str, sai
         ("areas = 3", "请填一个表"),
         ("centre_households = [3]", "请填文字"),
         ("round_minutes = nan", "不得大于 1440"),
+        ('night = "10pm-7am"', '请填 "22:00-07:00" 这样的当地时间'),
+        ('night = "24:00-07:00"', '请填 "22:00-07:00" 这样的当地时间'),
     ],
 )
 def test_the_fix_is_told_in_chinese_too(tmp_path: Path, text: str, fix: str) -> None:

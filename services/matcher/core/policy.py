@@ -8,6 +8,9 @@ from schemas.instants import DAY_US, MINUTE_US
 URGENCIES: Final = ("red", "yellow", "blue")
 POINTS_MAX: Final = 1000
 _HOUR_US: Final = 60 * MINUTE_US
+_DAY_MINUTES: Final = 24 * 60
+# China has had one time zone and no summer time since 1992.
+_LOCAL_US: Final = 8 * _HOUR_US
 
 
 def _of_each(red: int, yellow: int, blue: int) -> dict[str, int]:
@@ -44,6 +47,7 @@ class Policy:
     """How an area is matched. Where a field is a mapping, its keys are the urgencies.
 
     - `answer_us`: how long a volunteer who is asked may take.
+    - `night`: from which to which minute of the local day nobody's silence counts, unless the wish is `red`; None: it counts at any time.
     - `word_us`: how long a word is awaited at least, even where the visit would begin sooner: a wish for right now could not be
       answered by anyone otherwise.
     - `invite_max`: how many volunteers a `red` wish invites at once where nobody can simply be told; 0: one is asked after another.
@@ -60,6 +64,7 @@ class Policy:
     """
 
     answer_us: dict[str, int] = field(default_factory=lambda: _of_each(10 * MINUTE_US, 60 * MINUTE_US, 12 * _HOUR_US))
+    night: tuple[int, int] | None = (22 * 60, 7 * 60)
     word_us: int = 10 * MINUTE_US
     invite_max: int = 3
     tell_unmet: bool = True
@@ -80,13 +85,28 @@ class Policy:
                 raise ValueError(f"{name} must have a length that is not negative for each of {', '.join(URGENCIES)}")
         if not 0 < self.word_us <= min(self.answer_us.values()):
             raise ValueError("word_us must be positive and not above any of answer_us")
+        if self.night is not None and (len(set(self.night)) != 2 or not all(0 <= minute < _DAY_MINUTES for minute in self.night)):
+            raise ValueError(f"night must be two minutes of a day that differ, each from 0 to {_DAY_MINUTES - 1}")
         if min(self.invite_max, self.round_us, self.edges_max - 1) < 0:
             raise ValueError("invite_max and round_us must not be negative, edges_max must be at least 1")
 
     @classmethod
     def at_once(cls) -> Self:
         """Each wish is tried with everyone when it comes, and one volunteer is asked after another."""
-        return cls(invite_max=0, round_us=0, tell_unmet=False)
+        return cls(invite_max=0, round_us=0, tell_unmet=False, night=None)
+
+    def answer_by(self, urgency: str, now: int) -> int:
+        """Until when somebody who is asked now may take their time: what would end at night, or too soon after it, ends an hour into the morning."""
+        answer = self.answer_us[urgency]
+        usual = now + answer
+        if self.night is None or urgency == "red":
+            return usual
+        begins, ends = (minute * MINUTE_US for minute in self.night)
+        morning = min(_HOUR_US, answer)
+        # The first end of a night that leaves less than the morning until then.
+        wakes = usual - morning + 1
+        wakes += (ends - wakes - _LOCAL_US) % DAY_US
+        return wakes + morning if usual > wakes - (ends - begins) % DAY_US else usual
 
     def is_centre(self, organisation: str | None) -> bool:
         """Whether an offer of that organisation is one of a centre household."""

@@ -135,10 +135,16 @@ class Turn:
         self.call_round([one for one in offer.volunteer.offers.values() if one.status == OPEN])
 
     def _word_by(self, wish: Wish, start: int, *, asks: bool) -> int:
-        """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word."""
+        """Until when the first word is awaited: before the visit begins, but where it begins at once there must be time for a word.
+
+        A night is waited out only as long as somebody else can be asked in its place.
+        """
         policy = self.area.policy
         latest = min(max(start, self.now + policy.word_us), start + wish.length)
-        return min(self.now + policy.answer_us[wish.urgency], latest) if asks else latest
+        if not asks:
+            return latest
+        answer = policy.answer_us[wish.urgency]
+        return max(min(self.now + answer, latest), min(policy.answer_by(wish.urgency, self.now), start - answer))
 
     def release(self, match: Match, reason: str) -> None:
         """This pair is apart again; the caller sees to it that the wish is tried again."""

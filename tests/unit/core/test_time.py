@@ -6,7 +6,7 @@ import pytest
 
 from schemas.instants import MINUTE_US
 from services.matcher.core.policy import Policy
-from tests.builders import accepted, approved, confirmed, declined, given, minors_wish, offer, offer_suspended, service, wish
+from tests.builders import accepted, approved, confirmed, declined, given, instant, minors_wish, offer, offer_suspended, service, wish
 
 
 def test_a_wish_expires_at_its_end_with_the_helpers_that_it_has() -> None:
@@ -176,3 +176,50 @@ def test_a_group_of_which_one_does_not_answer_ends_as_a_whole() -> None:
     scene = given(offer("o1", accepts="ask"), offer("o2", home="c1"), minors_wish())
     assert ["released w1 o1 unanswered", "released w1 o2 group_incomplete"] == scene.passes(10)
     assert ["proposed w1 o3 @10 unit group of 2", "proposed w1 o2 @10 community group of 2"] == scene.when(offer("o3", at=10))
+
+
+# Noon in these tests is eight in the evening where the people live: their night goes from minute 120 to minute 660.
+ONE_BY_ONE = Policy(round_us=0, invite_max=0, tell_unmet=False)
+
+
+@pytest.mark.parametrize(
+    ("urgency", "asked_at", "until"),
+    [
+        ("yellow", 0, 60),
+        ("yellow", 60, 120),
+        ("yellow", 61, 720),
+        ("yellow", 300, 720),
+        ("yellow", 659, 720),
+        ("yellow", 661, 721),
+        ("blue", -61, 720),
+        ("blue", 0, 720),
+        ("blue", 1, 721),
+        ("blue", 840, 1560),
+        ("blue", 841, 2160),
+        ("red", 300, 310),
+    ],
+    ids=str,
+)
+def test_nobodys_silence_counts_at_night_unless_the_wish_is_red(urgency: str, asked_at: int, until: int) -> None:
+    assert instant(until) == ONE_BY_ONE.answer_by(urgency, instant(asked_at))
+
+
+def test_a_shorter_answer_has_no_more_of_the_morning_than_of_the_day() -> None:
+    policy = Policy(answer_us={"red": 10 * MINUTE_US, "yellow": 20 * MINUTE_US, "blue": 20 * MINUTE_US}, night=(23 * 60 + 30, 5 * 60))
+    assert [instant(210), instant(560), instant(560), instant(561)] == [policy.answer_by("yellow", instant(at)) for at in (190, 191, 539, 541)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "until"), [((900, 1200), 720), ((740, 1200), 680), ((200, 400), 185), ((130, 400), 135)], ids=["all of it", "a part", "none", "begins soon"]
+)
+def test_a_night_is_waited_out_as_long_as_somebody_else_can_be_asked_in_time(wanted: tuple[int, int], until: int) -> None:
+    scene = given(offer(accepts="ask", windows=[(0, 2000)]), policy=ONE_BY_ONE)
+    assert [f"proposed w1 o1 @{wanted[0]} unit asked until {until}"] == scene.when(wish(urgency="yellow", wanted=wanted, at=125))
+    assert [] == scene.passes(until - 1)
+    assert "released w1 o1 unanswered" == scene.passes(until)[0]
+
+
+@pytest.mark.parametrize("night", [(0, 24 * 60), (-1, 60), (60, 60)])
+def test_a_night_is_two_minutes_of_a_day_that_differ(night: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="night must be"):
+        Policy(night=night)
