@@ -88,12 +88,17 @@ class MatchAgreed(OfArea):
 
 
 class MatchReleased(OfArea):
-    """`lastmetre.match.released.v1`: this pair is apart again, and why."""
+    """`lastmetre.match.released.v1`: this pair is apart again, and why.
+
+    `cause` (added): which kind of event brought it about, such as `match_declined` (the volunteer's own no) or `match_approved` (a worker's); None where it was
+    time.
+    """
 
     match_id: EventId
     wish_id: EventId
     offer_id: EventId
     reason: ReleaseReason
+    cause: Annotated[str, Field(pattern=shapes.CODE)] | None = None
 
 
 class ClaimRejected(OfArea):

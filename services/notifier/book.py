@@ -4,7 +4,8 @@
 and write what it says has changed. Arrows:
 
 match: proposed (the volunteer may be asked) → agreed (its group is not complete yet) → telling → confirmed
-       telling|confirmed → failed (a side can't be told, or a gateway says later that it was not) · agreed|telling → discarded (another of its group fell away)
+       proposed|telling|confirmed → failed (a side can't be asked or told, or a gateway says later that it was not)
+       agreed|telling → discarded (another of its group fell away)
        any → released(reason)
 notice: pending → leased → sent · retryable → leased · pending|leased|retryable → discarded (no longer true) · leased → dead
         sent → retryable · dead (a gateway says later that it did not arrive) · pending|retryable|discarded|dead → sent (it says that it did)
@@ -53,6 +54,7 @@ _CLEAR: Final = frozenset(
 )
 # A process that had it in hand has died: it may have been sent.
 INTERRUPTED: Final = "interrupted"
+_NEARER: Final = frozenset(("unit", "building", "compound"))
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
@@ -213,6 +215,11 @@ def _expects_visit(match: Match, party: Party) -> bool:
     return may_have_heard(match.notices.get((party, "asked"))) and match.released_for not in {"declined", "unanswered"}
 
 
+def _released_for(data: MatchReleased) -> str:
+    """Why it is apart again as its people are told: a no of the volunteer's own is not a worker's, and where consent is withdrawn nobody else is looked for."""
+    return {("declined", "match_approved"): "not_approved", ("unsafe", "consent_withdrawn"): "no_consent"}.get((data.reason, data.cause or ""), data.reason)
+
+
 class Book:
     """The rows that a batch is about, and what it changed in them. Dicts keep the order of first change."""
 
@@ -310,10 +317,10 @@ class Book:
             return "unknown_match"
         if match.state == "released":
             return "no_effect"
-        if match.state == "confirmed" and data.reason in CALLED_OFF:
+        match.released_for = _released_for(data)
+        if match.state == "confirmed" and match.released_for in CALLED_OFF:
             starts_at = micros(datetime.fromisoformat(match.slot[0].upper()))
             self.called_off[match.match_id] = CalledOff(at, starts_at - at < self._late_us)
-        match.released_for = data.reason
         self._become(match, "released")
         for party in PARTIES:
             if _expects_visit(match, party):
@@ -402,23 +409,29 @@ class Book:
         return ends
 
     def _settle_one(self, match: Match, notice: Notice, result: Delivered, ends: list[Told | Untold]) -> None:
-        holds = {"confirmed": False, "asked": match.state == "proposed"}.get(notice.kind, notice.kind not in VISIT_KINDS or match.state == "confirmed")
+        asks = notice.kind == "asked" and match.state == "proposed"
+        holds = {"confirmed": False, "asked": asks}.get(notice.kind, notice.kind not in VISIT_KINDS or match.state == "confirmed")
         if holds:
             self._record(notice, result, _kept(result.fate))
+            if asks and result.fate == "dead" and not may_have_heard(notice):
+                self._fail(match, result.fault, ends)  # nobody waits for the answer to a question that was never put
         elif notice.kind == "confirmed" and match.state in {"telling", "confirmed"}:
             self._record(notice, result, _kept(result.fate))
             if result.fate == "sent" and match.state == "telling":
                 ends.extend(self._confirm(match))
             elif result.fate == "dead":
-                self._become(match, "failed")
-                self._take_back(match)
-                self._discard_others(match)
-                ends.append(Untold(match, result.fault or "undeliverable"))
+                self._fail(match, result.fault, ends)
         else:
             # It stopped being true while it was on its way.
             self._record(notice, result, "sent" if result.fate == "sent" else "discarded")
             if match.state == "released" and _expects_visit(match, notice.party):
                 self._notify(match, notice.party, "released")
+
+    def _fail(self, match: Match, fault: str | None, ends: list[Told | Untold]) -> None:
+        self._become(match, "failed")
+        self._take_back(match)
+        self._discard_others(match)
+        ends.append(Untold(match, fault or "undeliverable"))
 
     def _record(self, notice: Notice, result: Delivered, fate: Fate) -> None:
         notice.state = fate
@@ -454,7 +467,9 @@ class Book:
     def _notify(self, match: Match, party: Party, kind: Kind, by: str | None = None) -> None:
         if (party, kind) in match.notices:
             return
-        text = text_of(kind, party, self._language, category=match.category, rung=match.rung, slot=match.slot, reason=match.released_for, by=by)
+        # Of a child's wish nobody who has not said yes hears more than the pages show them: the community.
+        rung = "community" if kind == "asked" and match.minor and match.rung in _NEARER else match.rung
+        text = text_of(kind, party, self._language, category=match.category, rung=rung, slot=match.slot, reason=match.released_for, by=by)
         key = notice_key(match.match_id, party, kind)
         notice = Notice(
             key,
@@ -474,6 +489,7 @@ class Book:
             reason=match.released_for,
             offer_id=match.offer_id,
             answer_by=by,
+            about=None if rung == match.rung else About(match.category, rung, match.slot),
         )
         match.notices[party, kind] = notice
         self.new_notices[key] = notice

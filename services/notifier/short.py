@@ -43,6 +43,8 @@ _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("confirmed", "volunteer"): "It is settled: {when}, {category}, a neighbour {near}. Thank you!",
     ("released", "resident"): "Sorry: {when} ({category}) can't take place. We look for another helper.",
     ("released", "resident", "withdrawn"): "{when} ({category}) is cancelled, as the wish was withdrawn.",
+    ("released", "resident", "not_approved"): "No visit {when} ({category}): plans have changed. We look for another helper.",
+    ("released", "resident", "no_consent"): "{when} ({category}) is cancelled, as consent was withdrawn.",
     ("released", "volunteer"): "{when} ({category}) is cancelled: please do not set out. Thank you!",
     ("released", "volunteer", "declined"): "{when} ({category}) is off your list. Thank you for telling us!",
     ("released", "volunteer", "group_incomplete"): "{when} ({category}): your companion is missing, please do not set out. Thank you!",

@@ -6,7 +6,7 @@ from schemas.personal import find_personal_data
 from services.notifier.notices import text_for_worker, text_of, visit_time
 
 SLOT = ("2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z")
-REASONS = (None, "declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete")
+REASONS = (None, "declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete", "not_approved", "no_consent")
 EVERY = [("confirmed", "resident"), ("confirmed", "volunteer"), ("released", "resident"), ("released", "volunteer")]
 
 
@@ -22,7 +22,13 @@ EVERY = [("confirmed", "resident"), ("confirmed", "volunteer"), ("released", "re
             None,
             "Good news about your wish (care for an elder): a volunteer from the same building will come on Tuesday 24 November, from 16:00 to 17:30.",
         ),
-        ("released", "resident", "zh-CN", "declined", "抱歉，原定11月24日（周二）16:00至17:30的「关爱老人」来不了了。我们正在为您另找帮手，找到后马上告诉您。"),
+        (
+            "released",
+            "resident",
+            "zh-CN",
+            "declined",
+            "抱歉，原定11月24日（周二）16:00至17:30的「关爱老人」不能如约了。我们正在为您另找帮手，找到后马上告诉您。",
+        ),
         ("released", "resident", "zh-CN", "withdrawn", "您好，原定11月24日（周二）16:00至17:30的「关爱老人」已按心愿的撤回取消。需要时，欢迎随时再提。"),
     ],
 )
@@ -45,7 +51,7 @@ def test_every_notice_names_the_visit_and_nobody(kind: str, party: str, language
 @pytest.mark.parametrize("reason", REASONS)
 def test_promises_another_helper_only_where_one_is_looked_for(reason: str | None) -> None:
     text = text_of("released", "resident", "zh-CN", category="study", rung="area", slot=SLOT, reason=reason)
-    assert (reason != "withdrawn") == ("另找帮手" in text)
+    assert (reason not in {"withdrawn", "no_consent"}) == ("另找帮手" in text)
 
 
 @pytest.mark.parametrize(("language", "words"), [("zh-CN", "截止时间"), ("en", "deadline")])

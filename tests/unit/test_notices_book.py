@@ -55,8 +55,8 @@ def agreed(book: Book, match_id: str = "m-1") -> str:
     return taken(book, "match.agreed", {"match_id": match_id, "wish_id": "w-1", "offer_id": "o-1"})
 
 
-def released(book: Book, match_id: str = "m-1", reason: str = "declined") -> str:
-    return taken(book, "match.released", {"match_id": match_id, "wish_id": "w-1", "offer_id": "o-1", "reason": reason})
+def released(book: Book, match_id: str = "m-1", reason: str = "declined", **more: str) -> str:
+    return taken(book, "match.released", {"match_id": match_id, "wish_id": "w-1", "offer_id": "o-1", "reason": reason, **more})
 
 
 def on_their_way(book: Book) -> list[Notice]:
@@ -298,11 +298,31 @@ def test_a_question_confirms_nothing() -> None:
     assert [Told(book.matches["m-1"])] == came_back(book, [resident])
 
 
-def test_a_question_that_cannot_be_delivered_leaves_the_match_to_its_deadline() -> None:
+def test_nobody_waits_for_the_answer_to_a_question_that_could_not_be_put() -> None:
     book = Book()
     proposed(book, **ASKED)
-    assert [] == came_back(book, on_their_way(book), "dead")
+    assert [Untold(book.matches["m-1"], "refused")] == came_back(book, on_their_way(book), "dead")
+    assert ("failed", "dead") == (book.matches["m-1"].state, book.matches["m-1"].notices["volunteer", "asked"].state)
+    assert "no_effect" == agreed(book)
+    released(book, reason="undeliverable")
+    assert {("volunteer", "asked")} == book.matches["m-1"].notices.keys()
+
+
+def test_whoever_may_have_heard_the_question_has_until_its_deadline() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    (question,) = on_their_way(book)
+    question.attempts = 3
+    assert [] == book.settle([Delivered(question, "dead", AT, "console", "timeout")])
     assert ("proposed", "dead") == (book.matches["m-1"].state, book.matches["m-1"].notices["volunteer", "asked"].state)
+
+
+@pytest.mark.parametrize(("minor", "near"), [(True, "同社区"), (False, "同楼")])
+def test_of_a_childs_wish_a_question_says_no_more_than_the_community(minor: bool, near: str) -> None:
+    book = Book()
+    proposed(book, **ASKED, minor=minor, rung="building")
+    question = book.matches["m-1"].notices["volunteer", "asked"]
+    assert (near, {"community": "同社区", "building": "同楼"}[question.said.rung or ""]) == (question.text[3:6].strip("有"), near)
 
 
 def test_a_question_is_tried_again_while_it_is_open_and_not_once_it_is_answered() -> None:
@@ -462,6 +482,32 @@ def test_calling_off_a_confirmed_visit_shortly_before_it_is_late(minutes: int, l
     book.settle([Delivered(one, "sent", AT, "console") for one in on_their_way(book)])
     released(book, reason="declined")
     assert {"m-1": CalledOff(parse_rfc3339(AT), late)} == book.called_off
+
+
+def test_what_a_worker_refuses_is_no_calling_off_and_the_helper_is_told_so() -> None:
+    book = Book(late_us=10**15)
+    proposed(book)
+    book.settle([Delivered(one, "sent", AT, "console") for one in on_their_way(book)])
+    released(book, reason="declined", cause="match_approved")
+    assert {} == book.called_off
+    said = {party: book.matches["m-1"].notices[party, "released"].text for party in ("resident", "volunteer")}
+    assert ("社区调整了安排" in said["resident"], "社区工作者调整了安排" in said["volunteer"], "告知" in said["volunteer"]) == (True, True, False)
+
+
+def test_a_helper_who_said_yes_and_is_refused_by_a_worker_is_told_not_to_set_out() -> None:
+    book = Book()
+    proposed(book, **ASKED, needs_approval=True)
+    came_back(book, on_their_way(book))
+    released(book, reason="declined", cause="match_approved")
+    assert "请不必前往" in book.matches["m-1"].notices["volunteer", "released"].text
+
+
+def test_where_consent_is_withdrawn_nobody_is_promised_another_helper() -> None:
+    book = Book()
+    proposed(book)
+    came_back(book, on_their_way(book))
+    released(book, reason="unsafe", cause="consent_withdrawn")
+    assert "同意已撤回" in book.matches["m-1"].notices["resident", "released"].text
 
 
 @pytest.mark.parametrize("reason", ["withdrawn", "unsafe", "undeliverable"])

@@ -339,11 +339,13 @@ HANDLERS: Final[dict[str, Callable[[Turn, Event], None]]] = {
     "lastmetre.confirmation.failed.v1": _confirmation_failed,
     "lastmetre.match.closed.v1": _match_closed,
 }
+# `lastmetre.match.declined.v1` as a code: match_declined.
+_SAID: Final = {kind: "_".join(kind.split(".")[1:3]) for kind in HANDLERS}
 
 
 def decide(area: Area, event: Event, now: int) -> tuple[str, list[Decision]]:
     """(outcome, events out) of one event that was not decided before. `now` is never before the area's clock."""
-    turn = Turn(area, now, f"{area.name}\n{event.source}\n{event.id}")
+    turn = Turn(area, now, f"{area.name}\n{event.source}\n{event.id}", _SAID[event.type])
     area.clock = now
     HANDLERS[event.type](turn, event)
     return (DECIDED if turn.changed or turn.out else NO_EFFECT), turn.out

@@ -48,12 +48,14 @@ class Decision:
 class Turn:
     """One decision in the making. `cause` names what brought it about; ids are derived from it.
 
-    Its parts are joined by line ends, which no id or source may hold, so that no two causes are the same text.
+    Its parts are joined by line ends, which no id or source may hold, so that no two causes are the same text. `said` is what kind of word it was, as a code;
+    None where it was time.
     """
 
     area: Area
     now: int
     cause: str
+    said: str | None = None
     out: list[Decision] = field(default_factory=list)
     changed: bool = True
 
@@ -149,7 +151,8 @@ class Turn:
     def release(self, match: Match, reason: str) -> None:
         """This pair is apart again; the caller sees to it that the wish is tried again."""
         self.area.release(match, reason, bar=reason != GROUP_INCOMPLETE)
-        self.tell("lastmetre.match.released.v1", match.id, {**self._pair(match), "reason": reason})
+        because = {} if self.said is None else {"cause": self.said}
+        self.tell("lastmetre.match.released.v1", match.id, {**self._pair(match), "reason": reason, **because})
 
     def release_with_group(self, match: Match, reason: str) -> None:
         """Losing one member releases the whole group. Where those who stay of it have all been there in vain, nobody has helped."""

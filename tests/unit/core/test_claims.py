@@ -118,6 +118,7 @@ def test_one_who_helps_already_cannot_claim_a_second_place() -> None:
 def test_a_pair_that_was_parted_cannot_claim_each_other() -> None:
     scene = given(wish(approval="worker"), offer())
     assert ["released w1 o1 declined"] == scene.when(approved(word=False))
+    assert "match_approved" == scene.decisions[-1].data["cause"]
     assert ["not_available"] == refused(scene)
 
 

@@ -48,6 +48,7 @@ def test_who_cannot_come_any_more_after_the_others_visit_was_closed_calls_nobody
     first, second = scene.match("w1", "o1"), scene.match("w1", "o2")
     scene.when(confirmed(first), confirmed(second), closed(first, at=30))
     assert ["released w1 o2 declined"] == scene.when(declined("w1", "o2", at=31))
+    assert "match_declined" == scene.decisions[-1].data["cause"]
 
 
 def test_help_that_did_not_help_opens_the_wish_again_for_someone_else() -> None:
