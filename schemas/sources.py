@@ -7,3 +7,5 @@ from typing import Final
 
 MATCHER: Final = "lastmetre/matcher"
 NOTIFIER: Final = "lastmetre/notifier"
+# `python3 -m deploy ledger correct`: what the community says of a visit's minutes, which no helper's later report undoes.
+CORRECTIONS: Final = "lastmetre/deploy"

@@ -94,7 +94,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A volunteer's visits in an area, by date."""
+    """A volunteer's visits in an area, by date. `minutes_before`: what they had done there before the half-year began."""
 
     volunteer_ref: str
     area: str
@@ -103,6 +103,7 @@ class Statement:
     tariff: Tariff
     called_off_late: int = 0
     no_shows: int = 0
+    minutes_before: int = 0
 
     @property
     def minutes(self) -> int:
@@ -116,8 +117,8 @@ class Statement:
 
     @property
     def stars(self) -> int:
-        """For the hours of this statement."""
-        return self.tariff.stars(self.minutes)
+        """For all hours up to the end of this statement: a star is for good, and does not begin anew each half-year."""
+        return self.tariff.stars(self.minutes_before + self.minutes)
 
 
 @dataclass(slots=True)
@@ -188,8 +189,11 @@ def points(hundredths: int) -> str:
     return f"{hundredths // POINT}.{hundredths % POINT:02}"
 
 
-async def _visits(connection: asyncpg.Connection, ref: str | None, organisation: str | None, area: str | None, half: Half | None) -> list[Served]:
-    span = _FOREVER if half is None else (half.starts_us, half.ends_us)
+def _span(half: Half | None) -> tuple[int, int]:
+    return _FOREVER if half is None else (half.starts_us, half.ends_us)
+
+
+async def _visits(connection: asyncpg.Connection, ref: str | None, organisation: str | None, area: str | None, span: tuple[int, int]) -> list[Served]:
     return [
         Served(
             row["match_id"], row["area"], row["volunteer_ref"], row["organisation"], row["starts_at_us"], row["outcome"], row["closed_by"],
@@ -210,11 +214,12 @@ async def statement(target: Target, volunteer_ref: str, area: str | None, half: 
     except BadSettings as fault:
         raise Trouble(*str(fault).splitlines()[0].split(" | ", 1)) from fault
     async with target.database("notifier") as connection, readable():
-        visits = await _visits(connection, volunteer_ref, None, area, half)
-        span = _FOREVER if half is None else (half.starts_us, half.ends_us)
+        span = _span(half)
+        visits = await _visits(connection, volunteer_ref, None, area, span)
         called_off = await connection.fetch(_CALLED_OFF_IN, volunteer_ref, area, *span)
         areas = sorted({one.area for one in visits} | {row["area"] for row in called_off})
         missed = await connection.fetchrow(_MISSED, volunteer_ref, areas[0], *span) if areas else None
+        earlier = await _visits(connection, volunteer_ref, None, areas[0], (0, span[0])) if areas and half is not None else []
     shown = clean(volunteer_ref, 128)
     if not areas:
         raise Trouble(f"账上没有志愿者 {shown} 的服务。", f"The books hold no visit of volunteer {shown}.")
@@ -222,7 +227,7 @@ async def statement(target: Target, volunteer_ref: str, area: str | None, half: 
         named = ", ".join(map(clean, areas))
         raise Trouble(f"志愿者 {shown} 在几个片区都有服务，请用 --area 指定：{named}", f"Volunteer {shown} is in several areas; give one with --area: {named}")
     assert missed is not None
-    return Statement(volunteer_ref, areas[0], half, visits, tariff, missed["called_off_late"], missed["no_shows"])
+    return Statement(volunteer_ref, areas[0], half, visits, tariff, missed["called_off_late"], missed["no_shows"], sum(one.minutes for one in earlier))
 
 
 async def branch(target: Target, organisation: str, half: Half) -> Branch:
@@ -242,7 +247,7 @@ async def branch(target: Target, organisation: str, half: Half) -> Branch:
             if offer.get("organisation") == organisation:
                 member(row["area"], offer["volunteer_ref"]).reported_in = True
     async with target.database("notifier") as connection, readable():
-        visits = await _visits(connection, None, organisation, None, half)
+        visits = await _visits(connection, None, organisation, None, _span(half))
         known = [row["organisation"] for row in await connection.fetch(_ORGANISATIONS)]
     for one in visits:
         found = member(one.area, one.volunteer_ref)

@@ -20,9 +20,9 @@ from schemas.base import Outcome
 from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
 from schemas.instants import SECOND_US, micros
+from schemas.sources import CORRECTIONS
 from schemas.topics import RESPONSES
 
-SOURCE: Final = "lastmetre/deploy"
 _WAIT_SECONDS: Final = 15.0
 _LOOK_SECONDS: Final = 0.1
 _VISIT: Final = """
@@ -65,7 +65,7 @@ def events_of(visit: Any, outcome: Outcome | None, minutes: int | None, reason: 
             {
                 "specversion": "1.0",
                 "id": str(uuid4()),
-                "source": SOURCE,
+                "source": CORRECTIONS,
                 "type": f"lastmetre.service.{step}.v1",
                 "time": now.astimezone(UTC).isoformat(),
                 "subject": visit["match_id"],
@@ -104,7 +104,7 @@ async def correct(target: Target, match_id: str, outcome: Outcome | None, minute
         ids = [orjson.loads(line)["id"] for line in lines]
         deadline = time.monotonic() + _WAIT_SECONDS
         while True:
-            judged = await connection.fetchrow(_JUDGED, match_id, SOURCE, ids)
+            judged = await connection.fetchrow(_JUDGED, match_id, CORRECTIONS, ids)
             waits_until_us = None if judged is None else judged["due_at_us"]
             if judged is not None and (waits_until_us is None or waits_until_us > micros(datetime.now(UTC)) + _WAIT_SECONDS * SECOND_US):
                 return Said(is_noted=True, waits_until_us=waits_until_us)

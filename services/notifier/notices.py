@@ -89,7 +89,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
         ("reminder", "resident"): "您好，提醒您：{near}的志愿者将于{when}前来（{category}）。",
         ("reminder", "volunteer"): "您好，提醒您：{when}，请为{near}的邻居提供「{category}」服务。若来不了，请尽早告诉我们。谢谢您！",
-        ("report", "volunteer"): "您好，{when}的「{category}」结束了吗？请告诉我们用了多久。谢谢您！",
+        ("report", "volunteer"): "您好，{when}的「{category}」结束了吗？请告诉我们一声。谢谢您！",
         ("feedback", "resident"): "您好，{when}的「{category}」帮上忙了吗？请告诉我们一声。",
         ("not_started", "household"): "您好，{near}有位邻居约好{when}的「{category}」，还没有人报到。请您方便时去看一看。谢谢您！",
         ("not_finished", "household"): "您好，{near}有位邻居{when}的「{category}」，到点了还没有报告结束。请您方便时去看一看。谢谢您！",
@@ -137,7 +137,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "reminder",
             "volunteer",
         ): "A reminder: a neighbour {near} looks forward to your visit ({category}) on {when}. If you can't make it, please tell us soon. Thank you!",
-        ("report", "volunteer"): "Is your visit on {when} ({category}) over? Please tell us how long it took. Thank you!",
+        ("report", "volunteer"): "Is your visit on {when} ({category}) over? Please let us know. Thank you!",
         ("feedback", "resident"): "Did the visit on {when} ({category}) help? Please let us know.",
         (
             "not_started",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from schemas import sources
 from schemas.base import Outcome
 from schemas.instants import MINUTE_US
 
@@ -20,6 +21,7 @@ By = Literal["resident", "community", "default"]
 
 MINUTES_MAX: Final = 1440
 _HOUR_US: Final = 60 * MINUTE_US
+_LATE_US: Final = _HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,16 @@ def _last(reports: Iterable[Report], kind: Kind, by: By | None = None) -> Report
 
 
 def _minutes(visit: Visit, reports: list[Report]) -> int:
-    """What the helper reported; else from arrival to the end, where both were told; else what was planned."""
-    finished = _last(reports, "finished")
+    """What the community corrected or the helper reported; else from arrival to the end, where both were told in time; else what was planned.
+
+    Who says long after the slot that it is over does not say that it took until then.
+    """
+    named = [one for one in reports if one.kind == "finished" and one.minutes is not None]
+    finished = max(named, key=lambda one: (one.source == sources.CORRECTIONS, _order(one)), default=None) or _last(reports, "finished")
     if finished is not None and finished.minutes is not None:
         return min(finished.minutes, MINUTES_MAX)
     started = min((one for one in reports if one.kind == "started"), key=_order, default=None)
-    if finished is not None and started is not None and finished.at > started.at:
+    if finished is not None and started is not None and started.at < finished.at <= visit.ends_at + _LATE_US:
         return min((finished.at - started.at) // MINUTE_US, MINUTES_MAX)
     return min(visit.planned_minutes, MINUTES_MAX)
 

@@ -72,10 +72,14 @@ def _last(found: list[tuple[datetime, str, str, JsonObject]]) -> tuple[datetime,
 
 
 def minutes_of(said: Said, planned: int) -> int:
-    """The helper's own minutes, else from the first arrival to the last end, else what was planned."""
+    """The helper's own minutes, the last that they named; else from the first arrival to the last end, else what was planned.
+
+    (In these lives nobody says an hour after the slot that it is over, and nobody corrects.)
+    """
     if said.finished:
-        at, _, _, data = _last(said.finished)
-        if data.get("minutes") is not None:
+        named = [one for one in said.finished if one[3].get("minutes") is not None]
+        at, _, _, data = _last(named or said.finished)
+        if named:
             return min(int(data["minutes"]), LONGEST)
         if said.started and at > min(said.started):
             return min(int((at - min(said.started)).total_seconds() // 60), LONGEST)

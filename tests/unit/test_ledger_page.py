@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -30,6 +31,10 @@ STATEMENT = Statement(
     ],
     Tariff(),
 )
+
+
+def test_stars_are_for_all_hours_so_far_also_on_the_statement_of_one_half_year() -> None:
+    assert (0, 1) == (replace(STATEMENT, minutes_before=100 * 60 - 91).stars, replace(STATEMENT, half=HALF, minutes_before=100 * 60 - 90).stars)
 
 
 @pytest.mark.parametrize(("name", "starts", "ends"), [("2026H1", "2025-12-31", "2026-06-30"), ("2026h2", "2026-06-30", "2026-12-31")])

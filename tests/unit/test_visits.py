@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas import sources
 from schemas.base import Outcome
 from schemas.instants import MINUTE_US
 from services.notifier.visits import MINUTES_MAX, By, End, Limits, Report, Visit, end_of, judged
@@ -68,6 +69,22 @@ def test_the_first_arrival_and_the_last_end_are_what_is_measured() -> None:
 @pytest.mark.parametrize("reports", [(finished(60),), (started(60), finished(60)), (started(80), finished(60))])
 def test_where_no_time_was_measured_the_planned_minutes_count(reports: tuple[Report, ...]) -> None:
     assert End("done", 60, "resident", at(90)) == end(*reports, word(90))
+
+
+def test_minutes_that_were_named_count_whatever_is_tapped_afterwards() -> None:
+    assert End("done", 45, "resident", at(90)) == end(started(0), finished(60, took=45), finished(75), word(90))
+
+
+@pytest.mark.parametrize(("told_at", "minutes"), [(120, 120), (120.1, 60), (900, 60)])
+def test_whoever_says_long_after_the_slot_that_it_is_over_was_not_there_until_then(told_at: float, minutes: int) -> None:
+    assert End("done", minutes, "resident", at(1000)) == end(started(0), finished(told_at), word(1000))
+
+
+def test_no_later_report_of_the_helpers_undoes_what_the_community_corrected() -> None:
+    corrected = [replace(finished(100, took=0), source=sources.CORRECTIONS), word(100, by="community")]
+    assert End("done", 0, "community", at(120)) == end(started(0), finished(60, took=90), word(90), *corrected, finished(120, took=120))
+    again = replace(finished(130, took=30), source=sources.CORRECTIONS)
+    assert End("done", 30, "community", at(130)) == end(finished(60, took=90), *corrected, again, finished(110, took=120))
 
 
 def test_no_visit_is_longer_than_a_day() -> None:
