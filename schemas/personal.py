@@ -1,4 +1,4 @@
-"""Finding and masking personal data in text: telephone, identity-card and door numbers.
+"""Finding and masking personal data in text: telephone, identity-card and door numbers, and coordinates.
 
 Written for how people type them: with blanks, dashes or invisible characters between the digits, in full-width or
 other digits, or in Chinese numerals. It looks for the shapes of numbers, not for names; names are kept off the topics
@@ -113,7 +113,8 @@ _NO_NAME_OF_STREET: Final = (
 _DOOR: Final = re.compile(
     r"(?<!\d)(?:\d{3,4}|[1-9]百(?:0?[1-9]|\d?十\d?))\s*(?:号\s*)?(?:-?\s?室(?![内外])|房(?![租贷款屋产型车源东价补]|间调))"  # 501室, 1203号房, 五百零一室
     rf"|(?<!\d)\d{{1,2}}\s*(?:单元|楼|层|栋|幢|(?<=[\dA-Za-z])座)\s*{_NO_HOUSEHOLDS}\d{{1,4}}\s*(?:[室房户]|号{_OPEN_TO_ALL})"  # 2单元5号
-    rf"|{_UNIT}[\s\-#]{{0,3}}{_NO_YEAR}{_NO_HOUSEHOLDS}\d{{3,4}}{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 3单元501
+    rf"|单元\s*+{_TENS}\s*[楼层]\s*{_NO_YEAR}\d{{3,4}}{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 2单元十三层1301
+    rf"|{_UNIT}[\s\-#第]{{0,3}}{_NO_YEAR}{_NO_HOUSEHOLDS}\d{{3,4}}{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 3单元501
     rf"|{_UNIT}\s?[的,]\s?{_LIKE_A_DOOR}{_NOTHING_ELSE}"  # 1号楼的101
     rf"|{_UNIT}[\s\-#]{{0,3}}\d{{1,2}}\s?[\-门]\s?(?:\d{{3,4}}|0\d){_COUNTED}"  # 5栋2-301
     rf"|(?<!\d)\d{{1,2}}\s*门\s*\d{{3,4}}{_COUNTED}"  # 2门501
@@ -140,6 +141,13 @@ _DOOR: Final = re.compile(
     r"|(?<![\w&])#\s?\d{1,2}-\d{2,4}(?![\d\-]|\s*[折元])",
     re.IGNORECASE | re.ASCII,
 )
+# Two numbers with three decimals or more, as a map gives them; with fewer only where letters or words say what they are.
+_COORDINATE: Final = re.compile(
+    r"(?<![\d.])[1-8]?\d\.\d{3,}\s?°?\s?[NS]?\s?[,;/\s]\s?[EW]?\s?-?1?\d{1,2}\.\d{3,}(?![\d.])"  # 32.6854, 109.0293
+    r"|(?<![A-Za-z])[NS]\s?\d{1,2}(?:\.\d{2,}|\s?°[\d.\s′'’″\"]{0,12})[,;/\s]{0,3}[EW]\s?\d{1,3}(?:\.\d{2,}|\s?°[\d.\s′'’″\"]{0,12})"  # N32.68 E109.02
+    r"|(?:[北南]纬|[东西]经|经度|纬度)[\s:约是为]{0,3}\d[\d.°′'’″\"分秒]{0,16}|(?<!\d)\d{1,3}\s?°\s?\d{1,2}\s?[′'’分][\d.\s″\"秒]{0,8}",
+    re.ASCII,
+)
 # The codes of parcel lockers are written as building, unit and door are.
 _PARCEL: Final = re.compile(r"(?:(?:取件|取货|提货|取餐|自提|快递)码|取件号|货架号?)[^\d\n]{0,4}(?:[\d\- ]{5,12}[,、和;\s]{1,2}){0,4}$", re.ASCII)
 _PARCEL_MAX: Final = 60
@@ -148,7 +156,8 @@ _PARCEL_MAX: Final = 60
 _PIECE: Final = 4096
 _BORDER: Final = 256
 _NUMBERS: Final = (("identity_card", _IDENTITY_CARD), ("phone", _MOBILE), ("phone", _MOBILE_IN_GROUPS), ("phone", _PHONE), ("phone", _SHORT_PHONE))
-_DOORS: Final = ("door", _DOOR)
+# These may have few digits, so they are looked for in any text that has some.
+_PLACES: Final = (("door", _DOOR), ("coordinate", _COORDINATE))
 _SEPARATOR: Final = re.compile(r"[\-._/、,;:*]")
 _PLAIN_MOBILE: Final = r"1[3-9][0-9]{9}"
 _PLAIN_CARD: Final = r"[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
@@ -227,7 +236,7 @@ def _spans(text: str) -> Iterator[tuple[str, int, int]]:
     digits = text.translate(_TO_DIGITS)
     holds_numbers = sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE
     pieces = list(_pieces(digits))
-    for kind, shape in (*_NUMBERS, _DOORS) if holds_numbers else (_DOORS,):
+    for kind, shape in (*_NUMBERS, *_PLACES) if holds_numbers else _PLACES:
         for piece in pieces:
             yield from _spans_of(kind, shape, *piece)
 
@@ -276,7 +285,7 @@ def _stands_before(found: re.Match[str], label: re.Pattern[str], most: int) -> b
 
 
 def find_personal_data(text: str) -> str | None:
-    """The kind of the first personal number in a free text (`phone`, `identity_card`, `door`), or None."""
+    """The kind of the first personal number in a free text (`phone`, `identity_card`, `door`, `coordinate`), or None."""
     return None if _is_clean(text) else next((kind for kind, _, _ in _spans(text)), None)
 
 

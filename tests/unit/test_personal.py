@@ -105,6 +105,8 @@ CARDS = [
     "610123199001011234a",
 ]
 DOORS = [
+    "15号楼二单元十三层1301",
+    "第3单元第501号",
     "501室",
     "501 室",
     "1203号房",
@@ -186,7 +188,25 @@ DOORS = [
     "house no. 12",
     "House number 5",
 ]
+COORDINATES = [
+    "32.6854, 109.0293",
+    "32.6854，109.0293",
+    "３２．６８５４，１０９．０２９３",
+    "32.685400 109.029300",
+    "N32.68 E109.02",
+    "N32°41′ E109°1′",
+    "32°41′12″N, 109°01′30″E",
+    "北纬32.68度，东经109.02度",
+    "经度：109.0",
+]
 ORDINARY = [
+    "血压 120.5, 80.5",
+    "圆周率 3.14159",
+    "12.345 元",
+    "体温 36.5°C 左右",
+    "找东经理3号窗口",
+    "S2.5 和 W3.2 的鞋",
+    "2单元5层2026年装修",
     "",
     "想请人陪奶奶聊聊天",
     "一起下棋，一三五都行",
@@ -381,7 +401,12 @@ def test_finds_a_door(text: str) -> None:
     assert "door" == find_personal_data(text)
 
 
-@pytest.mark.parametrize("text", PHONES + CARDS + DOORS)
+@pytest.mark.parametrize("text", COORDINATES)
+def test_finds_coordinates(text: str) -> None:
+    assert "coordinate" == find_personal_data(text)
+
+
+@pytest.mark.parametrize("text", PHONES + CARDS + DOORS + COORDINATES)
 def test_finds_it_among_other_words(text: str) -> None:
     assert find_personal_data(f"麻烦您：{text}，谢谢！") is not None
 
@@ -429,7 +454,7 @@ def test_masks_the_number_and_nothing_beside_it() -> None:
     assert "电话：********" == mask("电话：85331234")
 
 
-PIECES = st.sampled_from([*PHONES, *CARDS, *DOORS, *ORDINARY, "1", "3", "8", "0", " ", "-", "室", "单元", "电话"])
+PIECES = st.sampled_from([*PHONES, *CARDS, *DOORS, *COORDINATES, *ORDINARY, "1", "3", "8", "0", " ", "-", "室", "单元", "电话"])
 
 
 @given(st.lists(PIECES | st.text(max_size=5), max_size=6).map("".join))

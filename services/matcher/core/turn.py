@@ -217,12 +217,13 @@ class Turn:
         return self.area.next_beat(self.now) + ROUND_LATE_US
 
     def _seize(self, wish: Wish, *, goes: bool) -> None:
-        """Propose those who will be gone by the next round, where too few of those who can stay longer."""
+        """Propose those who will be gone by the next round, where too few of those who can stay longer: of two who may say no one will come."""
         by = self._round_by()
         soonest = max(self.now, wish.start)
         if soonest > by or not (goes or self._someone_goes(wish, soonest, by)):
             return
-        stay: set[str] = set()
+        sure, asked = set[str](), set[str]()
+        places = wish.places_free
         go: list[tuple[int, Offer]] = []
         candidates = self.area.index.in_order(wish)
         for rung, offer in candidates:
@@ -230,12 +231,12 @@ class Turn:
             if last is not None and last <= by:
                 go.append((rung, offer))
             elif last is not None:
-                stay.add(offer.volunteer.ref)
-                if len(stay) == wish.places_free:
+                (asked if offer.asks else sure).add(offer.volunteer.ref)
+                if len(sure) + len(asked) // 2 >= places:
                     break
         candidates.close()
         for rung, offer in go:
-            if wish.places_free > len(stay) and (start := self.start_if_eligible(wish, offer)) is not None:
+            if wish.places_free > len(sure) + len(asked) // 2 and (start := self.start_if_eligible(wish, offer)) is not None:
                 self.propose(wish, offer, start, rung, "paired")
 
     def _someone_goes(self, wish: Wish, soonest: int, by: int) -> bool:

@@ -274,6 +274,16 @@ def test_nobody_is_taken_at_once_where_somebody_stays() -> None:
     assert [] == found.when(offer("goes", home="c2", windows=[(0, 63)]))
 
 
+def test_of_two_who_stay_and_may_say_no_one_is_counted_on() -> None:
+    found = shipped()
+    stays = {"accepts": "ask", "windows": [(0, 3 * DAY)], "home": "c1/p1/b1"}
+    found.when(offer("asked", **stays), blue())
+    assert ["proposed w1 goes @0 area"] == found.when(offer("goes", home="c2", windows=[(0, 63)]))
+    other = shipped()
+    other.when(offer("asked", **stays), offer("asked-too", **stays), blue())
+    assert [] == other.when(offer("goes", home="c2", windows=[(0, 63)]))
+
+
 def test_of_a_wish_for_two_the_place_for_which_nobody_stays_is_given_at_once() -> None:
     found = shipped()
     found.when(offer("stays", windows=[(0, 3 * DAY)], home="c1/p1/b1"), blue(helpers=2))
