@@ -505,6 +505,22 @@ COURSE: Final = (
         (f"{_LOST}::test_a_helper_who_is_gone_before_the_next_round_is_taken_at_once",),
     ),
     Mutant(
+        "all-who-may-say-no-are-counted-on",
+        f"{_CORE}turn.py",
+        "                if len(sure) + len(asked) // 2 >= places:",
+        "                if len(sure) + len(asked) >= places:",
+        "Somebody who may say no lets a sure helper go.",
+        (f"{_LOST}::test_of_two_who_stay_and_may_say_no_one_is_counted_on",),
+    ),
+    Mutant(
+        "silence-counts-at-night",
+        f"{_CORE}turn.py",
+        "return max(min(self.now + answer, latest), min(policy.answer_by(wish.urgency, self.now), start - answer))",
+        "return min(self.now + answer, latest)",
+        "Who sleeps has not answered, and the next is asked, until morning.",
+        (f"{_UNIT}test_time.py::test_a_night_is_waited_out_as_long_as_somebody_else_can_be_asked_in_time",),
+    ),
+    Mutant(
         "the-last-round-is-too-late",
         f"{_CORE}rounds.py",
         "max(lead, self.policy.round_us + ROUND_LATE_US)",
