@@ -235,9 +235,14 @@ class Delivery:
                     notices.append(notice)
             if not notices:
                 continue
-            for found in await self._exchange.route(notices, self._lanes.now):
+            routed = await self._exchange.route(notices, self._lanes.now)
+            # Of a match of which one side cannot be told the other hears nothing: it would be called off in the same breath.
+            in_vain = {one.notice.match_id for one in routed if isinstance(one, Delivered) and one.fate == "dead" and one.notice.kind == "confirmed"}
+            for found in routed:
                 if isinstance(found, Delivered):
                     self._done(found)
+                elif found.original.kind == "confirmed" and found.original.match_id in in_vain:
+                    self._done(Delivered(found.original, "discarded", "", found.use.channel, day=found.day))
                 else:
                     await self._queue(found)
 

@@ -233,6 +233,24 @@ async def test_beyond_the_number_a_day_only_what_must_be_told_comes(make: Make, 
     assert [(2,), (1,)] == await ask(database.dsn(), "SELECT notices FROM notifying.told ORDER BY day")
 
 
+async def test_who_would_be_called_off_in_the_same_breath_is_not_told_to_come(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
+    settings = make('[default]\nchannels = ["sms"]\naddresses = { sms = "13812345678" }\n[people."r-m-1"]\nchannels = ["voice"]\n')
+    await source.propose("m-1")
+    await source.propose("m-2")
+    said: list[tuple[str, str | None]] = []
+
+    async def published() -> bool:
+        values = [orjson.loads(one.value) for one in await records(settings.kafka, "confirmations")]
+        said[:] = sorted((value["match_id"], value.get("reason")) for value in values)
+        return len(said) == 2
+
+    async with running(settings):
+        await settled(2)
+        await until(published)
+    assert [("m-1", "no_channel"), ("m-2", None)] == said
+    assert 2 == len(first.effects), "only the two of the other match were told"
+
+
 async def test_a_person_reads_in_their_own_language_also_what_has_no_match(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
     people = {"v-9": "13900000000", "r-m-1": "13700000000", "v-m-2": "13600000000", "r-8": "13500000000"}
     english = "".join(f'[people."{ref}"]\nlanguage = "en"\naddresses = {{ sms = "{number}" }}\n' for ref, number in people.items())

@@ -276,7 +276,7 @@ def test_nobody_is_taken_at_once_where_somebody_stays() -> None:
 
 def test_of_two_who_stay_and_may_say_no_one_is_counted_on() -> None:
     found = shipped()
-    stays = {"accepts": "ask", "windows": [(0, 3 * DAY)], "home": "c1/p1/b1"}
+    stays: dict[str, Any] = {"accepts": "ask", "windows": [(0, 3 * DAY)], "home": "c1/p1/b1"}
     found.when(offer("asked", **stays), blue())
     assert ["proposed w1 goes @0 area"] == found.when(offer("goes", home="c2", windows=[(0, 63)]))
     other = shipped()
