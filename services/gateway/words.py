@@ -213,6 +213,21 @@ def length(minutes: int) -> Words:
     return zh, en
 
 
+def hours(minutes: int) -> str:
+    """Hours that somebody has, with one digit, rounded down: `99.9` until the hundredth is whole."""
+    return f"{minutes // 6 / 10:.1f}"
+
+
+def hours_missing(minutes: int) -> str:
+    """Hours that are missing, with one digit, rounded up: `0.0` once nothing is."""
+    return hours(minutes + 5)
+
+
+def points(hundredths: int) -> str:
+    """`1.5`, `2.75`, `3`: no digit more than are needed."""
+    return f"{hundredths // 100}.{hundredths % 100:02}".rstrip("0").rstrip(".")
+
+
 def utc_now() -> datetime:
     """The wall's time."""
     return datetime.now(UTC)

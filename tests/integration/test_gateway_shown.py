@@ -26,7 +26,7 @@ from services.gateway.roles import Principal, Role, Scope
 from services.links.claims import Claims
 from services.links.store import mint
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
-from tests.integration.gateway_seeds import fill
+from tests.integration.gateway_seeds import book, fill
 
 AREA = "ankang-hightech"
 NOW = datetime.now(UTC)
@@ -129,6 +129,21 @@ async def test_a_helper_of_a_child_is_told_the_community_alone_until_they_have_a
     assert "New Village" not in cards["proposed"]
     assert "Same stairway" in cards["agreed"]
     assert "New Village" in cards["agreed"]
+
+
+async def test_a_members_hours_and_outcomes_are_those_of_the_books_and_without_books_the_page_still_tells_what_it_heard(rig: GatewayRig) -> None:
+    helper = await browser(rig, "volunteer", volunteer_ref="v-booked")
+    for name, outcome, minutes in (("taken-back", "done", 90), ("made-good", "done", 0), ("as-told", "partly", 45)):
+        closed = {"state": "closed", "outcome": outcome, "minutes": minutes, "closed_at": NOW, "volunteer_ref": "v-booked", "wish_id": "w-adult-closed"}
+        await fill(rig.owner, "matches", **MATCH | closed | {"match_id": f"m-{name}"})
+    page = words((await helper.get("/mine")).text)
+    assert ("Done · 1 h 30 min" in page, "Partly done · 45 min" in page, "corrected since" in page) == (True, True, False)
+    assert "0.0 hours 0 points 0 visits 0.0 hours this month 100.0 hours to star 1" in page
+    await book(rig.owner, "m-taken-back", "v-booked", ("done", 90), ("not_done", 90), area=AREA)
+    await book(rig.owner, "m-made-good", "v-booked", ("done", 0), ("done", 19), area=AREA)
+    page = words((await helper.get("/mine")).text)
+    assert ("Not done · corrected since" in page, "Done · 19 min · corrected since" in page, "Partly done · 45 min" in page) == (True, True, True)
+    assert "0.3 hours 0.32 points 1 visits 0.3 hours this month 99.7 hours to star 1" in page
 
 
 async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: GatewayRig) -> None:

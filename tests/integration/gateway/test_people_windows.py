@@ -17,7 +17,7 @@ from schemas.instants import SECOND_US
 from services.gateway.database import Database as Pool
 from services.gateway.people import linked, store
 from services.gateway.people.door import Doors
-from services.gateway.people.visits import MyMatch
+from services.gateway.people.visits import Booked, MyMatch
 from services.gateway.roles import Principal, Role, Scope
 from services.links.claims import Claims
 from services.links.keys import LinkKeys, digest
@@ -28,6 +28,7 @@ from services.vault.ladder import Ladder, Slot
 from services.vault.policy import Reader, Visit
 from services.vault.vault import Vault
 from tests.conftest import TEMPLATE, Database
+from tests.integration.gateway_seeds import book
 
 AREA = "high-tech"
 START = datetime(2026, 11, 26, 2, tzinfo=UTC)
@@ -114,6 +115,30 @@ async def test_the_window_lets_nobody_write_and_nothing_else_be_read(owner: asyn
     with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.FeatureNotSupportedError)):
         async with pool.acting_for(MEMBER) as connection:
             await connection.execute(statement)
+
+
+async def test_a_member_sees_what_the_books_hold_of_their_own_visits_corrections_included_and_of_nobody_elses(owner: asyncpg.Connection, pool: Pool) -> None:
+    async with pool.acting_for(MEMBER) as connection:
+        assert await store.my_books(connection) == {}, "nothing is booked yet"
+    await book(owner, "m-taken-back", "v-1", ("done", 90), ("not_done", 90), area=AREA, starts_at=START)
+    await book(owner, "m-made-good", "v-1", ("done", 0), ("done", 19), area=AREA, starts_at=START)
+    await book(owner, "m-long", "v-1", ("partly", 300), area=AREA, starts_at=START)
+    await book(owner, "m-others", "v-2", ("done", 60), area=AREA)
+    await book(owner, "m-elsewhere", "v-1", ("done", 60), area="elsewhere")
+    async with pool.acting_for(MEMBER) as connection:
+        books = await store.my_books(connection)
+    assert books == {
+        "m-taken-back": Booked("m-taken-back", START, "not_done", 0, 0, corrected=True),
+        "m-made-good": Booked("m-made-good", START, "done", 19, 32, corrected=True),
+        "m-long": Booked("m-long", START, "partly", 120, 200, corrected=False),
+    }
+    async with pool.acting_for(OTHER) as connection:
+        assert set(await store.my_books(connection)) == {"m-others"}
+    for who in (RESIDENT, Principal("a-4", frozenset({Role.WORKER}), Scope(AREA), "v-1")):
+        async with pool.acting_for(who) as connection:
+            assert await store.my_books(connection) == {}, "a reference without its role"
+    async with pool.pool.acquire() as nobody:
+        assert await nobody.fetch("SELECT * FROM gateway.my_books()") == []
 
 
 async def test_a_link_tells_a_helper_no_title_and_of_a_child_no_compound(owner: asyncpg.Connection, pool: Pool) -> None:
