@@ -79,6 +79,12 @@ MATCH_STATES: Final[dict[str, Words]] = {
     "closed": ("已结束", "Over"),
     "released": ("已取消", "Cancelled"),
 }
+# What a match waits for that needs nothing more of its helper.
+WAITS_FOR: Final[dict[str, Words]] = {
+    "approval": ("等社区同意", "the community's word is awaited"),
+    "companion": ("等同伴答复，随后通知双方", "your companion's answer is awaited, then both sides are told"),
+    "notices": ("正在通知双方", "both sides are being told"),
+}
 OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "Done"), "partly": ("办了一部分", "Partly done"), "not_done": ("没有办成", "Not done")}
 SKILLS: Final[dict[str, Words]] = {
     "fetch_medicine": ("取药", "Fetch medicine"),

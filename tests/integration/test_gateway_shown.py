@@ -146,6 +146,25 @@ async def test_a_members_hours_and_outcomes_are_those_of_the_books_and_without_b
     assert "0.3 hours 0.32 points 1 visits 0.3 hours this month 99.7 hours to star 1" in page
 
 
+@pytest.mark.parametrize(
+    ("match", "shown"),
+    [
+        ({"needs_approval": True}, "The community's word is awaited"),
+        ({"needs_approval": False}, "Both sides are being told"),
+        ({"needs_approval": True, "approved_at": NOW}, "Both sides are being told"),
+        ({"needs_approval": False, "group_id": "g-1"}, "Your companion's answer is awaited"),
+    ],
+)
+async def test_a_helper_waits_for_the_communitys_word_only_where_the_wish_asks_for_it(rig: GatewayRig, match: dict[str, Any], shown: str) -> None:
+    name = f"waits-{uuid4().hex[:8]}"
+    ids = {"match_id": f"m-{name}", "wish_id": "w-adult-proposed", "volunteer_ref": f"v-{name}"}
+    await fill(rig.owner, "matches", **MATCH | ids | {"needs_answer": False} | match)
+    helper = await browser(rig, "volunteer", volunteer_ref=f"v-{name}")
+    page = words((await helper.get("/mine")).text).replace("&#39;", "'")
+    assert shown in page
+    assert ("The community's word" in page) is (shown == "The community's word is awaited")
+
+
 async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: GatewayRig) -> None:
     auditor, worker = await browser(rig, "auditor", scope=(AREA, "jianmin")), await browser(rig, "worker", scope=(AREA, "jianmin"))
     for path in ("/monitor", f"/wish/{AREA}/w-child"):

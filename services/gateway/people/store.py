@@ -39,7 +39,8 @@ _KNOWN = f"(m.state IN ('agreed', 'confirmed', 'started', 'finished') OR {_OF_AD
 _MATCH_COLUMNS = f"""
     m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state,
     CASE WHEN {_KNOWN} OR m.rung IN ('community', 'area') THEN m.rung ELSE 'community' END AS rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
-    m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together, m.accepted_at IS NOT NULL AS answered,
+    m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together,
+    m.accepted_at IS NOT NULL AS answered, m.approved_at IS NOT NULL AS approved,
     w.category, CASE WHEN {_KNOWN} THEN w.compound ELSE w.community END AS compound,
     CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed')
         OR {_OF_ADULTS} THEN w.title END AS title,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from services.gateway.words import LOCAL
+from services.gateway.words import LOCAL, MATCH_STATES, WAITS_FOR, Words, word
 from services.tariff import Tariff
 
 
@@ -36,6 +36,7 @@ class MyMatch:
     building: str | None
     together: bool
     answered: bool = False
+    approved: bool = False
     corrected: bool = False
     """Whether its end was booked more than once."""
 
@@ -103,6 +104,15 @@ def as_booked(match: MyMatch, books: Mapping[str, Booked]) -> MyMatch:
     if match.state != "closed" or booked is None:
         return match
     return replace(match, outcome=booked.outcome, minutes=booked.minutes, corrected=booked.corrected)
+
+
+def state_words(match: MyMatch) -> Words:
+    """The state of a match as its helper reads it: of one that was proposed, whose word it waits for."""
+    if match.state != "proposed" or (match.needs_answer and not match.answered):
+        return word(MATCH_STATES, match.state)
+    waits_for = "approval" if match.needs_approval and not match.approved else "companion" if match.together else "notices"
+    zh, en = WAITS_FOR[waits_for]
+    return (f"已答应，{zh}", f"You said yes; {en}") if match.answered else (zh, en[0].upper() + en[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ async def mine(request: Request, gateway: GatewayOf, principal: Member) -> HTMLR
     told: dict[str, Told] = {match.match_id: await gateway.doors.told(match, now) for match in matches if match.live}
     return gateway.renderer.page(
         request, "mine.html", live=[match for match in matches if match.live], over=[match for match in matches if not match.live], told=told,
-        invitations=invitations, standing=standing, tariff=tariff, unread=unread, actions=visits.actions, minutes=MINUTES, words=words, now=now,
+        invitations=invitations, standing=standing, tariff=tariff, unread=unread, actions=visits.actions, state_words=visits.state_words,
+        minutes=MINUTES, words=words, now=now,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 from services.gateway import words
 from services.gateway.people import following
 from services.gateway.people.following import MyWish, Visit
-from services.gateway.people.visits import Booked, MyMatch, actions, as_booked, standing
+from services.gateway.people.visits import Booked, MyMatch, actions, as_booked, standing, state_words
 from services.tariff import Tariff
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -41,6 +41,29 @@ VISIT = Visit("m1", "o1", "confirmed", "unit", NOW + timedelta(hours=1), NOW + t
 )
 def test_each_state_has_its_words(change: dict[str, object], after: int, can: tuple[str, ...]) -> None:
     assert can == actions(replace(MATCH, **change), NOW + timedelta(minutes=after))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "zh", "en"),
+    [
+        ({}, "等您答复", "Waits for your answer"),
+        ({"needs_approval": True}, "等您答复", "Waits for your answer"),
+        ({"answered": True, "needs_approval": True}, "已答应，等社区同意", "You said yes; the community's word is awaited"),
+        ({"needs_answer": False, "needs_approval": True}, "等社区同意", "The community's word is awaited"),
+        ({"needs_answer": False}, "正在通知双方", "Both sides are being told"),
+        ({"needs_answer": False, "needs_approval": True, "approved": True}, "正在通知双方", "Both sides are being told"),
+        ({"answered": True}, "已答应，正在通知双方", "You said yes; both sides are being told"),
+        ({"needs_answer": False, "together": True}, "等同伴答复，随后通知双方", "Your companion's answer is awaited, then both sides are told"),
+        (
+            {"answered": True, "together": True},
+            "已答应，等同伴答复，随后通知双方",
+            "You said yes; your companion's answer is awaited, then both sides are told",
+        ),
+        ({"state": "agreed", "needs_approval": True}, "已答应，确认中", "Agreed, being confirmed"),
+    ],
+)
+def test_the_communitys_word_is_awaited_only_where_it_is_asked_for(change: dict[str, object], zh: str, en: str) -> None:
+    assert (zh, en) == state_words(replace(MATCH, **change))  # type: ignore[arg-type]
 
 
 def booked(minutes: int, points: int = 0, at: datetime = NOW, outcome: str = "done") -> Booked:
