@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -134,4 +135,24 @@ def test_a_word_is_asked_for_once_the_visit_has_begun() -> None:
 
 @pytest.mark.parametrize(("state", "can"), [("open", True), ("held", True), ("matched", True), ("closed", False), ("withdrawn", False), ("expired", False)])
 def test_what_is_over_cannot_be_taken_back(state: str, *, can: bool) -> None:
-    assert can == following.can_withdraw(replace(WISH, state=state))
+    assert can == following.can_withdraw(replace(WISH, state=state), [], NOW)
+
+
+@pytest.mark.parametrize(
+    ("state", "visits", "can"),
+    [
+        ("matched", [{}], True),
+        ("matched", [{"starts_at": NOW}], False),
+        ("matched", [{"state": "started"}], False),
+        ("matched", [{"state": "finished", "told": True}], False),
+        ("matched", [{"starts_at": NOW, "told": True}], False),
+        ("matched", [{"state": "started"}, {}], True),
+        ("matched", [{"state": "closed"}, {}], True),
+        ("matched", [{"state": "closed"}, {"state": "finished"}], False),
+        ("held", [{"state": "started"}, {"state": "agreed", "starts_at": NOW}], True),
+        ("open", [{"state": "started"}], True),
+        ("open", [{"state": "closed", "outcome": "not_done"}], True),
+    ],
+)
+def test_a_wish_is_not_taken_back_once_all_who_were_to_come_are_there(state: str, visits: list[dict[str, Any]], *, can: bool) -> None:
+    assert can == following.can_withdraw(replace(WISH, state=state), [replace(VISIT, **change) for change in visits], NOW)
