@@ -43,6 +43,12 @@ async def test_a_helper_answers_by_a_link_once(come: Visitors, town_hall: Stage,
         await helper.open(f"/l/{code}")
         await helper.sees(helper.page.get_by_text(helper.words("之前已经记下", "It was noted before")))
         assert await yes.count() == 0
+        match = await town.board.fetchrow("SELECT match_id, offer_id FROM gateway.matches WHERE wish_id = $1 AND state = 'confirmed'", wish)
+        assert match is not None
+        await town.say("match.declined", wish, {"wish_id": wish, **dict(match)})
+        off = helper.page.get_by_text(helper.words("您已告知来不了：请不必前往", "You said that you can't come: please do not set out"))
+        await helper.sees_after_reloading(f"/l/{code}", off)
+        await helper.is_well_made()
 
 
 async def test_a_second_link_in_the_same_tab_shows_what_it_is_for_and_a_tap_answers_that_one(come: Visitors, town_hall: Stage) -> None:

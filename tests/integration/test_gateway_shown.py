@@ -327,6 +327,40 @@ async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(
     told = await client.post("/a/say", data={"code": code, "action": "accept", "csrf": csrf})
     assert said in words(told.text)
     assert said in words((await client.get(f"/l/{code}")).text)
+    if said == "please do not set out":  # and nothing that says the contrary above it
+        assert ("Noted" in words(told.text), told.text.count('role="status"')) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("by", "report", "said"),
+    [
+        ("the helper", {"match_id": "m-{name}"}, "You said that you can't come: please do not set out."),
+        ("the helper of no match by name", {"match_id": ""}, "You said that you can't come: please do not set out."),
+        ("the helper, of the match before", {"match_id": "", "at": NOW - timedelta(days=1)}, "Somebody was first"),
+        ("the community", None, "Somebody was first"),
+    ],
+)
+@pytest.mark.parametrize("invited", [True, False])
+async def test_who_called_it_off_is_not_told_that_somebody_was_first(
+    rig: GatewayRig, by: str, report: dict[str, Any] | None, said: str, *, invited: bool
+) -> None:
+    assert rig.gateway.links is not None
+    client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
+    name = uuid4().hex[:8]
+    ids = {"wish_id": f"w-{name}", "offer_id": f"o-{name}"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{name}", "state": "matched"})
+    await fill(rig.owner, "matches", **MATCH | ids | {"match_id": f"m-{name}", "volunteer_ref": f"v-{name}", "state": "confirmed"})
+    match_id = None if invited else f"m-{name}"
+    claims = Claims(uuid4(), "answer", "volunteer", AREA, f"w-{name}", f"o-{name}", match_id, (int(NOW.timestamp()) + 3600) * 1_000_000)
+    code = await mint(rig.owner, rig.gateway.links, claims)
+    (csrf,) = set(re.findall('name="csrf" value="([^"]+)"', (await client.get(f"/l/{code}")).text))
+    assert "Noted: Yes, I will come" in words((await client.post("/a/say", data={"code": code, "action": "accept", "csrf": csrf})).text)
+    await rig.owner.execute("UPDATE gateway.matches SET state = 'released', release_reason = 'declined' WHERE match_id = $1", f"m-{name}")
+    if report is not None:
+        heard: dict[str, Any] = {"area": AREA, **ids, "kind": "declined", "at": NOW + timedelta(minutes=1)} | report
+        await fill(rig.owner, "reports", **heard | {"match_id": heard["match_id"].format(name=name)})
+    page = (await client.get(f"/l/{code}")).text
+    assert (by, True, 1) == (by, said in words(page).replace("&#39;", "'"), page.count('role="status"'))
 
 
 async def test_those_who_are_looked_up_together_each_see_their_own_and_no_more(rig: GatewayRig) -> None:

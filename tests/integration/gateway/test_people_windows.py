@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,6 +18,7 @@ from schemas.instants import SECOND_US
 from services.gateway.database import Database as Pool
 from services.gateway.people import linked, store
 from services.gateway.people.door import Doors
+from services.gateway.people.linked import About
 from services.gateway.people.visits import Booked, MyMatch
 from services.gateway.roles import Principal, Role, Scope
 from services.links.claims import Claims
@@ -170,6 +172,26 @@ def test_each_tap_of_a_link_is_the_event_that_says_it() -> None:
     assert linked.event_of(mine, "cancel") == ("lastmetre.wish.withdrawn.v1", {"area": AREA, "wish_id": "w-1"})
     assert linked.event_of(mine, "not_done") == ("lastmetre.service.acknowledged.v1", {**about, "by": "resident", "outcome": "not_done"})
     assert linked.event_of(mine, "follow") is None
+
+
+@pytest.mark.parametrize(
+    ("match_id", "wish", "match", "called_off", "comes"),
+    [
+        ("m-1", "matched", "confirmed", False, "yours"),
+        ("m-1", "held", "proposed", False, None),
+        (None, "held", "proposed", False, "yours"),
+        (None, "open", None, None, None),
+        (None, "held", None, None, "not_yours"),
+        ("m-1", "open", "released", False, "not_yours"),
+        ("m-1", "open", "released", True, "called_off"),
+        (None, "open", "released", True, "called_off"),
+    ],
+)
+def test_what_a_yes_comes_to_is_theirs_anothers_or_called_off(match_id: str | None, wish: str, match: str | None, called_off: Any, comes: str | None) -> None:
+    claims = Claims(uuid4(), "answer", "volunteer", AREA, "w-1", "o-1", match_id, 0)
+    nothing: dict[str, Any] = dict.fromkeys(About.__slots__)
+    about = About(**nothing | {"area": AREA, "wish_id": "w-1", "party": "volunteer", "wish_state": wish, "match_state": match, "called_off": called_off})
+    assert linked.comes_of(claims, about) == comes
 
 
 async def test_the_door_is_shown_from_two_hours_before_and_to_its_helper_alone(shared: Database, tmp_path: Path) -> None:
