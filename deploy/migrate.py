@@ -34,6 +34,8 @@ class Tenant:
 
 _IDENTITY_TABLES: Final = ("accounts", "identities", "sessions", "pending_sign_ins", "api_keys", "audit", "audit_head")
 _AUDIT_FUNCTIONS: Final = ("audit_last", "audit_add")
+# What answers for whoever has signed in, or has opened a link; the board's writer is nobody.
+_REQUEST_FUNCTIONS: Final = ("my_books", "linked", "mark_read", "was_near", "leave_receipt")
 
 TENANTS: Final = (
     Tenant("matcher", "lastmetre_matcher", "matching"),
@@ -59,7 +61,7 @@ TENANTS: Final = (
         "gateway",
         taken=(
             *(("ALL", f"TABLE gateway.{table}") for table in _IDENTITY_TABLES),
-            *(("ALL", f"FUNCTION gateway.{function}") for function in _AUDIT_FUNCTIONS),
+            *(("ALL", f"FUNCTION gateway.{function}") for function in (*_AUDIT_FUNCTIONS, *_REQUEST_FUNCTIONS)),
             ("ALL", "FUNCTION gateway.lie_outside"),
         ),
     ),

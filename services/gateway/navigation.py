@@ -70,6 +70,13 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "started": Flash("good", ("已记下：您到了。", "Noted: you are there.")),
         "finished": Flash("good", ("辛苦了！时长会在居民确认后记入。", "Thank you! The hours are booked once the resident has confirmed.")),
         "withdrawn": Flash("info", ("心愿已撤回。", "The wish is withdrawn.")),
+        "begun": Flash(
+            "wait",
+            (
+                "这次服务已经开始，心愿不能再撤回。请说一说这次办得怎样。",
+                "The visit has begun, so the wish can't be withdrawn any more. Please say how it went instead.",
+            ),
+        ),
         "acknowledged": Flash("good", ("谢谢您的回音，已记下。", "Thank you for your word; it is noted.")),
         "entered": Flash("good", ("心愿已收到，正在找身边的帮手。", "The wish is in; a helper nearby is being looked for.")),
         "laid": Flash("info", ("心愿已收到，社区工作者看过后就发布。", "The wish is in; a community worker looks at it before it is published.")),

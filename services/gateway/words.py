@@ -79,6 +79,12 @@ MATCH_STATES: Final[dict[str, Words]] = {
     "closed": ("已结束", "Over"),
     "released": ("已取消", "Cancelled"),
 }
+# What a match waits for that needs nothing more of its helper.
+WAITS_FOR: Final[dict[str, Words]] = {
+    "approval": ("等社区同意", "the community's word is awaited"),
+    "companion": ("等同伴答复，随后通知双方", "your companion's answer is awaited, then both sides are told"),
+    "notices": ("正在通知双方", "both sides are being told"),
+}
 OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "Done"), "partly": ("办了一部分", "Partly done"), "not_done": ("没有办成", "Not done")}
 SKILLS: Final[dict[str, Words]] = {
     "fetch_medicine": ("取药", "Fetch medicine"),
@@ -211,6 +217,21 @@ def length(minutes: int) -> Words:
     zh = " ".join(part for part in (f"{hours} 小时" if hours else "", f"{rest} 分钟" if rest or not hours else "") if part)
     en = " ".join(part for part in (f"{hours} h" if hours else "", f"{rest} min" if rest or not hours else "") if part)
     return zh, en
+
+
+def hours(minutes: int) -> str:
+    """Hours that somebody has, with one digit, rounded down: `99.9` until the hundredth is whole."""
+    return f"{minutes // 6 / 10:.1f}"
+
+
+def hours_missing(minutes: int) -> str:
+    """Hours that are missing, with one digit, rounded up: `0.0` once nothing is."""
+    return hours(minutes + 5)
+
+
+def points(hundredths: int) -> str:
+    """`1.5`, `2.75`, `3`: no digit more than are needed."""
+    return f"{hundredths // 100}.{hundredths % 100:02}".rstrip("0").rstrip(".")
 
 
 def utc_now() -> datetime:

@@ -54,6 +54,12 @@ async def test_a_member_claims_accepts_sets_out_and_finishes(come: Visitors, tow
         await member.sees_after_reloading("/mine", member.page.locator(".stat b", has_text="0.75"))
         await member.is_well_made()
 
+        # The board hears of a first end alone; what the community says later is in the books, and so is it on the page.
+        await town.say("service.acknowledged", now, {"wish_id": now, **dict(match), "by": "community", "outcome": "not_done"})
+        await member.sees_after_reloading("/mine", member.page.get_by_text(member.words("没有办成 · 后来有更正", "Not done · corrected since")))
+        assert await member.page.locator(".stat b", has_text="0.75").count() == 0
+        await member.is_well_made()
+
 
 @pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "drawing"), (DESK, "en", "music")])
 async def test_without_javascript_a_claim_has_its_answer_and_whoever_is_late_the_next_best(

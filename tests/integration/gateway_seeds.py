@@ -13,8 +13,13 @@ from typing import Any, Final
 
 import asyncpg
 
+from schemas.instants import MINUTE_US, micros
 from schemas.place import Place
 from services.gateway.policy import Thing
+from services.notifier.ledger import booking
+from services.notifier.visits import End, Visit
+from services.notifier.visits_store import VisitsUnit
+from services.tariff import Tariff
 
 AREA: Final = "gaoxin"
 HERE: Final = Place(community="jianmin", compound="xincun", building="b1", unit="u1")
@@ -44,6 +49,10 @@ _COLUMNS: Final = """
     WHERE table_schema = 'gateway' AND table_name = $1 AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER'
 """
 
+_VISIT: Final = """
+    INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, starts_at_us, ends_at_us, number, outcome, minutes)
+    VALUES ($1, 'w-' || $1, 'o', $2, 0, $3, $4, $5, $6, $7, $8)
+"""
 _ALL_COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'gateway' AND table_name = $1"
 _NOW: Final = datetime.now(UTC)
 _SLOT: Final = {"starts_at": _NOW + timedelta(hours=2), "ends_at": _NOW + timedelta(hours=4)}
@@ -106,6 +115,18 @@ async def fill(owner: asyncpg.Connection, table: str, **known: Any) -> None:
         f"INSERT INTO gateway.{table} ({', '.join(names)}) VALUES ({', '.join(values)}) ON CONFLICT DO NOTHING",
         *known.values(),
     )
+
+
+async def book(owner: asyncpg.Connection, match_id: str, volunteer_ref: str, *ends: tuple[str, int], area: str = AREA, starts_at: datetime = _NOW) -> None:
+    """A visit that ended so often, as the notifier books it, each end correcting the one before: (outcome, minutes that it took)."""
+    starts = micros(starts_at)
+    unit = VisitsUnit(owner)
+    async with owner.transaction():
+        for number, (outcome, minutes) in enumerate(ends, start=1):
+            end = End(outcome, minutes, "community", starts)  # type: ignore[arg-type]
+            visit = Visit(match_id, f"w-{match_id}", "o", area, 0, volunteer_ref, None, starts, starts + 60 * MINUTE_US, number, end, None, released=False)
+            await unit.book([booking(visit, end, (await unit.read_booked([match_id])).get(match_id), Tariff())])
+        await owner.execute(_VISIT, match_id, area, volunteer_ref, starts, starts + 60 * MINUTE_US, len(ends), *ends[-1])
 
 
 async def exists(owner: asyncpg.Connection, table: str) -> bool:

@@ -307,7 +307,15 @@ async def rows(world: World) -> World:
 
 
 @pytest.mark.parametrize(
-    ("service", "question"), [("gateway", "gateway.webhooks_entitled(true)"), ("board", "gateway.lie_outside('{gaoxin,jianmin}', '{o-1}', '{}')")]
+    ("service", "question"),
+    [
+        ("gateway", "gateway.webhooks_entitled(true)"),
+        ("board", "gateway.lie_outside('{gaoxin,jianmin}', '{o-1}', '{}')"),
+        ("board", "gateway.my_books()"),
+        ("board", "gateway.linked('')"),
+        ("notifier", "gateway.my_books()"),
+        ("gateway", "match_id FROM notifying.ledger_transactions"),
+    ],
 )
 async def test_what_is_asked_with_the_owners_rights_is_for_one_role_alone(world: World, service: str, question: str) -> None:
     connection = await asyncpg.connect(world.rig.database.dsn(service))

@@ -26,7 +26,7 @@ from services.gateway.roles import Principal, Role, Scope
 from services.links.claims import Claims
 from services.links.store import mint
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
-from tests.integration.gateway_seeds import fill
+from tests.integration.gateway_seeds import book, fill
 
 AREA = "ankang-hightech"
 NOW = datetime.now(UTC)
@@ -129,6 +129,40 @@ async def test_a_helper_of_a_child_is_told_the_community_alone_until_they_have_a
     assert "New Village" not in cards["proposed"]
     assert "Same stairway" in cards["agreed"]
     assert "New Village" in cards["agreed"]
+
+
+async def test_a_members_hours_and_outcomes_are_those_of_the_books_and_without_books_the_page_still_tells_what_it_heard(rig: GatewayRig) -> None:
+    helper = await browser(rig, "volunteer", volunteer_ref="v-booked")
+    for name, outcome, minutes in (("taken-back", "done", 90), ("made-good", "done", 0), ("as-told", "partly", 45)):
+        closed = {"state": "closed", "outcome": outcome, "minutes": minutes, "closed_at": NOW, "volunteer_ref": "v-booked", "wish_id": "w-adult-closed"}
+        await fill(rig.owner, "matches", **MATCH | closed | {"match_id": f"m-{name}"})
+    page = words((await helper.get("/mine")).text)
+    assert ("Done · 1 h 30 min" in page, "Partly done · 45 min" in page, "corrected since" in page) == (True, True, False)
+    assert "0.0 hours 0 points 0 visits 0.0 hours this month 100.0 hours to star 1" in page
+    await book(rig.owner, "m-taken-back", "v-booked", ("done", 90), ("not_done", 90), area=AREA)
+    await book(rig.owner, "m-made-good", "v-booked", ("done", 0), ("done", 19), area=AREA)
+    page = words((await helper.get("/mine")).text)
+    assert ("Not done · corrected since" in page, "Done · 19 min · corrected since" in page, "Partly done · 45 min" in page) == (True, True, True)
+    assert "0.3 hours 0.32 points 1 visits 0.3 hours this month 99.7 hours to star 1" in page
+
+
+@pytest.mark.parametrize(
+    ("match", "shown"),
+    [
+        ({"needs_approval": True}, "The community's word is awaited"),
+        ({"needs_approval": False}, "Both sides are being told"),
+        ({"needs_approval": True, "approved_at": NOW}, "Both sides are being told"),
+        ({"needs_approval": False, "group_id": "g-1"}, "Your companion's answer is awaited"),
+    ],
+)
+async def test_a_helper_waits_for_the_communitys_word_only_where_the_wish_asks_for_it(rig: GatewayRig, match: dict[str, Any], shown: str) -> None:
+    name = f"waits-{uuid4().hex[:8]}"
+    ids = {"match_id": f"m-{name}", "wish_id": "w-adult-proposed", "volunteer_ref": f"v-{name}"}
+    await fill(rig.owner, "matches", **MATCH | ids | {"needs_answer": False} | match)
+    helper = await browser(rig, "volunteer", volunteer_ref=f"v-{name}")
+    page = words((await helper.get("/mine")).text).replace("&#39;", "'")
+    assert shown in page
+    assert ("The community's word" in page) is (shown == "The community's word is awaited")
 
 
 async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: GatewayRig) -> None:
@@ -293,6 +327,40 @@ async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(
     told = await client.post("/a/say", data={"code": code, "action": "accept", "csrf": csrf})
     assert said in words(told.text)
     assert said in words((await client.get(f"/l/{code}")).text)
+    if said == "please do not set out":  # and nothing that says the contrary above it
+        assert ("Noted" in words(told.text), told.text.count('role="status"')) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("by", "report", "said"),
+    [
+        ("the helper", {"match_id": "m-{name}"}, "You said that you can't come: please do not set out."),
+        ("the helper of no match by name", {"match_id": ""}, "You said that you can't come: please do not set out."),
+        ("the helper, of the match before", {"match_id": "", "at": NOW - timedelta(days=1)}, "Somebody was first"),
+        ("the community", None, "Somebody was first"),
+    ],
+)
+@pytest.mark.parametrize("invited", [True, False])
+async def test_who_called_it_off_is_not_told_that_somebody_was_first(
+    rig: GatewayRig, by: str, report: dict[str, Any] | None, said: str, *, invited: bool
+) -> None:
+    assert rig.gateway.links is not None
+    client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
+    name = uuid4().hex[:8]
+    ids = {"wish_id": f"w-{name}", "offer_id": f"o-{name}"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{name}", "state": "matched"})
+    await fill(rig.owner, "matches", **MATCH | ids | {"match_id": f"m-{name}", "volunteer_ref": f"v-{name}", "state": "confirmed"})
+    match_id = None if invited else f"m-{name}"
+    claims = Claims(uuid4(), "answer", "volunteer", AREA, f"w-{name}", f"o-{name}", match_id, (int(NOW.timestamp()) + 3600) * 1_000_000)
+    code = await mint(rig.owner, rig.gateway.links, claims)
+    (csrf,) = set(re.findall('name="csrf" value="([^"]+)"', (await client.get(f"/l/{code}")).text))
+    assert "Noted: Yes, I will come" in words((await client.post("/a/say", data={"code": code, "action": "accept", "csrf": csrf})).text)
+    await rig.owner.execute("UPDATE gateway.matches SET state = 'released', release_reason = 'declined' WHERE match_id = $1", f"m-{name}")
+    if report is not None:
+        heard: dict[str, Any] = {"area": AREA, **ids, "kind": "declined", "at": NOW + timedelta(minutes=1)} | report
+        await fill(rig.owner, "reports", **heard | {"match_id": heard["match_id"].format(name=name)})
+    page = (await client.get(f"/l/{code}")).text
+    assert (by, True, 1) == (by, said in words(page).replace("&#39;", "'"), page.count('role="status"'))
 
 
 async def test_those_who_are_looked_up_together_each_see_their_own_and_no_more(rig: GatewayRig) -> None:

@@ -21,7 +21,7 @@ from services.gateway.policy import Act
 from services.gateway.roles import Principal, Role, Scope
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
 from tests.integration.gateway_seeds import fill
-from tests.integration.test_gateway_shown import AREA, FORM, MATCH, NOW, PLACE, WISH, browser, said
+from tests.integration.test_gateway_shown import AREA, FORM, MATCH, NOW, PLACE, SLOT, WISH, browser, said
 
 OVER = {"starts_at": NOW - timedelta(hours=4), "ends_at": NOW - timedelta(hours=2)}
 
@@ -67,6 +67,42 @@ async def test_a_word_is_about_the_visit_that_its_page_asked_about_and_about_no_
     await word_is_heard(rig, "w-two", "m-second")
     assert None is await asks_about()  # the helpers have not reported their end: the word is there all the same
     assert 409 == await say("m-of-nobody")
+
+
+@pytest.mark.parametrize(
+    ("name", "wish", "visits", "can"),
+    [
+        ("begun", "matched", [OVER | {"state": "confirmed"}], False),
+        ("there", "matched", [{"state": "started", "starts_at": NOW + timedelta(minutes=5)}], False),
+        ("done", "matched", [OVER | {"state": "finished"}], False),
+        ("another", "matched", [OVER | {"state": "started"}, {"state": "confirmed", "starts_at": NOW + timedelta(hours=1), "ends_at": SLOT["ends_at"]}], True),
+        ("waits", "open", [OVER | {"state": "started"}], True),
+    ],
+)
+async def test_a_wish_is_not_withdrawn_under_a_helper_who_is_there(rig: GatewayRig, name: str, wish: str, visits: list[dict[str, Any]], *, can: bool) -> None:
+    """It would release the match, and take the helper's hours; while somebody is still to come, it can."""
+    wish_id, path = f"w-under-{name}", f"/wishes/w-under-{name}"
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": wish_id, "state": wish})
+    for number, more in enumerate(visits):
+        await visit(rig, wish_id, f"m-{name}-{number}", offer_id=f"o-{number}", volunteer_ref=f"v-{number}", **more)
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+    assert can is (f'action="{path}/withdraw"' in (await resident.get(path)).text)
+    answer = await resident.post(f"{path}/withdraw", page="/account")
+    assert (303 if can else 409) == answer.status_code
+    assert can is (wish_id in [one.get("wish_id") for one in await said(rig, "wishes")])
+    if not can:
+        assert "can&#39;t be withdrawn any more. Please say how it went instead." in answer.text
+        assert f'action="{path}/acknowledge"' in answer.text
+        chinese = await resident.post(f"{path}/withdraw", page="/account?lang=zh")
+        assert "这次服务已经开始，心愿不能再撤回。请说一说这次办得怎样。" in chinese.text
+
+
+async def test_a_visit_that_is_over_is_not_called_a_withdrawn_wish(rig: GatewayRig) -> None:
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+    for state, said_so in (("withdrawn", "?said=withdrawn"), ("closed", ""), ("expired", "")):
+        await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-is-{state}", "state": state})
+        answer = await resident.post(f"/wishes/w-is-{state}/withdraw", page="/account")
+        assert (303, f"/wishes/w-is-{state}{said_so}") == (answer.status_code, answer.headers["location"])
 
 
 async def test_a_centre_household_finds_the_form_and_enters_what_it_offers(rig: GatewayRig) -> None:

@@ -67,9 +67,20 @@ def step(wish: MyWish, visits: list[Visit]) -> int:
     return max((_STEP_OF_MATCH.get(visit.state, 1) for visit in visits if visit.state != "closed"), default=1)
 
 
-def can_withdraw(wish: MyWish) -> bool:
-    """Whether it can still be taken back."""
-    return wish.state in {"open", "held", "matched"}
+def can_withdraw(wish: MyWish, visits: list[Visit], now: datetime) -> bool:
+    """Whether it can still be taken back: while a helper is looked for, or one is still to come.
+
+    Once all who were to come are there, a withdrawal would release their matches, and take their hours for good.
+    """
+    if wish.state not in {"held", "matched"}:
+        return wish.state == "open"
+    live = [visit for visit in visits if visit.state != "closed"]
+    return not live or not all(has_begun(visit, now) for visit in live)
+
+
+def has_begun(visit: Visit, now: datetime) -> bool:
+    """Whether a visit was reported begun or over, or its time has come and both sides knew of it."""
+    return visit.state in {"started", "finished"} or (visit.state == "confirmed" and visit.starts_at <= now)
 
 
 def to_acknowledge(visits: list[Visit], now: datetime) -> Visit | None:
@@ -80,4 +91,4 @@ def to_acknowledge(visits: list[Visit], now: datetime) -> Visit | None:
 
 def awaits_word(visit: Visit, now: datetime) -> bool:
     """Whether nobody has said yet how a visit went that has begun, or whose time has come."""
-    return not visit.told and (visit.state in {"started", "finished"} or (visit.state == "confirmed" and visit.starts_at <= now))
+    return not visit.told and has_begun(visit, now)

@@ -20,7 +20,7 @@ _EVENTS: Final[dict[Action, str]] = {
 _OUTCOMES: Final = frozenset({"done", "partly", "not_done"})
 _GOES: Final = frozenset({"agreed", "confirmed", "started", "finished", "closed"})
 _WAITS: Final = frozenset({"unknown", "open"})
-Comes = Literal["yours", "not_yours"]
+Comes = Literal["yours", "not_yours", "called_off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,12 @@ class About:
     slot_end: datetime | None
     organisation: str | None
     invited_until: datetime | None
+    called_off: bool | None
+    """Whether the helper has said themselves that they can't come; None where there is no match."""
 
 
 def comes_of(claims: Claims, about: About | None) -> Comes | None:
-    """What a helper's yes comes to, as far as the board knows: the visit is theirs, or they need not go; None where neither is known. Pure.
+    """What a helper's yes comes to, as far as the board knows: theirs, or they need not go, or they called it off; None where nothing is known. Pure.
 
     A match that is asked about waits for its helper, and for a worker where the wish wants one; an invitation has one only once it was theirs.
     """
@@ -55,7 +57,7 @@ def comes_of(claims: Claims, about: About | None) -> Comes | None:
     if about.match_state in _GOES or (about.match_state == "proposed" and claims.match_id is None):
         return "yours"
     if about.match_state == "released":
-        return "not_yours"
+        return "called_off" if about.called_off else "not_yours"
     return "not_yours" if claims.match_id is None and about.wish_state is not None and about.wish_state not in _WAITS else None
 
 

@@ -13,7 +13,7 @@ from schemas.place import Place
 from services.gateway.database import BEFORE_CLAIM, Database, described
 from services.gateway.gather import Gather
 from services.gateway.people.following import MyWish, Visit
-from services.gateway.people.visits import Invitation, MyMatch
+from services.gateway.people.visits import Booked, Invitation, MyMatch
 from services.gateway.people.wall import MyOffer, OpenWish
 from services.gateway.roles import Principal
 
@@ -39,7 +39,8 @@ _KNOWN = f"(m.state IN ('agreed', 'confirmed', 'started', 'finished') OR {_OF_AD
 _MATCH_COLUMNS = f"""
     m.area, m.match_id, m.wish_id, m.offer_id, m.resident_ref, m.volunteer_ref, m.state,
     CASE WHEN {_KNOWN} OR m.rung IN ('community', 'area') THEN m.rung ELSE 'community' END AS rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
-    m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together, m.accepted_at IS NOT NULL AS answered,
+    m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together,
+    m.accepted_at IS NOT NULL AS answered, m.approved_at IS NOT NULL AS approved,
     w.category, CASE WHEN {_KNOWN} THEN w.compound ELSE w.community END AS compound,
     CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed')
         OR {_OF_ADULTS} THEN w.title END AS title,
@@ -63,10 +64,7 @@ WHERE i.area = $1 AND i.volunteer_ref = $2 AND i.live AND i.expires_at > $3
     AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = i.area AND m.wish_id = i.wish_id AND m.volunteer_ref = $2)
 ORDER BY i.expires_at
 """  # noqa: S608 - our own words alone
-_CLOSED = """
-SELECT minutes, closed_at FROM gateway.matches
-WHERE area = $1 AND volunteer_ref = $2 AND state = 'closed' AND minutes IS NOT NULL AND closed_at IS NOT NULL
-"""
+_BOOKS = "SELECT match_id, starts_at, outcome, minutes, points, corrected FROM gateway.my_books()"
 _WISH_COLUMNS = """
     area, wish_id, community, compound, building, category, urgency, title, starts_at, ends_at, minutes, state, resident_ref, live, helpers_needed, changed_at
 """
@@ -224,9 +222,9 @@ async def my_invitations(connection: Any, area: str, volunteer_ref: str, now: da
     return [Invitation(**dict(row)) for row in await connection.fetch(_INVITATIONS, area, volunteer_ref, now)]
 
 
-async def closed_visits(connection: Any, area: str, volunteer_ref: str) -> list[tuple[int, datetime]]:
-    """Minutes and instant of each closed match."""
-    return [(row["minutes"], row["closed_at"]) for row in await connection.fetch(_CLOSED, area, volunteer_ref)]
+async def my_books(connection: Any) -> dict[str, Booked]:
+    """What the ledger holds of each visit of whoever asks, in their area, by match."""
+    return {row["match_id"]: Booked(**dict(row)) for row in await connection.fetch(_BOOKS)}
 
 
 async def my_wishes(connection: Any, area: str, resident_refs: frozenset[str]) -> list[MyWish]:

@@ -1,12 +1,12 @@
 """A member's own side, pure: what they can do with a match in each state, their hours and stars."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from services.gateway.words import LOCAL
-from services.tariff import POINT, Tariff
+from services.gateway.words import LOCAL, MATCH_STATES, WAITS_FOR, Words, word
+from services.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ class MyMatch:
     building: str | None
     together: bool
     answered: bool = False
+    approved: bool = False
+    corrected: bool = False
+    """Whether its end was booked more than once."""
 
     @property
     def live(self) -> bool:
@@ -84,11 +87,43 @@ def actions(match: MyMatch, now: datetime) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Booked:
+    """A visit as the books hold it, corrections included: how it ended, the minutes that count, their points in hundredths; `starts_at` is its slot's."""
+
+    match_id: str
+    starts_at: datetime
+    outcome: str
+    minutes: int
+    points: int
+    corrected: bool
+
+
+def as_booked(match: MyMatch, books: Mapping[str, Booked]) -> MyMatch:
+    """A closed match with what the books hold of it by now: `match.closed` told the first end alone. Of one that they do not know, what it told."""
+    booked = books.get(match.match_id)
+    if match.state != "closed" or booked is None:
+        return match
+    return replace(match, outcome=booked.outcome, minutes=booked.minutes, corrected=booked.corrected)
+
+
+def state_words(match: MyMatch) -> Words:
+    """The state of a match as its helper reads it: of one that was proposed, whose word it waits for."""
+    if match.state != "proposed" or (match.needs_answer and not match.answered):
+        return word(MATCH_STATES, match.state)
+    waits_for = "approval" if match.needs_approval and not match.approved else "companion" if match.together else "notices"
+    zh, en = WAITS_FOR[waits_for]
+    return (f"已答应，{zh}", f"You said yes; {en}") if match.answered else (zh, en[0].upper() + en[1:])
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """What a member has given: counted minutes, their points, visits, stars of five, and how far it is from the last to the next, in hours."""
+    """What a member has given: minutes that count, points in hundredths, visits, stars of five, and how far it is from the last to the next, in hours.
+
+    `this_month` are the minutes of visits whose slot began in this month of China's calendar.
+    """
 
     minutes: int
-    points: float
+    points: int
     this_month: int
     visits: int
     stars: int
@@ -96,23 +131,34 @@ class Standing:
     next_hours: int | None
 
     @property
+    def missing(self) -> int:
+        """The minutes that are missing for the next star, 0 where there is none."""
+        return 0 if self.next_hours is None else self.next_hours * 60 - self.minutes
+
+    @property
     def share(self) -> float:
-        """How far on the way from the last star to the next, 0..1."""
-        return 1.0 if self.next_hours is None else (self.minutes / 60 - self.last_hours) / (self.next_hours - self.last_hours)
+        """How far on the way from the last star to the next, 0..1, in thousandths, rounded down: the way is whole with the star alone."""
+        if self.next_hours is None:
+            return 1.0
+        return (self.minutes - self.last_hours * 60) * 1000 // ((self.next_hours - self.last_hours) * 60) / 1000
 
 
-def standing(closed: Iterable[tuple[int, datetime]], now: datetime, tariff: Tariff) -> Standing:
-    """From the closed matches: their minutes, and when each was closed."""
-    visits = [(tariff.counted(minutes), at) for minutes, at in closed]
-    month = now.astimezone(LOCAL).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    minutes = sum(each for each, _ in visits)
+def standing(books: Iterable[Booked], now: datetime, tariff: Tariff) -> Standing:
+    """From what the books hold; the tariff's part are the stars alone, as hours and points were reckoned when they were booked."""
+    visits = list(books)
+    minutes = sum(each.minutes for each in visits)
     stars, hours = tariff.stars(minutes), (0, *tariff.star_hours)
     return Standing(
         minutes,
-        sum(tariff.points(each) for each, _ in visits) / POINT,
-        sum(each for each, at in visits if at >= month),
-        sum(each > 0 for each, _ in visits),
+        sum(each.points for each in visits),
+        sum(each.minutes for each in visits if _month(each.starts_at) == _month(now)),
+        sum(each.minutes > 0 for each in visits),
         stars,
         hours[stars],
         hours[stars + 1] if stars < len(tariff.star_hours) else None,
     )
+
+
+def _month(at: datetime) -> tuple[int, int]:
+    local = at.astimezone(LOCAL)
+    return local.year, local.month

@@ -35,14 +35,16 @@ async def mine(request: Request, gateway: GatewayOf, principal: Member) -> HTMLR
     """What waits for an answer first, then what is to come, then what is over."""
     area, ref, now, tariff = principal.scope.area, _ref(principal), words.utc_now(), gateway.settings.tariff
     async with gateway.database.acting_for(principal) as connection:
-        matches = await store.my_matches(connection, area, ref)
+        books = await store.my_books(connection)
+        matches = [visits.as_booked(match, books) for match in await store.my_matches(connection, area, ref)]
         invitations = await store.my_invitations(connection, area, ref, now)
-        standing = visits.standing(await store.closed_visits(connection, area, ref), now, tariff)
         unread = await store.unread(connection)
+    standing = visits.standing(books.values(), now, tariff)
     told: dict[str, Told] = {match.match_id: await gateway.doors.told(match, now) for match in matches if match.live}
     return gateway.renderer.page(
         request, "mine.html", live=[match for match in matches if match.live], over=[match for match in matches if not match.live], told=told,
-        invitations=invitations, standing=standing, tariff=tariff, unread=unread, actions=visits.actions, minutes=MINUTES, words=words, now=now,
+        invitations=invitations, standing=standing, tariff=tariff, unread=unread, actions=visits.actions, state_words=visits.state_words,
+        minutes=MINUTES, words=words, now=now,
     )  # fmt: skip
 
 

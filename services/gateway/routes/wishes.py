@@ -4,13 +4,14 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from schemas.place import Place
 from services.gateway import words
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs, require
+from services.gateway.navigation import flash_of
 from services.gateway.people import following, store
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.settling import settled
@@ -37,22 +38,27 @@ async def _found(gateway: Gateway, principal: Principal, act: Act, wish_id: str)
 async def follow(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.ACKNOWLEDGE)], wish_id: str) -> HTMLResponse:
     """How far it is, and what can be said about it."""
     wish, visits = await _found(gateway, principal, Act.ACKNOWLEDGE, wish_id)
+    return _page(request, gateway, wish, visits)
+
+
+def _page(request: Request, gateway: Gateway, wish: MyWish, visits: list[Visit], **more: Any) -> HTMLResponse:
     now = words.utc_now()
     return gateway.renderer.page(
-        request, "follow.html", wish=wish, visits=visits, step=following.step(wish, visits), steps=following.STEPS, withdraws=following.can_withdraw(wish),
-        about=following.to_acknowledge(visits, now), words=words, now=now,
+        request, "follow.html", wish=wish, visits=visits, step=following.step(wish, visits), steps=following.STEPS,
+        withdraws=following.can_withdraw(wish, visits, now), about=following.to_acknowledge(visits, now), words=words, now=now, **more,
     )  # fmt: skip
 
 
 @router.post("/wishes/{wish_id:path}/withdraw", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Withdraw a wish")
-async def withdraw(gateway: GatewayOf, principal: Annotated[Principal, needs(Act.WITHDRAW_WISH)], wish_id: str) -> RedirectResponse:
-    """Helpers are told, and need not set out."""
-    wish, _ = await _found(gateway, principal, Act.WITHDRAW_WISH, wish_id)
-    if not wish.over:
-        if not following.can_withdraw(wish):
-            raise HTTPException(HTTPStatus.CONFLICT)
-        await gateway.publisher.say(WITHDRAWN, wish_id, {"area": wish.area, "wish_id": wish_id})
-        await settled(lambda: _is(gateway, principal, wish_id, {"withdrawn"}))
+async def withdraw(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.WITHDRAW_WISH)], wish_id: str) -> Response:
+    """Helpers are told, and need not set out. Once all who were to come are there, the same page says so (409) and asks how it went."""
+    wish, visits = await _found(gateway, principal, Act.WITHDRAW_WISH, wish_id)
+    if wish.over:  # a second tap, or one from a page that lay open until the visit was over
+        return RedirectResponse(f"/wishes/{quote(wish_id)}{'?said=withdrawn' if wish.state == 'withdrawn' else ''}", HTTPStatus.SEE_OTHER)
+    if not following.can_withdraw(wish, visits, words.utc_now()):
+        return _page(request, gateway, wish, visits, status=HTTPStatus.CONFLICT, flash=flash_of("begun"))
+    await gateway.publisher.say(WITHDRAWN, wish_id, {"area": wish.area, "wish_id": wish_id})
+    await settled(lambda: _is(gateway, principal, wish_id, {"withdrawn"}))
     return RedirectResponse(f"/wishes/{quote(wish_id)}?said=withdrawn", HTTPStatus.SEE_OTHER)
 
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,7 +18,8 @@ from schemas.instants import SECOND_US
 from services.gateway.database import Database as Pool
 from services.gateway.people import linked, store
 from services.gateway.people.door import Doors
-from services.gateway.people.visits import MyMatch
+from services.gateway.people.linked import About
+from services.gateway.people.visits import Booked, MyMatch
 from services.gateway.roles import Principal, Role, Scope
 from services.links.claims import Claims
 from services.links.keys import LinkKeys, digest
@@ -28,6 +30,7 @@ from services.vault.ladder import Ladder, Slot
 from services.vault.policy import Reader, Visit
 from services.vault.vault import Vault
 from tests.conftest import TEMPLATE, Database
+from tests.integration.gateway_seeds import book
 
 AREA = "high-tech"
 START = datetime(2026, 11, 26, 2, tzinfo=UTC)
@@ -116,6 +119,30 @@ async def test_the_window_lets_nobody_write_and_nothing_else_be_read(owner: asyn
             await connection.execute(statement)
 
 
+async def test_a_member_sees_what_the_books_hold_of_their_own_visits_corrections_included_and_of_nobody_elses(owner: asyncpg.Connection, pool: Pool) -> None:
+    async with pool.acting_for(MEMBER) as connection:
+        assert await store.my_books(connection) == {}, "nothing is booked yet"
+    await book(owner, "m-taken-back", "v-1", ("done", 90), ("not_done", 90), area=AREA, starts_at=START)
+    await book(owner, "m-made-good", "v-1", ("done", 0), ("done", 19), area=AREA, starts_at=START)
+    await book(owner, "m-long", "v-1", ("partly", 300), area=AREA, starts_at=START)
+    await book(owner, "m-others", "v-2", ("done", 60), area=AREA)
+    await book(owner, "m-elsewhere", "v-1", ("done", 60), area="elsewhere")
+    async with pool.acting_for(MEMBER) as connection:
+        books = await store.my_books(connection)
+    assert books == {
+        "m-taken-back": Booked("m-taken-back", START, "not_done", 0, 0, corrected=True),
+        "m-made-good": Booked("m-made-good", START, "done", 19, 32, corrected=True),
+        "m-long": Booked("m-long", START, "partly", 120, 200, corrected=False),
+    }
+    async with pool.acting_for(OTHER) as connection:
+        assert set(await store.my_books(connection)) == {"m-others"}
+    for who in (RESIDENT, Principal("a-4", frozenset({Role.WORKER}), Scope(AREA), "v-1")):
+        async with pool.acting_for(who) as connection:
+            assert await store.my_books(connection) == {}, "a reference without its role"
+    async with pool.pool.acquire() as nobody:
+        assert await nobody.fetch("SELECT * FROM gateway.my_books()") == []
+
+
 async def test_a_link_tells_a_helper_no_title_and_of_a_child_no_compound(owner: asyncpg.Connection, pool: Pool) -> None:
     statement = """
         INSERT INTO gateway.wishes (area, wish_id, community, compound, category, urgency, title, starts_at, ends_at, age_band, state, submitted_at)
@@ -145,6 +172,26 @@ def test_each_tap_of_a_link_is_the_event_that_says_it() -> None:
     assert linked.event_of(mine, "cancel") == ("lastmetre.wish.withdrawn.v1", {"area": AREA, "wish_id": "w-1"})
     assert linked.event_of(mine, "not_done") == ("lastmetre.service.acknowledged.v1", {**about, "by": "resident", "outcome": "not_done"})
     assert linked.event_of(mine, "follow") is None
+
+
+@pytest.mark.parametrize(
+    ("match_id", "wish", "match", "called_off", "comes"),
+    [
+        ("m-1", "matched", "confirmed", False, "yours"),
+        ("m-1", "held", "proposed", False, None),
+        (None, "held", "proposed", False, "yours"),
+        (None, "open", None, None, None),
+        (None, "held", None, None, "not_yours"),
+        ("m-1", "open", "released", False, "not_yours"),
+        ("m-1", "open", "released", True, "called_off"),
+        (None, "open", "released", True, "called_off"),
+    ],
+)
+def test_what_a_yes_comes_to_is_theirs_anothers_or_called_off(match_id: str | None, wish: str, match: str | None, called_off: Any, comes: str | None) -> None:
+    claims = Claims(uuid4(), "answer", "volunteer", AREA, "w-1", "o-1", match_id, 0)
+    nothing: dict[str, Any] = dict.fromkeys(About.__slots__)
+    about = About(**nothing | {"area": AREA, "wish_id": "w-1", "party": "volunteer", "wish_state": wish, "match_state": match, "called_off": called_off})
+    assert linked.comes_of(claims, about) == comes
 
 
 async def test_the_door_is_shown_from_two_hours_before_and_to_its_helper_alone(shared: Database, tmp_path: Path) -> None:
