@@ -21,6 +21,10 @@ from schemas.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
 DATABASE = "prepared_by_the_job"
+_CALLED_WITH_OWNERS_RIGHTS = """
+    SELECT proname FROM pg_proc WHERE pronamespace = 'gateway'::regnamespace AND prosecdef AND prorettype <> 'trigger'::regtype
+        AND has_function_privilege(oid, 'EXECUTE')
+"""
 
 
 def job(name: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +69,12 @@ async def test_makes_a_database_in_which_each_role_sees_its_own_schema(unprepare
         finally:
             await connection.close()
         assert [tenant.schema] == [row["nspname"] for row in visible]
+    connection = await asyncpg.connect(unprepared.dsn("lastmetre_board", DATABASE))
+    try:
+        called = {row["proname"] for row in await connection.fetch(_CALLED_WITH_OWNERS_RIGHTS)}
+    finally:
+        await connection.close()
+    assert {"webhooks_entitled"} == called, "who writes the board answers for nobody, however often the database is prepared"
 
 
 def test_says_which_setting_is_missing() -> None:
