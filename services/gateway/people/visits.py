@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from services.gateway.words import LOCAL, MATCH_STATES, WAITS_FOR, Words, word
@@ -69,20 +69,26 @@ EVENTS: Final = {
     "start": "lastmetre.service.started.v1",
     "finish": "lastmetre.service.finished.v1",
 }
+_EARLY: Final = timedelta(hours=1)
 SAID: Final = {"accept": "accepted", "decline": "declined", "start": "started", "finish": "finished"}
 
 
 def actions(match: MyMatch, now: datetime) -> tuple[str, ...]:
-    """What can be said now, the most likely first. A word that comes late is taken as well: it is what happened."""
+    """What can be said now, the most likely first. A word that comes late is taken as well: it is what happened.
+
+    Nobody is there more than an hour before a visit begins, and until it begins whoever said so may still call off.
+    """
     if match.state == "proposed":
         asked = match.needs_answer and not match.answered and (match.expires_at is None or match.expires_at > now)
         return ("accept", "decline") if asked else ("decline",)
     if match.state == "agreed":
         return ("decline",)
     if match.state == "confirmed":
+        if now < match.starts_at - _EARLY:
+            return ("decline",)
         return ("start", "decline") if now < match.ends_at else ("start", "finish")
     if match.state == "started":
-        return ("finish",)
+        return ("finish", "decline") if now < match.starts_at else ("finish",)
     return ()
 
 
