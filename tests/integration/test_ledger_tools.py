@@ -79,11 +79,12 @@ async def test_a_visit_of_which_nothing_was_said_wants_attention_unless_it_was_r
     assert [("nothing_said", "w-silent")] == await look(database)
 
 
-def notice(match_id: str, party: str, kind: str, state: str = "sent") -> str:
+def notice(match_id: str, party: str, kind: str, state: str = "sent", fault: str = "") -> str:
     sent = "'2026-11-24T12:00:00Z'" if state == "sent" else "NULL"
     return f"""
-    INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, due_at, sent_at)
-        VALUES (gen_random_uuid(), '{match_id}', 'w-{match_id}', 0, '{AREA}', '{party}', '{kind}', 'x', 'en', '', '{state}', now(), {sent})
+    INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, due_at, sent_at, fault)
+        VALUES (gen_random_uuid(), '{match_id}', 'w-{match_id}', 0, '{AREA}', '{party}', '{kind}', 'x', 'en', '', '{state}', now(), {sent},
+            nullif('{fault}', ''))
     """
 
 
@@ -190,6 +191,22 @@ async def test_notices_that_do_not_get_through_are_told(database: Database) -> N
         visit("fresh", ends=NOW + 600 * MINUTE_US, state="telling"),
     )
     assert [("stuck", "w-stuck")] == await look(database)
+
+
+async def test_what_waits_for_a_person_is_not_stuck(database: Database) -> None:
+    waits = {"night": "quiet_hours", "tomorrow": "over_budget", "reader": "unread", "gateway": "http_5xx"}
+    await execute(
+        database,
+        *(visit(name, ends=NOW + 600 * MINUTE_US, state="telling") for name in (*waits, "both")),
+        *(notice(name, "resident", "confirmed", "retryable", fault) for name, fault in waits.items()),
+        *(notice(name, "volunteer", "confirmed") for name in waits),
+        notice("both", "resident", "confirmed", "retryable", "quiet_hours"),
+        notice("both", "volunteer", "confirmed", "retryable", "timeout"),
+        *(visit(name, ends=NOW + 600 * MINUTE_US, state=state) for name, state in (("waits", "agreed"), ("asked", "proposed"), ("alone", "agreed"))),
+        "UPDATE notifying.confirmations SET group_id = 'g-1', group_size = 2 WHERE match_id IN ('waits', 'asked')",
+        "UPDATE notifying.confirmations SET changed_at = '2026-11-24T11:44:00Z'",
+    )
+    assert {("stuck", "w-gateway"), ("stuck", "w-both"), ("stuck", "w-alone")} == set(await look(database))
 
 
 async def test_what_was_given_up_and_not_released_is_told_until_its_slot_is_over(database: Database) -> None:
