@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import socket
 import subprocess
@@ -263,3 +264,9 @@ def test_play_says_before_it_starts_anything_that_it_cannot_write_its_results(tm
 def test_wrong_use_is_told_in_chinese_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == cli.run(arguments)
     assert "用法有误" in capsys.readouterr().err
+
+
+def test_a_sign_that_a_terminal_has_not_is_shown_as_another() -> None:
+    script = "import sys; from deploy.__main__ import show_what_can_be_shown as show; show(); print('✓ 就绪'); sys.stderr.write('✓ 就绪')"
+    shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "gbk"})
+    assert ("? 就绪", "? 就绪") == (shown.stdout.decode("gbk").strip(), shown.stderr.decode("gbk"))
