@@ -385,13 +385,14 @@ def _address(dsn: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _first_trouble() -> Any:
-    """Let one clear trouble out of a group of tasks instead of a group of exceptions."""
+    """Let one clear trouble, else one fault of the system's, out of a group of tasks instead of a group of exceptions."""
     try:
         yield
     except BaseExceptionGroup as group:
-        for fault in _leaves(group):
-            if isinstance(fault, Trouble):
-                raise fault from None
+        for kind in (Trouble, OSError):  # a full disk or a folder that cannot be written to is told by whoever was called
+            for fault in _leaves(group):
+                if isinstance(fault, kind):
+                    raise fault from None
         raise
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy import cli, jars, preflight, venv
+from deploy.postgres import Postgres
 from deploy.state import ROOT, State, free_port
 from deploy.supervisor import rotate
 from deploy.words import Trouble
@@ -264,6 +265,18 @@ def test_play_says_before_it_starts_anything_that_it_cannot_write_its_results(tm
 def test_wrong_use_is_told_in_chinese_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == cli.run(arguments)
     assert "用法有误" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_not_told_as_a_matter_of_rights(tmp_path: Path) -> None:
+    server, log = Postgres(tmp_path / "postgres"), tmp_path / "postgres-init.log"
+    of_initdb = (
+        'running bootstrap script ... FATAL:  could not write to file "pg_wal/xlogtemp.312": No space left on device\nchild process exited with exit code 1'
+    )
+
+    told = server.not_made(of_initdb, log)
+    assert "磁盘已满" in told.chinese
+    assert "The disk is full" in told.english
+    assert "The disk is full" not in server.not_made("initdb: error: could not access directory: Permission denied", log).english
 
 
 def test_a_sign_that_a_terminal_has_not_is_shown_as_another() -> None:
