@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
+import asyncpg
 from aiokafka.errors import KafkaError
 
 from deploy import migrate, topics
@@ -262,13 +263,17 @@ class Stack:
         self._report(Step("kafka", f"Kafka {self.kafka.bootstrap}", finished=True))
 
     async def _start_postgres(self) -> None:
-        self._report(Step("postgres", both("启动 PostgreSQL", "starting PostgreSQL")))
-        await self.postgres.start()
+        if not isinstance(self.postgres, ExternalPostgres):
+            self._report(Step("postgres", both("启动 PostgreSQL", "starting PostgreSQL")))
+        try:
+            await self.postgres.start()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            raise self.postgres.refusal(fault) from fault
         self._report(Step("postgres", both("迁移数据库", "migrating the database")))
         try:
             await migrate.prepare(self.postgres, self.database)
-        except OSError as fault:
-            raise Trouble(f"无法连接 PostgreSQL:{fault}", f"PostgreSQL does not answer: {fault}") from fault
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            raise self.postgres.refusal(fault) from fault
         await asyncio.to_thread(make_key_file, self.state)
         if "gateway" in self._kinds:
             await asyncio.to_thread(make_gateway_key_file, self.state)
