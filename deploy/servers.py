@@ -28,6 +28,11 @@ def named_broker() -> Broker | None:
         raise Trouble(chinese, english) from fault
 
 
+def are_named() -> bool:
+    """Whether one of the servers at least is somebody's own: what is invented must not go there unasked."""
+    return any(os.environ.get(name) for name in (f"{PREFIX}KAFKA", "LASTMETRE_POSTGRES"))
+
+
 class ExternalKafka:
     """A Kafka that runs somewhere already."""
 

@@ -205,6 +205,11 @@ class Stack:
         """The vault's connection string: the one that is named, else that of its role in our own PostgreSQL."""
         return os.environ.get("LASTMETRE_VAULT_DATABASE") or self.postgres.dsn(VAULT_ROLE, self.database)
 
+    @property
+    def web_address(self) -> str:
+        """Where the pages are, as seen from this machine."""
+        return f"http://127.0.0.1:{self._web_port}"
+
     async def ready(self) -> None:
         """Wait until every service that runs is ready.
 
@@ -253,7 +258,7 @@ class Stack:
         self._report(Step("kafka", both("下载 Kafka", "downloading Kafka"), done, total))
 
     async def _start_kafka(self) -> None:
-        self._report(Step("kafka", both("启动 Kafka", "starting Kafka")))
+        self._report(Step("kafka", both("连接 Kafka", "asking Kafka") if isinstance(self.kafka, ExternalKafka) else both("启动 Kafka", "starting Kafka")))
         await self.kafka.start()
         self._report(Step("kafka", both("建立主题", "creating topics")))
         try:

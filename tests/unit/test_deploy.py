@@ -308,6 +308,21 @@ def test_why_a_database_cannot_be_used_names_the_setting_and_the_fix(fault: Exce
     assert "s3cret" not in str(told)
 
 
+def test_the_keys_of_data_on_a_server_of_ones_own_are_not_thrown_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LASTMETRE_STATE", str(tmp_path))
+    monkeypatch.setenv("LASTMETRE_POSTGRES", "postgresql://owner:word@127.0.0.1:1/lastmetre")
+    keys = tmp_path / "vault-keys.json"
+    keys.touch()
+
+    assert 1 == cli.run(["up", "--fresh", "--once"])
+    assert keys.exists()
+    said = capsys.readouterr().err
+    assert "请去掉 --fresh" in said
+    assert "Leave --fresh out" in said
+
+
 def test_a_sign_that_a_terminal_has_not_is_shown_as_another() -> None:
     script = "import sys; from deploy.__main__ import show_what_can_be_shown as show; show(); print('✓ 就绪'); sys.stderr.write('✓ 就绪')"
     shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "gbk"})
