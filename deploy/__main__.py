@@ -3,6 +3,7 @@
 Written so that a Python too old for the rest can still read it and say so.
 """
 
+import io
 import os
 import sys
 
@@ -21,11 +22,20 @@ if sys.version_info < (3, 11):
 sys.path[:] = [ROOT] + [entry for entry in sys.path if os.path.abspath(entry or os.curdir) not in (ROOT, os.path.join(ROOT, "deploy"))]
 
 
+def show_what_can_be_shown():  # type: () -> None
+    """Let a terminal whose encoding lacks a sign (such as a tick in GBK) show another one in its place: nothing is to fail for that."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+            stream.reconfigure(errors="replace")
+
+
 def main(arguments):  # type: (list[str]) -> int
     """Check the machine, see that the environment is there, and run the command in it."""
     from pathlib import Path
 
     from deploy import preflight, venv
+
+    show_what_can_be_shown()
 
     root = Path(ROOT)
     folder = root / ".venv"

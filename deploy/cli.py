@@ -39,6 +39,10 @@ SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
 # dies is stood in for within its session.
 NOTIFIERS = 2
 EXIT_INTERRUPTED = 130
+OWN_SERVERS = (
+    "使用您自己的服务器：不演示，不建演示账号，不存入虚构人物，匹配用通常的规则（或 LASTMETRE_POLICY 所指）；仍要演示请加 --sample-day",
+    "servers of your own: no sample day, no demo accounts, no invented people, the usual policy (or LASTMETRE_POLICY's); --sample-day plays it after all",
+)
 EXIT_WRONG_USE = 2
 
 app = typer.Typer(
@@ -116,7 +120,16 @@ def run_until_signalled(main: Coroutine[Any, Any, None]) -> bool:
 @app.command()
 def up(
     *,
-    once: Annotated[bool, typer.Option("--once", help="演示一天后退出 · end after the sample day")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="演示一天后退出，不演示则就绪后退出 · end after the sample day, or once ready where none is played")
+    ] = False,
+    sample_day: Annotated[
+        bool | None,
+        typer.Option(
+            "--sample-day/--no-sample-day",
+            help="是否演示一天，人物均为虚构；默认：使用自己的服务器时不演示 · play a day with invented people; if not said, not on servers of your own",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="先清空数据 · forget earlier data first")] = False,
     matchers: Annotated[int, typer.Option(min=1, max=6, help="匹配进程数 · how many matcher processes")] = 1,
     notifiers: Annotated[int, typer.Option(min=1, max=6, help="通知进程数 · how many notifier processes")] = NOTIFIERS,
@@ -129,20 +142,32 @@ def up(
     ] = None,
 ) -> None:
     """启动全部服务并演示一天 · Start everything and play the sample day."""
+    from deploy.servers import are_named
+
     console = Console()
-    signalled = run_until_signalled(_up(console, once=once, fresh=fresh, workers=(matchers, notifiers), secure=secure))
+    if fresh and os.environ.get("LASTMETRE_POSTGRES"):
+        raise Trouble(
+            "--fresh 会清空状态文件夹，其中有保险箱和网关的密钥，而您自己的 PostgreSQL（LASTMETRE_POSTGRES）中的数据仍在，从此无法解开。"
+            "请去掉 --fresh；要重新开始，请在 LASTMETRE_POSTGRES 中另写一个库名，并用 LASTMETRE_STATE 另指定状态文件夹。",
+            "--fresh empties the state folder, where the keys of vault and gateway are, while the data on your own PostgreSQL (LASTMETRE_POSTGRES) stays "
+            "and could never be opened again. Leave --fresh out; to begin anew, name another database in LASTMETRE_POSTGRES and a folder in LASTMETRE_STATE.",
+        )
+    plays = not are_named() if sample_day is None else sample_day
+    signalled = run_until_signalled(_up(console, once=once, plays=plays, fresh=fresh, workers=(matchers, notifiers), secure=secure))
     if signalled and once:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-async def _up(console: Console, *, once: bool, fresh: bool, workers: tuple[int, int], secure: bool | None) -> None:
+async def _up(console: Console, *, once: bool, plays: bool, fresh: bool, workers: tuple[int, int], secure: bool | None) -> None:
     from deploy.progress import Display
+    from deploy.servers import are_named
     from deploy.stack import WHOLE, Stack
 
     began = time.monotonic()
     display = Display(console)
-    policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if "LASTMETRE_POLICY" not in os.environ else {}
-    # Whoever brings a directory of their own has people elsewhere.
+    # Its minutes are seconds: real people would be asked, and given up, sixty times too fast.
+    policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if plays and "LASTMETRE_POLICY" not in os.environ else {}
+    # Whoever brings a directory of their own has people elsewhere. Without a day the vault holds whom its keepers put in; visits to minors ask for consent.
     vault = "LASTMETRE_DIRECTORY" not in os.environ
     matchers, notifiers = workers
     stack = Stack(default_folder(), fresh=fresh, matchers=matchers, notifiers=notifiers, report=display, env=policy, vault=vault, secure=secure, services=WHOLE)
@@ -150,15 +175,20 @@ async def _up(console: Console, *, once: bool, fresh: bool, workers: tuple[int, 
         with display:
             await stack.start()
         console.print(both("已就绪", "ready"), f"({time.monotonic() - began:.1f} s)", markup=False, highlight=False)
+        if not plays:
+            if are_named():
+                console.print("\n".join(OWN_SERVERS), markup=False, highlight=False, soft_wrap=True)
+            console.print(both(f"网页：{stack.web_address}", f"pages: {stack.web_address}"), markup=False, highlight=False, soft_wrap=True)
         async with contextlib.AsyncExitStack() as ending:
             watching = asyncio.create_task(stack.watch())
             ending.callback(watching.cancel)
-            day = asyncio.create_task(_play_day(stack, console, once=once))
-            ending.callback(day.cancel)
-            done, _ = await asyncio.wait({watching, day}, return_when=asyncio.FIRST_COMPLETED)
-            if watching in done:
-                await watching
-            await day
+            if plays:
+                day = asyncio.create_task(_play_day(stack, console, once=once))
+                ending.callback(day.cancel)
+                done, _ = await asyncio.wait({watching, day}, return_when=asyncio.FIRST_COMPLETED)
+                if watching in done:
+                    await watching
+                await day
             if not once:
                 console.print(both("按 Ctrl-C 停止", "Ctrl-C stops it"), markup=False, highlight=False)
                 await watching

@@ -442,7 +442,7 @@ def _what_next(outcome: Outcome, console: Console, *, stays: bool) -> None:
     ]
     if outcome.waiting:
         commands.insert(2, (f"explain {outcome.waiting[-1]}", ("它为什么还在等", "why this one still waits")))
-    table = Table.grid(padding=(0, 2))
+    # A line of its own for each command, however narrow the screen: it is there to be copied.
     for command, words in commands:
-        table.add_row(Text(f"  python3 -m deploy {command}", style="cyan", no_wrap=True), Text(both(*words), style="dim"))
-    console.print(table)
+        console.print(Text(f"  python3 -m deploy {command}", style="cyan"), soft_wrap=True)
+        console.print(Text(f"      {both(*words)}", style="dim"), soft_wrap=True)

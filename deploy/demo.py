@@ -68,7 +68,7 @@ def has_gateway(stack: Stack) -> bool:
 async def show_accounts(stack: Stack, connection: asyncpg.Connection, plan: Plan, console: Console) -> None:
     """Make the accounts of this day and tell them, once."""
     made, key = await make_accounts(connection, gateway_keys(stack.state), plan)
-    address = f"http://127.0.0.1:{stack.state.known_port('gateway-web')}"
+    address = stack.web_address
     title = both(f"打开 {address} · 演示账号只显示这一次", f"open {address} · these accounts are shown this once")
     lines = [title]
     for one in made[:-1]:

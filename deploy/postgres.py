@@ -7,6 +7,7 @@ root changes the modes of the folders above it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import importlib.util
 import os
@@ -36,6 +37,7 @@ START_TRIES = 3
 POLL_SECONDS = 0.03
 SOCKET_PATH_MAX = 107  # of a Unix socket, in bytes; PostgreSQL adds ".s.PGSQL.54321"
 SOCKET_NAME_BYTES = 16
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 SETTINGS = {
     "max_connections": "100",
@@ -115,6 +117,16 @@ class Postgres:
     def password(self, role: str) -> str:
         """The password of a role."""
         return self.state.password(role)
+
+    def refusal(self, fault: Exception) -> Trouble:
+        """What to do where our own server does not take what we say: its data and the passwords beside it belong together."""
+        return Trouble(
+            f"PostgreSQL 没有应答或拒绝了（{type(fault).__name__}）。{self.folder} 中的数据须与 {self.state.folder} 中的 passwords.json 配套；"
+            "不需要旧数据时：up --fresh。",
+            f"PostgreSQL does not answer, or refuses ({type(fault).__name__}). The data in {self.folder} and passwords.json in {self.state.folder} "
+            "belong together; where the old data is not needed: up --fresh.",
+            log=self.log,
+        )
 
     @property
     def sockets(self) -> Path:
@@ -242,6 +254,7 @@ class Postgres:
             "--data-checksums",
         ]
         tool = Process(argv, log=log, env=self._environment(), user=self._user)
+        before = len(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else 0  # what an earlier try said is not this one's
         tool.start()
         try:
             code = await tool.wait(START_SECONDS)
@@ -249,15 +262,25 @@ class Postgres:
             tool.kill()
             word.unlink()
         if code != 0:
-            if self._user is not None:
-                raise Trouble(
-                    f"PostgreSQL 数据目录初始化失败。以 root 运行时它改用 {UNPRIVILEGED} 用户:请确认该用户能进入 {self.folder},或改用普通用户运行。",
-                    f"PostgreSQL's data could not be prepared. Started by root it runs as {UNPRIVILEGED}: see that this user may enter "
-                    f"{self.folder}, or start as an ordinary user.",
-                    log=log,
-                )
-            raise Trouble("PostgreSQL 数据目录初始化失败。", f"PostgreSQL's data could not be prepared ({platform.platform()}).", log=log)
+            raise self.not_made(log.read_text(encoding="utf-8", errors="replace")[before:], log)
         new.rename(self._data)
+
+    def not_made(self, said: str, log: Path) -> Trouble:
+        """Why there is no cluster, by what `initdb` said: where the disk is full, nobody's rights are to blame."""
+        if NO_SPACE in said:
+            return Trouble(
+                f"磁盘已满，PostgreSQL 数据目录初始化失败。请在 {self.folder} 所在的磁盘上腾出空间后重试。",
+                f"The disk is full: PostgreSQL's data could not be prepared. Make room where {self.folder} lies and try again.",
+                log=log,
+            )
+        if self._user is not None:
+            return Trouble(
+                f"PostgreSQL 数据目录初始化失败。以 root 运行时它改用 {UNPRIVILEGED} 用户:请确认该用户能进入 {self.folder},或改用普通用户运行。",
+                f"PostgreSQL's data could not be prepared. Started by root it runs as {UNPRIVILEGED}: see that this user may enter "
+                f"{self.folder}, or start as an ordinary user.",
+                log=log,
+            )
+        return Trouble("PostgreSQL 数据目录初始化失败。", f"PostgreSQL's data could not be prepared ({platform.platform()}).", log=log)
 
     async def _remove(self, folder: Path) -> None:
         if folder.exists():

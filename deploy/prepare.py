@@ -10,7 +10,7 @@ import asyncio
 import re
 import sys
 from typing import Annotated, Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import asyncpg
 from aiokafka.errors import KafkaError
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy import migrate, topics
+from deploy.servers import refusal
 from deploy.words import Trouble
 from services.broker import PREFIX, KafkaSettings
 from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, load_settings
@@ -88,6 +89,10 @@ class Given:
         """The password that a service's role is to have."""
         return self._passwords[role].get_secret_value()
 
+    def refusal(self, fault: Exception) -> Trouble:
+        """Why it cannot be used, and what to mend; without the password."""
+        return refusal(fault, unquote(self._parts.password or ""))
+
 
 async def _topics() -> None:
     settings = load_settings(TopicsSettings)
@@ -101,8 +106,8 @@ async def _migrations() -> None:
     server = Given(load_settings(MigrationsSettings))
     try:
         await migrate.prepare(server, server.database)
-    except (OSError, asyncpg.PostgresError) as fault:
-        raise Trouble(f"PostgreSQL 准备失败（{type(fault).__name__}）。", f"PostgreSQL could not be prepared ({type(fault).__name__}).") from fault
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        raise server.refusal(fault) from fault
 
 
 JOBS: Final = {"topics": _topics, "migrations": _migrations}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
+import asyncpg
+
 from deploy.state import State
 from deploy.words import Trouble
 from services.broker import PREFIX, Broker, KafkaSettings
@@ -24,6 +26,11 @@ def named_broker() -> Broker | None:
     except BadSettings as fault:
         chinese, _, english = str(fault).partition(" | ")
         raise Trouble(chinese, english) from fault
+
+
+def are_named() -> bool:
+    """Whether one of the servers at least is somebody's own: what is invented must not go there unasked."""
+    return any(os.environ.get(name) for name in (f"{PREFIX}KAFKA", "LASTMETRE_POSTGRES"))
 
 
 class ExternalKafka:
@@ -65,13 +72,14 @@ class ExternalPostgres:
         Raises:
             Trouble: the DSN is not a PostgreSQL URL, or would speak in plain text, or with anybody.
         """
-        self._parts = urlsplit(dsn)
         self._state = state
+        try:
+            self._parts = urlsplit(dsn)
+            _ = self._parts.port  # a sign of the password that stands for itself in a URL ends up there
+        except ValueError:
+            raise _no_url() from None
         if self._parts.scheme not in {"postgresql", "postgres"} or not self._parts.hostname:
-            raise Trouble(
-                "LASTMETRE_POSTGRES 不是有效的连接串,应形如 postgresql://用户:密码@主机:5432/lastmetre。",
-                "LASTMETRE_POSTGRES is not a PostgreSQL URL: give one such as postgresql://user:password@host:5432/lastmetre.",
-            )
+            raise _no_url()
         if secure and not self._is_safe():
             raise Trouble(
                 "--secure 要求经网络的数据库连接加密并核验证书:请在 LASTMETRE_POSTGRES 末尾加 ?sslmode=verify-full(必要时加 &sslrootcert=证书文件)。",
@@ -110,8 +118,57 @@ class ExternalPostgres:
         netloc = f"{quote(role)}:{quote(self.password(role))}@{host}"
         return urlunsplit(self._parts._replace(netloc=netloc, path=f"/{quote(database or self.database)}"))
 
+    def refusal(self, fault: Exception) -> Trouble:
+        """What a fault of the connection, or of the preparation, means for `LASTMETRE_POSTGRES`; the password is nowhere in it."""
+        return refusal(fault, unquote(self._parts.password or ""))
+
     async def start(self) -> None:
         """Nothing to start: `deploy.migrate` says where it does not answer."""
 
     async def stop(self) -> None:
         """Not ours to stop."""
+
+
+def _no_url() -> Trouble:
+    return Trouble(
+        "LASTMETRE_POSTGRES 不是有效的连接串，应形如 postgresql://用户:密码@主机:5432/lastmetre；密码中的特殊字符须写成 %XX。",
+        "LASTMETRE_POSTGRES is not a PostgreSQL URL: give one such as postgresql://user:password@host:5432/lastmetre, special signs of the password as %XX.",
+    )
+
+
+def refusal(fault: Exception, password: str = "") -> Trouble:
+    """Why the PostgreSQL that `LASTMETRE_POSTGRES` names cannot be used, and what to mend. `password` is taken out of what the server says."""
+    if isinstance(fault, asyncpg.PostgresError):
+        said = str(fault.args[0]) if fault.args else type(fault).__name__
+        said = said.replace(password, "***") if password else said
+    else:  # a client's own words may repeat any part of the connection string
+        said = type(fault).__name__
+    if isinstance(fault, asyncpg.InvalidAuthorizationSpecificationError):
+        return Trouble(
+            f"PostgreSQL 拒绝登录（{said}）。请核对 LASTMETRE_POSTGRES 中的用户和密码，以及服务器是否允许本机连接。",
+            f"PostgreSQL lets nobody in like this ({said}). See that user and password in LASTMETRE_POSTGRES are right, and that the server takes us.",
+        )
+    if isinstance(fault, asyncpg.InvalidCatalogNameError):
+        return Trouble(
+            f"PostgreSQL 没有这个数据库（{said}）。请核对 LASTMETRE_POSTGRES 末尾的库名；服务器上还须有名为 postgres 的库。",
+            f"PostgreSQL has no such database ({said}). See to the name at the end of LASTMETRE_POSTGRES; there must also be one that is called postgres.",
+        )
+    if isinstance(fault, asyncpg.InsufficientPrivilegeError):
+        return Trouble(
+            f"LASTMETRE_POSTGRES 的用户权限不足（{said}）。它须能建角色和 schema；库不存在时还须能建库。",
+            f"The user of LASTMETRE_POSTGRES may not do enough ({said}). It must be able to make roles and schemas, and the database where there is none.",
+        )
+    if isinstance(fault, asyncpg.PostgresError):
+        return Trouble(
+            f"PostgreSQL 准备失败（{type(fault).__name__}：{said}）。请检查 LASTMETRE_POSTGRES 所指的服务器。",
+            f"PostgreSQL could not be prepared ({type(fault).__name__}: {said}). See to the server that LASTMETRE_POSTGRES names.",
+        )
+    if isinstance(fault, asyncpg.InterfaceError):
+        return Trouble(
+            f"LASTMETRE_POSTGRES 不能用于连接（{said}）。请核对连接串，包括末尾的 ?sslmode=… 等参数。",
+            f"LASTMETRE_POSTGRES cannot be used to connect ({said}). See to the connection string, and to what follows ? in it, such as sslmode.",
+        )
+    return Trouble(
+        f"无法连接 PostgreSQL（{said}）。请核对 LASTMETRE_POSTGRES 中的主机和端口，并确认服务器在运行。",
+        f"PostgreSQL does not answer ({said}). See that host and port in LASTMETRE_POSTGRES are right, and that the server runs.",
+    )

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
+import asyncpg
 from aiokafka.errors import KafkaError
 
 from deploy import migrate, topics
@@ -204,6 +205,11 @@ class Stack:
         """The vault's connection string: the one that is named, else that of its role in our own PostgreSQL."""
         return os.environ.get("LASTMETRE_VAULT_DATABASE") or self.postgres.dsn(VAULT_ROLE, self.database)
 
+    @property
+    def web_address(self) -> str:
+        """Where the pages are, as seen from this machine."""
+        return f"http://127.0.0.1:{self._web_port}"
+
     async def ready(self) -> None:
         """Wait until every service that runs is ready.
 
@@ -252,7 +258,7 @@ class Stack:
         self._report(Step("kafka", both("下载 Kafka", "downloading Kafka"), done, total))
 
     async def _start_kafka(self) -> None:
-        self._report(Step("kafka", both("启动 Kafka", "starting Kafka")))
+        self._report(Step("kafka", both("连接 Kafka", "asking Kafka") if isinstance(self.kafka, ExternalKafka) else both("启动 Kafka", "starting Kafka")))
         await self.kafka.start()
         self._report(Step("kafka", both("建立主题", "creating topics")))
         try:
@@ -262,13 +268,17 @@ class Stack:
         self._report(Step("kafka", f"Kafka {self.kafka.bootstrap}", finished=True))
 
     async def _start_postgres(self) -> None:
-        self._report(Step("postgres", both("启动 PostgreSQL", "starting PostgreSQL")))
-        await self.postgres.start()
+        if not isinstance(self.postgres, ExternalPostgres):
+            self._report(Step("postgres", both("启动 PostgreSQL", "starting PostgreSQL")))
+        try:
+            await self.postgres.start()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            raise self.postgres.refusal(fault) from fault
         self._report(Step("postgres", both("迁移数据库", "migrating the database")))
         try:
             await migrate.prepare(self.postgres, self.database)
-        except OSError as fault:
-            raise Trouble(f"无法连接 PostgreSQL:{fault}", f"PostgreSQL does not answer: {fault}") from fault
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            raise self.postgres.refusal(fault) from fault
         await asyncio.to_thread(make_key_file, self.state)
         if "gateway" in self._kinds:
             await asyncio.to_thread(make_gateway_key_file, self.state)
@@ -385,13 +395,14 @@ def _address(dsn: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _first_trouble() -> Any:
-    """Let one clear trouble out of a group of tasks instead of a group of exceptions."""
+    """Let one clear trouble, else one fault of the system's, out of a group of tasks instead of a group of exceptions."""
     try:
         yield
     except BaseExceptionGroup as group:
-        for fault in _leaves(group):
-            if isinstance(fault, Trouble):
-                raise fault from None
+        for kind in (Trouble, OSError):  # a full disk or a folder that cannot be written to is told by whoever was called
+            for fault in _leaves(group):
+                if isinstance(fault, kind):
+                    raise fault from None
         raise
 
 

@@ -27,6 +27,7 @@ PROBE_SECONDS = 2.0
 LOG_BYTES_MAX = 20 * 1024 * 1024
 LOGS_KEPT = 3
 ROTATE_SECONDS = 5.0
+TOLD_BYTES = 16 * 1024
 
 Condition = Literal["stopped", "starting", "ready", "waiting", "failed"]
 
@@ -150,7 +151,11 @@ class Service:
             if await self._lived():
                 failures = 0
             code = self._process.returncode
-            if code == EXIT_SETTINGS or failures >= len(BACKOFF_SECONDS):
+            if code == EXIT_SETTINGS:
+                self.condition = "failed"
+                self.trouble = self._wrong_settings()
+                return
+            if failures >= len(BACKOFF_SECONDS):
                 self.condition = "failed"
                 self.trouble = Trouble(
                     f"服务 {self.name} 反复退出(退出码 {code}),不再重启。",
@@ -164,6 +169,19 @@ class Service:
             self.restarts += 1
             self._process.start()
             self.condition = "starting"
+
+    def _wrong_settings(self) -> Trouble:
+        """What the service itself said of its settings, in both languages; its log is read, as whoever started us sees no other."""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - TOLD_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        told = next((line for line in reversed(lines) if " | " in line and not line.startswith("{")), "")
+        chinese, _, english = told.partition(" | ")
+        return Trouble(
+            f"服务 {self.name} 的设置有误，不再重启。{chinese}",
+            f"The settings of the service {self.name} are wrong; it is not started any more. {english}".rstrip(),
+            log=self.log,
+        )
 
     async def _lived(self) -> bool:
         """Wait for the process's end; tell whether it had become ready before."""

@@ -298,7 +298,7 @@ async def _supervised(main: Callable[[Stop], Awaitable[None]], parent: int | Non
 
 
 def run(main: Callable[[Stop], Awaitable[None]], settings: ProcessSettings | None = None) -> int:
-    """Run a service until it ends or SIGTERM/SIGINT asks it to; the exit code: 0 in good order, 1 after a fault.
+    """Run a service until it ends or SIGTERM/SIGINT asks it to; the exit code: 0 in good order, 1 after a fault, 2 where a setting turned out to be wrong.
 
     Args: `settings.parent_pid`, where set, is the supervisor without whom the service does not go on.
     """
@@ -306,6 +306,9 @@ def run(main: Callable[[Stop], Awaitable[None]], settings: ProcessSettings | Non
         uvloop.run(_supervised(main, settings.parent_pid if settings is not None else None))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BadSettings as error:  # some can only be judged by trying
+        print(error, file=sys.stderr)
+        return EXIT_SETTINGS
     except Exception:  # noqa: BLE001 - the edge of the process: told, and told again by the exit code
         structlog.get_logger().error("failed", exc_info=True)
         return EXIT_FAILED

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
 from collections.abc import Iterator
 from typing import Self
 
@@ -23,10 +25,11 @@ from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
 from services.gateway.web import create_app
-from services.runtime import Ops, Pulse, Readiness, Stop, collect_rarely
+from services.runtime import BadSettings, Ops, Pulse, Readiness, Stop, collect_rarely
 from services.vault.vault import Vault
 
 _GRACE_SECONDS = 5
+_BACKLOG = 2048  # as uvicorn's own
 
 
 class Server(uvicorn.Server):
@@ -55,8 +58,48 @@ class Server(uvicorn.Server):
         yield
 
 
-async def _serve(server: uvicorn.Server, stop: Stop) -> None:
-    serving = asyncio.create_task(server.serve())
+def _listening(settings: Settings, cleanup: contextlib.ExitStack | contextlib.AsyncExitStack) -> list[socket.socket]:
+    """Sockets that listen where the settings say, one an address of the host; uvicorn itself would end the process with a line in English.
+
+    Raises:
+        BadSettings: the port is taken or not for everybody, or the host is none of this machine's.
+    """
+    host, port = settings.web_host, settings.web_port
+    listening = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            listener = socket.socket(family, kind, protocol)
+            cleanup.callback(listener.close)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+            listening.append(listener)
+    except OSError as fault:
+        raise _cannot_listen(host, port, fault) from fault
+    return listening
+
+
+def _cannot_listen(host: str, port: int, fault: OSError) -> BadSettings:
+    if fault.errno == errno.EADDRINUSE:
+        return BadSettings(
+            f"环境变量 LASTMETRE_WEB_PORT 不合规：端口 {port} 已被占用，请换一个，或结束占用它的程序"
+            f" | environment variable LASTMETRE_WEB_PORT is not valid: port {port} is taken: use another, or end what listens there"
+        )
+    if fault.errno in {errno.EACCES, errno.EPERM}:
+        return BadSettings(
+            f"环境变量 LASTMETRE_WEB_PORT 不合规：无权使用端口 {port}，请用 1024 以上的端口"
+            f" | environment variable LASTMETRE_WEB_PORT is not valid: port {port} is not for everybody: use one from 1024 on"
+        )
+    return BadSettings(
+        f"环境变量 LASTMETRE_WEB_HOST 不合规：{host} 不是本机的地址，请填本机的地址"
+        f" | environment variable LASTMETRE_WEB_HOST is not valid: {host} is no address of this machine: use one that is"
+    )
+
+
+async def _serve(server: uvicorn.Server, listening: list[socket.socket], stop: Stop) -> None:
+    serving = asyncio.create_task(server.serve(listening))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
@@ -74,7 +117,11 @@ async def _vault(settings: Settings, cleanup: contextlib.AsyncExitStack) -> Vaul
 
 
 async def main(settings: Settings, stop: Stop) -> None:
-    """Make everything, serve until stopped, and close it again."""
+    """Make everything, serve until stopped, and close it again.
+
+    Raises:
+        BadSettings: nobody can listen where the settings say.
+    """
     log = structlog.get_logger()
     pulse = Pulse()
     async with contextlib.AsyncExitStack() as cleanup:
@@ -92,6 +139,7 @@ async def main(settings: Settings, stop: Stop) -> None:
         door = await cleanup.enter_async_context(opened(settings, database, stop))
         gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, Shelf(), identity, settings.link_ring, door)
         server = Server.of(create_app(gateway, registry), settings)
+        listening = _listening(settings, cleanup)
 
         async def ready() -> Readiness:
             pulse.beat()
@@ -103,5 +151,5 @@ async def main(settings: Settings, stop: Stop) -> None:
                 beside.create_task(loop.run(stop), name=type(loop).__name__)
             collect_rarely()
             log.info("started", port=settings.web_port)
-            await _serve(server, stop)
+            await _serve(server, listening, stop)
     log.info("stopped")

@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -16,7 +17,7 @@ from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
 from pydantic import Field, model_validator
 
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
 from services.broker import Broker
 from services.matcher.agents import make_app
 from services.matcher.matcher import AWAY, Matcher
@@ -152,19 +153,19 @@ async def _watch(app: Any, stop: Stop) -> None:
 
 
 class _Health:
-    """What /readyz tells, and the gauges."""
+    """What /readyz tells, and the gauges, which are read whenever /metrics is: nobody need ask for /readyz first."""
 
     def __init__(self, matcher: Matcher, publisher: Publisher, metrics: Metrics, app: Any) -> None:
-        self._matcher, self._publisher, self._metrics, self._app = matcher, publisher, metrics, app
+        self._matcher, self._app = matcher, app
+        metrics.lanes.set_function(lambda: len(matcher.lanes))
+        metrics.backlog.set_function(lambda: publisher.backlog)
+        metrics.open_wishes.set_function(lambda: sum(len(area.waiting) + len(area.pooled) for lane in matcher.lanes.values() for area in lane.areas.values()))
+        for topic in LANE_TOPICS:
+            metrics.lag.labels(topic).set_function(partial(self._lag_of, topic))
 
     async def ready(self) -> Readiness:
         """Ready: lanes are owned and loaded, and what was taken in is committed and published."""
         lag = self._lag()
-        self._metrics.lanes.set(len(self._matcher.lanes))
-        self._metrics.backlog.set(self._publisher.backlog)
-        self._metrics.open_wishes.set(sum(len(area.waiting) + len(area.pooled) for lane in self._matcher.lanes.values() for area in lane.areas.values()))
-        for topic, records in lag.items():
-            self._metrics.lag.labels(topic).set(records)
         age = self._matcher.pulse.commit_age_seconds if any(lag.values()) else 0.0
         reasons = []
         if not self._matcher.assigned:
@@ -174,6 +175,9 @@ class _Health:
         if age > _READY_COMMIT_AGE_SECONDS:
             reasons.append("no_commit")
         return Readiness(database=not reasons, commit_age_seconds=age, lag=lag, reasons=tuple(reasons))
+
+    def _lag_of(self, topic: str) -> int:
+        return self._lag().get(topic, 0)
 
     def _lag(self) -> dict[str, int]:
         lag: dict[str, int] = {}

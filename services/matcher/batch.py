@@ -90,6 +90,8 @@ class Batch:
         self.lines.append(line)
         if event is None:
             self._send_aside(draft, item.letter or intake.dead_letter(item))
+            if kind := intake.type_told(record):
+                line["type"] = kind
             line["outcome"] = DEAD
             line["reason"] = item.fault.reason if item.fault is not None else DECISION_FAILED
             return

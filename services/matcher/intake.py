@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import orjson
+
 from schemas import codec, personal
 from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.lanes import is_misplaced, partition_of
-from schemas.topics import CONFIRMATIONS, OFFERS, RESPONSES, WISHES, dead_letter_topic
+from schemas.registry import MODEL_OF
+from schemas.topics import CONFIRMATIONS, EVENT_MAX_BYTES, OFFERS, RESPONSES, WISHES, dead_letter_topic
 from services.matcher.outbox import Message
 
 MENDED_FROM: Final = "mended-from"
@@ -181,6 +184,20 @@ def _take(number: int, queue: _Queue) -> Item:
     if of_area:
         of_area[number].popleft()
     return item
+
+
+def type_told(record: Any) -> str:
+    """The type that a record which is no valid event says it is of, where that is one of the contract's; else nothing, as anybody may write anything there."""
+    told: Any = dict(record.headers).get("ce_type")
+    if told is None and record.value is not None and len(record.value) <= EVENT_MAX_BYTES:
+        try:
+            document = orjson.loads(record.value)
+        except orjson.JSONDecodeError:
+            return ""
+        told = document.get("type") if isinstance(document, dict) else None
+    if isinstance(told, bytes):
+        told = told.decode(errors="replace")
+    return told if isinstance(told, str) and told in MODEL_OF else ""
 
 
 def mended(item: Item) -> Message:

@@ -4,6 +4,8 @@ from collections import Counter as Counts
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.registry import MODEL_OF
+
 
 class Metrics:
     """The matcher's metrics in a registry of their own."""
@@ -11,6 +13,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter("lastmetre_matcher_events", "Events taken in, by type and outcome", ["type", "outcome"], registry=self.registry)
+        for kind in ("", *MODEL_OF):  # a counter that only begins with its first dead letter does not increase by it, and no alert would see that one
+            self._events.labels(kind, "dead_letter")
         self._batch_seconds = Histogram(
             "lastmetre_matcher_batch_seconds",
             "From the start of a batch to its commit",

@@ -7,6 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.errors import SENTENCES
+
 _SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -27,6 +29,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.events = Counter("lastmetre_notifier_events", "events taken in", ("type", "outcome"), registry=self.registry)
+        for reason in SENTENCES:  # else the first dead letter of a kind would be no increase, and no alert would see it
+            self.events.labels("invalid", reason)
         self.notices = Counter("lastmetre_notifier_notices", "attempts to deliver a notice", ("channel", "kind", "fate"), registry=self.registry)
         self.ends = Counter("lastmetre_notifier_matches", "matches confirmed or failed", ("end",), registry=self.registry)
         self.delivery_seconds = Times(

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from schemas.base import Outcome
+from schemas.errors import SENTENCES
+from schemas.registry import MODEL_OF
 from services.matcher.metrics import Metrics as MatcherMetrics
 from services.notifier.metrics import Metrics as NotifierMetrics
 from services.notifier.visits_store import WATCHED
@@ -49,6 +51,15 @@ def test_there_are_alerts_and_each_has_a_name_of_its_own() -> None:
     names = [rule["alert"] for rule in rules()]
     assert len(names) > 4
     assert len(names) == len(set(names))
+
+
+def test_dead_letters_of_both_services_are_seen_and_the_first_of_each_kind_as_well() -> None:
+    expression = next(rule["expr"] for rule in rules() if rule["alert"] == "DeadLetters")
+    assert {"lastmetre_matcher_events_total", "lastmetre_notifier_events_total"} == set(re.findall(r"lastmetre_\w+", expression))
+    # A counter that is there before its first one: Prometheus sees no increase in one that begins with it.
+    matcher, notifier = MatcherMetrics().registry, NotifierMetrics().registry
+    assert {0.0} == {matcher.get_sample_value("lastmetre_matcher_events_total", {"type": kind, "outcome": "dead_letter"}) for kind in ("", *MODEL_OF)}
+    assert {0.0} == {notifier.get_sample_value("lastmetre_notifier_events_total", {"type": "invalid", "outcome": reason}) for reason in SENTENCES}
 
 
 def test_a_metric_that_is_not_there_would_be_found() -> None:

@@ -30,7 +30,7 @@ from services.gateway.policy import Detail, Thing, detail
 from services.gateway.roles import Principal, Role, Scope
 from services.gateway.settings import Settings
 from services.gateway.shares import STREAMS
-from services.runtime import render
+from services.runtime import BadSettings, render
 from tests.integration.gateway_rig import AREA, PASSWORD, GatewayRig, own_database, running_gateway
 
 SCRIPT: Final = "<script>alert(1)</script>"
@@ -216,6 +216,14 @@ async def test_while_the_provider_is_away_nobody_comes_in_by_it(rig: GatewayRig,
         header = base64.urlsafe_b64encode(b'{"alg":"RS256","kid":"a"}').decode().rstrip("=")
         assert 401 == (await (await lonely.client(authorization=f"Bearer {header}.e30.AAAA")).get("/account")).status_code
         assert 303 == (await browser.sign_in(await rig.person("volunteer"))).status_code
+
+
+async def test_an_address_that_is_not_this_machines_is_a_wrong_setting_told_by_name(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    with pytest.raises(
+        BadSettings, match=r"环境变量 LASTMETRE_WEB_HOST 不合规：192\.0\.2\.1 .+ \| .+ LASTMETRE_WEB_HOST is not valid: 192\.0\.2\.1 is no address"
+    ):
+        async with running_gateway(tmp_path, rig.database, kafka, web_host="192.0.2.1"):
+            pass
 
 
 # --- what one account holds

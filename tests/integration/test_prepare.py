@@ -93,6 +93,16 @@ def test_refuses_a_short_password_without_repeating_it() -> None:
     assert "hunter2" not in done.stderr
 
 
+def test_says_that_the_owner_is_not_let_in_without_repeating_the_password(unprepared: Postgres) -> None:
+    given = settings_for(unprepared)
+    wrong = given["LASTMETRE_POSTGRES"].replace(unprepared.password("lastmetre"), "hunter2-is-wrong")
+    done = job("migrations", **given | {"LASTMETRE_POSTGRES": wrong})
+    assert 1 == done.returncode
+    assert "请核对 LASTMETRE_POSTGRES 中的用户和密码" in done.stderr
+    assert "user and password in LASTMETRE_POSTGRES" in done.stderr
+    assert [] == [word for word in ("hunter2", "Traceback") if word in done.stderr]
+
+
 def test_says_that_kafka_does_not_answer(unused_port: int) -> None:
     done = job("topics", LASTMETRE_KAFKA=f"127.0.0.1:{unused_port}")
     assert 1 == done.returncode

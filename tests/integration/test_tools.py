@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import orjson
 import pytest
 from rich.console import Console
@@ -29,6 +30,7 @@ from deploy.tools import kafka
 from deploy.tools.placeholders import fill
 from deploy.tools.wording import LOCAL
 from deploy.words import Trouble
+from schemas.topics import LANE_TOPICS
 
 DAY_SECONDS = 4.0
 COMMAND_SECONDS = 60.0
@@ -115,10 +117,34 @@ def test_the_day_shows_each_confirmation_in_chinese_and_english(played: tuple[Ou
 
 async def test_a_second_start_shows_a_day_of_its_own(played: tuple[Outcome, str], system: Stack) -> None:
     screen = io.StringIO()
-    await day.play_day(system, Console(file=screen, width=160), seconds=2.0)
+    await day.play_day(system, Console(file=screen, width=80), seconds=2.0)
     assert "第 2 次演示" in screen.getvalue()
     assert re.search(r"已确认 · confirmed: [67]\d", screen.getvalue())
-    assert "python3 -m deploy publish examples/first-wish.jsonl" in screen.getvalue()
+    lines = screen.getvalue().splitlines()
+    waits = next(line for line in lines if line.startswith("  python3 -m deploy explain "))
+    assert re.fullmatch(r"  python3 -m deploy explain wish-2-\d+", waits)
+    whole = ["publish examples/first-wish.jsonl", "watch", "dlq list", "vault audit"]
+    assert [] == [command for command in whole if f"  python3 -m deploy {command}" not in lines]
+
+
+async def measured(stack: Stack) -> dict[str, float]:
+    """What the matcher tells who asks for nothing but its metrics, by name and labels."""
+    async with httpx.AsyncClient(timeout=10) as client:
+        text = (await client.get(f"http://127.0.0.1:{stack.service('matcher').ops_port}/metrics")).text
+    return {name: float(number) for name, _, number in (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))}
+
+
+async def test_gauges_move_though_nobody_asks_whether_the_matcher_is_ready(played: tuple[Outcome, str], system: Stack) -> None:
+    found = await measured(system)
+    assert len(played[0].waiting) <= found["lastmetre_matcher_open_wishes"]
+    assert 6 == found["lastmetre_matcher_lanes"]
+    assert dict.fromkeys(LANE_TOPICS, 0) == {topic: found[f'lastmetre_matcher_lag{{topic="{topic}"}}'] for topic in LANE_TOPICS}
+
+
+async def test_a_dead_letter_is_counted_under_the_type_that_it_says_it_is_of(played: tuple[Outcome, str], system: Stack) -> None:
+    found = await measured(system)
+    assert 1 <= found['lastmetre_matcher_events_total{outcome="dead_letter",type="lastmetre.wish.submitted.v1"}']
+    assert 0 == found['lastmetre_matcher_events_total{outcome="dead_letter",type=""}']
 
 
 async def test_a_day_without_confirmations_ends_by_itself_with_clear_words(system: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

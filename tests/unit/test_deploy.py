@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from deploy import cli, jars, preflight, venv
+from deploy.postgres import Postgres
+from deploy.servers import ExternalPostgres, refusal
 from deploy.state import ROOT, State, free_port
 from deploy.supervisor import rotate
 from deploy.words import Trouble
@@ -263,3 +267,63 @@ def test_play_says_before_it_starts_anything_that_it_cannot_write_its_results(tm
 def test_wrong_use_is_told_in_chinese_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == cli.run(arguments)
     assert "用法有误" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_not_told_as_a_matter_of_rights(tmp_path: Path) -> None:
+    server, log = Postgres(tmp_path / "postgres"), tmp_path / "postgres-init.log"
+    of_initdb = (
+        'running bootstrap script ... FATAL:  could not write to file "pg_wal/xlogtemp.312": No space left on device\nchild process exited with exit code 1'
+    )
+
+    told = server.not_made(of_initdb, log)
+    assert "磁盘已满" in told.chinese
+    assert "The disk is full" in told.english
+    assert "The disk is full" not in server.not_made("initdb: error: could not access directory: Permission denied", log).english
+
+
+@pytest.mark.parametrize("url", ["postgresql://user:a/b@db:5432/x", "postgresql://user:a[b@db/x", "mysql://user:word@db/x", "user:word@db"])
+def test_what_is_no_postgresql_url_is_told_by_the_settings_name_and_not_repeated(url: str, tmp_path: Path) -> None:
+    with pytest.raises(Trouble, match="LASTMETRE_POSTGRES") as told:
+        ExternalPostgres(url, State(tmp_path))
+    assert "user:password@host:5432" in told.value.english
+    assert [] == [word for word in ("a/b", "a[b", "user:word") if word in str(told.value)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "fix"),
+    [
+        (asyncpg.InvalidPasswordError("password authentication failed"), "see that user and password"),
+        (asyncpg.InvalidCatalogNameError('database "x" does not exist'), "the name at the end of"),
+        (asyncpg.InsufficientPrivilegeError("permission denied to create role"), "able to make roles"),
+        (asyncpg.TooManyConnectionsError("sorry, too many clients already"), "see to the server"),
+        (asyncpg.InterfaceError("invalid DSN: s3cret"), "what follows ? in it"),
+        (ConnectionRefusedError(111, "s3cret"), "host and port"),
+    ],
+)
+def test_why_a_database_cannot_be_used_names_the_setting_and_the_fix(fault: Exception, fix: str) -> None:
+    told = refusal(fault, "s3cret")
+    assert "LASTMETRE_POSTGRES" in told.chinese
+    assert "LASTMETRE_POSTGRES" in told.english
+    assert fix in told.english.lower()
+    assert "s3cret" not in str(told)
+
+
+def test_the_keys_of_data_on_a_server_of_ones_own_are_not_thrown_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LASTMETRE_STATE", str(tmp_path))
+    monkeypatch.setenv("LASTMETRE_POSTGRES", "postgresql://owner:word@127.0.0.1:1/lastmetre")
+    keys = tmp_path / "vault-keys.json"
+    keys.touch()
+
+    assert 1 == cli.run(["up", "--fresh", "--once"])
+    assert keys.exists()
+    said = capsys.readouterr().err
+    assert "请去掉 --fresh" in said
+    assert "Leave --fresh out" in said
+
+
+def test_a_sign_that_a_terminal_has_not_is_shown_as_another() -> None:
+    script = "import sys; from deploy.__main__ import show_what_can_be_shown as show; show(); print('✓ 就绪'); sys.stderr.write('✓ 就绪')"
+    shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "gbk"})
+    assert ("? 就绪", "? 就绪") == (shown.stdout.decode("gbk").strip(), shown.stderr.decode("gbk"))

@@ -57,3 +57,15 @@ async def test_what_is_refused_is_masked_while_it_is_read() -> None:
 
     assert items[0].letter is not None
     assert b"13800138000" not in (items[0].letter.value or b"")
+
+
+def test_what_is_no_event_is_known_by_the_contracts_types_alone() -> None:
+    def says(value: bytes | None, *headers: tuple[str, bytes | None]) -> str:
+        return intake.type_told(SimpleNamespace(value=value, headers=headers))
+
+    offered = "lastmetre.offer.posted.v1"
+    assert offered == says(b"{", ("ce_type", offered.encode()))
+    assert offered == says(orjson.dumps({"type": offered}))
+    assert "" == says(orjson.dumps({"type": "lastmetre.offer.invented.v1"}))
+    assert {""} == {says(value) for value in (None, b"{", b"[1]", b"\xff", orjson.dumps({"type": [offered]}), b" " * EVENT_MAX_BYTES + b"{}")}
+    assert {""} == {says(None, ("ce_type", content)) for content in (None, b"", b"\xff", b"lastmetre.offer.invented.v1")}

@@ -4,6 +4,7 @@ A process of its own: what people tap and what systems send is answered by anoth
 """
 
 import sys
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
@@ -15,16 +16,21 @@ from services.runtime import Ops, Readiness, ServiceSettings, Stop, collect_rare
 _STUCK_SECONDS = 300.0
 
 
+def measure(registry: CollectorRegistry, lag: Callable[[], int | None]) -> None:
+    """Tell how many records the board is behind (none where somebody else writes it): asked whenever metrics are, and not only with /readyz."""
+    behind = Gauge("lastmetre_board_lag_records", "Records that are on the topics and not on the board", registry=registry)
+    behind.set_function(lambda: lag() or 0)
+
+
 async def main(settings: ServiceSettings, stop: Stop) -> None:
     """Write the board until stopped, or wait to take over from whoever does. `database` is the role of the board's one writer."""
     log = structlog.get_logger()
     registry = CollectorRegistry()
-    behind = Gauge("lastmetre_board_lag_records", "Records that are on the topics and not on the board", registry=registry)
     reader = Reader(settings.broker, settings.database.get_secret_value())
+    measure(registry, lambda: reader.lag)
 
     async def ready() -> Readiness:
         lag = reader.lag
-        behind.set(lag or 0)
         return Readiness(reader.at_work, reader.pulse.commit_age_seconds, {} if lag is None else {"board": lag}, () if reader.at_work else ("away",))
 
     collect_rarely()
