@@ -295,6 +295,21 @@ async def test_a_link_past_its_time_tells_nothing_and_one_about_a_child_not_how_
     assert "Same community" in about_child
 
 
+async def test_who_is_done_says_by_the_link_how_long_it_took(rig: GatewayRig) -> None:
+    assert rig.gateway.links is not None
+    client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
+    ids = {"wish_id": "w-took", "offer_id": "o-took"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-took", "state": "matched"})
+    await fill(rig.owner, "matches", **MATCH | ids | {"match_id": "m-took", "volunteer_ref": "v-took", "state": "started"})
+    claims = Claims(uuid4(), "finish", "volunteer", AREA, "w-took", "o-took", "m-took", (int(NOW.timestamp()) + 3600) * 1_000_000)
+    code = await mint(rig.owner, rig.gateway.links, claims)
+    page = (await client.get(f"/l/{code}")).text
+    assert 'select name="minutes"' in page
+    (csrf,) = set(re.findall('name="csrf" value="([^"]+)"', page))
+    assert "Noted: Done" in words((await client.post("/a/say", data={"code": code, "action": "finished", "minutes": "90", "csrf": csrf})).text)
+    assert [90] == [one["minutes"] for one in await said(rig, "responses") if one.get("match_id") == "m-took"]
+
+
 @pytest.mark.parametrize(
     ("wish", "match", "said"),
     [

@@ -72,21 +72,21 @@ async def seen(gateway: Gateway, keys: LinkKeys, code: str, now: int) -> tuple[S
     return state, None if row is None else About(**dict(row))
 
 
-async def said(gateway: Gateway, keys: LinkKeys, code: str, action: Action, now: int) -> Outcome:
-    """Use a link: it counts as used only once Kafka has what was said, and the same tap again is the same event.
+async def said(gateway: Gateway, keys: LinkKeys, code: str, action: Action, now: int, minutes: int | None = None) -> Outcome:
+    """Use a link: it counts as used only once Kafka has what was said, and the same tap again is the same event. `minutes`: how long a finished visit took.
 
     Raises:
         services.gateway.publisher.Unpublished: nothing was said, and the link is as it was.
     """
     async with gateway.database.pool.acquire() as connection, connection.transaction():
         outcome = await redeem(connection, keys, code, action, now)
-        if isinstance(outcome, Redeemed) and (event := event_of(outcome.claims, action)) is not None:
+        if isinstance(outcome, Redeemed) and (event := event_of(outcome.claims, action, minutes)) is not None:
             kind, data = event
             await gateway.publisher.say(kind, outcome.claims.wish_id, data, event_id=str(uuid5(outcome.claims.jti, action)))
     return outcome
 
 
-def event_of(claims: Claims, action: Action) -> tuple[str, dict[str, Any]] | None:
+def event_of(claims: Claims, action: Action, minutes: int | None = None) -> tuple[str, dict[str, Any]] | None:
     """The event that says it; following says nothing. Pure."""
     about: dict[str, Any] = {"area": claims.area, "wish_id": claims.wish_id, "offer_id": claims.offer_id}
     if claims.match_id is not None:
@@ -97,5 +97,7 @@ def event_of(claims: Claims, action: Action) -> tuple[str, dict[str, Any]] | Non
         return "lastmetre.match.declined.v1", about
     if action in _OUTCOMES:
         return "lastmetre.service.acknowledged.v1", {**about, "by": "resident", "outcome": action}
+    if action == "finished" and minutes is not None:
+        about["minutes"] = minutes
     kind = _EVENTS.get(action)
     return None if kind is None else (kind, about)

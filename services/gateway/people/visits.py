@@ -70,6 +70,8 @@ EVENTS: Final = {
     "finish": "lastmetre.service.finished.v1",
 }
 _EARLY: Final = timedelta(hours=1)
+# How long a visit took, to choose from beside what was planned.
+MINUTES: Final = (30, 45, 60, 90, 120, 150, 180)
 SAID: Final = {"accept": "accepted", "decline": "declined", "start": "started", "finish": "finished"}
 
 

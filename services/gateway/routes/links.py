@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from services.gateway import words
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs
-from services.gateway.people import linked
+from services.gateway.people import linked, visits
 from services.gateway.people.settling import settled
 from services.gateway.policy import Act
 from services.links.claims import Action
@@ -48,7 +48,7 @@ async def _shown(request: Request, gateway: Gateway, code: str, *, told: Any = N
     state, about = await linked.seen(gateway, _keys(gateway), code, _now())
     comes = None if isinstance(state, Forged) else linked.comes_of(state.claims, about)
     given: dict[str, Any] = {"kind": type(told or state).__name__.lower(), "state": told or state, "about": about, "comes": comes}
-    given |= {"code": code, "labels": LABELS}
+    given |= {"code": code, "labels": LABELS, "minutes": visits.MINUTES}
     return _private(gateway.renderer.page(request, "link.html", **given, words=words, now=words.utc_now()))
 
 
@@ -84,9 +84,10 @@ async def used(
     gateway: GatewayOf,
     code: Code,
     action: Annotated[str, Form(pattern="^(accept|decline|cancel|started|finished|done|partly|not_done)$")],
+    minutes: Annotated[int | None, Form(ge=1, le=1440)] = None,
 ) -> HTMLResponse:
     """Counts once; a second tap is told what the first one said. Of several who say yes to one wish, each hears whether it is theirs."""
-    outcome = await linked.said(gateway, _keys(gateway), code, cast("Action", action), _now())
+    outcome = await linked.said(gateway, _keys(gateway), code, cast("Action", action), _now(), minutes)
 
     async def shows() -> bool:
         state, about = await linked.seen(gateway, _keys(gateway), code, _now())

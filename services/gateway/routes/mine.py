@@ -21,7 +21,6 @@ router = APIRouter()
 Member = Annotated[Principal, needs(Act.ANSWER_MATCH)]
 _AFTER: Final = {"accept": {"agreed", "confirmed", "started", "finished", "closed"}, "decline": {"released"}, "start": {"started", "finished", "closed"}}
 _AFTER["finish"] = {"finished", "closed"}
-MINUTES: Final = (30, 45, 60, 90, 120, 150, 180)
 
 
 def _ref(principal: Principal) -> str:
@@ -44,7 +43,7 @@ async def mine(request: Request, gateway: GatewayOf, principal: Member) -> HTMLR
     return gateway.renderer.page(
         request, "mine.html", live=[match for match in matches if match.live], over=[match for match in matches if not match.live], told=told,
         invitations=invitations, standing=standing, tariff=tariff, unread=unread, actions=visits.actions, state_words=visits.state_words,
-        minutes=MINUTES, words=words, now=now,
+        minutes=visits.MINUTES, words=words, now=now,
     )  # fmt: skip
 
 

@@ -172,6 +172,8 @@ def test_each_tap_of_a_link_is_the_event_that_says_it() -> None:
     assert linked.event_of(mine, "cancel") == ("lastmetre.wish.withdrawn.v1", {"area": AREA, "wish_id": "w-1"})
     assert linked.event_of(mine, "not_done") == ("lastmetre.service.acknowledged.v1", {**about, "by": "resident", "outcome": "not_done"})
     assert linked.event_of(mine, "follow") is None
+    assert linked.event_of(helper, "finished", 45) == ("lastmetre.service.finished.v1", {**about, "minutes": 45})
+    assert linked.event_of(helper, "started", 45) == ("lastmetre.service.started.v1", about)
 
 
 @pytest.mark.parametrize(
