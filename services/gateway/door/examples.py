@@ -164,7 +164,7 @@ TEST_RESPONSES: Final[dict[int | str, Json]] = {
 }
 _API_KEY: Final[Json] = {
     "key_id": "0123456789abcdef", "name": "community app", "scopes": ["publish_events"], "state": "active", "created_at": "2026-11-25T08:00:00Z",
-    "expires_at": None, "last_used_at": None, "per_minute": 6000, "per_day": None, "used_today": 0,
+    "expires_at": None, "last_used_at": None, "per_minute": 6000, "per_day": None, "used_today": None,
 }  # fmt: skip
 KEYS_RESPONSES: Final[dict[int | str, Json]] = {200: {"description": "Keys", "content": _json({"keys": [_API_KEY]}, _OBJECT)}}
 KEY_RESPONSES: Final[dict[int | str, Json]] = {
