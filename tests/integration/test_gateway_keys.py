@@ -1,15 +1,18 @@
-"""The page of keys over a real gateway: what a form makes it makes once, and what is told of a key is so."""
+"""Keys, and what their holders are told: what a form makes it makes once, and whatever is refused names what is wrong and what to do instead."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
+from services.gateway.door import answers, examples
 from tests.integration.gateway_rig import Browser, GatewayRig, own_database, running_gateway
 
 _FORM = re.compile(r'<form method="post" action="(/keys[^"]*)".*?</form>', re.DOTALL)
@@ -102,3 +105,125 @@ async def test_what_is_used_today_is_told_where_it_is_counted(rig: GatewayRig, i
         assert f'<td class="num">{"7" if "per_day" in quota else "–"}</td>' in row
     listed = await integrator.client.get("/api/v1/keys", headers={"accept": "application/json"})
     assert {None, 7} == {key["used_today"] for key in listed.json()["keys"]}
+
+
+# --- what a program is told
+
+
+async def test_the_document_says_by_what_one_is_known_and_what_is_answered_to_whoever_is_not(rig: GatewayRig) -> None:
+    document = (await (await rig.client()).get("/api/openapi.json")).json()
+    schemes = document["components"]["securitySchemes"]
+    assert {("http", "bearer"), ("apiKey", None)} == {(scheme["type"], scheme.get("scheme")) for scheme in schemes.values()}
+    assert "lm_session" == schemes["session"]["name"]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            named = {name for one in operation["security"] for name in one}
+            assert named <= set(schemes), (path, method)
+            if not path.startswith("/api/"):
+                continue
+            assert bool(named) == (operation["x-act"] != "open_page" or "receipts" in path), (path, method)
+            if "key" in named:
+                for status in ("401", "403", "429"):
+                    body = operation["responses"][status]["content"]["application/json"]
+                    assert "#/components/schemas/Problem" == body["schema"]["$ref"], (path, method, status)
+                    assert {"code", "zh", "en"} <= set(body["example"]), (path, method, status)
+
+
+async def test_a_key_that_is_not_good_is_told_what_is_wrong_with_it_and_not_whether_there_is_one(rig: GatewayRig) -> None:
+    person = await rig.person("integrator")
+    good = await rig.key(person, "read_events")
+    ended = await rig.key(person, "read_events", expires_at=datetime.now(UTC) - timedelta(hours=1))
+    revoked = await rig.key(person, "read_events")
+    await rig.owner.execute("UPDATE gateway.api_keys SET revoked_at = now() WHERE key_id = $1", revoked.split("_")[1])
+    other = "A" * 43
+    shown = {
+        None: "sign_in",
+        good: "no_bearer",
+        f"Basic {good}": "no_bearer",
+        "Bearer": "no_bearer",
+        "Bearer lmk_": "malformed_key",
+        f"Bearer {good[:20]}": "malformed_key",
+        f"Bearer lmk_{good.split('_')[1]}_{other}": "unknown_key",
+        f"Bearer lmk_0123456789abcdef_{other}": "unknown_key",
+        f"Bearer {ended}": "key_ended",
+        f"Bearer {revoked}": "key_ended",
+        "Bearer eyJhbGciOiJub25lIn0.e30.": "bad_token",
+    }
+    client = await rig.client()
+    said = {}
+    for header, code in shown.items():
+        answer = await client.get("/api/v1/keys", headers={} if header is None else {"authorization": header})
+        told = answer.json()
+        assert (401, code, "authorization", "Bearer") == (answer.status_code, told["code"], told["field"], answer.headers["www-authenticate"]), header
+        assert "Authorization" in told["zh"]
+        assert "Authorization" in told["en"]
+        said[header] = answer.content
+    assert said[f"Bearer lmk_{good.split('_')[1]}_{other}"] == said[f"Bearer lmk_0123456789abcdef_{other}"]
+
+
+async def test_every_code_that_a_program_may_meet_is_in_the_catalogue(rig: GatewayRig) -> None:
+    page = (await (await rig.client()).get("/catalogue")).text
+    for code in ("sign_in", "invalid", "not_allowed", "method", "too_large", "no_bearer", "malformed_key", "unknown_key", "key_ended", "form", *answers.CODES):
+        assert f"<code>{code}</code>" in page, code
+
+
+async def signed(rig: GatewayRig, *acts: str) -> httpx.AsyncClient:
+    return await rig.client(authorization=f"Bearer {await rig.key(await rig.person('integrator'), *acts)}")
+
+
+@pytest.mark.parametrize("given", [{"since": "2026-11-25T08:00:00"}, {"since": "yesterday"}])
+async def test_a_time_without_an_offset_is_refused_as_any_other_that_is_none(rig: GatewayRig, given: dict[str, str]) -> None:
+    client = await signed(rig, "read_events", "manage_webhooks")
+    hook = {"url": "https://app.example/x"}
+    for answer in (
+        await client.get("/api/v1/events", params={"topic": "matches"} | given),
+        await client.post("/api/v1/webhooks", json=hook | given),
+        await client.post("/api/v1/webhooks/wh0123456789abcdef/replay", json=given),
+    ):
+        told = answer.json()
+        assert (422, "invalid", "since") == (answer.status_code, told["code"], told["field"])
+        assert "RFC 3339" in told["en"]
+
+
+async def test_whoever_names_what_there_is_not_is_told_what_there_is(rig: GatewayRig, integrator: Browser) -> None:
+    client = await signed(rig, "read_events", "manage_webhooks")
+    hook = {"url": "https://app.example/x", "types": ["lastmetre.match.confirmed.v1"]}
+    wrong = (await client.post("/api/v1/webhooks", json=hook | {"types": ["lastmetre.wish.submitted.v1"]})).json()
+    assert ("bad_value", "types") == (wrong["code"], wrong["field"])
+    assert all("lastmetre.match.confirmed.v1" in wrong[language] for language in ("zh", "en"))
+    made = (await client.post("/api/v1/webhooks", json=hook)).json()
+    replay = f"/api/v1/webhooks/{made['webhook_id']}/replay"
+    for given, code, field in (
+        ({}, "missing_field", "since"),
+        ({"topic": "confirmations"}, "missing_field", "after"),
+        ({"after": "x"}, "bad_value", "topic"),
+        ({"after": "x", "topic": "matches"}, "bad_value", "topic"),
+    ):
+        answer = await client.post(replay, json=given)
+        assert (422, code, field) == (answer.status_code, answer.json()["code"], answer.json()["field"]), given
+        assert ("confirmations" in answer.json()["en"]) == (field == "topic")
+    csrf = {"x-csrf": await integrator.token("/keys"), "accept": "application/json"}
+    for change, field, fix in (({"scopes": ["fly"]}, "scopes", "read_events"), ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at", "after now")):
+        told = (await integrator.client.post("/api/v1/keys", json={"name": "app"} | change, headers=csrf)).json()
+        assert ("bad_value", field, True) == (told["code"], told["field"], fix in told["en"])
+
+
+async def test_what_is_too_large_is_told_how_large_it_may_be(rig: GatewayRig) -> None:
+    client = await signed(rig, "publish_events", "manage_webhooks")
+    for path, most in (("/api/v1/events", 8), ("/api/v1/webhooks", 1)):
+        answer = await client.post(path, content=b" " * (most * 1024 * 1024 + 1), headers={"content-type": "application/json"})
+        told = answer.json()
+        assert (413, "too_large") == (answer.status_code, told["code"])
+        assert all(f"{most} MiB" in told[language] for language in ("zh", "en"))
+
+
+async def test_a_type_that_only_services_write_is_refused_before_anything_in_it_is_judged(rig: GatewayRig) -> None:
+    client = await signed(rig, "publish_events")
+    event = examples.structured("match.confirmed.v1") | {"data": {}}
+    structured, batched = ({"content-type": f"application/cloudevents{batch}+json"} for batch in ("", "-batch"))
+    binary = {f"ce-{name}": str(event[name]) for name in ("specversion", "id", "type", "time", "subject", "partitionkey")}
+    for headers, body in ((structured, event), (binary | {"content-type": "application/json"}, {})):
+        answer = await client.post("/api/v1/events", content=json.dumps(body), headers=headers)
+        assert (403, "type_not_allowed") == (answer.status_code, answer.json()["code"])
+    batch = await client.post("/api/v1/events", content=json.dumps([event]), headers=batched)
+    assert [(403, "type_not_allowed")] == [(one["status"], one["code"]) for one in batch.json()["results"]]

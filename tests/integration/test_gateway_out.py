@@ -124,7 +124,7 @@ async def test_one_account_alone_does_not_hold_every_place_to_wait(door: Gateway
     [
         ({"topic": "confirmations", "after": "no position"}, 400, "bad_cursor"),
         ({"topic": "confirmations", "after": base64.urlsafe_b64encode(b"matches:0:1").decode()}, 400, "bad_cursor"),
-        ({"topic": "confirmations", "since": "2026-11-25T08:00:00"}, 422, "bad_value"),
+        ({"topic": "confirmations", "since": "2026-11-25T08:00:00"}, 422, "invalid"),
     ],
 )
 async def test_refuses_a_position_that_it_did_not_give_out(http: httpx.AsyncClient, parameters: dict[str, str], status: int, code: str) -> None:

@@ -1,5 +1,6 @@
 """What the door answers where it does not take something: a status, a code, a sentence in each language, and the field."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -41,7 +42,7 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
         "{field} reads of this account are waiting already: try again when one of them has returned",
     ),
     "bad_cursor": (400, "字段 {field} 不是有效的位置，请使用此前返回的 next", "field {field} is no valid position: use a `next` that was given to you"),
-    "bad_value": (422, "字段 {field} 不合规，请查看 /api/openapi.json", "field {field} is not valid: see /api/openapi.json"),
+    "bad_value": (422, "字段 {field} 不合规：{fix}", "field {field} is not valid: {fix}"),
     "bad_address": (
         422,
         "字段 {field} 应为公网 https 网址，不能指向内部地址",
@@ -65,6 +66,13 @@ DENIED: Final = frozenset({"out_of_scope", "type_not_allowed", "reserved_source"
 _OF_NO_FIELD: Final = frozenset({"batch_too_large", "too_many", "too_many_waiting", "switched_off", "made_already"})
 """What these name in their sentence is a limit, a setting or a key of ours, and no field of what was sent."""
 _UNREADABLE: Final = frozenset({errors.NOT_JSON, errors.BAD_ENCODING, errors.TOO_DEEP, errors.DUPLICATE_HEADER, errors.NULL_VALUE})
+_SEE: Final[errors.Words] = ("请查看 /api/openapi.json", "see /api/openapi.json")
+
+
+def one_of(choices: Iterable[str]) -> errors.Words:
+    """The fix where only these are taken."""
+    listed = ", ".join(sorted(choices))
+    return f"只能取 {listed}", f"take of {listed}"
 
 
 class Problem(BaseModel):
@@ -79,10 +87,11 @@ class Problem(BaseModel):
 class Refused(Exception):
     """Something the door does not take, ready to be answered."""
 
-    def __init__(self, code: str, field: str = "", *, retry_after: int | None = None) -> None:
+    def __init__(self, code: str, field: str = "", fix: errors.Words = _SEE, *, retry_after: int | None = None) -> None:
+        """`fix`: what to send instead, in both languages; only `bad_value` has use for it."""
         self.code, self.field = code, field
         self.status, zh, en = _WORDS[code]
-        self.zh, self.en = zh.format(field=field), en.format(field=field)
+        self.zh, self.en = zh.format(field=field, fix=fix[0]), en.format(field=field, fix=fix[1])
         self.retry_after = RETRY_SECONDS if retry_after is None and self.status == 503 else retry_after
         super().__init__(self.en)
 

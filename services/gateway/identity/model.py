@@ -119,6 +119,8 @@ class Caller:
     must_change: bool = False
     refused: bool = False
     """A key, token or session was presented that is not good (any more)."""
+    why: str | None = None
+    """What is wrong with what the header `Authorization` presented, as a code of `errors.UNPROVEN`."""
 
     def as_nobody(self) -> Caller:
         """The same browser, with nobody signed in."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.door import examples, keys, subscriptions
-from services.gateway.door.answers import Refused, answer, refusal
+from services.gateway.door.answers import Refused, answer, one_of, refusal
 from services.gateway.door.keys import Key
 from services.gateway.guard import needs
 from services.gateway.identity.model import new_secret
@@ -33,7 +33,7 @@ class NewKey(BaseModel):
     scopes: list[str] = Field(
         default_factory=lambda: [str(act) for act in keys.SCOPES], min_length=1, max_length=8, description="publish_events, read_events, manage_webhooks"
     )
-    expires_at: datetime | None = Field(default=None, description="RFC 3339; none: until it is revoked")
+    expires_at: AwareDatetime | None = Field(default=None, description="RFC 3339; none: until it is revoked")
     per_minute: Quota = Field(default=None, description="events a minute; none: no limit of its own")
     per_day: Quota = Field(default=None, description="events a day (UTC)")
 
@@ -83,9 +83,9 @@ async def _once(gateway: Gateway, principal: Principal, key_id: str | None) -> A
 async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: datetime, key_id: str | None = None) -> tuple[Key, str]:
     _by_people(principal)
     if not set(wanted.scopes) <= set(keys.SCOPES):
-        raise Refused("bad_value", "scopes")
-    if wanted.expires_at is not None and (wanted.expires_at.tzinfo is None or wanted.expires_at <= now):
-        raise Refused("bad_value", "expires_at")
+        raise Refused("bad_value", "scopes", one_of(keys.SCOPES))
+    if wanted.expires_at is not None and wanted.expires_at <= now:
+        raise Refused("bad_value", "expires_at", ("应晚于现在", "send a time after now"))
     async with _once(gateway, principal, key_id) as connection:
         own = [one for one in await keys.listed(connection) if one.account_id == principal.account and one.state(now) in {"active", "ending"}]
         if len({one.counts_as for one in own}) >= keys.KEYS_MAX:
