@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -82,6 +82,11 @@ class Meters:
 
 class _TooLarge(Exception):
     """More was sent than is taken."""
+
+
+def _larger_than(limit: int) -> tuple[str, str]:
+    most = f"{limit // BODY_MAX} MiB"
+    return f"内容超过 {most}，请缩小或拆分后重发", f"this is larger than {most}: make it smaller, or split it, and send it again"
 
 
 def depth_of(body: bytes) -> int:
@@ -166,7 +171,7 @@ class Edge:
         declared = request.headers.get("content-length", "0")
         if not declared.isascii() or not declared.isdigit() or int(declared) > limit:
             self._meters.refused.labels("size").inc()
-            await answer(request, 413)(scope, receive, send)
+            await answer(request, 413, words=_larger_than(limit))(scope, receive, send)
             return
         address = request.client.host if request.client is not None else ""
         if self._limited and ("authorization" in request.headers or "cookie" in request.headers):
@@ -189,7 +194,7 @@ class Edge:
             receive = await self._measured(request, receive, limit)
         except _TooLarge:
             self._meters.refused.labels("size").inc()
-            await answer(request, 413)(scope, receive, send)
+            await answer(request, 413, words=_larger_than(limit))(scope, receive, send)
             return
         except RecursionError:
             self._meters.refused.labels("depth").inc()
@@ -213,7 +218,7 @@ class Edge:
             secret = cookies.get(cookie_name(BROWSER_COOKIE, https=self._https))
             if not secret:
                 secret = passage.browser = new_secret()
-            caller = Caller(caller.principal, caller.session, secret, caller.must_change, caller.refused)
+            caller = replace(caller, secret=secret)
         state.update(caller=caller, principal=caller.principal, csrf=form_token(caller.secret))
 
     async def _measured(self, request: Request, receive: Receive, limit: int) -> Receive:

@@ -26,13 +26,40 @@ WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
     404: ("not_found", "没有这一项，或不对你开放", "there is no such thing, or not for you"),
     405: ("method", "不支持这种请求方法", "this method is not for this address"),
     409: ("conflict", "情况已经变了，请刷新后再试", "things have changed meanwhile: reload and try again"),
-    413: ("too_large", "内容过大", "this is too large"),
+    413: ("too_large", "内容过大，请缩小或拆分后重发", "this is too large: make it smaller, or split it, and send it again"),
     415: ("media_type", "不支持这种内容类型", "this media type is not taken"),
     422: ("invalid", "填写的内容不合规", "what was given is not valid"),
     429: ("too_many", "请求太频繁，请稍候再试", "too many requests: wait a moment"),
     500: ("failed", "系统出错了，已记录", "something went wrong here, and was noted"),
     503: ("away", "服务暂时不可用，请稍候再试", "the service is not available: try again in a moment"),
 }
+UNPROVEN: Final[Mapping[str, tuple[str, str]]] = {
+    "sign_in": (
+        "缺少请求头 Authorization，请发送 Bearer 加在 /keys 新建的密钥，或先登录",
+        "header Authorization is missing: send Bearer and a key made at /keys, or sign in first",
+    ),
+    "no_bearer": (
+        "请求头 Authorization 不合规，应为 Bearer、一个空格、再加密钥",
+        "header Authorization is not valid: send Bearer, a blank, and the key",
+    ),
+    "malformed_key": (
+        "请求头 Authorization 中的密钥不完整或有误，应为 lmk_<编号>_<密文>，请整段复制",
+        "the key in header Authorization is no whole key: copy all of lmk_<id>_<secret>",
+    ),
+    "unknown_key": (
+        "请求头 Authorization 中的密钥无效，请核对，或在 /keys 新建一把",
+        "the key in header Authorization does not hold: compare it with yours, or make another one at /keys",
+    ),
+    "key_ended": (
+        "请求头 Authorization 中的密钥已到期或已吊销，请改用轮换后的密钥，或在 /keys 新建一把",
+        "the key in header Authorization has ended or was revoked: use the one that it was rotated into, or make another one at /keys",
+    ),
+    "bad_token": (
+        "请求头 Authorization 中的令牌无效或已过期，请重新获取；密钥以 lmk_ 开头",
+        "the token in header Authorization is not valid, or has ended: get another one; keys begin with lmk_",
+    ),
+}
+"""What is wrong where a program has proven nothing (401). Of a key that is not wholly known here, nothing tells whether there is one of its id."""
 
 
 def wants_page(request: Request) -> bool:
@@ -82,7 +109,10 @@ def _http(request: Request, fault: Exception) -> Response:
             return answer(request, 401, headers={"HX-Redirect": f"/sign-in?next={quote(here)}"})
         if wants_page(request):
             return RedirectResponse(f"/sign-in?next={quote(here)}", status_code=HTTPStatus.SEE_OTHER)
-        return answer(request, 401, headers={"WWW-Authenticate": "Bearer"})
+        if not request.scope["path"].startswith("/api/"):
+            return answer(request, 401, headers={"WWW-Authenticate": "Bearer"})
+        why = request.state.caller.why or "sign_in"
+        return answer(request, 401, why, UNPROVEN[why], field="authorization", headers={"WWW-Authenticate": "Bearer"})
     detail: Any = fault.detail
     if isinstance(detail, dict) and {"code", "zh", "en"} <= set(detail):
         return answer(request, fault.status_code, detail["code"], (detail["zh"], detail["en"]), field=detail.get("field"), headers=fault.headers)

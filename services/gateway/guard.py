@@ -37,6 +37,13 @@ _ACCOUNT_PAGE: Final = "/account"
 _MARK: Final = "lastmetre_act"
 
 
+WORDS: Final[dict[str, tuple[str, str]]] = {
+    "password": ("请先在“我的账号”修改初始密码", "first change your password under “My account”"),
+    "form": ("页面已过期，请刷新后再试", "this page is out of date: reload it and try again"),
+}
+"""Why something is forbidden (403) that they otherwise may do."""
+
+
 class UnguardedRoute(Exception):
     """A route names no act, or several."""
 
@@ -48,6 +55,11 @@ class Denied(HTTPException):
         super().__init__(HTTPStatus.NOT_FOUND if hidden else HTTPStatus.FORBIDDEN)
         self.act = act
         self.thing = thing
+
+
+def _words_of(code: str) -> dict[str, str]:
+    zh, en = WORDS[code]
+    return {"code": code, "zh": zh, "en": en}
 
 
 def form_token(secret: str | None) -> str:
@@ -76,9 +88,7 @@ def needs(act: Act) -> Any:
             await record(request, act, "denied")
             raise HTTPException(HTTPStatus.FORBIDDEN)
         if caller.must_change and act is not Act.OPEN_PAGE and not request.scope["path"].startswith(_ACCOUNT_PAGE):
-            raise HTTPException(
-                HTTPStatus.FORBIDDEN, {"code": "password", "zh": "请先在“我的账号”修改初始密码", "en": "first change your password under “My account”"}
-            )
+            raise HTTPException(HTTPStatus.FORBIDDEN, _words_of("password"))
         if act in AUDITED and principal is not None and (act in AUDITED_LOOKS or request.method not in SAFE_METHODS):
             await record(request, act, "allowed")
         return principal
@@ -115,7 +125,7 @@ async def _see_that_it_is_from_here(request: Request, caller: Caller) -> None:
     """A browser sends cookies along with other sites' forms, too: so an unsafe request that is not signed with a key must come from our own page."""
     if request.method in SAFE_METHODS or "authorization" in request.headers or request.state.demonstrated:
         return
-    wrong = HTTPException(HTTPStatus.FORBIDDEN, {"code": "form", "zh": "页面已过期，请刷新后再试", "en": "this page is out of date: reload it and try again"})
+    wrong = HTTPException(HTTPStatus.FORBIDDEN, _words_of("form"))
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise wrong
     origin = request.headers.get("origin")

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from services.gateway import errors
 from services.gateway.context import Gateway
+from services.gateway.description import describe
 from services.gateway.edge import Edge
 from services.gateway.guard import announce, see_that_all_are_guarded
 from services.gateway.rendering import STATIC
@@ -42,6 +43,7 @@ def create_app(gateway: Gateway, registry: CollectorRegistry | None = None) -> F
         app.include_router(router)
     # Compressed, as they hold nothing secret; pages are not, since they carry a token beside what others wrote.
     app.mount("/static", GZipMiddleware(_Files(directory=STATIC), minimum_size=1024), name="static")
+    describe(app, https=gateway.identity.settings.is_https)
     errors.install(app)
     app.add_middleware(Edge, identity=gateway.identity, registry=registry or CollectorRegistry())
     see_that_all_are_guarded(app)

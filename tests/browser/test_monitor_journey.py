@@ -9,6 +9,21 @@ from tests.browser.stage import Stage
 from tests.browser.town import AREA
 
 
+async def test_a_monitor_left_open_shows_nothing_more_once_its_worker_has_signed_out_elsewhere(come: Visitors, town_hall: Stage) -> None:
+    wish = await town_hall.town.wish("谁都不该再看见的事", "wheelchair")
+    async with come.come(WORKER, DESK, "en") as worker:
+        page = worker.page
+        await worker.sees_after_reloading("/monitor?wall=1", page.locator(f"a[href='/wish/{AREA}/{wish}']"))
+        await worker.sees(page.get_by_text("Live", exact=True))
+        other = await page.context.new_page()
+        await other.goto(f"{worker.url}/account")
+        await other.locator("form[action='/sign-out'] button").first.click()
+        # The stream looks at who reads it every half minute; once it has ended, so does the page.
+        await page.wait_for_url("**/sign-in?next=%2Fmonitor%3Fwall%3D1", timeout=60_000)
+        assert "谁都不该再看见的事" not in await page.content()
+        await other.close()
+
+
 @pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "law_advice"), (DESK, "en", "rehab")])
 async def test_a_worker_watches_and_steps_in(come: Visitors, town_hall: Stage, width: int, lang: Lang, skill: str) -> None:
     town = town_hall.town

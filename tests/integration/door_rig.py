@@ -132,10 +132,10 @@ def integrator(area: str, **steps: str) -> dict[str, Any]:
     return {**INTEGRATOR, "account": f"app-{area}", "scope": {"area": area, **steps}}
 
 
-async def decided(door: Gateway, area: str, number: int, kind: str = "lastmetre.match.confirmed.v1") -> list[str]:
-    """So many events of the services' about an area, on their topic; their ids."""
+async def decided(door: Gateway, area: str, number: int, kind: str = "lastmetre.match.confirmed.v1", **more: Any) -> list[str]:
+    """So many events of the services' about an area, on their topic; their ids. `more`: of their data."""
     short = kind.removeprefix("lastmetre.")
-    data = examples.structured(short)["data"] | {"area": area}
+    data = examples.structured(short)["data"] | {"area": area} | more
     ids = [f"d-{uuid4()}" for _ in range(number)]
     async with AIOKafkaProducer(bootstrap_servers=door.bootstrap, enable_idempotence=True, acks="all") as producer:
         for event_id in ids:

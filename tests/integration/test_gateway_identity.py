@@ -403,7 +403,7 @@ async def test_deep_json_is_not_taken(rig: GatewayRig) -> None:
 
 async def test_errors_are_told_in_both_languages(rig: GatewayRig) -> None:
     found = (await (await rig.client()).get("/api/v1/accounts")).json()
-    assert {"code", "zh", "en"} == set(found)
+    assert {"code", "zh", "en", "field"} == set(found)
     page = await (await rig.browser(**{"accept-language": "en"})).get("/nowhere")
     assert 404 == page.status_code
     assert "there is no such thing" in page.text

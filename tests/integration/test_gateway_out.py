@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -21,7 +22,7 @@ import asyncpg
 import httpx
 import pytest
 
-from deploy import migrate
+from deploy import hightech, migrate
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import ROOT
@@ -33,13 +34,14 @@ from services.gateway.door.answers import Refused
 from services.gateway.door.quotas import Quotas
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
-from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, Receiver, account, decided, integrator, is_signed, running
+from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, Receiver, account, decided, integrator, is_signed, lying_on, running
 from tests.listening import listening
 
 CONFIRMED = "lastmetre.match.confirmed.v1"
 CLOSED = "lastmetre.match.closed.v1"
 EVENTS = "/api/v1/events"
 HOOKS = "/api/v1/webhooks"
+SAMPLE_AREA = hightech.AREA
 RECEIPTS = b"a-secret-for-receipts"
 
 
@@ -124,7 +126,7 @@ async def test_one_account_alone_does_not_hold_every_place_to_wait(door: Gateway
     [
         ({"topic": "confirmations", "after": "no position"}, 400, "bad_cursor"),
         ({"topic": "confirmations", "after": base64.urlsafe_b64encode(b"matches:0:1").decode()}, 400, "bad_cursor"),
-        ({"topic": "confirmations", "since": "2026-11-25T08:00:00"}, 422, "bad_value"),
+        ({"topic": "confirmations", "since": "2026-11-25T08:00:00"}, 422, "invalid"),
     ],
 )
 async def test_refuses_a_position_that_it_did_not_give_out(http: httpx.AsyncClient, parameters: dict[str, str], status: int, code: str) -> None:
@@ -480,20 +482,69 @@ async def test_a_receipt_that_cannot_be_kept_is_refused_with_its_field(door: Gat
 # --- examples
 
 
-async def test_the_example_clients_publish_a_wish_and_read_what_is_decided(door: Gateway) -> None:
-    await decided(door, "gaoxin", 1, "lastmetre.match.proposed.v1")
-    await account(door, "app-of-examples", "gaoxin")
-    async with door.caller({**INTEGRATOR, "account": "app-of-examples"}) as http:
-        key = (await http.post("/api/v1/keys", json={"name": "examples", "scopes": ["publish_events", "read_events"]})).json()["key"]
-    for command in ([sys.executable, "publish.py"], ["sh", "publish.sh"]):
-        process = await asyncio.create_subprocess_exec(
-            *command, "wish.json", cwd=ROOT / "examples" / "http", env={**os.environ, "LASTMETRE_URL": door.url, "LASTMETRE_KEY": key},
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        told, _ = await process.communicate()
-        assert 0 == process.returncode, told.decode()
-        assert b"example-wish-1" in told, told.decode()
-        assert b"lastmetre.match.proposed.v1" in told, told.decode()
+CLIENTS = ([sys.executable, "publish.py"], ["sh", "publish.sh"])
+
+
+@pytest.fixture
+async def key_of_examples(door: Gateway) -> str:
+    """As `up` prints one: of the sample day's area."""
+    await account(door, "app-of-examples", SAMPLE_AREA)
+    async with door.caller({**INTEGRATOR, "account": "app-of-examples", "scope": {"area": SAMPLE_AREA}}) as http:
+        made = await http.post("/api/v1/keys", json={"name": "examples", "scopes": ["publish_events", "read_events"]})
+    return str(made.json()["key"])
+
+
+async def client_of(door: Gateway, key: str, command: list[str], wait_seconds: int) -> asyncio.subprocess.Process:
+    ours = {"LASTMETRE_URL": door.url, "LASTMETRE_KEY": key, "WAIT_SECONDS": str(wait_seconds)}
+    return await asyncio.create_subprocess_exec(
+        *command, "wish.json", cwd=ROOT / "examples" / "http", env={**os.environ, **ours},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+
+
+async def wish_published(door: Gateway, known: set[str]) -> dict[str, Any]:
+    """The data of the one wish of the clients' that was not there before; other tests share the broker."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            for record in await lying_on(door.bootstrap, ["wishes"]):
+                if dict(record.headers).get("ce_source") != b"//community-app.example/ankang-hightech":
+                    continue
+                data = json.loads(record.value)
+                if data["wish_id"] not in known:
+                    known.add(data["wish_id"])
+                    return dict(data)
+
+
+async def test_the_example_clients_wait_for_what_is_decided_about_their_own_wish(door: Gateway, key_of_examples: str) -> None:
+    known: set[str] = set()
+    await decided(door, SAMPLE_AREA, 1, "lastmetre.match.proposed.v1", wish_id="of-another-day")
+    for command in CLIENTS:
+        running_client = await client_of(door, key_of_examples, command, 60)
+        wish = await wish_published(door, known)
+        start, end = (datetime.fromisoformat(wish["window"][side]) for side in ("start", "end"))
+        assert abs(start - datetime.now(UTC)) < timedelta(minutes=5)
+        assert timedelta(hours=24) == end - start
+        await decided(door, SAMPLE_AREA, 2, "lastmetre.wish.widened.v1", wish_id="of-somebody-else")
+        await decided(door, SAMPLE_AREA, 1, "lastmetre.wish.widened.v1", wish_id=wish["wish_id"])
+        await decided(door, SAMPLE_AREA, 1, "lastmetre.match.proposed.v1", wish_id=wish["wish_id"])
+        told, _ = await running_client.communicate()
+        assert 0 == running_client.returncode, told.decode()
+        assert wish["wish_id"].replace("wish-", "example-") in told.decode()
+        kinds = re.findall(r"lastmetre\.[a-z.]+\.v1", told.decode())
+        assert ["lastmetre.wish.widened.v1", "lastmetre.match.proposed.v1"] == kinds, told.decode()
+
+
+async def test_the_example_clients_say_so_where_nothing_is_decided_in_time_or_the_key_is_of_another_area(
+    door: Gateway, key_of_examples: str, area: str
+) -> None:
+    await account(door, f"app-{area}", area)
+    async with door.caller(integrator(area)) as http:
+        other = (await http.post("/api/v1/keys", json={"name": "other", "scopes": ["publish_events", "read_events"]})).json()["key"]
+    for command in CLIENTS:
+        for key, said in ((key_of_examples, "nothing was decided within 1 s; go on with after="), (other, "out_of_scope")):
+            told, _ = await (client := await client_of(door, key, command, 1)).communicate()
+            assert 0 != client.returncode
+            assert said in told.decode()
 
 
 # --- what the door says of itself

@@ -145,6 +145,27 @@ async def test_an_invitation_that_is_answered_twice_or_too_late_is_no_error(rig:
     assert "somebody was first" in (await member.get("/mine?said=taken")).text
 
 
+@pytest.mark.parametrize("lang", ["zh-CN", "en"])
+async def test_what_is_to_be_mended_is_told_with_its_fields_name(rig: GatewayRig, lang: str) -> None:
+    centre = await browser(rig, "volunteer", volunteer_ref="v-mends", centre=(AREA, "jianmin", "jianmin-xincun", "b3", "u2"))
+    centre.client.headers["accept-language"] = lang
+    good = FORM | {"where": "jianmin/jianmin-xincun", "building": "3", "unit": "2"}
+    one = (await centre.post("/enter", page="/enter", **good | {"title": " "})).text
+    several = (await centre.post("/enter", page="/enter", **good | {"title": " ", "building": "b 3!", "when": "never"})).text
+
+    def summary(page: str) -> list[tuple[str, str]]:
+        return re.findall(r'<li><a href="#([a-z_]+)-field">([^<]+)</a>', page)
+
+    named = {"title": ("用一句话说说：", "In one line: "), "building": ("几栋：", "Building: "), "when": ("什么时候方便：", "When it suits: ")}
+    assert ["title"] == [field for field, _ in summary(one)]
+    assert set(named) == {field for field, _ in summary(several)}
+    for field, told in summary(one) + summary(several):
+        assert told.startswith(named[field][lang == "en"]), (field, told)
+        assert f'id="{field}-field"' in several
+    assert ("One thing to mend:", "还有一处要改一改：")[lang != "en"] in one
+    assert ("3 things to mend:", "还有 3 处要改一改：")[lang != "en"] in several
+
+
 async def test_a_key_whose_quota_is_nothing_is_not_made_without_one(rig: GatewayRig) -> None:
     integrator = await browser(rig, "integrator")
     good = {"name": "app", "scopes": "publish_events"}

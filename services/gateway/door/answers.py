@@ -1,5 +1,6 @@
 """What the door answers where it does not take something: a status, a code, a sentence in each language, and the field."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -41,7 +42,7 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
         "{field} reads of this account are waiting already: try again when one of them has returned",
     ),
     "bad_cursor": (400, "字段 {field} 不是有效的位置，请使用此前返回的 next", "field {field} is no valid position: use a `next` that was given to you"),
-    "bad_value": (422, "字段 {field} 不合规，请查看 /api/openapi.json", "field {field} is not valid: see /api/openapi.json"),
+    "bad_value": (422, "字段 {field} 不合规：{fix}", "field {field} is not valid: {fix}"),
     "bad_address": (
         422,
         "字段 {field} 应为公网 https 网址，不能指向内部地址",
@@ -49,6 +50,11 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     ),
     "not_found": (404, "没有找到，或无权查看", "there is none, or not for you"),
     "too_many": (409, "数量已达上限 {field}，请先删除不用的", "there are {field} already, which is the most: remove one first"),
+    "made_already": (
+        409,
+        "此表单已提交过，密钥 {field} 当时已生成并只显示过一次；没有保存就请轮换或吊销它，另需一把请重新填写",
+        "this form was sent before: key {field} was made then and shown once. If it is lost, rotate or revoke it; for another, fill in the form anew",
+    ),
     "bad_signature": (401, "签名不符或已过期，请用该通道的密钥重新签名", "the signature does not fit, or is too old: sign it with the channel's secret"),
     "not_own": (409, "密钥只能由其所有者轮换", "a key, or a webhook's secret, is rotated by its owner alone"),
     "by_people": (403, "密钥由人在页面上管理，不能用密钥管理", "keys are managed by people who are signed in, not with a key"),
@@ -57,9 +63,16 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
 CODES: Final = tuple(_WORDS)
 DENIED: Final = frozenset({"out_of_scope", "type_not_allowed", "reserved_source", "not_own"})
 """Of these the ones that are no fault of form: somebody asked for what is not theirs. They go into the audit log, as whatever is denied."""
-_OF_NO_FIELD: Final = frozenset({"batch_too_large", "too_many", "too_many_waiting", "switched_off"})
-"""What these name in their sentence is a limit or a setting of ours, and no field of what was sent."""
+_OF_NO_FIELD: Final = frozenset({"batch_too_large", "too_many", "too_many_waiting", "switched_off", "made_already"})
+"""What these name in their sentence is a limit, a setting or a key of ours, and no field of what was sent."""
 _UNREADABLE: Final = frozenset({errors.NOT_JSON, errors.BAD_ENCODING, errors.TOO_DEEP, errors.DUPLICATE_HEADER, errors.NULL_VALUE})
+_SEE: Final[errors.Words] = ("请查看 /api/openapi.json", "see /api/openapi.json")
+
+
+def one_of(choices: Iterable[str]) -> errors.Words:
+    """The fix where only these are taken."""
+    listed = ", ".join(sorted(choices))
+    return f"只能取 {listed}", f"take of {listed}"
 
 
 class Problem(BaseModel):
@@ -74,10 +87,11 @@ class Problem(BaseModel):
 class Refused(Exception):
     """Something the door does not take, ready to be answered."""
 
-    def __init__(self, code: str, field: str = "", *, retry_after: int | None = None) -> None:
+    def __init__(self, code: str, field: str = "", fix: errors.Words = _SEE, *, retry_after: int | None = None) -> None:
+        """`fix`: what to send instead, in both languages; only `bad_value` has use for it."""
         self.code, self.field = code, field
         self.status, zh, en = _WORDS[code]
-        self.zh, self.en = zh.format(field=field), en.format(field=field)
+        self.zh, self.en = zh.format(field=field, fix=fix[0]), en.format(field=field, fix=fix[1])
         self.retry_after = RETRY_SECONDS if retry_after is None and self.status == 503 else retry_after
         super().__init__(self.en)
 

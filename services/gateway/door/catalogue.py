@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas import errors
+from services.gateway import errors as faults
+from services.gateway import guard
 from services.gateway.door import answers, examples
 from services.gateway.door.intake import IN
 from services.gateway.door.positions import OUT
@@ -98,7 +100,7 @@ def channels() -> tuple[Channel, ...]:
 
 @cache
 def reasons() -> tuple[Reason, ...]:
-    """The contract's reasons that the door gives, then the door's own."""
+    """The contract's reasons that the door gives, then the door's own, then what is said of any request."""
     blank = "…"
     told = []
     for code in errors.SENTENCES:
@@ -106,8 +108,12 @@ def reasons() -> tuple[Reason, ...]:
             fault = errors.InvalidEvent(code, blank, (blank, blank))
             told.append(Reason(code, answers.status_of(fault), *fault.words))
     for code in answers.CODES:
-        own = answers.Refused(code, blank)
+        own = answers.Refused(code, blank, (blank, blank))
         told.append(Reason(code, own.status, own.zh, own.en))
+    told += [Reason(code, 401, *sentences) for code, sentences in faults.UNPROVEN.items()]
+    told += [Reason(code, 403, *sentences) for code, sentences in guard.WORDS.items()]
+    known = {(one.code, one.status) for one in told}
+    told += [Reason(code, status, zh, en) for status, (code, zh, en) in faults.WORDS.items() if (code, status) not in known | {("sign_in", 401)}]
     return tuple(told)
 
 

@@ -83,7 +83,6 @@ INGEST_RESPONSES: Final[dict[int | str, Json]] = {
     },
     207: {"description": "A batch of which not every event is on the topic: a result for each", "content": _json(_MIXED, _RESULTS)},
     400: refused("It could not be read", {"code": "not_json", "zh": "value 不是有效的 JSON，请检查语法", "en": "value is not valid JSON: check its syntax"}),
-    401: {"description": "No key, or one that does not hold"},
     403: refused("Outside the key's scope, a type that only services write, or a `source` that is the system's own", problem("out_of_scope", "data.area")),
     413: refused("Over 1 MiB, or a batch over 8 MiB or 2,000 events", problem("batch_too_large", "2000")),
     415: refused(
@@ -137,7 +136,6 @@ READ_RESPONSES: Final[dict[int | str, Json]] = {
         ),
     },
     400: refused("No position of this topic and area", problem("bad_cursor", "after")),
-    401: {"description": "No key, or one that does not hold"},
     403: refused("The key's scope is narrower than an area", problem("out_of_scope", "scope")),
     429: refused("As many of this account wait already as may", problem("too_many_waiting", "4"), retry=True),
     503: refused("Too many read at once", problem("overloaded"), retry=True),
@@ -164,7 +162,7 @@ TEST_RESPONSES: Final[dict[int | str, Json]] = {
 }
 _API_KEY: Final[Json] = {
     "key_id": "0123456789abcdef", "name": "community app", "scopes": ["publish_events"], "state": "active", "created_at": "2026-11-25T08:00:00Z",
-    "expires_at": None, "last_used_at": None, "per_minute": 6000, "per_day": None, "used_today": 0,
+    "expires_at": None, "last_used_at": None, "per_minute": 6000, "per_day": None, "used_today": None,
 }  # fmt: skip
 KEYS_RESPONSES: Final[dict[int | str, Json]] = {200: {"description": "Keys", "content": _json({"keys": [_API_KEY]}, _OBJECT)}}
 KEY_RESPONSES: Final[dict[int | str, Json]] = {

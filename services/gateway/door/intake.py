@@ -38,6 +38,7 @@ def read(headers: Headers, body: bytes) -> Event:
 
     Raises:
         InvalidEvent: the contract does not take it.
+        Refused: the type is one that only services write, whatever else is wrong with it.
     """
     found = [(f"ce_{name[3:].decode('latin-1')}", _unescaped(value)) for name, value in headers if name[:3] == b"ce-"]
     content_types = [value for name, value in headers if name == b"content-type"]
@@ -49,14 +50,32 @@ def read(headers: Headers, body: bytes) -> Event:
     if not found or media_type == STRUCTURED_TYPE.encode():
         if len(body) > topics.EVENT_MAX_BYTES:
             raise InvalidEvent(errors.TOO_LARGE)
-        return decode_document(strict_json.parse(body, "value"))
+        return read_one(strict_json.parse(body, "value"))
     kind = dict(found).get("ce_type", b"").decode(errors="replace")
+    refuse_type(kind)
     found.extend(("content-type", value) for value in content_types)
     return decode(TOPIC_OF.get(kind, ""), body, found)
 
 
+def read_one(document: Any) -> Event:
+    """One structured event, alone or of a batch; it raises what `read` does."""
+    if isinstance(document, dict):
+        refuse_type(document.get("type"))
+    return decode_document(document)
+
+
+def refuse_type(kind: Any) -> None:
+    """Refuse what only services write before anything in it is judged: its sender is not to mend it first, and then be told.
+
+    Raises:
+        Refused: it is such a type.
+    """
+    if isinstance(kind, str) and TOPIC_OF.get(kind, topics.WISHES) not in IN:
+        raise Refused("type_not_allowed", "type")
+
+
 def read_batch(body: bytes) -> list[Any]:
-    """The members of a batch, each still to be read with `decode_document`.
+    """The members of a batch, each still to be read with `read_one`.
 
     Raises:
         InvalidEvent: it is no sound JSON array.
@@ -88,8 +107,7 @@ def refuse_foreign(principal: Principal | None, event: Event) -> None:
     Raises:
         Refused: the type is one that only services write, the source is one of ours, or the place lies outside the scope.
     """
-    if TOPIC_OF[event.type] not in IN:
-        raise Refused("type_not_allowed", "type")
+    refuse_type(event.type)
     # Whoever could use our identity could spend an id of ours beforehand: (source, id) is told apart across all topics, so the real event would be dropped.
     if is_ours(event.source):
         raise Refused("reserved_source", "source")

@@ -6,6 +6,7 @@ A key is `lmk_<id>_<secret>`; the table keeps the SHA-256 of the whole of it. 25
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 import asyncpg
@@ -23,10 +24,12 @@ OVERLAP_DEFAULT: Final = timedelta(days=7)
 OVERLAP_MAX: Final = timedelta(days=90)
 Connection = asyncpg.Connection | PoolConnectionProxy
 
+# What is used of a day is counted where a day has a quota, and seen by whoever's key it is: of anything else 0 would be untrue.
 _LIST: Final = """
     SELECT k.key_id, k.account_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at, q.per_minute, q.per_day, q.family,
-        (SELECT coalesce(sum(u.used), 0) FROM gateway.key_usage u WHERE u.family = q.family AND u.seconds = 86400 AND u.starts_at > now() - interval '1 day')
-            AS used_today
+        CASE WHEN q.per_day IS NOT NULL AND k.account_id = gateway.me() ->> 'account' THEN
+            (SELECT coalesce(sum(u.used), 0) FROM gateway.key_usage u
+                WHERE u.family = q.family AND u.seconds = 86400 AND u.starts_at > now() - interval '1 day') END AS used_today
     FROM gateway.api_keys k LEFT JOIN gateway.key_quotas q USING (key_id)
 """
 
@@ -40,7 +43,10 @@ _END: Final = "UPDATE gateway.api_keys SET expires_at = least(coalesce(expires_a
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as its owner sees it, without its secret. `used_today` may run a little ahead, as counting goes in shares."""
+    """A key as its owner sees it, without its secret.
+
+    `used_today` may run a little ahead, as counting goes in shares; None where nothing is counted (there is no quota of the day), or for other eyes.
+    """
 
     key_id: str
     account_id: str
@@ -53,12 +59,13 @@ class Key:
     per_minute: int | None
     per_day: int | None
     family: str | None
-    used_today: int
+    used_today: int | None
 
     @classmethod
     def of(cls, row: Any) -> "Key":
         """From a row of the list."""
-        return cls(**{**dict(row), "scopes": tuple(row["scopes"]), "used_today": int(row["used_today"] or 0)})
+        used = row["used_today"]
+        return cls(**{**dict(row), "scopes": tuple(row["scopes"]), "used_today": None if used is None else int(used)})
 
     @property
     def counts_as(self) -> str:
@@ -72,6 +79,14 @@ class Key:
         if self.expires_at is None:
             return "active"
         return "ending" if now < self.expires_at else "expired"
+
+
+def id_of_form(account: str, purpose: str, once: str) -> str | None:
+    """The id of the key that this form makes: the same for the same form, so that a form that is sent again finds the key that is there already.
+
+    `purpose`: what it is made for, as a page has several forms; `once`: the random text that the page put into them; without one, None.
+    """
+    return sha256(f"{account}\n{purpose}\n{once}".encode()).hexdigest()[:16] if once else None
 
 
 def key_id_of(authorization: str | None) -> str | None:
@@ -111,9 +126,14 @@ async def add(
     per_day: int | None,
     now: datetime,
     family: str | None = None,
+    key_id: str | None = None,
 ) -> tuple[Key, str]:
-    """Make a key of the asker's own; with it the text that is shown once."""
-    fresh = new_api_key()
+    """Make a key of the asker's own; with it the text that is shown once. `key_id`: a random one by default.
+
+    Raises:
+        asyncpg.UniqueViolationError: there is one of this id.
+    """
+    fresh = new_api_key(key_id)
     key_id = fresh.key_id
     await connection.execute(
         "INSERT INTO gateway.api_keys (key_id, account_id, digest, name, scopes, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -133,11 +153,14 @@ async def add(
     return made, fresh.key
 
 
-async def rotate(connection: Connection, principal: Principal, old: Key, overlap: timedelta, now: datetime) -> tuple[Key, str]:
+async def rotate(connection: Connection, principal: Principal, old: Key, overlap: timedelta, now: datetime, *, key_id: str | None = None) -> tuple[Key, str]:
     """A new key like the old one, which goes on for the overlap and then ends; both count under one quota, and as one key.
 
     The new key ends when the first of them was to end. Two of a rotation hold at a time: any other that is still in its overlap ends now, also one that
-    was made from the same key before, as where the answer with it was lost.
+    was made from the same key before, as where the answer with it was lost. `key_id`: that of the new one, random by default.
+
+    Raises:
+        asyncpg.UniqueViolationError: there is one of this id; what was done here goes back with the transaction.
     """
     family = old.counts_as
     known = await connection.fetch(_OF_FAMILY, old.account_id, family)
@@ -156,6 +179,7 @@ async def rotate(connection: Connection, principal: Principal, old: Key, overlap
         per_day=old.per_day,
         now=now,
         family=family,
+        key_id=key_id,
     )
 
 

@@ -119,6 +119,8 @@ class Caller:
     must_change: bool = False
     refused: bool = False
     """A key, token or session was presented that is not good (any more)."""
+    why: str | None = None
+    """What is wrong with what the header `Authorization` presented, as a code of `errors.UNPROVEN`."""
 
     def as_nobody(self) -> Caller:
         """The same browser, with nobody signed in."""
@@ -147,8 +149,8 @@ class NewKey:
     digest: bytes
 
 
-def new_api_key() -> NewKey:
-    """`lmk_<id>_<secret>`: a random id, by which it is found and named, and 256 random bits."""
-    key_id = secrets.token_hex(8)
+def new_api_key(key_id: str | None = None) -> NewKey:
+    """`lmk_<id>_<secret>`: an id, by which it is found and named (16 hex digits, random by default), and 256 random bits."""
+    key_id = secrets.token_hex(8) if key_id is None else key_id
     key = f"lmk_{key_id}_{new_secret()}"
     return NewKey(key_id, key, digest_of(key))

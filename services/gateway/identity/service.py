@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -32,6 +33,8 @@ from services.gateway.roles import Principal, Role, Scope
 from services.gateway.settings import Settings
 
 KEY_PREFIX: Final = "lmk_"
+# Any id and any secret that one of ours could have: keys of other lengths were made by hand, as tests do.
+_KEY: Final = re.compile(r"lmk_[0-9A-Za-z]+_[0-9A-Za-z_-]+")
 SCOPE_PREFIX: Final = "lastmetre:"
 _KNOWN_SECONDS: Final = 2.0
 _KNOWN_MAX: Final = 20_000
@@ -74,6 +77,10 @@ class _Found:
     caller: Caller
     session: Session | None = None
     account: Account | None = None
+
+
+def _unproven(why: str) -> _Found:
+    return _Found(replace(NOBODY, refused=True, why=why))
 
 
 class Identity:
@@ -131,7 +138,7 @@ class Identity:
             scheme, _, value = authorization.partition(" ")
             value = value.strip()
             if scheme.lower() != "bearer" or not value:
-                return replace(NOBODY, refused=True)
+                return _unproven("no_bearer").caller
             if value.startswith(KEY_PREFIX):
                 return (await self._remembered(value, self._by_api_key)).caller
             return (await self._remembered(value, self._by_token)).caller
@@ -190,17 +197,20 @@ class Identity:
         return _Found(caller, session, account)
 
     async def _by_api_key(self, value: str) -> _Found:
-        refused = _Found(replace(NOBODY, refused=True))
-        key_id, _, secret = value.removeprefix(KEY_PREFIX).partition("_")
-        if not secret or not key_id.isascii() or not key_id.isalnum():
-            return refused
+        if _KEY.fullmatch(value) is None:
+            return _unproven("malformed_key")
+        # Whether there is a key of this id, and whose, is told to nobody who does not have the whole of it.
+        refused = _unproven("unknown_key")
+        key_id = value.removeprefix(KEY_PREFIX).partition("_")[0]
         row = await self.store.by_key(key_id)
         # The whole key is what the digest is of, so that a secret belongs to one id.
         if row is None or not hmac.compare_digest(row[0].digest, digest_of(value)):
             return refused
         key, account = row
         now = self.clock()
-        if self._is_shut(account) or account.must_change or not key.is_good(now):
+        if not key.is_good(now):
+            return _unproven("key_ended")
+        if self._is_shut(account) or account.must_change:
             return refused
         if time.monotonic() - self._used.get(key_id, float("-inf")) > _TOUCH.total_seconds():
             self._used[key_id] = time.monotonic()
@@ -208,7 +218,7 @@ class Identity:
         return _Found(Caller(account.principal("key", key.scopes & _KEY_SCOPES)))
 
     async def _by_token(self, value: str) -> _Found:
-        refused = _Found(replace(NOBODY, refused=True))
+        refused = _unproven("bad_token")
         if self.openid is None or self.openid.settings.audience is None:
             return refused
         try:

@@ -1,7 +1,10 @@
 """One claim, from the tap to its answer: said on Kafka, decided by the matcher, heard again here."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 from uuid import uuid4
 
 from fastapi import HTTPException
@@ -11,7 +14,7 @@ from services.gateway.context import Gateway
 from services.gateway.guard import require
 from services.gateway.people import store
 from services.gateway.people.store import Before
-from services.gateway.people.wall import OpenWish, Shown, home_of, next_best, shown
+from services.gateway.people.wall import Choice, MyOffer, OpenWish, Shown, chosen, home_of, next_best, shown
 from services.gateway.policy import Act, Thing
 from services.gateway.roles import Principal
 from services.gateway.words import utc_now
@@ -21,33 +24,50 @@ CLAIMED = "lastmetre.wish.claimed.v1"
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """What a member can see: every open wish in their scope that they have no match of, judged by their offers."""
+    """What a member is shown of the open wishes in their scope that they have no match of, judged by their offers.
 
-    everything: tuple[Shown, ...]
-    before: Before
+    `more`: so many come after `wishes`; `others`: so many do not fit and were not asked for.
+    """
+
+    wishes: tuple[Shown, ...]
+    more: int
+    others: int
+    offers: tuple[MyOffer, ...]
 
     @property
-    def offers(self) -> int:
-        """How many offers the member has."""
-        return len(self.before.offers)
+    def is_full(self) -> bool:
+        """Whether the member has all the visits that they take at once: then no claim is granted, whatever it is of."""
+        return bool(self.offers) and all(offer.is_full for offer in self.offers)
 
 
-async def wall_of(gateway: Gateway, principal: Principal, wish_id: str = "") -> Wall:
-    """Read the wall for somebody, and what is known about one wish."""
-    before = await store.before_claim(gateway.looks, principal, wish_id)
-    now, home = utc_now(), home_of(before.offers, principal.scope)
-    return Wall(tuple(shown(wish, before.offers, home, now) for wish in await _open(gateway, principal, before)), before)
+async def wall_of(gateway: Gateway, principal: Principal, choice: Choice, most: int) -> Wall:
+    """Read the wall for somebody: the first `most` of what their choice leaves."""
+    before, now = await store.before_claim(gateway.looks, principal, ""), utc_now()
+    async with gateway.database.acting_for(principal) as connection:
+        offers = tuple(await _with_room(connection, principal, before.offers, now))
+        picked = await store.pick(connection, principal, before, choice, now, most)
+    home = home_of(offers, principal.scope)
+    wishes = chosen((shown(wish, offers, home, now) for wish in picked.wishes), choice, now)
+    asked_for = picked.together if choice.everything else picked.fitting
+    return Wall(tuple(wishes), asked_for - len(wishes), picked.together - asked_for, offers)
 
 
-async def _open(gateway: Gateway, principal: Principal, before: Before) -> list[OpenWish]:
+async def _with_room(connection: Any, principal: Principal, offers: Iterable[MyOffer], now: datetime) -> list[MyOffer]:
+    if principal.volunteer_ref is None:
+        return []
+    full = await store.full_offers(connection, principal.scope.area, principal.volunteer_ref, now)
+    return [replace(offer, is_full=offer.offer_id in full) for offer in offers]
+
+
+async def _open(gateway: Gateway, principal: Principal, before: Before) -> tuple[list[OpenWish], bool]:
+    """What waits, and whether there may be more."""
+
     async def fetch() -> list[OpenWish]:
         async with gateway.database.acting_for(principal) as connection:
-            found = await store.open_wishes(connection, principal.scope.area, utc_now())
-        # What somebody sees beside their circle (a wish of their own elsewhere) is not for the others of the circle.
-        return [wish for wish in found if principal.scope.covers(wish.area, wish.place)]
+            return await store.open_wishes(connection, principal.scope, utc_now())
 
-    now, parted = utc_now(), before.parted
-    return [wish for wish in await gateway.shelf.get(principal.scope, fetch) if wish.wish_id not in parted and wish.ends_at > now]
+    now, parted, kept = utc_now(), before.parted, await gateway.shelf.get(principal.scope, fetch)
+    return [wish for wish in kept if wish.wish_id not in parted and wish.ends_at > now], len(kept) >= store.SHELF_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,18 @@ async def _refused(gateway: Gateway, principal: Principal, reason: str, wish_id:
 
 
 async def instead_of(gateway: Gateway, principal: Principal, wish_id: str, before: Before) -> Shown | None:
-    """What is most like the wish that they did not get."""
-    wishes, home = await _open(gateway, principal, before), home_of(before.offers, principal.scope)
-    return next_best(wishes, before.offers, home, utc_now(), but=wish_id, like=None if before.wish is None else before.wish.category)
+    """What is most like the wish that they did not get; nothing where they have all the visits that they take at once."""
+    now, offers, home = utc_now(), before.offers, home_of(before.offers, principal.scope)
+    if any(match.live for match in before.matches):  # who has none has room
+        async with gateway.database.acting_for(principal) as connection:
+            offers = await _with_room(connection, principal, offers, now)
+    if not any(not offer.is_full for offer in offers):
+        return None
+    like = None if before.wish is None else before.wish.category
+    wishes, cut_off = await _open(gateway, principal, before)
+    found = next_best(wishes, offers, home, now, but=wish_id, like=like)
+    if found is not None or not cut_off:
+        return found
+    async with gateway.database.acting_for(principal) as connection:
+        picked = await store.pick(connection, principal, before, Choice(), now, 1, but=wish_id, like=like)
+    return next_best(picked.wishes, offers, home, now, but=wish_id, like=like)

@@ -9,30 +9,86 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from schemas.place import Place
+from schemas.place import Place, Rung
 from services.gateway.database import BEFORE_CLAIM, Database, described
 from services.gateway.gather import Gather
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.visits import Booked, Invitation, MyMatch
-from services.gateway.people.wall import MyOffer, OpenWish
-from services.gateway.roles import Principal
+from services.gateway.people.wall import RUNG_ORDER, Choice, MyOffer, OpenWish, home_of, wanted_between
+from services.gateway.roles import Principal, Scope
 
-WALL_MAX: Final = 400
+SHELF_MAX: Final = 400
+"""So many of a circle are kept for whoever is told "too late"; where more wait, and none of these fits, the table is asked for all of them."""
 _LIVE: Final = ("proposed", "agreed", "confirmed", "started", "finished")
 
 # More at a time would wait for the same processors; more together, and the first of them would wait for the last.
 _LOOKS_AT_ONCE = 4
 _LOOKS_TOGETHER = 25
 
-_OPEN = """
-SELECT area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed, live,
+_OPEN_COLUMNS = """
+    area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed, live,
     age_band, lives_alone, vetting_min, approval, accompanied
-FROM gateway.wishes w
-WHERE area = $1 AND state IN ('open', 'held') AND NOT frozen AND ends_at > $2 AND category IS NOT NULL
-    AND live < greatest(helpers_needed, CASE WHEN accompanied OR age_band LIKE 'under%' OR category = 'left_behind_children' THEN 2 ELSE 1 END)
-ORDER BY ends_at
-LIMIT $3
 """
+_MINOR = "(coalesce(w.age_band LIKE 'under%', false) OR w.category = 'left_behind_children')"
+# Of the asker's circle alone: the policies also show wishes of their own elsewhere, which are nobody's to claim from here.
+_WAITS = f"""
+    w.area = $1 AND w.state IN ('open', 'held') AND NOT w.frozen AND w.ends_at > $2 AND w.category IS NOT NULL AND w.community IS NOT NULL
+    AND w.live < greatest(w.helpers_needed, CASE WHEN w.accompanied OR {_MINOR} THEN 2 ELSE 1 END)
+    AND ($3::text IS NULL OR w.community = $3) AND ($4::text IS NULL OR w.compound = $4) AND ($5::text IS NULL OR w.building = $5)
+    AND ($6::text IS NULL OR w.unit = $6)
+"""
+_OPEN = f"SELECT {_OPEN_COLUMNS} FROM gateway.wishes w WHERE {_WAITS} ORDER BY ends_at LIMIT $7"  # noqa: S608 - our own words alone
+
+
+def _rung_to(home: str) -> str:
+    """How near a wish is, as `wall.rung_between` says it: 0 the same stairway … 4 the area."""
+    return f"""CASE WHEN (w.community = {home}.community) IS NOT TRUE THEN 4 WHEN (w.compound = {home}.compound) IS NOT TRUE THEN 3
+        WHEN (w.building = {home}.building) IS NOT TRUE THEN 2 WHEN (w.unit = {home}.unit) IS NOT TRUE THEN 1 ELSE 0 END"""
+
+
+# Live, as the matcher counts it: until the slot is over.
+_IN_HAND = """(SELECT count(*) FROM gateway.matches m WHERE m.area = o.area AND m.volunteer_ref = o.volunteer_ref AND m.offer_id = o.offer_id
+    AND m.state IN ('proposed', 'agreed', 'confirmed', 'started', 'finished') AND m.ends_at > $2)"""
+# What `wall.missing` says of each card, said once more where thousands are left out: so that nothing that fits is among them, and they are counted truly.
+# A test holds the two together. The offers are those of the asker; who may look at what is the policies' business here as everywhere.
+_WALL = f"""
+WITH offers AS MATERIALIZED (
+    SELECT o.community, o.compound, o.building, o.unit, o.skills, o.languages, o.vetting_level, o.checked_at,
+        array_position(ARRAY['unit', 'building', 'compound', 'community', 'area'], coalesce(o.reach, 'area')) - 1 AS reach, {_IN_HAND} >= o.capacity AS is_full,
+        ARRAY(SELECT (x ->> 'start')::timestamptz FROM jsonb_array_elements(o.windows) WITH ORDINALITY t(x, n) ORDER BY n) AS starts,
+        ARRAY(SELECT (x ->> 'end')::timestamptz FROM jsonb_array_elements(o.windows) WITH ORDINALITY t(x, n) ORDER BY n) AS ends
+    FROM gateway.offers o WHERE o.area = $1 AND o.volunteer_ref = $7 AND o.state = 'open'
+), waiting AS (
+    SELECT w.*, {_MINOR} AS minor, CASE WHEN {_MINOR} THEN 4 ELSE greatest(w.vetting_min, CASE WHEN w.lives_alone THEN 2 ELSE 0 END) END AS vetting
+    FROM gateway.wishes w
+    WHERE {_WAITS} AND w.wish_id <> ALL ($8::text[]) AND ($9::text IS NULL OR w.category = $9)
+        AND ($10::timestamptz IS NULL OR (w.starts_at < $11::timestamptz AND w.ends_at > $10))
+), judged AS MATERIALIZED (
+    SELECT w.*, best.rung IS NOT NULL AS fits,
+        greatest(coalesce(best.rung, (SELECT min({_rung_to("o")}) FROM offers o), {_rung_to("home")}), CASE WHEN w.minor THEN 3 ELSE 0 END) AS near
+    FROM waiting w, (SELECT $12::text, $13::text, $14::text, $15::text) AS home(community, compound, building, unit),
+        LATERAL (
+            SELECT min({_rung_to("o")}) AS rung FROM offers o
+            WHERE NOT o.is_full AND o.skills @> w.skills AND (w.languages = '{{}}' OR o.languages && w.languages) AND {_rung_to("o")} <= o.reach
+                AND o.vetting_level >= w.vetting AND (w.vetting < 4 OR o.checked_at >= $2 - interval '365 days')
+                AND EXISTS (SELECT FROM unnest(o.starts, o.ends) AS x(start, until)
+                    WHERE least(x.until, w.ends_at) - greatest(x.start, w.starts_at, $2) >= make_interval(mins => w.minutes))
+        ) best
+), near AS MATERIALIZED (
+    SELECT * FROM judged WHERE near <= $16
+), page AS (
+    SELECT * FROM near WHERE fits OR $17
+    ORDER BY NOT fits, category IS DISTINCT FROM $18 AND $18 IS NOT NULL,
+        array_position(ARRAY['red', 'yellow', 'blue'], urgency), near, ends_at, wish_id COLLATE "C"
+    LIMIT $19
+)
+SELECT counted.fitting, counted.together, {_OPEN_COLUMNS}
+FROM (SELECT count(*) FILTER (WHERE fits) AS fitting, count(*) AS together FROM near) counted LEFT JOIN page ON true
+"""  # noqa: S608 - the same
+_FULL = f"""
+SELECT o.offer_id FROM gateway.offers o
+WHERE o.area = $1 AND o.volunteer_ref = $3 AND o.state = 'open' AND {_IN_HAND} >= o.capacity
+"""  # noqa: S608 - the same
 # Of a child, before the yes and once the pair is apart: the community, and no circle nearer than that.
 _OF_ADULTS = "NOT (w.age_band LIKE 'under%' OR w.category = 'left_behind_children')"
 _KNOWN = f"(m.state IN ('agreed', 'confirmed', 'started', 'finished') OR {_OF_ADULTS})"
@@ -108,6 +164,10 @@ def _place(row: Any) -> Place | None:
     if row["community"] is None:
         return None
     return Place(community=row["community"], compound=row["compound"], building=row["building"], unit=row["unit"])
+
+
+def _steps(circle: Scope | Place) -> tuple[str | None, ...]:
+    return circle.community, circle.compound, circle.building, circle.unit
 
 
 def _open_wish(row: Any) -> OpenWish | None:
@@ -200,10 +260,41 @@ async def before_claim(look: Looks, principal: Principal, wish_id: str) -> Befor
     return Before(offers, None if wish is None else _open_wish(wish), matches, row["near"])
 
 
-async def open_wishes(connection: Any, area: str, now: datetime) -> list[OpenWish]:
-    """What waits for somebody."""
-    rows = await connection.fetch(_OPEN, area, now, WALL_MAX)
+async def open_wishes(connection: Any, scope: Scope, now: datetime) -> list[OpenWish]:
+    """What waits for somebody in a circle: the `SHELF_MAX` that end soonest."""
+    rows = await connection.fetch(_OPEN, scope.area, now, *_steps(scope), SHELF_MAX)
     return [wish for wish in map(_open_wish, rows) if wish is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The first of what waits, in the wall's order; `fitting`: how many fit in all, `together`: with those that do not."""
+
+    wishes: tuple[OpenWish, ...]
+    fitting: int
+    together: int
+
+
+async def pick(
+    connection: Any, principal: Principal, before: Before, choice: Choice, now: datetime, most: int, *, but: str | None = None, like: str | None = None
+) -> Picked:
+    """Of all open wishes in somebody's circle that they have no match of, and that their choice leaves, the first `most`.
+
+    `but`: not this one either. `like`: those of this category go before what is urgent.
+    """
+    scope, home = principal.scope, home_of(before.offers, principal.scope)
+    rows = await connection.fetch(
+        _WALL, scope.area, now, *_steps(scope), principal.volunteer_ref, sorted(before.parted | ({but} if but else set())), choice.category,
+        *wanted_between(choice.when, now), *((None,) * 4 if home is None else _steps(home)),
+        RUNG_ORDER.index(choice.rung or Rung.AREA), choice.everything, like, most,
+    )  # fmt: skip
+    found = [_open_wish({name: row[name] for name in row.keys() if name not in {"fitting", "together"}}) for row in rows if row["wish_id"] is not None]  # noqa: SIM118 - a record's
+    return Picked(tuple(wish for wish in found if wish is not None), rows[0]["fitting"], rows[0]["together"])
+
+
+async def full_offers(connection: Any, area: str, volunteer_ref: str, now: datetime) -> frozenset[str]:
+    """The member's offers that have as many live visits as they take at once."""
+    return frozenset(row["offer_id"] for row in await connection.fetch(_FULL, area, now, volunteer_ref))
 
 
 async def my_matches(connection: Any, area: str, volunteer_ref: str, limit: int = 60) -> list[MyMatch]:

@@ -74,6 +74,8 @@ class MyOffer:
     vetting_level: int
     checked_at: datetime | None
     windows: tuple[tuple[datetime, datetime], ...]
+    is_full: bool = False
+    """Whether it has as many live visits as it takes at once, as far as has been looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def missing(wish: OpenWish, offer: MyOffer, now: datetime) -> str | None:
     needed = timedelta(minutes=wish.minutes)
     if not any(min(end, wish.ends_at) - max(start, wish.starts_at, now) >= needed for start, end in offer.windows):
         return "not_available"
-    return None
+    return "offer_full" if offer.is_full else None
 
 
 def shown(wish: OpenWish, offers: Sequence[MyOffer], home: Place | None, now: datetime) -> Shown:
@@ -182,11 +184,18 @@ def _passes(one: Shown, choice: Choice, now: datetime) -> bool:
     return choice.everything or one.missing is None
 
 
-def _is_wanted(wish: OpenWish, when: str, now: datetime) -> bool:
+def wanted_between(when: str | None, now: datetime) -> tuple[datetime, datetime] | tuple[None, None]:
+    """The time in which something has to be wanted, of which nothing is past: days are those of the place. Without a choice there is none."""
+    if when is None:
+        return None, None
     midnight = now.astimezone(LOCAL).replace(hour=0, minute=0, second=0, microsecond=0)
     first, days = {"today": (0, 1), "tomorrow": (1, 1), "week": (0, 7)}[when]
-    start, end = midnight + timedelta(days=first), midnight + timedelta(days=first + days)
-    return wish.starts_at < end and wish.ends_at > max(start, now)
+    return max(midnight + timedelta(days=first), now), midnight + timedelta(days=first + days)
+
+
+def _is_wanted(wish: OpenWish, when: str, now: datetime) -> bool:
+    start, end = wanted_between(when, now)
+    return start is not None and end is not None and wish.starts_at < end and wish.ends_at > start
 
 
 def next_best(wishes: Iterable[OpenWish], offers: Sequence[MyOffer], home: Place | None, now: datetime, *, but: str, like: str | None) -> Shown | None:

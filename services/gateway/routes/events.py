@@ -1,10 +1,10 @@
 """`GET /api/v1/events`: what the services decided, read again from any position, or waited for."""
 
 import contextlib
-from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
 
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples, positions
@@ -28,7 +28,7 @@ async def read(
     principal: Reader,
     topic: Annotated[Literal["matches", "confirmations"], Query(description="which topic")],
     after: Annotated[str | None, Query(max_length=200, description="`next` of an earlier answer; without it and `since`, the oldest that is kept")] = None,
-    since: Annotated[datetime | None, Query(description="RFC 3339: begin with the first event published at or after it")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="RFC 3339: begin with the first event published at or after it")] = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="at most so many events")] = 100,
     wait: Annotated[float, Query(ge=0, le=WAIT_MAX_SECONDS, description="where nothing is there yet: seconds to wait for the first")] = 0,
 ) -> Response:
@@ -43,8 +43,6 @@ async def read(
         if after is not None:
             offset = positions.offset_of(after, topic, area)
         elif since is not None:
-            if since.tzinfo is None:
-                raise Refused("bad_value", "since")
             offset = await gateway.door.positions.at(topic, area, max(0, int(since.timestamp() * 1000)))
         else:
             offset = 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Request, Response
 
 from schemas import errors
-from schemas.codec import Event, decode_document, mended
+from schemas.codec import Event, mended
 from schemas.errors import InvalidEvent
 from schemas.lanes import partition_of
 from schemas.registry import TOPIC_OF
@@ -71,7 +71,7 @@ async def _several(request: Request, gateway: Gateway, principal: Principal, key
     taken: list[tuple[int, Event]] = []
     for index, member in enumerate(members):
         try:
-            event = decode_document(member)
+            event = intake.read_one(member)
             intake.refuse_foreign(principal, event)
         except InvalidEvent as fault:
             results.append({"index": index, "status": answers.status_of(fault), **answers.body_of(fault)})

@@ -1,17 +1,21 @@
 """`/api/v1/keys` and the page `/keys`: make, list, rotate and revoke API keys."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+import asyncpg
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.door import examples, keys, subscriptions
-from services.gateway.door.answers import Refused, answer, refusal
+from services.gateway.door.answers import Refused, answer, one_of, refusal
 from services.gateway.door.keys import Key
 from services.gateway.guard import needs
+from services.gateway.identity.model import new_secret
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
@@ -29,7 +33,7 @@ class NewKey(BaseModel):
     scopes: list[str] = Field(
         default_factory=lambda: [str(act) for act in keys.SCOPES], min_length=1, max_length=8, description="publish_events, read_events, manage_webhooks"
     )
-    expires_at: datetime | None = Field(default=None, description="RFC 3339; none: until it is revoked")
+    expires_at: AwareDatetime | None = Field(default=None, description="RFC 3339; none: until it is revoked")
     per_minute: Quota = Field(default=None, description="events a minute; none: no limit of its own")
     per_day: Quota = Field(default=None, description="events a day (UTC)")
 
@@ -60,13 +64,29 @@ def _shown(key: Key, now: datetime, secret: str | None = None) -> dict[str, Any]
     return found | ({} if secret is None else {"key": secret})
 
 
-async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: datetime) -> tuple[Key, str]:
+@asynccontextmanager
+async def _once(gateway: Gateway, principal: Principal, key_id: str | None) -> AsyncIterator[keys.Connection]:
+    """A transaction that makes the key of this id: once, however often it is asked for. What it has done is undone where somebody was faster.
+
+    Raises:
+        Refused: `made_already`.
+    """
+    try:
+        async with gateway.database.acting_for(principal) as connection:
+            if key_id is not None and await keys.one(connection, key_id) is not None:
+                raise Refused("made_already", key_id)
+            yield connection
+    except asyncpg.UniqueViolationError:
+        raise Refused("made_already", key_id or "") from None
+
+
+async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: datetime, key_id: str | None = None) -> tuple[Key, str]:
     _by_people(principal)
     if not set(wanted.scopes) <= set(keys.SCOPES):
-        raise Refused("bad_value", "scopes")
-    if wanted.expires_at is not None and (wanted.expires_at.tzinfo is None or wanted.expires_at <= now):
-        raise Refused("bad_value", "expires_at")
-    async with gateway.database.acting_for(principal) as connection:
+        raise Refused("bad_value", "scopes", one_of(keys.SCOPES))
+    if wanted.expires_at is not None and wanted.expires_at <= now:
+        raise Refused("bad_value", "expires_at", ("应晚于现在", "send a time after now"))
+    async with _once(gateway, principal, key_id) as connection:
         own = [one for one in await keys.listed(connection) if one.account_id == principal.account and one.state(now) in {"active", "ending"}]
         if len({one.counts_as for one in own}) >= keys.KEYS_MAX:
             raise Refused("too_many", str(keys.KEYS_MAX))
@@ -79,19 +99,20 @@ async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: dat
             per_minute=wanted.per_minute,
             per_day=wanted.per_day,
             now=now,
+            key_id=key_id,
         )
 
 
-async def _rotate(gateway: Gateway, principal: Principal, key_id: str, overlap: timedelta, now: datetime) -> tuple[Key, str]:
+async def _rotate(gateway: Gateway, principal: Principal, key_id: str, overlap: timedelta, now: datetime, made_id: str | None = None) -> tuple[Key, str]:
     _by_people(principal)
-    async with gateway.database.acting_for(principal) as connection:
+    async with _once(gateway, principal, made_id) as connection:
         old = await keys.one(connection, key_id)
         if old is None or old.state(now) not in {"active", "ending"}:
             raise Refused("not_found")
         # Whose it is keeps the secret: an admin may end a key, and not make one for somebody.
         if old.account_id != principal.account:
             raise Refused("not_own")
-        made = await keys.rotate(connection, principal, old, overlap, now)
+        made = await keys.rotate(connection, principal, old, overlap, now, key_id=made_id)
     # What was looked up a moment ago is remembered, and those before the last two have ended: at once, as is said.
     gateway.identity.forget_account(principal.account)
     return made
@@ -159,6 +180,10 @@ async def revoke(gateway: GatewayOf, principal: Owner, key_id: str) -> Response:
 # --- the page
 
 
+# What a page puts into its forms. Sent again (a reload, a second tap) it makes nothing: the first key would be lost, and a rotation would end the one before.
+Once = Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
+
+
 async def _page(request: Request, gateway: Gateway, principal: Principal, *, secret: str | None = None, fault: Refused | None = None) -> HTMLResponse:
     async with gateway.database.acting_for(principal) as connection:
         found = await keys.listed(connection)
@@ -171,6 +196,7 @@ async def _page(request: Request, gateway: Gateway, principal: Principal, *, sec
         scopes=[str(act) for act in keys.SCOPES],
         secret=secret,
         fault=fault,
+        once=new_secret(),
         csrf=getattr(request.state, "csrf", ""),
     )
     page.headers["cache-control"] = "no-store"
@@ -192,8 +218,9 @@ async def make_on_page(
     scopes: Annotated[list[str] | None, Form(max_length=8)] = None,
     per_minute: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
     per_day: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
+    once: Once = "",
 ) -> HTMLResponse:
-    """The page with the new key on it, this once."""
+    """The page with the new key on it, this once; the same form again makes none."""
     quotas = {field: int(text) if text else None for field, text in (("per_minute", per_minute), ("per_day", per_day))}
     # A quota of nothing is none that there is, and must not become a key without any.
     wrong = ["name"] * (not name.strip()) + ["scopes"] * (not scopes) + [field for field, most in quotas.items() if most == 0]
@@ -201,17 +228,18 @@ async def make_on_page(
         return await _page(request, gateway, principal, fault=Refused("bad_value", wrong[0]))
     wanted = NewKey(name=name.strip(), scopes=scopes or [], **quotas)
     try:
-        _, secret = await _make(gateway, principal, wanted, datetime.now(UTC))
+        _, secret = await _make(gateway, principal, wanted, datetime.now(UTC), keys.id_of_form(principal.account, "make", once))
     except Refused as fault:
         return await _page(request, gateway, principal, fault=fault)
     return await _page(request, gateway, principal, secret=secret)
 
 
 @router.post("/keys/{key_id}/rotate", response_class=HTMLResponse, summary="Rotate a key on the page")
-async def rotate_on_page(request: Request, gateway: GatewayOf, principal: Owner, key_id: str) -> HTMLResponse:
-    """The page with the new key on it; the old one holds for another week."""
+async def rotate_on_page(request: Request, gateway: GatewayOf, principal: Owner, key_id: str, once: Once = "") -> HTMLResponse:
+    """The page with the new key on it; the old one holds for another week. The same form again rotates nothing."""
+    made_id = keys.id_of_form(principal.account, f"rotate {key_id}", once)
     try:
-        _, secret = await _rotate(gateway, principal, key_id, keys.OVERLAP_DEFAULT, datetime.now(UTC))
+        _, secret = await _rotate(gateway, principal, key_id, keys.OVERLAP_DEFAULT, datetime.now(UTC), made_id)
     except Refused as fault:
         return await _page(request, gateway, principal, fault=fault)
     return await _page(request, gateway, principal, secret=secret)

@@ -18,7 +18,7 @@ from services.gateway.guard import needs
 from services.gateway.people import claiming, store
 from services.gateway.people.claiming import Outcome
 from services.gateway.people.settling import settled
-from services.gateway.people.wall import Choice, chosen
+from services.gateway.people.wall import Choice
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
@@ -43,11 +43,9 @@ async def wall(
     """By rung, category and time; the compound at most is shown."""
     now = words.utc_now()
     choice = Choice(Rung(rung) if rung else None, category or None, when or None, everything == "yes" or principal.volunteer_ref is None)
-    found = await claiming.wall_of(gateway, principal)
-    wishes = chosen(found.everything, choice, now)
-    others = len(chosen(found.everything, Choice(choice.rung, choice.category, choice.when, everything=True), now)) - len(wishes)
+    found = await claiming.wall_of(gateway, principal, choice, PAGE_MAX)
     return gateway.renderer.page(
-        request, "wall.html", wishes=wishes[:PAGE_MAX], more=max(0, len(wishes) - PAGE_MAX), others=others, choice=choice, offers=found.offers,
+        request, "wall.html", wishes=found.wishes, more=found.more, others=found.others, choice=choice, offers=found.offers, full=found.is_full,
         rung=rung, category=category, when=when, everything=everything, whens=WHEN, words=words, now=now,
     )  # fmt: skip
 
@@ -75,14 +73,14 @@ async def answer(
     said: Annotated[str, Query(alias="is", pattern="^[a-z_]{1,40}$")] = "later",
 ) -> HTMLResponse:
     """A page of its own, to be looked at again: a match of one's own counts more than what the address says."""
-    found = await claiming.wall_of(gateway, principal, wish_id)
-    if not found.before.near:
+    before = await store.before_claim(gateway.looks, principal, wish_id)
+    if not before.near:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    match = found.before.match_of(wish_id)
+    match = before.match_of(wish_id)
     if match is not None:
         outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
     elif said in words.REFUSALS:
-        outcome = Outcome(Rejected(said), await claiming.instead_of(gateway, principal, wish_id, found.before))
+        outcome = Outcome(Rejected(said), await claiming.instead_of(gateway, principal, wish_id, before))
     else:
         outcome = Outcome(Later())
     return gateway.renderer.page(request, "answered.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))

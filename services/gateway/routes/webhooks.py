@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from schemas import errors
+from schemas.errors import InvalidEvent
 from schemas.registry import TOPIC_OF
 from services.gateway.context import Gateway, GatewayOf
-from services.gateway.door import addresses, examples, keys, positions, subscriptions
+from services.gateway.door import addresses, answers, examples, keys, positions, subscriptions
 from services.gateway.door.answers import Refused, answer, refusal
 from services.gateway.door.delivery import Sender
 from services.gateway.door.subscriptions import Webhook
@@ -34,7 +36,7 @@ class NewWebhook(BaseModel):
 
     url: str = Field(max_length=addresses.URL_MAX, description="https on the public internet")
     types: list[str] = Field(default_factory=lambda: list(TYPES), min_length=1, max_length=32, description="event types that services write; all without it")
-    since: datetime | None = Field(default=None, description="RFC 3339: begin with what was published then; from now on without it")
+    since: AwareDatetime | None = Field(default=None, description="RFC 3339: begin with what was published then; from now on without it")
 
 
 class Replay(BaseModel):
@@ -42,7 +44,7 @@ class Replay(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00+08:00"}]})
 
-    since: datetime | None = Field(default=None, description="RFC 3339: everything published since then")
+    since: AwareDatetime | None = Field(default=None, description="RFC 3339: everything published since then")
     topic: str | None = Field(default=None, max_length=40, description="with `after`")
     after: str | None = Field(default=None, max_length=200, description="a `next` of GET /api/v1/events of that topic")
 
@@ -71,8 +73,6 @@ def _sender(gateway: Gateway) -> Sender:
 
 
 async def _start(gateway: Gateway, area: str, types: list[str] | tuple[str, ...], since: datetime | None) -> dict[str, int]:
-    if since is not None and since.tzinfo is None:
-        raise Refused("bad_value", "since")
     milliseconds = None if since is None else max(0, int(since.timestamp() * 1000))
     return {topic: await gateway.door.positions.at(topic, area, milliseconds) for topic in sorted({TOPIC_OF[kind] for kind in types})}
 
@@ -109,7 +109,7 @@ async def subscribe(request: Request, gateway: GatewayOf, principal: Owner, want
             raise Refused("out_of_scope", "scope")
         addresses.see_url(wanted.url, private=sender.terms.private)
         if not set(wanted.types) <= set(TYPES):
-            raise Refused("bad_value", "types")
+            raise Refused("bad_value", "types", answers.one_of(TYPES))
         offsets = await _start(gateway, area, wanted.types, wanted.since)
         async with gateway.database.acting_for(principal) as connection:
             if await subscriptions.number_of(connection, principal.account) >= subscriptions.MAX_OF_ACCOUNT:
@@ -173,16 +173,19 @@ async def replay(request: Request, gateway: GatewayOf, principal: Owner, webhook
     try:
         async with gateway.database.acting_for(principal) as connection:
             webhook = await _found(connection, webhook_id)
-        if where.after is not None and where.topic in {TOPIC_OF[kind] for kind in webhook.types}:
-            offsets = {str(where.topic): positions.offset_of(where.after, str(where.topic), webhook.area)}
+        topics = {TOPIC_OF[kind] for kind in webhook.types}
+        if where.after is not None:
+            if where.topic not in topics:
+                raise Refused("bad_value", "topic", answers.one_of(topics))
+            offsets = {where.topic: positions.offset_of(where.after, where.topic, webhook.area)}
         elif where.since is not None:
             offsets = await _start(gateway, webhook.area, webhook.types, where.since)
         else:
-            raise Refused("bad_value", "since")
+            raise InvalidEvent(errors.MISSING_FIELD, "since" if where.topic is None else "after")
         async with gateway.database.acting_for(principal) as connection:
             await subscriptions.move(connection, webhook_id, offsets)
             return answer(200, _shown(await _resumed(connection, request, principal, webhook)))
-    except Refused as fault:
+    except (Refused, InvalidEvent) as fault:
         return refusal(fault)
 
 

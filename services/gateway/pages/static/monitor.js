@@ -35,6 +35,18 @@
     while (list.children.length > most) list.lastElementChild.remove();
   };
 
+  // Whoever has signed out (in another tab, or because their time was over) is to leave no names on the screen: the page goes where one signs in.
+  // A redirect there is not followed, as the form would come in the parts' place.
+  const look = async () => {
+    const answer = await fetch(monitor.dataset.parts, { headers: { accept: "text/html" }, credentials: "same-origin", redirect: "manual" });
+    if (answer.type === "opaqueredirect" || answer.status === 401) {
+      location.replace(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+    } else if (answer.status === 403) {
+      location.reload(); // they watch no longer, and are told so
+    }
+    return answer;
+  };
+
   // Many pages open at once do not ask at once: each waits a while of its own, and none asks while nobody looks.
   const follow = () => {
     if (due) return;
@@ -44,7 +56,7 @@
       const focus = document.activeElement;
       if (focus && focus.closest && focus.closest("#parts")) { follow(); return; }
       try {
-        const answer = await fetch(monitor.dataset.parts, { headers: { accept: "text/html" }, credentials: "same-origin" });
+        const answer = await look();
         if (answer.ok) document.getElementById("parts").innerHTML = await answer.text();
       } catch { /* the next line tries again */ }
     }, 1500 + Math.random() * 2500);
@@ -67,7 +79,9 @@
     source.addEventListener("reset", () => location.reload());
     source.addEventListener("error", () => {
       say(false);
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, 3000 + Math.random() * 3000);
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(() => look().catch(() => { /* nobody there: it opens anew below */ }), Math.random() * 1500);
+      setTimeout(open, 3000 + Math.random() * 3000);
     });
   };
   open();
