@@ -8,7 +8,7 @@ from typing import Final
 from deploy.words import Trouble
 from schemas.instants import MINUTE_US
 from services.matcher.core.policy import Policy
-from services.matcher.policies import BadPolicy, Policies
+from services.matcher.policies import BadPolicy, Policies, written_night
 
 SHIPPED: Final = "shipped"
 AT_ONCE: Final = "at-once"
@@ -102,6 +102,8 @@ def flattened(policy: Policy) -> dict[str, str]:
         name = one.name.removesuffix("_us") + "_minutes" if one.name.endswith("_us") else one.name
         if isinstance(value, dict):
             found |= {f"{name}.{key}": _text(length, minutes=name != one.name) for key, length in value.items()}
+        elif name == "night":
+            found[name] = written_night(value) or '""'
         else:
             found[name] = _text(value, minutes=name != one.name)
     return found

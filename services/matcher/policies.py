@@ -158,6 +158,11 @@ def _us(minutes: float | None) -> int | None:
     return None if minutes is None else round(minutes * MINUTE_US)
 
 
+def written_night(night: tuple[int, int] | None) -> str:
+    """A night as the file has it."""
+    return "" if night is None else "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in night)
+
+
 def _night(text: str) -> tuple[int, int] | None:
     """`22:00-07:00` as minutes of the day; None where there is no night."""
     found = _NIGHT.fullmatch(text)

@@ -21,6 +21,7 @@ from services.matcher import minutes
 from services.matcher.agents import make_app
 from services.matcher.app import _Health
 from services.matcher.intake import Item
+from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
 from tests.conftest import Database
 
@@ -153,7 +154,7 @@ async def test_reads_what_was_sent_compressed_whichever_way(fresh_topics: Kafka)
 async def test_the_end_of_a_partition_is_known_while_it_is_ours_and_asking_for_anothers_is_no_fault(fresh_topics: Kafka) -> None:
     anything: Any = Taker()
     app = make_app(fresh_topics.bootstrap, anything, lambda _: None, gather_ms=5)
-    health = _Health(anything, anything, anything, app)
+    health = _Health(anything, anything, Metrics(), app)
     async with faust_app_running(app):
         await until(lambda: bool(anything.lanes))
         sent = await publish(fresh_topics)

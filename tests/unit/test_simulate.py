@@ -288,7 +288,7 @@ def test_what_reads_the_same_is_as_good_and_what_is_equal_is_not_marked() -> Non
 
 def test_what_differs_between_the_policies_is_told_in_the_files_own_units() -> None:
     found = {one.key: one.values for one in differences(choose(["shipped", "at-once"]), [AREA])}
-    assert {"round_minutes": ("5", "0"), "invite_max": ("3", "0"), "tell_unmet": ("true", "false")} == found
+    assert {"round_minutes": ("5", "0"), "invite_max": ("3", "0"), "tell_unmet": ("true", "false"), "night": ("22:00-07:00", '""')} == found
 
 
 def test_a_key_that_differs_in_one_area_alone_is_told_of_that_area(tmp_path: Path) -> None:

@@ -447,8 +447,8 @@ class Answers:
             retry_backoff_ms=50,
         )
         consumer.assign([TopicPartition(MATCHES, number) for number in range(PARTITIONS)])
-        await consumer.start()
         try:
+            await consumer.start()  # where that fails or is called off, what it has opened is closed as well
             await consumer.seek_to_end()
             for number in range(PARTITIONS):  # an end that is not known yet would be looked up after the claim
                 await consumer.position(TopicPartition(MATCHES, number))

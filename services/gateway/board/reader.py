@@ -193,8 +193,8 @@ class Reader:
         )
         partitions = [TopicPartition(topic.name, number) for topic in TOPICS for number in range(topic.partitions)]
         consumer.assign(partitions)
-        await consumer.start()
         try:
+            await consumer.start()  # where that fails or is called off, what it has opened is closed as well
             for tp in partitions:
                 known = writer.cursors.get((tp.topic, tp.partition))
                 if known is not None:

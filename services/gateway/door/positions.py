@@ -108,7 +108,11 @@ class Positions:
     async def made(self) -> AIOKafkaConsumer:
         """A new one, for whoever keeps it."""
         consumer = AIOKafkaConsumer(**self._broker.client(), client_id="lastmetre-gateway-door", enable_auto_commit=False, auto_offset_reset="earliest")
-        await consumer.start()
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
         return consumer
 
     async def at(self, topic: str, area: str, since_ms: int | None) -> int:
