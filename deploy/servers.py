@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
 import asyncpg
@@ -136,6 +137,36 @@ def _no_url() -> Trouble:
     )
 
 
+# What each kind of fault means, the first that fits: what the server or the client said, and what to mend.
+_REFUSALS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
+    (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        "PostgreSQL 拒绝登录（{said}）。请核对 LASTMETRE_POSTGRES 中的用户和密码，以及服务器是否允许本机连接。",
+        "PostgreSQL lets nobody in like this ({said}). See that user and password in LASTMETRE_POSTGRES are right, and that the server takes us.",
+    ),
+    (
+        asyncpg.InvalidCatalogNameError,
+        "PostgreSQL 没有这个数据库（{said}）。请核对 LASTMETRE_POSTGRES 末尾的库名；服务器上还须有名为 postgres 的库。",
+        "PostgreSQL has no such database ({said}). See to the name at the end of LASTMETRE_POSTGRES; there must also be one that is called postgres.",
+    ),
+    (
+        asyncpg.InsufficientPrivilegeError,
+        "LASTMETRE_POSTGRES 的用户权限不足（{said}）。它须能建角色和 schema；库不存在时还须能建库。",
+        "The user of LASTMETRE_POSTGRES may not do enough ({said}). It must be able to make roles and schemas, and the database where there is none.",
+    ),
+    (
+        asyncpg.PostgresError,
+        "PostgreSQL 准备失败（{kind}：{said}）。请检查 LASTMETRE_POSTGRES 所指的服务器。",
+        "PostgreSQL could not be prepared ({kind}: {said}). See to the server that LASTMETRE_POSTGRES names.",
+    ),
+    (
+        asyncpg.InterfaceError,
+        "LASTMETRE_POSTGRES 不能用于连接（{said}）。请核对连接串，包括末尾的 ?sslmode=… 等参数。",
+        "LASTMETRE_POSTGRES cannot be used to connect ({said}). See to the connection string, and to what follows ? in it, such as sslmode.",
+    ),
+)
+
+
 def refusal(fault: Exception, password: str = "") -> Trouble:
     """Why the PostgreSQL that `LASTMETRE_POSTGRES` names cannot be used, and what to mend. `password` is taken out of what the server says."""
     if isinstance(fault, asyncpg.PostgresError):
@@ -143,31 +174,9 @@ def refusal(fault: Exception, password: str = "") -> Trouble:
         said = said.replace(password, "***") if password else said
     else:  # a client's own words may repeat any part of the connection string
         said = type(fault).__name__
-    if isinstance(fault, asyncpg.InvalidAuthorizationSpecificationError):
-        return Trouble(
-            f"PostgreSQL 拒绝登录（{said}）。请核对 LASTMETRE_POSTGRES 中的用户和密码，以及服务器是否允许本机连接。",
-            f"PostgreSQL lets nobody in like this ({said}). See that user and password in LASTMETRE_POSTGRES are right, and that the server takes us.",
-        )
-    if isinstance(fault, asyncpg.InvalidCatalogNameError):
-        return Trouble(
-            f"PostgreSQL 没有这个数据库（{said}）。请核对 LASTMETRE_POSTGRES 末尾的库名；服务器上还须有名为 postgres 的库。",
-            f"PostgreSQL has no such database ({said}). See to the name at the end of LASTMETRE_POSTGRES; there must also be one that is called postgres.",
-        )
-    if isinstance(fault, asyncpg.InsufficientPrivilegeError):
-        return Trouble(
-            f"LASTMETRE_POSTGRES 的用户权限不足（{said}）。它须能建角色和 schema；库不存在时还须能建库。",
-            f"The user of LASTMETRE_POSTGRES may not do enough ({said}). It must be able to make roles and schemas, and the database where there is none.",
-        )
-    if isinstance(fault, asyncpg.PostgresError):
-        return Trouble(
-            f"PostgreSQL 准备失败（{type(fault).__name__}：{said}）。请检查 LASTMETRE_POSTGRES 所指的服务器。",
-            f"PostgreSQL could not be prepared ({type(fault).__name__}: {said}). See to the server that LASTMETRE_POSTGRES names.",
-        )
-    if isinstance(fault, asyncpg.InterfaceError):
-        return Trouble(
-            f"LASTMETRE_POSTGRES 不能用于连接（{said}）。请核对连接串，包括末尾的 ?sslmode=… 等参数。",
-            f"LASTMETRE_POSTGRES cannot be used to connect ({said}). See to the connection string, and to what follows ? in it, such as sslmode.",
-        )
+    for kind, zh, en in _REFUSALS:
+        if isinstance(fault, kind):
+            return Trouble(zh.format(said=said, kind=type(fault).__name__), en.format(said=said, kind=type(fault).__name__))
     return Trouble(
         f"无法连接 PostgreSQL（{said}）。请核对 LASTMETRE_POSTGRES 中的主机和端口，并确认服务器在运行。",
         f"PostgreSQL does not answer ({said}). See that host and port in LASTMETRE_POSTGRES are right, and that the server runs.",
