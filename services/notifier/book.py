@@ -55,6 +55,8 @@ _CLEAR: Final = frozenset(
 # A process that had it in hand has died: it may have been sent.
 INTERRUPTED: Final = "interrupted"
 _NEARER: Final = frozenset(("unit", "building", "compound"))
+# (reason, cause) of a release, where its people are told something else than the reason alone would say.
+_TOLD_AS: Final[dict[tuple[str, str | None], str]] = {("declined", "match_approved"): "not_approved", ("unsafe", "consent_withdrawn"): "no_consent"}
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
@@ -217,7 +219,7 @@ def _expects_visit(match: Match, party: Party) -> bool:
 
 def _released_for(data: MatchReleased) -> str:
     """Why it is apart again as its people are told: a no of the volunteer's own is not a worker's, and where consent is withdrawn nobody else is looked for."""
-    return {("declined", "match_approved"): "not_approved", ("unsafe", "consent_withdrawn"): "no_consent"}.get((data.reason, data.cause or ""), data.reason)
+    return _TOLD_AS.get((data.reason, data.cause), data.reason)
 
 
 class Book:
