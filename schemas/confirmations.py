@@ -10,6 +10,9 @@ from schemas.matches import AnyRung
 
 Party = Literal["resident", "volunteer"]
 Channel = Annotated[str, Field(pattern=shapes.CHANNEL)]
+NO_CONSENT: Final = "no_consent"
+"""The `reason` of `confirmation.failed` where no guardian's consent holds: of the wish, and not of this pair, so the matcher ends the wish."""
+
 FailureReason = Annotated[str, Field(pattern=shapes.CODE)]
 
 

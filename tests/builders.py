@@ -204,9 +204,9 @@ def confirmed(match: Match, *, at: float = 0) -> Event:
     return _about_pair("match.confirmed.v1", match.wish.id, match.offer.id, at, match.id, more)
 
 
-def undeliverable(match: Match, *, at: float = 0) -> Event:
+def undeliverable(match: Match, *, at: float = 0, reason: str = "unreachable") -> Event:
     """One side cannot be told."""
-    return _about_pair("confirmation.failed.v1", match.wish.id, match.offer.id, at, match.id, {"reason": "unreachable"})
+    return _about_pair("confirmation.failed.v1", match.wish.id, match.offer.id, at, match.id, {"reason": reason})
 
 
 def closed(match: Match, *, at: float = 0, outcome: str = "done") -> Event:

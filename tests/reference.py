@@ -377,8 +377,11 @@ class Reference:
         live = [match for match in wish.helpers if match.live]
         if not live and not wish.waits and (wish.over or all(match.outcome or not match.confirmed for match in wish.helpers)):
             return
+        self._end(wish, reason)
+
+    def _end(self, wish: RWish, reason: str) -> None:
         wish.over = True
-        for match in live:
+        for match in [match for match in wish.helpers if match.live]:
             self.release(match, reason)
         self.pair_all()
 
@@ -500,7 +503,9 @@ class Reference:
 
     def _confirmation_failed(self, event: Event) -> None:
         match = self._live(event)
-        if match is not None:
+        if match is not None and event.data.reason == "no_consent":
+            self._end(match.wish, "unsafe")
+        elif match is not None:
             self._release_all([match], "undeliverable")
 
     def _match_confirmed(self, event: Event) -> None:

@@ -128,6 +128,7 @@ NOTICE_STATES: Final[dict[str, Words]] = {
 NOTICE_KINDS: Final[dict[str, Words]] = {
     "asked": ("征询", "question"),
     "invited": ("邀请", "invitation"),
+    "unconsented": ("缺少监护人同意的告知", "word that no guardian's consent holds"),
     "widened": ("扩大范围的告知", "word that it asks farther"),
     "unmet": ("无人能帮的告知", "word that nobody can help"),
     "confirmed": ("确认通知", "confirmation"),
@@ -142,6 +143,7 @@ NOTICE_KINDS: Final[dict[str, Words]] = {
 # Why a notice has not arrived (yet), or a match could not be confirmed.
 FAULTS: Final[dict[str, Words]] = {
     "no_consent": ("没有有效的监护人同意", "no consent of a guardian holds"),
+    "helper_no_consent": ("未成年志愿者没有有效的监护人同意", "no consent of a guardian holds for a helper who is a minor"),
     "no_channel": ("没有可用的联系渠道", "there is no address for any of their channels"),
     "bad_address": ("联系地址不可用", "the address cannot be used"),
     "refused": ("对方渠道拒收", "the channel refused it"),

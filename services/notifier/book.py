@@ -14,7 +14,7 @@ notice: pending → leased → sent · retryable → leased · pending|leased|re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
@@ -56,7 +56,11 @@ _CLEAR: Final = frozenset(
 INTERRUPTED: Final = "interrupted"
 _NEARER: Final = frozenset(("unit", "building", "compound"))
 # (reason, cause) of a release, where its people are told something else than the reason alone would say.
-_TOLD_AS: Final[dict[tuple[str, str | None], str]] = {("declined", "match_approved"): "not_approved", ("unsafe", "consent_withdrawn"): "no_consent"}
+_TOLD_AS: Final[dict[tuple[str, str | None], str]] = {
+    ("declined", "match_approved"): "not_approved",
+    ("unsafe", "consent_withdrawn"): "no_consent",
+    ("unsafe", "confirmation_failed"): "unconsented",
+}
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
@@ -329,6 +333,8 @@ class Book:
                 self._notify(match, party, "released")
         self._take_back(match)
         self._discard_others(match)
+        if match.released_for == "unconsented":
+            self._tell_desk(data.wish_id, data.area, match.partition, "unconsented")
         return "released"
 
     def _invite(self, data: HelperInvited, raw: bytes, partition: int) -> str:
@@ -342,14 +348,14 @@ class Book:
         return "invited"
 
     def _tell_worker(self, data: WishWidened | WishUnmet, partition: int) -> str:
-        kind: Kind
         if isinstance(data, WishWidened):
-            kind, text = "widened", text_for_worker("widened", self._language, wish_id=data.wish_id, rung=data.reach.value)
-        else:
-            need = data.need
-            kind = "unmet"
-            text = text_for_worker(kind, self._language, wish_id=data.wish_id, rung=need.rung.value, skills=need.skills, vetting=need.vetting)
-        self._notify_of_wish(data.wish_id, data.area, partition, "worker", kind, desk_of(data.area), text)
+            return self._tell_desk(data.wish_id, data.area, partition, "widened", rung=data.reach.value)
+        need = data.need
+        return self._tell_desk(data.wish_id, data.area, partition, "unmet", rung=need.rung.value, skills=need.skills, vetting=need.vetting)
+
+    def _tell_desk(self, wish_id: str, area: str, partition: int, kind: Kind, **about: Any) -> str:
+        """`about`: what :func:`text_for_worker` tells beside the wish."""
+        self._notify_of_wish(wish_id, area, partition, "worker", kind, desk_of(area), text_for_worker(kind, self._language, wish_id=wish_id, **about))
         return kind
 
     def _notify_of_wish(

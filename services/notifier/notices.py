@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 Kind = Literal[
-    "asked", "invited", "confirmed", "released", "expired", "widened", "unmet", "reminder", "report", "feedback", "not_started", "not_finished"
+    "asked", "invited", "confirmed", "released", "expired", "widened", "unmet", "unconsented", "reminder", "report", "feedback", "not_started", "not_finished"
 ]  # fmt: skip
 # `household`: the centre household of the stairway, who looks after a neighbour before the community's worker is called.
 Party = Literal["resident", "volunteer", "worker", "household"]
@@ -79,6 +79,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("released", "resident", "withdrawn"): "您好，原定{when}的「{category}」已按心愿的撤回取消。需要时，欢迎随时再提。",
         ("released", "resident", "not_approved"): "您好，社区调整了安排，原定{when}的「{category}」取消。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "no_consent"): "您好，同意已撤回，原定{when}的「{category}」取消，不再安排。需要时，欢迎随时再提。",
+        ("released", "resident", "unconsented"): "您好，没有有效的监护人同意，原定{when}的「{category}」取消，不再安排。补办同意后，欢迎随时再提。",
         ("released", "volunteer"): "您好，原定{when}的「{category}」已取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "declined"): "您好，已为您取消原定{when}的「{category}」，我们会另找帮手。谢谢您告知！",
         ("released", "volunteer", "not_approved"): "您好，社区工作者调整了安排，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
@@ -87,6 +88,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
         ("widened", "worker"): "您好，心愿 {wish_id} 在近处还没有找到帮手，已扩大到{reach}寻找。若您认识合适的人，请帮忙问一问。谢谢您！",
         ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
+        ("unconsented", "worker"): "您好，心愿 {wish_id} 没有有效的监护人同意，已停止安排。请先登记同意，再重新发布心愿。谢谢您！",
         ("reminder", "resident"): "您好，提醒您：{near}的志愿者将于{when}前来（{category}）。",
         ("reminder", "volunteer"): "您好，提醒您：{when}，请为{near}的邻居提供「{category}」服务。若来不了，请尽早告诉我们。谢谢您！",
         ("report", "volunteer"): "您好，{when}的「{category}」结束了吗？请告诉我们一声。谢谢您！",
@@ -118,6 +120,11 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ): "Consent was withdrawn: the visit on {when} ({category}) is cancelled, and no other follows. Please wish again any time.",
         (
             "released",
+            "resident",
+            "unconsented",
+        ): "No guardian's consent holds: the visit on {when} ({category}) is cancelled, and no other follows. With one, please wish again.",
+        (
+            "released",
             "volunteer",
             "not_approved",
         ): "A community worker has changed the plans: no visit on {when} ({category}); please do not set out. Thank you for being ready!",
@@ -132,6 +139,10 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("expired", "resident"): "We are sorry: by its deadline we had not found enough helpers for your wish. Please wish again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
         ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
+        (
+            "unconsented",
+            "worker",
+        ): "Wish {wish_id}: no guardian's consent holds, so nobody is sent. Please note the consent, then enter the wish anew. Thank you!",
         ("reminder", "resident"): "A reminder: a volunteer {near} will come on {when} ({category}).",
         (
             "reminder",
@@ -180,7 +191,7 @@ def moment(at: str, language: Language) -> str:
     return f"{local:%H:%M} on {_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}"
 
 
-def text_for_worker(kind: Kind, language: Language, *, wish_id: str, rung: str, skills: Iterable[str] = (), vetting: int = 0) -> str:
+def text_for_worker(kind: Kind, language: Language, *, wish_id: str, rung: str = "area", skills: Iterable[str] = (), vetting: int = 0) -> str:
     """The text of one notice to the worker's desk. `rung`: how far the wish asks; `skills` and `vetting`: what nobody can give."""
     reach = _REACHES[language].get(rung, _REACHES[language]["area"])
     return _TEXTS[language][kind, "worker"].format(wish_id=wish_id, reach=reach, skills=", ".join(skills), vetting=vetting)

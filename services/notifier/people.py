@@ -1,7 +1,7 @@
 """People from the vault: for each attempt of a notice one look, in the vault's audit, and nothing of it is kept.
 
-Whoever is asked for together is looked up together, in one transaction. What is opened lives as long as the attempt. Before anybody is told that a visit to a
-minor is settled, the same look asks for the guardian's consent.
+Whoever is asked for together is looked up together, in one transaction. What is opened lives as long as the attempt. Before anybody is asked to visit a
+minor, or told that such a visit is settled, the same look asks for the guardian's consent.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _LOOK_SECONDS: Final = 10.0
 # The key file is not (or not yet) the database's: somebody's to mend, and no reason to give a match up.
 _WAITS: Final = frozenset(("unknown_key",))
 _AWAY: Final[tuple[type[BaseException], ...]] = (BadKeys, *PASSING)
-# What must not be said about a visit that the vault does not know, because one of the two was erased.
+# What must not be said about a visit that the vault does not know, because one of the two was erased, nor without a guardian's consent where it is to a minor.
 _SETTLING: Final = frozenset(("confirmed", "asked"))
 _SETTLED: Final = frozenset(("confirmed",))
 
@@ -143,7 +143,7 @@ class VaultDirectory:
         return [self._found(one) for one in answers]
 
     def _ask(self, one: Sought) -> Ask:
-        return Ask(one.ref, self._fields, Occasion(one.match_id, one.wish_id), f"notice {one.kind}", to_confirm=one.kind in _SETTLED)
+        return Ask(one.ref, self._fields, Occasion(one.match_id, one.wish_id), f"notice {one.kind}", for_visit=one.kind in _SETTLING)
 
     def _ask_once_more(self, one: Sought) -> Ask:
         """Where one of the two was erased, the vault has forgotten the visit; the other is told of its end all the same, on account of the wish."""

@@ -45,6 +45,7 @@ _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("released", "resident", "withdrawn"): "{when} ({category}) is cancelled, as the wish was withdrawn.",
     ("released", "resident", "not_approved"): "No visit {when} ({category}): plans have changed. We look for another helper.",
     ("released", "resident", "no_consent"): "{when} ({category}) is cancelled, as consent was withdrawn.",
+    ("released", "resident", "unconsented"): "{when} ({category}) is cancelled, as no guardian's consent holds.",
     ("released", "volunteer"): "{when} ({category}) is cancelled: please do not set out. Thank you!",
     ("released", "volunteer", "declined"): "{when} ({category}) is off your list. Thank you for telling us!",
     ("released", "volunteer", "group_incomplete"): "{when} ({category}): your companion is missing, please do not set out. Thank you!",
@@ -58,6 +59,7 @@ _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("not_finished", "worker"): "A visit should be over, and nobody has said so. Please look at your desk.",
     ("expired", "resident"): "Sorry: by its deadline we had not found enough helpers for your wish.",
     ("widened", "worker"): "A wish has found nobody nearby and asks further. Please look at your desk.",
+    ("unconsented", "worker"): "A wish has ended, as no guardian's consent holds. Please look at your desk.",
     ("unmet", "worker"): "Nobody can help with a wish as yet. Please look at your desk.",
 }
 

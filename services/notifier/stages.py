@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from schemas.confirmations import NO_CONSENT
 from services.notifier import vault_news
 from services.notifier.book import Untold
 from services.notifier.faults import PASSING, retry_seconds
@@ -26,7 +27,6 @@ from services.vault.policy import Reader, Visit
 from services.vault.vault import Vault
 
 WHO: Final = Reader("service", "notifier")
-NO_CONSENT: Final = "no_consent"
 _NEWS_MAX: Final = 1000
 _LOOK_SECONDS: Final = 0.5
 # News of one moment are told together: nobody waits for them, as whoever does calls `caught_up`.
@@ -143,7 +143,7 @@ class Stages:
         await self._call_off(await (await self._opened()).unconsented(WHO))
 
     async def _call_off(self, match_ids: Collection[str]) -> None:
-        """Say of confirmed visits that they can't be: the matcher releases them, and both sides are told."""
+        """Say of confirmed visits that they can't be: the matcher releases them and ends their wishes, and both sides are told."""
         epochs = self._lanes.owned
         if not match_ids or not epochs:
             return

@@ -63,6 +63,7 @@ REASONS: Final = {
     "no_such_person": ("保险箱中没有此人", "the vault knows no such person"),
     "erased": ("此人已被删除", "this person was erased"),
     "no_consent": ("没有有效的监护人同意", "no consent of a guardian holds"),
+    "helper_no_consent": ("未成年志愿者没有有效的监护人同意", "no consent of a guardian holds for a helper who is a minor"),
     "not_your_visit": ("这次上门与该读取者或该居民无关", "that visit is not between this reader and this person"),
     "no_occasion": ("未说明为哪次匹配或哪个心愿", "no match or wish was named"),
     "no_purpose": ("未说明用途", "no purpose was given"),

@@ -93,7 +93,7 @@ async def _facts(unit: Unit, asks: Sequence[Ask], told: Sequence[Visit]) -> _Fac
     matches = {ask.what.match_id for ask in asks if ask.what.match_id is not None}
     visits = await unit.read_visits(matches - now_told) if matches - now_told else {}
     wanted = {ask.person for ask in asks}
-    visited = {visits[ask.what.match_id].resident_ref for ask in asks if ask.to_confirm and ask.what.match_id in visits}
+    visited = {visits[ask.what.match_id].resident_ref for ask in asks if ask.for_visit and ask.what.match_id in visits}
     people = await unit.lock_people(wanted.union(visited, *((one.resident_ref, one.helper_ref) for one in told)))
     if told:
         await unit.write_visits(told, STAGES)
@@ -108,8 +108,8 @@ def _judge(ask: Ask, who: Reader, now: datetime, ladder: Ladder, facts: _Facts) 
     if ask.person in facts.erased:
         raise Denied("erased")
     visit = None if ask.what.match_id is None else facts.visits.get(ask.what.match_id)
-    # Of whoever is told, also of somebody whom the vault does not know and who would be told in the usual way.
-    if ask.to_confirm:
+    # Of whoever is to come or is told, also of somebody whom the vault does not know and who would be told in the usual way.
+    if ask.for_visit:
         _judge_visit(visit, now, facts)
     known = facts.people.get(ask.person)
     if known is None:
@@ -120,11 +120,11 @@ def _judge(ask: Ask, who: Reader, now: datetime, ladder: Ladder, facts: _Facts) 
     if refused:
         raise Denied("not_visible", refused)
     if known[1] and not any_holds(facts.consents.get(ask.person, ()), ask.person, PURPOSE_OF[who.role], now):
-        raise Denied("no_consent")
+        raise Denied("helper_no_consent" if visit is not None and ask.person == visit.helper_ref else "no_consent")
 
 
 def _judge_visit(visit: Visit | None, now: datetime, facts: _Facts) -> None:
-    """Whether a visit may be settled: one that the vault does not know may not, as it may concern a minor."""
+    """Whether somebody may be asked to come, and a visit be settled: one that the vault does not know may not, as it may concern a minor."""
     if visit is None:
         raise Denied("not_your_visit")
     if _concerns_minor(visit, facts) and not may_take_place(visit, facts.consents.get(visit.resident_ref, ()), now):

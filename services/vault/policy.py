@@ -51,13 +51,13 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One look of many. `why` is what for. `to_confirm`: they are told that the visit is settled; where it concerns a minor a guardian must have consented."""
+    """One look of many. `why` is what for. `for_visit`: they are asked to come, or told that a visit is settled; to a minor only with a guardian's consent."""
 
     person: str
     fields: tuple[str, ...]
     what: Occasion
     why: str
-    to_confirm: bool = False
+    for_visit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,9 @@ class Matcher:
         }
         await self.send("match.proposed", data | more, event_id=event_id, time_text=time_text)
 
-    async def release(self, match_id: str, reason: str) -> None:
-        await self.send("match.released", {"match_id": match_id, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", "reason": reason})
+    async def release(self, match_id: str, reason: str, **more: str) -> None:
+        data = {"match_id": match_id, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", "reason": reason}
+        await self.send("match.released", data | more)
 
 
 @asynccontextmanager

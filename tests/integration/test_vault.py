@@ -298,7 +298,7 @@ async def test_whoever_is_just_being_erased_comes_back_in_no_visit(vault: Vault,
         async with connection.transaction():  # as `erase` does it, in its order
             await connection.execute("SELECT 1 FROM vault.people WHERE person_ref = 'resident' FOR UPDATE")
             noting = asyncio.create_task(note(vault, stage))
-            asking = [Ask("resident", ("phone",), MATCH, "notice confirmed", to_confirm=True)]
+            asking = [Ask("resident", ("phone",), MATCH, "notice confirmed", for_visit=True)]
             looking = asyncio.create_task(vault.read_many(asking, Reader("service", "notifier"), [Visit("m-1", "w-1", "resident", "helper", stage, SLOT)]))
             await connection.execute("INSERT INTO vault.tombstones SELECT person_ref, key_id, leaf, now() FROM vault.keys WHERE person_ref = 'resident'")
             for table, column in (("keys", "person_ref"), ("sealed", "person_ref"), ("visits", "resident_ref"), ("people", "person_ref")):

@@ -312,6 +312,31 @@ async def test_a_match_for_a_minor_is_confirmed_only_with_a_guardians_consent_to
     assert [("no_consent", "m-2")] == [(one[3], one[2]) for one in await registered.looks("v-m-2")][:1]
 
 
+async def test_nobody_is_asked_to_visit_a_minor_for_whom_no_consent_holds(
+    make: Make, source: Matcher, phones: Gateway, registered: People, database: Database
+) -> None:
+    """m-1: consent. m-2: none, so its helper is not even asked, and the desk hears what is missing. m-3: a minor who helps, and may not be written to."""
+    await registered.consent("r-m-1")
+    await registered.consent("v-m-3", "keep")
+    for number in range(1, 4):
+        await registered.put(f"r-m-{number}", phone=NUMBER, channels=["sms"])
+        await registered.put(f"v-m-{number}", phone=OTHER, channels=["sms"], minor=number == 3)
+    settings = make()
+    async with running(settings):
+        for number in range(1, 4):
+            await source.propose(f"m-{number}", slot=slot(48), minor=number < 3, needs_answer=True, expires_at=slot(24)["start"])
+        await told(settings, "m-2", "failed:no_consent")
+        await told(settings, "m-3", "failed:helper_no_consent")
+        await source.release("m-2", "unsafe", cause="confirmation_failed")  # as the matcher answers
+
+        async def the_desk_knows() -> bool:
+            found = await ask(database.dsn(), "SELECT wish_id, ref, match_id FROM notifying.notices WHERE kind = 'unconsented'")
+            return [("w-m-2", "desk-hightech", None)] == found
+
+        await until(the_desk_knows)
+        await until(lambda: 1 == len(phones.seen))  # the helper of m-1
+
+
 async def test_of_two_who_come_together_to_a_minor_neither_is_told_without_a_consent(make: Make, source: Matcher, phones: Gateway, registered: People) -> None:
     settings = make()
     for one in ("a", "b"):
@@ -352,7 +377,7 @@ async def test_a_visit_to_a_minor_is_called_off_when_the_consent_is_withdrawn(
         await reaches(database, "m-1", "released")
         assert 1 == notifier.metrics.unconsented._value.get()
         assert 2 == len(phones.seen)
-        await source.release("m-1", "undeliverable")  # as the matcher answers
+        await source.release("m-1", "unsafe", cause="confirmation_failed")  # as the matcher answers
         await until(lambda: 4 == len(phones.seen))
     assert "不必前往" in next(one.body["text"] for one in reversed(phones.seen) if one.body["to"] == OTHER)
     assert "no_consent" in {entry.reason for entry in await registered.vault.audit("r-m-1") if entry.action == "visit"}

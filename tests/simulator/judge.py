@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.codec import Event
+from schemas.confirmations import NO_CONSENT
 from schemas.instants import parse_rfc3339
 from tests.simulator import rules
 from tests.simulator.rules import Gift, Need, Slot
@@ -254,6 +255,8 @@ class Judge:
             pair.awaits.discard("answer")
         elif kind == "match_approved" and data.approved:
             pair.awaits.discard("approval")
+        elif kind == "confirmation_failed" and data.reason == NO_CONSENT:
+            self.over.setdefault(data.wish_id, "withdrawn")
         return pair
 
     # ---- what is told
@@ -351,7 +354,7 @@ class Judge:
             "unanswered": {"time"},
             "withdrawn": {"wish_withdrawn"},
             "undeliverable": {"confirmation_failed"},
-            "unsafe": {"offer_suspended", "consent_withdrawn", "offer_posted"},
+            "unsafe": {"offer_suspended", "consent_withdrawn", "offer_posted", "confirmation_failed"},
         }
         must(kind in causes.get(reason, {kind}), "released/reason", f"{reason} by {kind}")
         must(reason != "unsafe" or kind != "offer_posted" or not self._checked(pair), "released/reason", "the check holds, and live matches stand")

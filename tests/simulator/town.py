@@ -16,6 +16,7 @@ import orjson
 
 from schemas import codec
 from schemas.codec import Event
+from schemas.confirmations import NO_CONSENT
 from schemas.instants import MINUTE_US, rfc3339
 from services.matcher.core.policy import Policy
 from tests import builders as build
@@ -277,7 +278,7 @@ class Town:
         pair = self._pair(area)
         if pair is None:
             return None
-        data = {"match_id": pair.id, "wish_id": pair.need.id, "offer_id": pair.offer_id, "reason": "unreachable"}
+        data = {"match_id": pair.id, "wish_id": pair.need.id, "offer_id": pair.offer_id, "reason": "unreachable" if at % 2 else NO_CONSENT}
         return self._build("confirmation.failed.v1", pair.id, data, area, at)
 
     def _close(self, area: str, at: int) -> Event | None:

@@ -6,7 +6,7 @@ from schemas.personal import find_personal_data
 from services.notifier.notices import text_for_worker, text_of, visit_time
 
 SLOT = ("2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z")
-REASONS = (None, "declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete", "not_approved", "no_consent")
+REASONS = (None, "declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete", "not_approved", "no_consent", "unconsented")
 EVERY = [("confirmed", "resident"), ("confirmed", "volunteer"), ("released", "resident"), ("released", "volunteer")]
 
 
@@ -51,7 +51,7 @@ def test_every_notice_names_the_visit_and_nobody(kind: str, party: str, language
 @pytest.mark.parametrize("reason", REASONS)
 def test_promises_another_helper_only_where_one_is_looked_for(reason: str | None) -> None:
     text = text_of("released", "resident", "zh-CN", category="study", rung="area", slot=SLOT, reason=reason)
-    assert (reason not in {"withdrawn", "no_consent"}) == ("另找帮手" in text)
+    assert (reason not in {"withdrawn", "no_consent", "unconsented"}) == ("另找帮手" in text)
 
 
 @pytest.mark.parametrize(("language", "words"), [("zh-CN", "截止时间"), ("en", "deadline")])
@@ -111,6 +111,8 @@ def test_whoever_is_asked_hears_what_for_how_near_when_and_by_when_to_answer(kin
             "Wish w-1 has found nobody nearby and now asks the whole community. If you know somebody, please have a word with them. Thank you!",
         ),
         ("unmet", "zh-CN", "您好，心愿 w-1 目前没有人能帮上：需要技能 nursing, walk，审核等级 2 级。请您帮忙想想办法。谢谢您！"),
+        ("unconsented", "zh-CN", "您好，心愿 w-1 没有有效的监护人同意，已停止安排。请先登记同意，再重新发布心愿。谢谢您！"),
+        ("unconsented", "en", "Wish w-1: no guardian's consent holds, so nobody is sent. Please note the consent, then enter the wish anew. Thank you!"),
         ("unmet", "en", "Wish w-1: nobody can help as yet (skills nursing, walk, vetting level 2). Could you see what can be done? Thank you!"),
     ],
 )

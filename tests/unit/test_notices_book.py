@@ -397,6 +397,24 @@ def test_the_workers_desk_hears_once_that_a_wish_asks_farther_and_once_that_nobo
     assert "全小区" in next(iter(book.new_notices.values())).text
 
 
+def test_the_workers_desk_hears_once_that_a_wish_has_ended_as_no_consent_holds() -> None:
+    book = Book()
+    proposed(book, "m-1")
+    proposed(book, "m-2")
+    for match_id in ("m-1", "m-2"):
+        assert "released" == released(book, match_id, "unsafe", cause="confirmation_failed")
+    desk = [one for one in book.new_notices.values() if one.party == "worker"]
+    assert [("unconsented", "desk-hightech", "w-1", None)] == [(one.kind, one.ref, one.wish_id, one.match_id) for one in desk]
+    assert "没有有效的监护人同意" in desk[0].text
+
+
+def test_of_a_consent_that_was_withdrawn_by_an_event_the_desk_is_not_told_as_it_comes_from_there() -> None:
+    book = Book()
+    proposed(book)
+    assert "released" == released(book, reason="unsafe", cause="consent_withdrawn")
+    assert {"resident", "volunteer"} == {one.party for one in book.new_notices.values()}
+
+
 def test_what_became_of_a_word_about_a_wish_is_kept() -> None:
     book = Book()
     taken(book, "wish.widened", {"wish_id": "w-1", "reach": "area"})

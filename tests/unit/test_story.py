@@ -11,10 +11,10 @@ from deploy.tools.telling import tell
 from deploy.tools.wording import FAULTS, NOTICE_KINDS, PARTIES
 from schemas import codec
 from schemas.codec import Event
+from schemas.confirmations import NO_CONSENT
 from services.matcher.core.decide import decide
 from services.matcher.core.policy import Policy
 from services.notifier.notices import Kind, Party
-from services.notifier.stages import NO_CONSENT
 from tests.builders import Scene, event, given, instant, offer, service, text_of, wish, wish_withdrawn
 
 

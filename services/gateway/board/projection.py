@@ -233,6 +233,9 @@ class Book:
         match, at = self._match(event), instant(event.time)
         if match.released_at is None or at < match.released_at:
             match.released_at, match.release_reason = at, event.data.reason
+        if (event.data.reason, event.data.cause) == ("unsafe", "confirmation_failed"):  # no consent holds, and the wish has ended with it
+            wish = self._wish((event.data.area, event.data.wish_id))
+            wish.withdrawn_at = at if wish.withdrawn_at is None else max(wish.withdrawn_at, at)
 
     def confirmed(self, event: Event, received_at: datetime) -> None:
         """Both sides know."""

@@ -10,6 +10,7 @@ from heapq import heappop
 from typing import Any, Final
 
 from schemas.codec import Event
+from schemas.confirmations import NO_CONSENT
 from schemas.instants import rfc3339
 from services.matcher.core.place import AREA, RUNGS, rung_between
 from services.matcher.core.rounds import run_round
@@ -79,12 +80,17 @@ def _wish_withdrawn(turn: Turn, event: Event, reason: str = "withdrawn") -> None
     if wish.status in (WITHDRAWN, EXPIRED):
         turn.changed = False
         return
-    released = [match for match in wish.matches.values() if match.live]
-    if not released and wish.places_free == 0 and all(match.state != CONFIRMED for match in wish.matches.values()):
+    if wish.places_free == 0 and not any(match.live or match.state == CONFIRMED for match in wish.matches.values()):
         # All visits are over and none is still to be closed, which might open the wish again: there is nothing left to take back.
         turn.changed = False
         return
-    area.end_wish(wish, WITHDRAWN)
+    _end(turn, wish, reason)
+
+
+def _end(turn: Turn, wish: Wish, reason: str) -> None:
+    """Nobody is to come any more, whoever it would be."""
+    released = [match for match in wish.matches.values() if match.live]
+    turn.area.end_wish(wish, WITHDRAWN)
     for match in released:
         turn.release(match, reason)
     turn.pair_again(released)
@@ -294,7 +300,11 @@ def _service_started(turn: Turn, event: Event) -> None:
 
 def _confirmation_failed(turn: Turn, event: Event) -> None:
     match = _live_match(turn, event.data)
-    if match is not None:
+    if match is None:
+        return
+    if event.data.reason == NO_CONSENT:
+        _end(turn, match.wish, UNSAFE)  # it would be missing for the next helper, too, and they would be asked in vain
+    else:
         _release_all(turn, [match], "undeliverable")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from schemas.confirmations import NO_CONSENT
 from tests.builders import (
     confirmed,
     consent_withdrawn,
@@ -282,6 +283,23 @@ def test_a_pair_that_was_parted_never_meets_again(how: str) -> None:
     assert [f"released w1 o1 {how}"] == scene.when(declined(match_id=match.id) if how == "declined" else undeliverable(match))
     assert [] == scene.when(offer(at=1))
     assert ["proposed w1 o2 @1 unit"] == scene.when(offer("o2", at=1))
+
+
+def test_a_wish_for_which_no_consent_holds_ends_and_asks_nobody_else() -> None:
+    scene = given(offer("o1"), offer("o2"), wish(helpers=2))
+    failed = undeliverable(scene.match("w1", "o2"), reason=NO_CONSENT)
+    assert ["released w1 o1 unsafe", "released w1 o2 unsafe"] == scene.when(failed)
+    assert {"confirmation_failed"} == {one.data["cause"] for one in scene.decisions if one.type.endswith("released.v1")}
+    assert "withdrawn" == scene.status()
+    assert [] == scene.when(offer("o3", at=1))
+
+
+def test_of_a_group_for_which_no_consent_holds_the_second_word_changes_nothing() -> None:
+    scene = given(offer("o1"), offer("o2"), wish(accompanied=True))
+    words = [undeliverable(scene.match("w1", name), reason=NO_CONSENT) for name in ("o1", "o2")]
+    assert ["released w1 o1 unsafe", "released w1 o2 unsafe"] == scene.when(words[0])
+    assert [] == scene.when(words[1])
+    assert "no_effect" == scene.outcome
 
 
 def test_an_answer_about_another_match_or_none_changes_nothing() -> None:

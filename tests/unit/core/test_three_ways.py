@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from schemas.codec import Event
+from schemas.confirmations import NO_CONSENT
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Match
 from tests import builders as build
@@ -32,7 +33,7 @@ def journal_text(scene: Scene) -> bytes:
     return orjson.dumps([[one.id, one.type, one.subject, one.data] for one in scene.decisions])
 
 
-WORDS = ("accepted", "declined", "approved", "not_approved", "confirmed", "undeliverable", "started", "closed", "closed_in_vain")
+WORDS = ("accepted", "declined", "approved", "not_approved", "confirmed", "undeliverable", "no_consent", "started", "closed", "closed_in_vain")
 
 
 class CoreAndReference(RuleBasedStateMachine):
@@ -142,6 +143,7 @@ class CoreAndReference(RuleBasedStateMachine):
             "closed": lambda: build.closed(match, at=at),
             "closed_in_vain": lambda: build.closed(match, at=at, outcome=data.draw(st.sampled_from(["partly", "not_done"]))),
             "undeliverable": lambda: build.undeliverable(match, at=at),
+            "no_consent": lambda: build.undeliverable(match, at=at, reason=NO_CONSENT),
             "started": lambda: build.service("started", wish_id, offer_id, at=at),
         }
         self.hears(words[kind]())

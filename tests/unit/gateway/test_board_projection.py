@@ -113,6 +113,13 @@ def test_the_state_of_a_wish_follows_from_what_was_said(state: str, events: Sequ
     assert state == wish_state(*events)
 
 
+@pytest.mark.parametrize(("cause", "state"), [("confirmation_failed", "withdrawn"), ("offer_suspended", "open")])
+def test_a_wish_that_ended_as_no_consent_holds_is_shown_as_withdrawn(cause: str, state: str) -> None:
+    released = of_match("match.released.v1", at=3, reason="unsafe", cause=cause)
+    assert state == wish_state(WISH, proposed(), released)
+    assert state == wish_state(released, proposed(), WISH)
+
+
 def test_a_match_may_be_heard_of_before_its_wish() -> None:
     events = [confirmed(), proposed()]
     assert board_of(events).wishes == {}
