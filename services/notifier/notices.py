@@ -93,8 +93,8 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("reminder", "volunteer"): "您好，提醒您：{when}，请为{near}的邻居提供「{category}」服务。若来不了，请尽早告诉我们。谢谢您！",
         ("report", "volunteer"): "您好，{when}的「{category}」结束了吗？请告诉我们一声。谢谢您！",
         ("feedback", "resident"): "您好，{when}的「{category}」帮上忙了吗？请告诉我们一声。",
-        ("not_started", "household"): "您好，{near}有位邻居约好{when}的「{category}」，还没有人报到。请您方便时去看一看。谢谢您！",
-        ("not_finished", "household"): "您好，{near}有位邻居{when}的「{category}」，到点了还没有报告结束。请您方便时去看一看。谢谢您！",
+        ("not_started", "household"): "您好，{near}有位邻居约好{when}的「{category}」，还没有人报到。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
+        ("not_finished", "household"): "您好，{near}有位邻居{when}的「{category}」，到点了还没报告结束。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
         ("not_started", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，还没有人报到。请您联系双方，看看是否平安。谢谢您！",
         ("not_finished", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，已开始而没有报告结束。请您联系双方，看看是否平安。谢谢您！",
     },
@@ -153,11 +153,11 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         (
             "not_started",
             "household",
-        ): "A neighbour {near} expects a visit on {when} ({category}), and nobody has reported there. Could you have a look? Thank you!",
+        ): "A neighbour {near} expects a visit on {when} ({category}), and nobody has reported. Could you look in? Ask the community where ({wish_id}).",
         (
             "not_finished",
             "household",
-        ): "A visit to a neighbour {near} on {when} ({category}) should be over, and nobody has said so. Could you have a look? Thank you!",
+        ): "A visit to a neighbour {near} on {when} ({category}) should be over; nobody has said so. Could you look in? Ask the community where ({wish_id}).",
         (
             "not_started",
             "worker",
@@ -212,7 +212,7 @@ def text_of(
     """The text of one notice about a visit.
 
     `slot` is (start, end) in RFC 3339, None where no visit is meant; `reason`: why it was released; `by`: until when an answer is awaited;
-    `wish_id`: for workers, who look it up.
+    `wish_id`: for workers, who look it up, and for a household, which asks them at which door.
     """
     texts = _TEXTS[language]
     template = texts.get((kind, party, reason or "")) or texts[kind, party]

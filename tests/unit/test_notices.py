@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.personal import find_personal_data
-from services.notifier.notices import text_for_worker, text_of, visit_time
+from services.notifier.notices import Kind, Language, text_for_worker, text_of, visit_time
 
 SLOT = ("2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z")
 REASONS = (None, "declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete", "not_approved", "no_consent", "unconsented")
@@ -119,6 +119,12 @@ def test_whoever_is_asked_hears_what_for_how_near_when_and_by_when_to_answer(kin
 def test_a_community_worker_hears_which_wish_waits_for_what(kind: str, language: str, expected: str) -> None:
     text = text_for_worker(kind, language, wish_id="w-1", rung="community", skills=["nursing", "walk"], vetting=2)  # type: ignore[arg-type]
     assert expected == text
+
+
+@pytest.mark.parametrize("kind", ["not_started", "not_finished"])
+@pytest.mark.parametrize(("language", "words"), [("zh-CN", "请问社区（w-1）"), ("en", "Ask the community where (w-1).")])
+def test_a_centre_household_hears_whom_to_ask_at_which_door(kind: Kind, language: Language, words: str) -> None:
+    assert words in text_of(kind, "household", language, category="repair", rung="unit", slot=SLOT, wish_id="w-1")
 
 
 def test_a_visit_past_midnight_names_both_days() -> None:
