@@ -38,7 +38,10 @@ class MatchConfirmed(OfArea):
 
 
 class ConfirmationFailed(OfArea):
-    """`lastmetre.confirmation.failed.v1`: a side cannot be told; the matcher releases the match."""
+    """`lastmetre.confirmation.failed.v1`: a side cannot be told; the matcher releases the match.
+
+    `reason` `no_consent`: no guardian's consent holds for the visit; the wish ends, and all its live matches are released as `unsafe`.
+    """
 
     match_id: EventId
     wish_id: EventId

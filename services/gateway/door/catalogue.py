@@ -39,7 +39,7 @@ CHINESE: Final[dict[str, str]] = {
     "wish.unmet.v1": "无人能满足的最小需求",
     "wish.expired.v1": "到期仍未凑齐",
     "match.confirmed.v1": "双方均已通知，每对一次",
-    "confirmation.failed.v1": "有一方通知不到，匹配将解除",
+    "confirmation.failed.v1": "有一方通知不到，匹配将解除；没有有效的监护人同意（no_consent）时，心愿也到此结束",
     "match.closed.v1": "服务结束并已评定",
 }
 
