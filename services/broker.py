@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from aiokafka.client import AIOKafkaClient
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -81,6 +82,18 @@ class Broker:
         if self.user is not None:
             found |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.user, "sasl_plain_password": self.password()}
         return found
+
+    async def hello(self) -> None:
+        """Connect once, and let go.
+
+        Raises:
+            OSError, KafkaError: it does not answer, or does not let us in.
+        """
+        client = AIOKafkaClient(**self.client())
+        try:
+            await client.bootstrap()
+        finally:
+            await client.close()
 
 
 Where = Broker | str

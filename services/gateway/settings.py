@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.gateway.places import Places
 from services.links.settings import LinkKeySettings
-from services.runtime import LOOPBACK, ServiceSettings
+from services.runtime import LOOPBACK, DatabaseUrl, ServiceSettings
 from services.tariff import TariffSettings
 from services.vault.settings import VaultSettings
 
@@ -20,9 +21,7 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
 
     web_host: str = Field(LOOPBACK, description="填监听地址 | use the address to listen at")
     web_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="填 0（任一空闲端口）至 65535 | use a port from 0 (any free one) to 65535")
-    board_database: SecretStr = Field(
-        min_length=1, description="填写看板写入角色的 PostgreSQL 连接串 | give the PostgreSQL connection string of the board's writer"
-    )
+    board_database: DatabaseUrl = Field(description="填写看板写入角色的 PostgreSQL 连接串 | give the PostgreSQL connection string of the board's writer")
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s/]+(:\d+)?$",
@@ -82,6 +81,7 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
             raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
         if self.demo_principals and not self.is_of_this_machine:
             raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
+        Places.read(self.places)
         return self
 
     @property
