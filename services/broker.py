@@ -103,7 +103,7 @@ Where = Broker | str
 class KafkaSettings(BaseSettings):
     """`LASTMETRE_KAFKA` and, where it is secured, `LASTMETRE_KAFKA_...`. A description is `Chinese | English` and says the fix."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     kafka: str = Field(
         pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$",

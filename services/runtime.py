@@ -12,6 +12,7 @@ import errno
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -30,7 +31,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsError
 
 from schemas.instants import rfc3339
 from schemas.personal import mask
@@ -104,6 +105,9 @@ def load_settings(model: type[S]) -> S:
         return model()
     except ValidationError as error:
         complaints = error.errors(include_url=False, include_input=False, include_context=False)
+    except SettingsError as error:  # what is to be JSON and is not
+        (name,) = re.findall(r'field "(\w+)"', str(error))
+        raise BadSettings(_complaint(model, (name,), "json_invalid", "")) from None
     raise BadSettings("\n".join(_complaint(model, one["loc"], one["type"], one["msg"]) for one in complaints))
 
 

@@ -105,7 +105,7 @@ async def _vault(settings: Settings, cleanup: contextlib.AsyncExitStack) -> Vaul
     try:
         vault = await Vault.connect(settings.vault_database.get_secret_value(), settings.key_file(), settings.ladder)
     except BadVaultKeys as fault:
-        raise BadSettings.of("LASTMETRE_VAULT_KEYS", *str(fault).split(" | ", 1)) from fault
+        raise BadSettings(str(fault)) from fault
     cleanup.push_async_callback(vault.close)
     return vault
 
@@ -124,6 +124,7 @@ async def main(settings: Settings, stop: Stop) -> None:
     except BadKeys as fault:
         raise BadSettings.of("LASTMETRE_IDENTITY_KEYS", fault.chinese, fault.english) from fault
     async with contextlib.AsyncExitStack() as cleanup:
+        doors = Doors(await _vault(settings, cleanup), settings.ladder)
         connect = partial(Database.connect, settings.database.get_secret_value(), size=settings.pool_max)
         database = await reach("PostgreSQL", "LASTMETRE_DATABASE", connect, stop)
         cleanup.push_async_callback(database.close)
@@ -136,7 +137,6 @@ async def main(settings: Settings, stop: Stop) -> None:
         registry = CollectorRegistry()
         hub = Hub()
         tail, answers = Tail(settings.board_database.get_secret_value(), hub), Answers(settings.broker, hub)
-        doors = Doors(await _vault(settings, cleanup), settings.ladder)
         door = await cleanup.enter_async_context(opened(settings, database, stop))
         gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, Shelf(), identity, settings.link_ring, door)
         server = Server.of(create_app(gateway, registry), settings)
