@@ -55,10 +55,14 @@ T = TypeVar("T")
 # --- settings
 
 
+_HOST: Final = r"(\[[^\]]*\]|[^:,\[\]]*)(:\d+)?"
+_HOSTS: Final = re.compile(f"{_HOST}(,{_HOST})*")
+
+
 def _postgres_url(value: SecretStr) -> SecretStr:
     parts = urlsplit(value.get_secret_value())
-    _ = parts.port  # a sign of the password that stands for itself in a URL ends up there
-    if parts.scheme not in {"postgresql", "postgres"}:
+    # One host or several; a sign of the password that stands for itself in a URL ends up there.
+    if parts.scheme not in {"postgresql", "postgres"} or not _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]):
         raise ValueError("not a URL of PostgreSQL")
     return value
 

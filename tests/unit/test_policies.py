@@ -60,6 +60,7 @@ def test_one_area_differs_in_what_it_names(tmp_path: Path) -> None:
         ("rounds = 5", "rounds"),
         ("[patience_minutes]\ngreen = 5", "patience_minutes.green"),
         ('[areas."east"]\nedges_max = 0', "areas.east.edges_max"),
+        ("word_minutes = 30", "word_us"),
         ("word_minutes = 30", "word_minutes"),
         ('[areas."x y"]\nsure = 1', "areas.x y"),
         ("round_minutes = ", "policy file"),
