@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from deploy.words import Trouble, both
+from services.gateway.roles import Role
 
 FIRST_PASSWORD: Final = timedelta(days=7)
 _LEVELS_MAX: Final = 5
@@ -48,7 +49,7 @@ class NewAccount:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is shown once: the first password, and the second factor where the roles need one."""
+    """What is shown once: the first password, and the second factor where the roles need one; empty and None where a provider vouches for them."""
 
     account_id: str
     login: str
@@ -57,6 +58,7 @@ class Made:
     totp_address: str | None
 
 
+_ROLES: Final = ", ".join(Role)
 _INSERT: Final = """
     INSERT INTO gateway.accounts (account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change,
                                   password_expires_at, totp, demo, created_at)
@@ -70,7 +72,7 @@ _RESET: Final = """
 
 
 async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) -> Made:
-    """Make an account with a random first password; a demo account keeps it, others change it within a week.
+    """Make an account with a random first password; a demo account keeps it, others change it within a week. Who signs in at a provider is given none.
 
     Raises:
         Trouble: there is one of this login, or a role or scope is not valid.
@@ -82,8 +84,8 @@ async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) ->
     from services.gateway.identity.model import SECOND_FACTOR_ROLES
     from services.gateway.identity.passwords import MEMORY_KIB, ROUNDS, random_password
 
-    account_id, password = secrets.token_hex(10), random_password()
-    totp = second_factor.new_secret() if SECOND_FACTOR_ROLES.intersection(wanted.roles) else None
+    account_id, password = secrets.token_hex(10), random_password() if wanted.oidc is None else ""
+    totp = second_factor.new_secret() if password and SECOND_FACTOR_ROLES.intersection(wanted.roles) else None
     hasher = PasswordHasher(time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=1)
     try:
         async with connection.transaction():
@@ -96,9 +98,9 @@ async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) ->
                 None if wanted.centre is None else list(wanted.centre),
                 wanted.volunteer_ref,
                 list(wanted.resident_refs),
-                await asyncio.to_thread(hasher.hash, password),
-                not wanted.demo,
-                None if wanted.demo else now + FIRST_PASSWORD,
+                await asyncio.to_thread(hasher.hash, password) if password else None,
+                bool(password) and not wanted.demo,
+                now + FIRST_PASSWORD if password and not wanted.demo else None,
                 None if totp is None else second_factor.seal(keys, totp, account_id),
                 wanted.demo,
                 now,
@@ -109,7 +111,8 @@ async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) ->
         raise Trouble(f"账号 {wanted.login} 或该身份已存在。", f"There is an account {wanted.login}, or one of this identity, already.") from None
     except asyncpg.CheckViolationError:
         raise Trouble(
-            "账号名须为 3 至 64 个小写字符，角色和范围须有效。", "A login has 3 to 64 characters in lower case; roles and scope must be valid ones."
+            f"账号名须为 3 至 64 个小写字符；角色可用 {_ROLES}；范围的各级编号只用小写字母、数字或连字符。",
+            f"A login has 3 to 64 characters in lower case; roles are {_ROLES}; the ids of a scope are of a-z, 0-9 and -.",
         ) from None
     return Made(account_id, wanted.login, password, totp, None if totp is None else second_factor.address(totp, wanted.login))
 
@@ -166,6 +169,9 @@ def _steps(text: str | None) -> tuple[str, ...] | None:
 def show(made: Made, out: Callable[[str], None]) -> None:
     """Say what is said once only."""
     out(f"{both('账号', 'login')}: {made.login}")
+    if not made.password:
+        out(both("在统一登录处登录，这里没有密码", "signs in at the provider, and has no password here"))
+        return
     out(f"{both('初始密码（只显示一次）', 'first password, shown once')}: {made.password}")
     if made.totp is not None:
         out(f"{both('两步验证密钥（只显示一次）', 'second factor, shown once')}: {made.totp}")
@@ -179,7 +185,7 @@ Login = Annotated[str, typer.Argument(help="账号名 · login")]
 def add(
     login: Login,
     *,
-    role: Annotated[list[str], typer.Option("--role", help="角色，可多个 · a role, more than once for several")],
+    role: Annotated[list[str], typer.Option("--role", help=f"角色，可多个 · a role, more than once for several: {_ROLES}")],
     scope: Annotated[str, typer.Option("--scope", help="范围：区/社区/… · scope: area/community/…")],
     centre: Annotated[str | None, typer.Option("--centre", help="中心户负责的单元 · the unit whose centre household this is")] = None,
     volunteer: Annotated[str | None, typer.Option("--volunteer", help="志愿者编号 · volunteer_ref")] = None,
@@ -264,12 +270,14 @@ def reset(login: Login) -> None:
     from argon2 import PasswordHasher
 
     from services.gateway.identity import second_factor
+    from services.gateway.identity.model import SECOND_FACTOR_ROLES
     from services.gateway.identity.passwords import MEMORY_KIB, ROUNDS, random_password
 
     async def work(connection: Any, keys: Any) -> None:
         account_id = await _id_of(connection, login)
-        had = await connection.fetchval("SELECT totp IS NOT NULL FROM gateway.accounts WHERE account_id = $1", account_id)
-        password, totp = random_password(), second_factor.new_secret() if had else None
+        needed = "SELECT totp IS NOT NULL OR roles && $2 FROM gateway.accounts WHERE account_id = $1"
+        needs = await connection.fetchval(needed, account_id, list(SECOND_FACTOR_ROLES))
+        password, totp = random_password(), second_factor.new_secret() if needs else None
         hashed = PasswordHasher(time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=1).hash(password)
         sealed = None if totp is None else second_factor.seal(keys, totp, account_id)
         async with connection.transaction():

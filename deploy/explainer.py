@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import hmac
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Self, cast
 
 import asyncpg
 import orjson
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from deploy.tools.explain import conclusions
 from deploy.tools.judging import answer_words, verdict_words
@@ -28,7 +29,7 @@ from schemas.wishes import WishSubmitted
 from services.matcher.core.reasons import ITS_MATCH, vetting_demands
 from services.matcher.core.state import OPEN, Area
 from services.matcher.policies import Policies
-from services.runtime import LOOPBACK, Ops, ProcessSettings, Pulse, Readiness, Stop, start
+from services.runtime import LOOPBACK, Ops, ProcessSettings, Pulse, Readiness, Stop, cannot_listen, reach, start
 
 # Each question reads an area: a few at once, and no longer than somebody waits for a page.
 _AT_ONCE: Final = 2
@@ -46,6 +47,11 @@ class Settings(ProcessSettings):
         min_length=16, description="填与网关共用的密钥，至少 16 个字符 | give the secret shared with the gateway, 16 characters or more"
     )
     policy: Path | None = Field(None, description="填策略文件的路径，或不设 | give the path of a policy file, or leave it unset")
+
+    @model_validator(mode="after")
+    def _policy_can_be_used(self) -> Self:
+        Policies.read(self.policy)
+        return self
 
 
 class Explainer:
@@ -120,22 +126,29 @@ class Explainer:
         return {"code": answer.code, "rules": rules, "conclusions": said}
 
 
-async def main(settings: Settings, stop: Stop) -> None:
-    """Answer until stopped."""
-    pulse = Pulse()
-    pool = await asyncpg.create_pool(
-        settings.database.get_secret_value(),
+async def _pool(dsn: str) -> asyncpg.Pool:
+    return await asyncpg.create_pool(
+        dsn,
         min_size=1,
         max_size=_AT_ONCE,
         command_timeout=_QUESTION_SECONDS,
         server_settings={"application_name": "lastmetre-explainer", "default_transaction_read_only": "on"},
     )
+
+
+async def main(settings: Settings, stop: Stop) -> None:
+    """Answer until stopped."""
+    pulse = Pulse()
+    pool = await reach("PostgreSQL", "LASTMETRE_DATABASE", partial(_pool, settings.database.get_secret_value()), stop)
     try:
         explainer = Explainer(pool, Policies.read(settings.policy), settings.explainer_secret.get_secret_value())
         runner = web.AppRunner(explainer.app(), access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, LOOPBACK, settings.explainer_port).start()
+            try:
+                await web.TCPSite(runner, LOOPBACK, settings.explainer_port).start()
+            except OSError as fault:
+                raise cannot_listen("LASTMETRE_EXPLAINER_PORT", settings.explainer_port, fault) from fault
 
             async def ready() -> Readiness:
                 pulse.commit()

@@ -346,7 +346,7 @@ class Kafka:
 
     async def _listens(self) -> bool:
         try:
-            _, writer = await asyncio.open_connection(LOOPBACK, self._port)
+            _, writer = await asyncio.open_connection(LOOPBACK, self._node_port or self._port)  # where `admin` goes next
         except OSError:
             return False
         writer.close()

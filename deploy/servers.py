@@ -25,8 +25,7 @@ def named_broker() -> Broker | None:
     try:
         return load_settings(KafkaSettings).broker
     except BadSettings as fault:
-        chinese, _, english = str(fault).partition(" | ")
-        raise Trouble(chinese, english) from fault
+        raise Trouble.of(fault) from fault
 
 
 def are_named() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 
 class Trouble(Exception):
@@ -16,6 +17,12 @@ class Trouble(Exception):
         if log is not None:
             lines.append(f"日志 / log: {log}")
         super().__init__("\n".join(lines))
+
+    @classmethod
+    def of(cls, fault: Exception) -> Self:
+        """What settings and their files are refused with: lines of `Chinese | English`."""
+        halves = [line.partition(" | ") for line in str(fault).splitlines()]
+        return cls("\n".join(chinese for chinese, _, _ in halves), "\n".join(english or chinese for chinese, _, english in halves))
 
 
 NOT_TEXT = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from aiokafka.client import AIOKafkaClient
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -82,6 +83,18 @@ class Broker:
             found |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.user, "sasl_plain_password": self.password()}
         return found
 
+    async def hello(self) -> None:
+        """Connect once, and let go.
+
+        Raises:
+            OSError, KafkaError: it does not answer, or does not let us in.
+        """
+        client = AIOKafkaClient(**self.client())
+        try:
+            await client.bootstrap()
+        finally:
+            await client.close()
+
 
 Where = Broker | str
 """A broker, or plain addresses."""
@@ -90,7 +103,7 @@ Where = Broker | str
 class KafkaSettings(BaseSettings):
     """`LASTMETRE_KAFKA` and, where it is secured, `LASTMETRE_KAFKA_...`. A description is `Chinese | English` and says the fix."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     kafka: str = Field(
         pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$",

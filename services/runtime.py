@@ -8,9 +8,11 @@ one canonical line for every event it takes in: one processor, orjson, and one w
 import asyncio
 import atexit
 import contextlib
+import errno
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -18,15 +20,18 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Annotated, Any, BinaryIO, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
+import asyncpg
 import orjson
 import structlog
 import uvloop
 from aiohttp import web
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsError
 
 from schemas.instants import rfc3339
 from schemas.personal import mask
@@ -44,9 +49,26 @@ _LOG_BUFFER_BYTES: Final = 256 * 1024
 Clock = Literal["wall", "event"]
 Level = Literal["debug", "info", "warning", "error"]
 S = TypeVar("S", bound=BaseSettings)
+T = TypeVar("T")
 
 
 # --- settings
+
+
+_HOST: Final = r"(\[[^\]]*\]|[^:,\[\]]*)(:\d+)?"
+_HOSTS: Final = re.compile(f"{_HOST}(,{_HOST})*")
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    # One host or several; a sign of the password that stands for itself in a URL ends up there.
+    if parts.scheme not in {"postgresql", "postgres"} or not _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]):
+        raise ValueError("not a URL of PostgreSQL")
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+"""A connection string; the setting's own description tells people how to write it."""
 
 
 class ProcessSettings(BaseSettings):
@@ -54,9 +76,9 @@ class ProcessSettings(BaseSettings):
 
     model_config = broker.KafkaSettings.model_config
 
-    database: SecretStr = Field(
-        min_length=1,
-        description="填写本服务自己角色的 PostgreSQL 连接串 | give the PostgreSQL connection string of this service's own role",
+    database: DatabaseUrl = Field(
+        description="填写本服务自己角色的 PostgreSQL 连接串，如 postgresql://用户:密码@主机:5432/lastmetre"
+        " | give the PostgreSQL connection string of this service's own role, such as postgresql://user:password@host:5432/lastmetre",
     )
     clock: Clock = Field("wall", description="填 wall 或 event | use wall or event")
     ops_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="填 0（不开）至 65535 的端口 | use a port from 0 (none) to 65535")
@@ -71,6 +93,11 @@ class ServiceSettings(ProcessSettings, broker.KafkaSettings):
 class BadSettings(Exception):
     """The environment does not suffice; `str()` has one line in Chinese and English a variable, and never a value."""
 
+    @classmethod
+    def of(cls, variable: str, chinese: str, english: str) -> Self:
+        """One variable is not valid: why, and what to do."""
+        return cls(f"环境变量 {variable} 不合规：{chinese} | environment variable {variable} is not valid: {english}")
+
 
 def load_settings(model: type[S]) -> S:
     """The settings of one service from the environment.
@@ -82,6 +109,9 @@ def load_settings(model: type[S]) -> S:
         return model()
     except ValidationError as error:
         complaints = error.errors(include_url=False, include_input=False, include_context=False)
+    except SettingsError as error:  # what is to be JSON and is not
+        (name,) = re.findall(r'field "(\w+)"', str(error))
+        raise BadSettings(_complaint(model, (name,), "json_invalid", "")) from None
     raise BadSettings("\n".join(_complaint(model, one["loc"], one["type"], one["msg"]) for one in complaints))
 
 
@@ -94,7 +124,7 @@ def _complaint(model: type[BaseSettings], place: tuple[int | str, ...], kind: st
     variable = f"{PREFIX}{name.upper()}"
     if kind == "missing":
         return f"缺少环境变量 {variable}：{chinese} | environment variable {variable} is missing: {english}"
-    return f"环境变量 {variable} 不合规：{chinese} | environment variable {variable} is not valid: {english}"
+    return str(BadSettings.of(variable, chinese, english))
 
 
 # --- logs
@@ -269,6 +299,45 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
     return event.is_set()
 
 
+class Unreachable(Exception):
+    """A server did not answer in all the time that a start waits for it; `str()` says in Chinese and English which setting to look at."""
+
+
+class _Stopped(Exception):
+    """The end was asked for before the start was through."""
+
+
+REACH_SECONDS: Final = 60.0
+_REACH_ATTEMPT_SECONDS: Final = 15.0
+_REACH_PAUSE_SECONDS: Final = 0.5
+_REACH_PAUSE_MAX_SECONDS: Final = 5.0
+_AWAY: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)  # TimeoutError is an OSError
+
+
+async def reach(server: str, setting: str, connect: Callable[[], Awaitable[T]], stop: Stop, seconds: float = REACH_SECONDS) -> T:
+    """What `connect` gives. Servers and services are often started together: one that does not answer yet is waited for, each pause twice the last.
+
+    Raises:
+        Unreachable: `server`, which the variable `setting` names, did not answer within `seconds`.
+    """
+    deadline, pause = time.monotonic() + seconds, _REACH_PAUSE_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout(_REACH_ATTEMPT_SECONDS):
+                return await connect()
+        except _AWAY as error:
+            fault = type(error).__name__
+        structlog.get_logger().warning("waiting", server=server, setting=setting, fault=fault)
+        if await stop.pause(pause):
+            raise _Stopped
+        if time.monotonic() > deadline:
+            raise Unreachable(
+                f"{server} 在 {seconds:.0f} 秒内没有应答（{fault}）：请核对环境变量 {setting}，并确认服务器在运行"
+                f" | {server} did not answer within {seconds:.0f} s ({fault}): see that environment variable {setting} is right, and that the server runs"
+            )
+        pause = min(2 * pause, _REACH_PAUSE_MAX_SECONDS)
+
+
 async def _watch_parent(parent: int, stop: Stop) -> None:
     while os.getppid() == parent:
         if await stop.pause(_PARENT_SECONDS):
@@ -292,6 +361,8 @@ async def _supervised(main: Callable[[Stop], Awaitable[None]], parent: int | Non
     watch = None if parent is None else asyncio.create_task(_watch_parent(parent, stop))
     try:
         await main(stop)
+    except _Stopped:
+        pass
     finally:
         if watch is not None:
             watch.cancel()
@@ -309,6 +380,9 @@ def run(main: Callable[[Stop], Awaitable[None]], settings: ProcessSettings | Non
     except BadSettings as error:  # some can only be judged by trying
         print(error, file=sys.stderr)
         return EXIT_SETTINGS
+    except Unreachable as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
     except Exception:  # noqa: BLE001 - the edge of the process: told, and told again by the exit code
         structlog.get_logger().error("failed", exc_info=True)
         return EXIT_FAILED
@@ -365,6 +439,13 @@ class Readiness:
     reasons: tuple[str, ...] = ()
 
 
+def cannot_listen(variable: str, port: int, fault: OSError) -> BadSettings:
+    """Why nobody can listen at the port that the variable names, and the fix."""
+    if fault.errno == errno.EADDRINUSE:
+        return BadSettings.of(variable, f"端口 {port} 已被占用，请换一个，或结束占用它的程序", f"port {port} is taken: use another, or end what listens there")
+    return BadSettings.of(variable, f"无权使用端口 {port}，请用 1024 以上的端口", f"port {port} is not for everybody: use one from 1024 on")
+
+
 class Ops:
     """/livez, /readyz and /metrics on the loopback, for supervisors; labels and answers carry no ids. Port 0: none."""
 
@@ -392,7 +473,11 @@ class Ops:
             app.router.add_get("/metrics", self._metrics)
             self._runner = web.AppRunner(app, access_log=None)
             await self._runner.setup()
-            await web.TCPSite(self._runner, LOOPBACK, self.port).start()
+            try:
+                await web.TCPSite(self._runner, LOOPBACK, self.port).start()
+            except OSError as fault:
+                await self._runner.cleanup()
+                raise cannot_listen(f"{PREFIX}OPS_PORT", self.port, fault) from fault
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

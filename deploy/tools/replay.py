@@ -25,4 +25,10 @@ async def replay(target: Target, console: Console, lang: Lang) -> bool:
         console.print(Text(str(difference)))
     said = (f"重新决定 {again.decided} 行日志，不同 {len(found)} 处", f"{again.decided} lines of the journal decided again, {len(found)} differences")
     console.print(Text(join(lang, said)))
+    if found:
+        why = (
+            "若日志是按另一份规则决定的（如演示日用 config/sample-day.toml），请用 LASTMETRE_POLICY 指定它再核对",
+            "Where another policy decided it (a sample day: config/sample-day.toml), name that in LASTMETRE_POLICY and look again",
+        )
+        console.print(Text(join(lang, why)))
     return not found

@@ -53,7 +53,7 @@ class Target:
         try:
             return Policies.read(path)
         except BadPolicy as fault:
-            raise Trouble(*str(fault).split(" | ", 1)) from fault
+            raise Trouble.of(fault) from fault
 
     @staticmethod
     def _running() -> Running:

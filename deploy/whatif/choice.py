@@ -73,11 +73,7 @@ def _policies(one: str) -> Policies:
     try:
         return Policies.read(path)
     except BadPolicy as fault:
-        halves = [line.partition(" | ") for line in str(fault).splitlines()]
-        raise Trouble(
-            "\n".join(f"{one}：{zh}" for zh, _, _ in halves),
-            "\n".join(f"{one}: {en or zh}" for zh, _, en in halves),
-        ) from fault
+        raise Trouble.of(fault) from fault
 
 
 def differences(choices: Sequence[Choice], areas: Iterable[str]) -> list[Difference]:

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Self
 
 import structlog
@@ -16,7 +17,7 @@ from services.gateway.board.hub import Answers, Hub, Tail
 from services.gateway.context import Gateway
 from services.gateway.database import Database
 from services.gateway.door.door import opened
-from services.gateway.identity.keys import read_key_file
+from services.gateway.identity.keys import BadKeys, read_key_file
 from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
 from services.gateway.people.shelf import Shelf
@@ -25,7 +26,8 @@ from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
 from services.gateway.web import create_app
-from services.runtime import BadSettings, Ops, Pulse, Readiness, Stop, collect_rarely
+from services.runtime import BadSettings, Ops, Pulse, Readiness, Stop, cannot_listen, collect_rarely, reach
+from services.vault.faults import BadKeys as BadVaultKeys
 from services.vault.vault import Vault
 
 _GRACE_SECONDS = 5
@@ -82,20 +84,9 @@ def _listening(settings: Settings, cleanup: contextlib.ExitStack | contextlib.As
 
 
 def _cannot_listen(host: str, port: int, fault: OSError) -> BadSettings:
-    if fault.errno == errno.EADDRINUSE:
-        return BadSettings(
-            f"环境变量 LASTMETRE_WEB_PORT 不合规：端口 {port} 已被占用，请换一个，或结束占用它的程序"
-            f" | environment variable LASTMETRE_WEB_PORT is not valid: port {port} is taken: use another, or end what listens there"
-        )
-    if fault.errno in {errno.EACCES, errno.EPERM}:
-        return BadSettings(
-            f"环境变量 LASTMETRE_WEB_PORT 不合规：无权使用端口 {port}，请用 1024 以上的端口"
-            f" | environment variable LASTMETRE_WEB_PORT is not valid: port {port} is not for everybody: use one from 1024 on"
-        )
-    return BadSettings(
-        f"环境变量 LASTMETRE_WEB_HOST 不合规：{host} 不是本机的地址，请填本机的地址"
-        f" | environment variable LASTMETRE_WEB_HOST is not valid: {host} is no address of this machine: use one that is"
-    )
+    if fault.errno in {errno.EADDRINUSE, errno.EACCES, errno.EPERM}:
+        return cannot_listen("LASTMETRE_WEB_PORT", port, fault)
+    return BadSettings.of("LASTMETRE_WEB_HOST", f"{host} 不是本机的地址，请填本机的地址", f"{host} is no address of this machine: use one that is")
 
 
 async def _serve(server: uvicorn.Server, listening: list[socket.socket], stop: Stop) -> None:
@@ -111,7 +102,10 @@ async def _serve(server: uvicorn.Server, listening: list[socket.socket], stop: S
 async def _vault(settings: Settings, cleanup: contextlib.AsyncExitStack) -> Vault | None:
     if settings.vault_database is None:
         return None
-    vault = await Vault.connect(settings.vault_database.get_secret_value(), settings.key_file(), settings.ladder)
+    try:
+        vault = await Vault.connect(settings.vault_database.get_secret_value(), settings.key_file(), settings.ladder)
+    except BadVaultKeys as fault:
+        raise BadSettings(str(fault)) from fault
     cleanup.push_async_callback(vault.close)
     return vault
 
@@ -120,22 +114,29 @@ async def main(settings: Settings, stop: Stop) -> None:
     """Make everything, serve until stopped, and close it again.
 
     Raises:
-        BadSettings: nobody can listen where the settings say.
+        BadSettings: nobody can listen where the settings say, or a key file cannot be used.
+        Unreachable: PostgreSQL or Kafka did not answer.
     """
     log = structlog.get_logger()
     pulse = Pulse()
+    try:
+        keys = read_key_file(settings.identity_keys)
+    except BadKeys as fault:
+        raise BadSettings.of("LASTMETRE_IDENTITY_KEYS", fault.chinese, fault.english) from fault
     async with contextlib.AsyncExitStack() as cleanup:
-        database = await Database.connect(settings.database.get_secret_value(), size=settings.pool_max)
+        doors = Doors(await _vault(settings, cleanup), settings.ladder)
+        connect = partial(Database.connect, settings.database.get_secret_value(), size=settings.pool_max)
+        database = await reach("PostgreSQL", "LASTMETRE_DATABASE", connect, stop)
         cleanup.push_async_callback(database.close)
+        await reach("Kafka", "LASTMETRE_KAFKA", settings.broker.hello, stop)
         publisher = Publisher(settings.broker)
         await publisher.start()
         cleanup.push_async_callback(publisher.stop)
-        identity = Identity(settings, database, read_key_file(settings.identity_keys))
+        identity = Identity(settings, database, keys)
         cleanup.push_async_callback(identity.close)
         registry = CollectorRegistry()
         hub = Hub()
         tail, answers = Tail(settings.board_database.get_secret_value(), hub), Answers(settings.broker, hub)
-        doors = Doors(await _vault(settings, cleanup), settings.ladder)
         door = await cleanup.enter_async_context(opened(settings, database, stop))
         gateway = Gateway(settings, database, publisher, Renderer(Places.read(settings.places)), stop, hub, doors, Shelf(), identity, settings.link_ring, door)
         server = Server.of(create_app(gateway, registry), settings)

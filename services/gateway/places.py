@@ -4,12 +4,50 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Final, Self
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.base import CircleId
+from schemas.shapes import WORDS
 from services.gateway.roles import Scope
 from services.gateway.words import Words
 
 DEFAULT: Final = Path("config/places.toml")
+
+
+_Name = tuple[Annotated[str, Field(min_length=1, max_length=120)], Annotated[str, Field(min_length=1, max_length=120)]]
+_Prefix = Annotated[str, Field(pattern=r"^[a-z0-9-]{0,31}$")]
+
+
+class _Area(BaseModel):
+    """What the file says of one area."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Name
+    building: _Prefix = ""
+    unit: _Prefix = ""
+    communities: dict[CircleId, _Name] = {}
+    compounds: dict[CircleId, dict[CircleId, _Name]] = {}
+
+
+_FILE: Final = TypeAdapter(dict[CircleId, _Area])
+_KEYS: Final = ", ".join(_Area.model_fields)
+# What pydantic finds fault with here, as a fix.
+_FIXES: Final[dict[str, Words]] = {
+    "extra_forbidden": (f"没有这一项，只可用 {_KEYS}", f"there is no such key, use {_KEYS}"),
+    "model_type": ("请写在片区的表中，如 [area-id]", "write it into the table of an area, such as [area-id]"),
+    "string_type": ("请填文字，并加引号", "write a text, in quotation marks"),
+    "missing": ('请补上，如 ["中文名", "English name"]', 'add it, such as ["中文名", "English name"]'),
+    "string_pattern_mismatch": ("只用 0 至 31 个小写字母、数字或连字符", "use 0 to 31 of a-z, 0-9 and -"),
+}
+_USUAL_FIX: Final[Words] = ('名称应为 ["中文名", "English name"]，写法见 config/places.toml', 'a name is ["中文名", "English name"], see config/places.toml')
+
+
+class BadPlaces(ValueError):
+    """The file cannot be used; `str()` has one line in Chinese and English a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +63,25 @@ class Places:
         """From a TOML file; without one, ids stand for themselves.
 
         Raises:
-            OSError, ValueError, KeyError: it is named and can't be used.
+            BadPlaces: it is not there, is not TOML, or has keys or values that are not possible.
         """
         if path is None:
             if not DEFAULT.is_file():
                 return cls()
             path = DEFAULT
-        document: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
+        try:
+            document = _FILE.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        except ValidationError as error:
+            raise BadPlaces("\n".join(_line(path, fault) for fault in error.errors(include_url=False, include_input=False))) from None
+        except (OSError, ValueError) as error:  # also of TOML and UTF-8
+            raise BadPlaces(f"{path}：地名文件无法使用：{error} | {path}: the file of places cannot be used: {error}") from None
         names: dict[str, Words] = {}
-        compounds: dict[str, tuple[tuple[str, str], ...]] = {}
         for area, told in document.items():
-            names[area] = _words(told["name"])
-            names |= {code: _words(name) for code, name in told.get("communities", {}).items()}
-            of_area = [(community, compound) for community, known in told.get("compounds", {}).items() for compound in known]
-            names |= {code: _words(name) for known in told.get("compounds", {}).values() for code, name in known.items()}
-            compounds[area] = tuple(of_area)
-        prefixes = {area: {"building": str(told.get("building", "")), "unit": str(told.get("unit", ""))} for area, told in document.items()}
+            names |= {area: told.name, **told.communities}
+            for known in told.compounds.values():
+                names |= known
+        compounds = {area: tuple((community, code) for community, known in told.compounds.items() for code in known) for area, told in document.items()}
+        prefixes = {area: {"building": told.building, "unit": told.unit} for area, told in document.items()}
         return cls(names, compounds, prefixes)
 
     def name(self, code: str) -> Words:
@@ -64,6 +105,8 @@ class Places:
         return f"{number} 栋", f"building {number}"
 
 
-def _words(pair: Any) -> Words:
-    zh, en = pair
-    return str(zh), str(en)
+def _line(path: Path, fault: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    usual = _FIXES.get(fault["type"], _USUAL_FIX)
+    chinese, english = WORDS.get(fault.get("ctx", {}).get("pattern", ""), usual)
+    return f"{path}：地名文件中 {name} 不合规：{chinese} | {path}: {name} in the file of places is not valid: {english}"

@@ -1,15 +1,24 @@
 """What the gateway can be told from outside."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from schemas.shapes import CHANNEL
+from services.gateway.places import Places
 from services.links.settings import LinkKeySettings
-from services.runtime import LOOPBACK, ServiceSettings
+from services.runtime import LOOPBACK, DatabaseUrl, ServiceSettings
 from services.tariff import TariffSettings
 from services.vault.settings import VaultSettings
+
+
+def _networks(value: str) -> str:
+    for address in value.split(","):
+        ip_network(address.strip(), strict=False)
+    return value
 
 
 class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
@@ -20,9 +29,7 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
 
     web_host: str = Field(LOOPBACK, description="填监听地址 | use the address to listen at")
     web_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="填 0（任一空闲端口）至 65535 | use a port from 0 (any free one) to 65535")
-    board_database: SecretStr = Field(
-        min_length=1, description="填写看板写入角色的 PostgreSQL 连接串 | give the PostgreSQL connection string of the board's writer"
-    )
+    board_database: DatabaseUrl = Field(description="填写看板写入角色的 PostgreSQL 连接串 | give the PostgreSQL connection string of the board's writer")
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s/]+(:\d+)?$",
@@ -44,9 +51,10 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
         description="填 32 个以上随机字符，用于派生 webhook 的密钥；不填则没有 webhook"
         " | give 32 random characters or more, from which the webhooks' secrets are derived; without it there are no webhooks",
     )
-    receipt_secrets: dict[str, SecretStr] = Field(
+    receipt_secrets: dict[Annotated[str, Field(pattern=CHANNEL)], Annotated[SecretStr, Field(min_length=16)]] = Field(
         {},
-        description='填各通道回执的密钥，如 {"sms": "…"} | give the secret of each channel\'s receipts, such as {"sms": "…"}',
+        description='填各通道回执的密钥，至少 16 个字符，写成 JSON，如 {"sms": "…"}'
+        ' | give the secret of each channel\'s receipts, 16 characters or more, as JSON such as {"sms": "…"}',
     )
     webhook_private: bool = Field(default=False, description="只用于测试：允许内部地址 | for tests only: allow addresses of inner networks")
     webhook_backoff_seconds: float = Field(1.0, gt=0, le=60, description="填首次重试前的秒数 | use the seconds before the first retry")
@@ -61,8 +69,8 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
     )
     password_memory_kib: int = Field(28 * 1024, ge=8, le=1024 * 1024, description="填每次密码计算的内存（KiB） | use the memory of one password's hash in KiB")
     rate_factor: float = Field(1.0, ge=0, le=1000, description="填限流倍数，0 为不限 | use a factor for the rate limits, 0 for none")
-    trusted_proxies: str | None = Field(
-        None, pattern=r"^[0-9a-fA-F.:,/]*$", description="填可信反向代理的地址，逗号分隔 | give the addresses of trusted reverse proxies, with commas between"
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] | None = Field(
+        None, description="填可信反向代理的地址，逗号分隔 | give the addresses of trusted reverse proxies, with commas between"
     )
     oidc_issuer: str | None = Field(
         None,
@@ -80,8 +88,19 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
         if self.oidc_audience is not None and self.oidc_audience == self.oidc_client_id:
             # Else an id token, which every browser has held, would open the API.
             raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
+        if self.oidc_issuer is None and (self.oidc_audience is not None or self.oidc_client_secret is not None):
+            raise ValueError(
+                "缺少环境变量 LASTMETRE_OIDC_ISSUER：已设置 LASTMETRE_OIDC_CLIENT_SECRET 或 LASTMETRE_OIDC_AUDIENCE，填 OpenID 提供方的 issuer"
+                " | environment variable LASTMETRE_OIDC_ISSUER is missing: LASTMETRE_OIDC_CLIENT_SECRET or LASTMETRE_OIDC_AUDIENCE is set, so give the issuer"
+            )
+        if self.explainer_url is not None and self.explainer_secret is None:
+            raise ValueError(
+                "缺少环境变量 LASTMETRE_EXPLAINER_SECRET：已设置 LASTMETRE_EXPLAINER_URL，填与解释服务共用的密钥"
+                " | environment variable LASTMETRE_EXPLAINER_SECRET is missing: LASTMETRE_EXPLAINER_URL is set, so give the secret shared with the door"
+            )
         if self.demo_principals and not self.is_of_this_machine:
             raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
+        Places.read(self.places)
         return self
 
     @property

@@ -100,10 +100,10 @@ class LinkKeys:
         """
         try:
             if stat.S_IMODE(path.stat().st_mode) & 0o077:
-                raise BadLinkKeys(f"他人可读取链接密钥文件 {path.name}：请运行 chmod 600 | others may read the link keys in {path.name}: run chmod 600 on it")
+                raise BadLinkKeys(f"他人可读取链接密钥文件 {path}：请运行 chmod 600 | others may read the link keys in {path}: run chmod 600 on it")
             text = path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError):
-            raise BadLinkKeys("无法读取链接密钥文件 | the file with the link keys cannot be read") from None
+            raise BadLinkKeys(f"无法读取链接密钥文件 {path} | the file with the link keys, {path}, cannot be read") from None
         return cls.parse(text)
 
 

@@ -44,7 +44,10 @@ class LinkKeySettings(BaseSettings):
             _ = self.link_ring
         except BadLinkKeys as fault:
             chinese, _, english = str(fault).partition(" | ")
-            raise ValueError(f"链接密钥不合规：{chinese} | the link keys are not valid: {english}") from None
+            variable = "LASTMETRE_LINK_KEYS" if self.link_keys is not None else "LASTMETRE_LINK_KEYS_FILE"
+            raise ValueError(
+                f"环境变量 {variable} 的链接密钥不合规：{chinese} | environment variable {variable}: the link keys are not valid: {english}"
+            ) from None
         return self
 
 

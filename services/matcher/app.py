@@ -26,7 +26,7 @@ from services.matcher.minutes import Minutes
 from services.matcher.outbox import Publisher
 from services.matcher.policies import Policies
 from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
-from services.runtime import Ops, Readiness, ServiceSettings, Stop
+from services.runtime import Ops, Readiness, ServiceSettings, Stop, reach
 
 CLOCK_CHANNEL: Final = "matching_clock"
 _FROZEN_MAX: Final = "5s"
@@ -165,7 +165,7 @@ class _Health:
 
     async def ready(self) -> Readiness:
         """Ready: lanes are owned and loaded, and what was taken in is committed and published."""
-        lag = self._lag()
+        lag = {topic: self._lag_of(topic) for topic in LANE_TOPICS}
         age = self._matcher.pulse.commit_age_seconds if any(lag.values()) else 0.0
         reasons = []
         if not self._matcher.assigned:
@@ -177,16 +177,9 @@ class _Health:
         return Readiness(database=not reasons, commit_age_seconds=age, lag=lag, reasons=tuple(reasons))
 
     def _lag_of(self, topic: str) -> int:
-        return self._lag().get(topic, 0)
-
-    def _lag(self) -> dict[str, int]:
-        lag: dict[str, int] = {}
-        for number, lane in self._matcher.lanes.items():
-            for topic, cursor in lane.cursors.items():
-                end = self.highwater(topic, number)
-                if end is not None:
-                    lag[topic] = lag.get(topic, 0) + max(0, end - cursor)
-        return lag
+        lanes = self._matcher.lanes.items()
+        reached = ((lane.cursors[topic], self.highwater(topic, number)) for number, lane in lanes if topic in lane.cursors)
+        return sum(max(0, end - cursor) for cursor, end in reached if end is not None)
 
     def highwater(self, topic: str, partition: int) -> int | None:
         """The end of a partition's log, as the consumer last heard it; None where it is not, or no longer, ours to read."""
@@ -259,8 +252,10 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         _catch_up(matcher, health.highwater, stop),
     )
     async with _tasks(stop, *beside, _watch(app, stop)):
-        async with Ops(settings.ops_port, pulses, health.ready, metrics.registry), faust_app_running(app):
-            await stop.wait()
+        async with Ops(settings.ops_port, pulses, health.ready, metrics.registry):
+            await reach("Kafka", "LASTMETRE_KAFKA", settings.broker.hello, stop)
+            async with faust_app_running(app):
+                await stop.wait()
         await matcher.close()
         if minutes is not None:
             await minutes.close()

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from schemas.base import Skill
+from schemas.base import CircleId, Skill
 from schemas.instants import MINUTE_US
+from schemas.shapes import WORDS
 from services.matcher.core.policy import POINTS_MAX, Policy
 
 Minutes = Annotated[float, Field(ge=0, le=366 * 24 * 60)]
@@ -114,7 +115,7 @@ class _Table(BaseModel):
 
 
 class _File(_Table):
-    areas: dict[str, _Table] = {}
+    areas: dict[CircleId, _Table] = {}
 
 
 class Policies:
@@ -143,15 +144,18 @@ class Policies:
             default = found.over(Policy())
             return cls(default, {name: table.over(default) for name, table in found.areas.items()})
         except ValidationError as error:
-            raise BadPolicy("\n".join(map(_line, error.errors(include_url=False, include_input=False)))) from None
+            raise BadPolicy("\n".join(_line(path, fault) for fault in error.errors(include_url=False, include_input=False))) from None
         except (OSError, UnicodeDecodeError, ValueError) as error:
-            raise BadPolicy(f"规则文件无法使用：{error} | the policy file cannot be used: {error}") from None
+            chinese, _, english = str(error).partition(" | ")
+            raise BadPolicy(f"{path}：规则文件无法使用：{chinese} | {path}: the policy file cannot be used: {english or chinese}") from None
 
 
-def _line(fault: ErrorDetails) -> str:
-    name = ".".join(map(str, fault["loc"]))
-    fix = _FIXES.get(fault["type"], "写法见 config/policy.toml").format(**fault.get("ctx", {}))
-    return f"规则文件中 {name} 不合规，请改正：{fix} | {name} in the policy file is not valid, correct it: {fault['msg']}"
+def _line(path: Path, fault: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    context = fault.get("ctx", {})
+    chinese = _FIXES.get(fault["type"], "写法见 config/policy.toml").format(**context)
+    chinese, english = WORDS.get(context.get("pattern", ""), (chinese, fault["msg"]))
+    return f"{path}：规则文件中 {name} 不合规，请改正：{chinese} | {path}: {name} in the policy file is not valid, correct it: {english}"
 
 
 def _us(minutes: float | None) -> int | None:

@@ -166,7 +166,8 @@ def channels_of(text: str, environment: Mapping[str, str] = os.environ) -> dict[
     Raises:
         ValueError: one line in both languages for each thing that is wrong.
     """
-    found = _read(text)
+    path = None if text.lstrip().startswith("{") else Path(text)
+    found = _read(text, path)
     complaints: list[str] = []
     channels: dict[str, Named] = {}
     for name, section in found.items():
@@ -178,24 +179,30 @@ def channels_of(text: str, environment: Mapping[str, str] = os.environ) -> dict[
             "环境变量 LASTMETRE_CHANNELS 不合规：至少写一个通道 | environment variable LASTMETRE_CHANNELS is not valid: describe one channel at least"
         )
     if complaints:
-        raise ValueError("\n".join(complaints))
+        raise ValueError("\n".join(complaint if path is None else in_file(path, complaint) for complaint in complaints))
     return channels
 
 
-def _read(text: str) -> dict[str, Any]:
+def in_file(path: Path, complaint: str) -> str:
+    """A complaint in both languages, with the file that it is about before each."""
+    chinese, _, english = complaint.partition(" | ")
+    return f"{path}：{chinese} | {path}: {english}"
+
+
+def _read(text: str, path: Path | None) -> dict[str, Any]:
     try:
-        if text.lstrip().startswith("{"):
-            found = json.loads(text)
-        else:
-            content = Path(text).read_text(encoding="utf-8")
-            found = json.loads(content) if content.lstrip().startswith("{") else tomllib.loads(content)
+        content = text if path is None else path.read_text(encoding="utf-8")
+        found = json.loads(content) if content.lstrip().startswith("{") else tomllib.loads(content)
         if isinstance(found, dict):
             return found
-    except (OSError, ValueError):  # also of JSON, TOML and UTF-8
-        pass
+    except OSError as error:
+        fault = f"({error.strerror})"
+    except ValueError as error:  # of JSON, TOML and UTF-8, which tell the line
+        fault = f"({error})"
     raise ValueError(
-        "环境变量 LASTMETRE_CHANNELS 不合规：填可读的 TOML 或 JSON 文件路径，或 JSON 内容"
+        f"环境变量 LASTMETRE_CHANNELS 不合规：填可读的 TOML 或 JSON 文件路径，或 JSON 内容{'' if path is None else f'；{path} {fault}'}"
         " | environment variable LASTMETRE_CHANNELS is not valid: use the path of a TOML or JSON file that can be read, or JSON itself"
+        f"{'' if path is None else f'; {path} {fault}'}"
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from services.notifier.channel_settings import in_file
 from services.notifier.notices import Language
 from services.notifier.routes import Preferences
 
@@ -126,6 +127,13 @@ class FileDirectory:
         Raises:
             BadDirectory: the file can't be read, or an entry is not valid.
         """
+        try:
+            return cls._read(path, channels, usual)
+        except BadDirectory as fault:
+            raise BadDirectory("\n".join(in_file(path, line) for line in str(fault).splitlines())) from None
+
+    @classmethod
+    def _read(cls, path: Path, channels: tuple[str, ...], usual: str) -> "FileDirectory":
         try:
             found = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):

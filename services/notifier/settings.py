@@ -66,7 +66,7 @@ class Settings(LinkSettings, TariffSettings, ServiceSettings, VaultSettings):
         240, ge=0, le=10080, description="填多少分钟内取消算临时取消 | use the minutes before a visit within which calling off is late"
     )
     centre_households: str = Field(
-        "中心户", min_length=1, description="填中心户组织名称中的词，多个用逗号分隔 | use words in organisations' names, with commas between"
+        "中心户", pattern=r"[^\s,]", description="填中心户组织名称中的词，多个用逗号分隔 | use words in organisations' names, with commas between"
     )
 
     @property

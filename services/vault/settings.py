@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.runtime import PREFIX
+from services.runtime import PREFIX, DatabaseUrl
 from services.vault.faults import BadKeys
 from services.vault.keyfile import KeyFile, outer_secrets
 from services.vault.ladder import Ladder
@@ -19,7 +19,7 @@ class VaultSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
-    vault_database: SecretStr | None = Field(
+    vault_database: DatabaseUrl | None = Field(
         None, description="填写保险箱角色的 PostgreSQL 连接串，或不设 | give the PostgreSQL connection string of the vault's role, or leave it unset"
     )
     vault_keys: Path | None = Field(None, description="填写密钥文件的路径 | give the path of the key file")

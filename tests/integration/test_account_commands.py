@@ -76,6 +76,19 @@ async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig
     assert 401 == (await (await rig.browser()).sign_in(Person("", "wang", again[2]), again[1])).status_code
 
 
+async def test_who_signs_in_at_a_provider_is_given_no_password(rig: GatewayRig, terminal: Terminal) -> None:
+    told = await terminal("account", "add", "zhao", "--role", "worker", "--scope", "gaoxin", "--issuer", "https://id.example", "--subject", "s-1")
+    assert ["signs in at the provider" in line for line in told.splitlines()] == [False, True]
+    (row,) = await rig.owner.fetch("SELECT password_hash, must_change, password_expires_at, totp FROM gateway.accounts WHERE login = 'zhao'")
+    assert [None, False, None, None] == list(row)
+    assert 4 == len((await terminal("account", "reset", "zhao")).splitlines())  # a worker's password needs a second factor
+
+
+async def test_a_role_that_is_none_is_told_with_those_that_are(rig: GatewayRig, terminal: Terminal) -> None:
+    told = await terminal("account", "add", "qian", "--role", "member", "--scope", "gaoxin", code=1)
+    assert "roles are resident, guardian, volunteer, worker, auditor, integrator, admin" in told
+
+
 async def test_whom_the_operator_disabled_no_admin_lets_in_again(rig: GatewayRig, terminal: Terminal) -> None:
     admin, person = await rig.signed_in(await rig.person("admin", scope=("gaoxin", "jianmin"))), await rig.person("volunteer", scope=("gaoxin", "jianmin"))
     headers, address = {"x-csrf": await admin.token("/account")}, f"/api/v1/accounts/{person.account_id}"

@@ -188,7 +188,13 @@ async def test_nobody_says_their_own_address(rig: GatewayRig, kafka: Kafka, tmp_
 
 
 def test_demo_principals_are_refused_where_others_come_in() -> None:
-    base: dict[str, Any] = {"kafka": "127.0.0.1:1", "database": "x", "board_database": "x", "identity_keys": "x", "demo_principals": True}
+    base: dict[str, Any] = {
+        "kafka": "127.0.0.1:1",
+        "database": "postgresql://x",
+        "board_database": "postgresql://x",
+        "identity_keys": "x",
+        "demo_principals": True,
+    }
     assert Settings(**base).demo_principals
     others: tuple[dict[str, Any], ...] = ({"web_host": "0.0.0.0"}, {"public_url": "https://gateway.example"})
     for open_to_others in others:

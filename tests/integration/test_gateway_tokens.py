@@ -119,6 +119,13 @@ async def test_who_has_an_account_signs_in_at_the_provider_and_comes_back_where_
     assert await is_in(browser)
 
 
+async def test_whom_the_provider_vouches_for_is_not_asked_for_a_new_first_password(scene: Scene) -> None:
+    await scene.rig.person("volunteer", volunteer_ref="v-first", oidc=(scene.issuer, "first"), must_change=True)
+    browser = await scene.rig.browser()
+    await scene.back(browser, await scene.at_the_provider(await scene.to_the_provider(browser), "first"))
+    assert 200 == (await browser.get("/mine")).status_code
+
+
 async def test_who_has_no_account_here_is_nobody(scene: Scene) -> None:
     browser = await scene.rig.browser()
     answer = await scene.back(browser, await scene.at_the_provider(await scene.to_the_provider(browser), "stranger"))
@@ -374,8 +381,8 @@ def test_an_id_token_can_never_open_the_api() -> None:
     with pytest.raises(ValueError, match="OIDC_AUDIENCE"):
         Settings(
             kafka="127.0.0.1:1",
-            database="x",
-            board_database="x",
+            database="postgresql://x",
+            board_database="postgresql://x",
             identity_keys=Path("x"),
             oidc_client_id="same",
             oidc_audience="same",
@@ -387,8 +394,8 @@ def test_the_provider_is_asked_over_tls_alone(issuer: str) -> None:
     with pytest.raises(ValueError, match="oidc_issuer"):
         Settings(
             kafka="127.0.0.1:1",
-            database="x",
-            board_database="x",
+            database="postgresql://x",
+            board_database="postgresql://x",
             identity_keys=Path("x"),
             oidc_issuer=issuer,
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.contrib.asgi import faust_app_running
+from prometheus_client import generate_latest
 
 from deploy.kafka import Kafka
 from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS
@@ -161,6 +163,22 @@ async def test_the_end_of_a_partition_is_known_while_it_is_ours_and_asking_for_a
         ends = {place: offsets[-1] + 1 for place, offsets in sent.items()}
         await until(lambda: ends == {place: health.highwater(*place) for place in sent})
         assert health.highwater("wishes", PARTITIONS + 1) is None
+
+
+def test_one_look_at_the_metrics_asks_for_the_end_of_each_partition_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    anything: Any = Taker()
+    anything.lanes = {number: SimpleNamespace(cursors=dict.fromkeys(LANE_TOPICS, 3), areas={}) for number in range(PARTITIONS)}
+    metrics, asked = Metrics(), Counter[tuple[str, int]]()
+
+    def highwater(_self: _Health, *place: Any) -> int:
+        asked.update([place])
+        return 5
+
+    monkeypatch.setattr(_Health, "highwater", highwater)
+    _Health(anything, SimpleNamespace(backlog=0), metrics, None)  # type: ignore[arg-type]
+    told = generate_latest(metrics.registry).decode()
+    assert dict.fromkeys(((topic, number) for topic in LANE_TOPICS for number in range(PARTITIONS)), 1) == asked
+    assert all(f'lastmetre_matcher_lag{{topic="{topic}"}} {2.0 * PARTITIONS}' in told for topic in LANE_TOPICS)
 
 
 async def test_faust_leaves_no_folder_behind_even_where_its_worker_is_killed(fresh_topics: Kafka) -> None:

@@ -88,6 +88,16 @@ def test_what_cannot_be_read_is_refused(text: str) -> None:
         channels_of(text, {})
 
 
+@pytest.mark.parametrize(("text", "said"), [("[one\n", "at line 1"), ("[one]\ntype = 'pigeon'\n", "channel one: type is not valid")])
+def test_what_is_wrong_in_a_file_is_told_with_the_file(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "channels.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=said) as refused:
+        channels_of(str(file), {})
+    for half in str(refused.value).split(" | "):
+        assert str(file) in half
+
+
 def test_reads_toml(tmp_path: Path) -> None:
     file = tmp_path / "channels.toml"
     file.write_text('[post]\ntype = "email"\nhost = "mail.example.org"\nsender = "a@example.org"\n', encoding="utf-8")
@@ -222,3 +232,5 @@ def test_what_is_wrong_in_the_directory_is_named_without_an_address(tmp_path: Pa
         directory(tmp_path, text)
     assert english in str(refused.value)
     assert "13812345678" not in str(refused.value)
+    for half in str(refused.value).split(" | "):
+        assert half.startswith(str(tmp_path))

@@ -61,14 +61,17 @@ def test_one_area_differs_in_what_it_names(tmp_path: Path) -> None:
         ("[patience_minutes]\ngreen = 5", "patience_minutes.green"),
         ('[areas."east"]\nedges_max = 0', "areas.east.edges_max"),
         ("word_minutes = 30", "word_us"),
+        ("word_minutes = 30", "word_minutes"),
+        ('[areas."x y"]\nsure = 1', "areas.x y"),
         ("round_minutes = ", "policy file"),
     ],
 )
 def test_what_is_wrong_is_named_in_both_languages(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(BadPolicy, match=said) as found:
         Policies.read(written(tmp_path, text))
-    assert "规则文件" in str(found.value)
-    assert "the policy file" in str(found.value)
+    chinese, _, english = str(found.value).partition(" | ")
+    assert (True, True) == (chinese.startswith(f"{tmp_path / 'policy.toml'}：规则文件"), english.startswith(f"{tmp_path / 'policy.toml'}: "))
+    assert "the policy file" in english
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,7 @@ def test_what_is_wrong_is_named_in_both_languages(tmp_path: Path, text: str, sai
         ("areas = 3", "请填一个表"),
         ("centre_households = [3]", "请填文字"),
         ("round_minutes = nan", "不得大于 1440"),
+        ('[areas."x y"]\nsure = 1', "只用 1 至 32 个小写字母、数字或连字符"),
         ('night = "10pm-7am"', '请填 "22:00-07:00" 这样的当地时间'),
         ('night = "24:00-07:00"', '请填 "22:00-07:00" 这样的当地时间'),
     ],

@@ -193,7 +193,8 @@ class Identity:
         if row is None or self._is_shut(row[1]):
             return _Found(replace(NOBODY, refused=True))
         session, account = row
-        caller = Caller(account.principal("session"), digest, secret, must_change=account.must_change)
+        # Whom the provider vouched for came by no first password.
+        caller = Caller(account.principal("session"), digest, secret, must_change=account.must_change and session.via != "oidc")
         return _Found(caller, session, account)
 
     async def _by_api_key(self, value: str) -> _Found:

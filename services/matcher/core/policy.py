@@ -84,7 +84,7 @@ class Policy:
             if set(lengths) != set(URGENCIES) or min(lengths.values()) < 0:
                 raise ValueError(f"{name} must have a length that is not negative for each of {', '.join(URGENCIES)}")
         if not 0 < self.word_us <= min(self.answer_us.values()):
-            raise ValueError("word_us must be positive and not above any of answer_us")
+            raise ValueError("word_minutes (word_us) 须大于 0，且不大于 answer_minutes | word_minutes (word_us) must be above 0 and not above answer_minutes")
         if self.night is not None and (len(set(self.night)) != 2 or not all(0 <= minute < _DAY_MINUTES for minute in self.night)):
             raise ValueError(f"night must be two minutes of a day that differ, each from 0 to {_DAY_MINUTES - 1}")
         if min(self.invite_max, self.round_us, self.edges_max - 1) < 0:
