@@ -20,7 +20,7 @@ from services.gateway.board import queries
 from services.gateway.policy import Act
 from services.gateway.roles import Principal, Role, Scope
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
-from tests.integration.gateway_seeds import fill
+from tests.integration.gateway_seeds import book, fill
 from tests.integration.test_gateway_shown import AREA, FORM, MATCH, NOW, PLACE, SLOT, WISH, browser, said
 
 OVER = {"starts_at": NOW - timedelta(hours=4), "ends_at": NOW - timedelta(hours=2)}
@@ -292,3 +292,29 @@ async def test_the_board_counts_all_that_ended_today_also_what_it_does_not_show(
     async with rig.gateway.database.acting_for(worker) as connection:
         seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6), most=2)
     assert (2, 5) == (len(seen.columns["ended"]), seen.counters["ended"])
+
+
+@pytest.mark.parametrize(
+    ("ends", "done", "card", "outcome"),
+    [
+        ([("done", 60)], 1, False, None),
+        ([("done", 60), ("not_done", 0)], 0, True, "not_done"),
+        ([("done", 60), ("partly", 60)], 0, True, "partly"),
+        ([("done", 60), ("not_done", 0), ("done", 45)], 1, False, "done"),
+    ],
+)
+async def test_what_was_corrected_today_is_not_counted_as_done_today(
+    rig: GatewayRig, ends: list[tuple[str, int]], done: int, outcome: str | None, *, card: bool
+) -> None:
+    match_id = "-".join(["m", *(end for end, _ in ends)])
+    place = {"community": match_id.replace("_", "-"), "compound": "x", "building": None, "unit": None}
+    await fill(rig.owner, "wishes", **WISH | place | {"wish_id": f"w-{match_id}", "state": "closed", "changed_at": NOW})
+    await visit(rig, f"w-{match_id}", match_id, **place, state="closed", outcome="done", minutes=60)
+    await book(rig.owner, match_id, "v-1", *ends, area=AREA)
+    async with rig.gateway.database.acting_for(Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA, place["community"]))) as connection:
+        seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6))
+        story = await queries.wish_story(connection, AREA, f"w-{match_id}", NOW)
+    assert story is not None
+    assert (done, 1) == (seen.counters["closed"], seen.counters["ended"])
+    assert [card, card] == [seen.columns["ended"][0]["corrected"], story.wish["corrected"]]
+    assert ("done", outcome) == (story.matches[0]["outcome"], story.matches[0]["outcome_now"])
