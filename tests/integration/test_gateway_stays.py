@@ -216,6 +216,37 @@ async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig
     assert [] == [one for topic in ("wishes", "responses") for one in await said(rig, topic) if one.get("wish_id") == "w-blank"]
 
 
+async def test_a_form_that_is_not_taken_leads_back_to_the_page_that_it_was_on(rig: GatewayRig) -> None:
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-back", "state": "closed"})
+    await visit(rig, "w-back", "m-back", state="closed", outcome="done", minutes=60)
+    worker, story = await browser(rig, "worker"), f"/wish/{AREA}/w-back"
+
+    async def told(referer: str) -> str:
+        token = await worker.token("/account")
+        form = {"csrf": token, "match_id": "m-back", "reason": "换一位"}
+        return str((await worker.client.post(f"{story}/redispatch", data=form, headers={"referer": referer})).text)
+
+    assert f'href="{story}?why=o-2"' in await told(f"{rig.address}{story}?said=approved&why=o-2")
+    for stranger in ("https://elsewhere.example/x", f"{rig.address}{story}/redispatch", ""):
+        page = await told(stranger)
+        assert "Back to the page" not in page
+        assert "回到刚才的页面" not in page
+    assert 'href="/evil.example/x"' in await told(f"{rig.address}//evil.example/x")
+
+
+async def test_a_reviewer_sees_whom_a_wish_is_for_and_when(rig: GatewayRig) -> None:
+    data = {
+        "wish_id": "w-look", "title": "陪读", "category": "study", "urgency": "blue", "skills": ["reading"], "minutes": 90, "helpers_needed": 2,
+        "beneficiary": {"age_band": "under_14", "lives_alone": False}, "window": {"start": "2030-01-05T01:00:00Z", "end": "2030-01-06T01:00:00Z"},
+    }  # fmt: skip
+    more = {"wish_id": "w-look", "draft_id": uuid4(), "data": json.dumps(data), "origin": "entered", "state": "waiting", "entered_by": "x"}
+    await fill(rig.owner, "drafts", **PLACE | more)
+    worker = await browser(rig, "worker")
+    worker.client.headers["accept-language"] = "en"
+    page = (await worker.get("/review")).text
+    assert [] == [word for word in ("Under 14", "01-05 09:00", "90 min · 2 helpers") if word not in page]
+
+
 @pytest.mark.parametrize("path", [f"/wish/{AREA}/%00", "/wishes/%00", "/wall/%00/answer"])
 async def test_what_no_text_can_hold_is_not_there_and_no_fault_of_ours(rig: GatewayRig, path: str) -> None:
     somebody = await browser(rig, "volunteer", "resident", volunteer_ref="v-zero", resident_refs=("r-zero",))
