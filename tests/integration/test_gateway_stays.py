@@ -349,3 +349,25 @@ async def test_what_was_corrected_today_is_not_counted_as_done_today(
     assert (done, 1) == (seen.counters["closed"], seen.counters["ended"])
     assert [card, card] == [seen.columns["ended"][0]["corrected"], story.wish["corrected"]]
     assert ("done", outcome) == (story.matches[0]["outcome"], story.matches[0]["outcome_now"])
+
+
+async def test_neither_the_monitor_nor_attention_goes_through_all_matches_there_ever_were(rig: GatewayRig) -> None:
+    """With thousands that are over, what is asked again and again finds the few that count by an index of theirs."""
+    await rig.owner.execute(
+        "INSERT INTO gateway.matches (area, match_id, wish_id, offer_id, state, released_at, changed_at) "
+        "SELECT $1, 'm-gone-' || n, 'w-gone-' || n, 'o', 'released', now(), now() FROM generate_series(1, 3000) n", AREA,
+    )  # fmt: skip
+    await rig.owner.execute("ANALYZE gateway.matches")
+    now = datetime.now(UTC)
+    plans = []
+    async with rig.gateway.database.acting_for(Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA))) as connection:
+        for statement, values in ((queries._COUNTERS, (now, now)), (queries._WORK, ()), (queries._APPROVALS, (40,)), (queries._FAIRNESS, (now,))):
+            plans += [row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *values)]
+    async with rig.owner.transaction():
+        await rig.owner.execute("SET LOCAL enable_seqscan = off")  # of an empty table
+        body = await rig.owner.fetchval("SELECT prosrc FROM pg_proc WHERE oid = 'notifying.attention_at(bigint)'::regprocedure")
+        plans += [row[0] for row in await rig.owner.fetch(f"EXPLAIN {body.replace('now_us', '1::bigint')}")]
+    await rig.owner.execute("DELETE FROM gateway.matches WHERE match_id LIKE 'm-gone-%'")
+    assert [] == [line for line in plans if "Seq Scan on matches" in line]
+    for index in ("matches_under_way", "matches_to_approve", "matches_confirmed", "confirmations_under_way"):
+        assert any(index in line for line in plans), index

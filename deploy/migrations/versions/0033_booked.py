@@ -1,6 +1,8 @@
 """What the books hold of a visit by now, once: for `ledger`, for a member's own page, and for whoever is shown how a visit ended.
 
 `match.closed` tells a visit's first end alone, so the board knows no other; the pages of residents and workers take what was corrected since from here.
+
+And what the monitor and `attention` ask again and again has indexes.
 """
 
 from alembic import op
@@ -30,6 +32,14 @@ _CORRECTED = """
             ((SELECT gateway.has('worker', 'auditor')) AND gateway.covers(w.area, w.community, w.compound, w.building, w.unit))
             OR w.resident_ref = ANY ((SELECT gateway.my_refs())::text[]) OR b.volunteer_ref = ANY ((SELECT gateway.my_refs())::text[]))
 """
+# What each look at the monitor asks of the matches of all time: a scan of them, several times over.
+_MATCHES = (
+    "CREATE INDEX matches_under_way ON gateway.matches (area, ends_at) WHERE state IN ('confirmed', 'started')",
+    "CREATE INDEX matches_to_approve ON gateway.matches (area, expires_at) WHERE state = 'proposed' AND needs_approval AND approved_at IS NULL",
+    "CREATE INDEX matches_confirmed ON gateway.matches (area, confirmed_at) WHERE state <> 'released'",
+)
+# What was given up is stuck as well (0027); without it the index of what is under way served no look any more, and each went through all there ever was.
+_UNDER_WAY = "CREATE INDEX confirmations_under_way ON notifying.confirmations (changed_at) WHERE state IN ({states})"
 _MY_BOOKS = """
     CREATE OR REPLACE FUNCTION gateway.my_books() RETURNS TABLE (
         match_id text, starts_at timestamptz, outcome text, minutes bigint, points bigint, corrected boolean
@@ -55,16 +65,24 @@ _FROM_THE_TABLES = """
 """
 
 
+def _watch(states: str) -> None:
+    op.execute("DROP INDEX notifying.confirmations_under_way")
+    op.execute(_UNDER_WAY.replace("{states}", states))
+
+
 def upgrade() -> None:
     """The view, what corrections are found by, and what looks through it."""
-    for statement in (_BOOKED, _CORRECTIONS, _CORRECTED, _MY_BOOKS.replace("{body}", _FROM_THE_VIEW)):
+    for statement in (_BOOKED, _CORRECTIONS, _CORRECTED, *_MATCHES, _MY_BOOKS.replace("{body}", _FROM_THE_VIEW)):
         op.execute(statement)
     op.execute("REVOKE ALL ON gateway.corrected FROM lastmetre_board")
+    _watch("'agreed', 'telling', 'failed'")
 
 
 def downgrade() -> None:
     """As it was."""
+    _watch("'agreed', 'telling'")
     op.execute(_MY_BOOKS.replace("{body}", _FROM_THE_TABLES))
+    op.execute("DROP INDEX gateway.matches_under_way, gateway.matches_to_approve, gateway.matches_confirmed")
     op.execute("DROP VIEW gateway.corrected")
     op.execute("DROP INDEX notifying.visits_corrected")
     op.execute("DROP VIEW notifying.booked")

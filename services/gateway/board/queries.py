@@ -10,8 +10,8 @@ from services.gateway.board.store import parsed
 from services.gateway.database import CORRECTED, NOT_AS_TOLD
 
 # A visit ended an hour ago and nothing was heard of it. Its wish may still look for other helpers, or have expired without them: confirmed matches stand.
-_UNHEARD: Final = """w.state IN ('open', 'held', 'matched', 'expired') AND EXISTS (SELECT FROM gateway.matches m
-            WHERE m.area = w.area AND m.wish_id = w.wish_id AND m.state IN ('confirmed', 'started') AND m.ends_at < $1 - interval '1 hour')"""
+_UNHEARD: Final = """w.state IN ('open', 'held', 'matched', 'expired') AND (w.area, w.wish_id) IN (
+            SELECT m.area, m.wish_id FROM gateway.matches m WHERE m.state IN ('confirmed', 'started') AND m.ends_at < $1 - interval '1 hour')"""
 # A visit is closed three days after its slot at the latest, and its slot is over when its wish expires: what expired long ago need not be looked through.
 _EXPIRED_UNHEARD: Final = f"(w.state = 'expired' AND w.changed_at >= $1 - interval '7 days' AND {_UNHEARD})"
 # 2: overdue, 1: at risk, 0: neither. Overdue: no visit fits in any more, or one ended an hour ago and nothing was heard of it.
@@ -27,6 +27,7 @@ _RISK: Final = f"""
 # The board hears of a visit's first end alone. What the books hold otherwise by now was told of in this week, where its wish closed today.
 _CORRECTED_LATELY: Final = f"""(w.state = 'closed' AND (w.area, w.wish_id) IN (SELECT c.area, c.wish_id FROM gateway.corrected c
             WHERE {NOT_AS_TOLD} AND c.closed_at_us >= extract(epoch FROM $2::timestamptz - interval '7 days')::bigint * 1000000))"""
+# OFFSET, so that the risk of a wish is weighed once, and not for each sum that asks for it.
 _COUNTERS: Final = f"""
     SELECT count(*) FILTER (WHERE state = 'open') AS open, count(*) FILTER (WHERE state = 'held') AS held,
         count(*) FILTER (WHERE state = 'matched') AS matched,
@@ -37,7 +38,7 @@ _COUNTERS: Final = f"""
         count(*) FILTER (WHERE state IN ('closed', 'expired', 'withdrawn') AND (changed_at >= $2 OR risk = 2)) AS ended,
         count(*) FILTER (WHERE risk = 2) AS overdue, count(*) FILTER (WHERE risk = 1) AS at_risk
     FROM (SELECT w.*, {_RISK} AS risk, {_CORRECTED_LATELY} AS corrected FROM gateway.wishes w WHERE w.submitted_at IS NOT NULL
-        AND (w.state IN ('open', 'held', 'matched') OR w.changed_at >= $2 OR w.submitted_at >= $2 OR {_EXPIRED_UNHEARD})) w
+        AND (w.state IN ('open', 'held', 'matched') OR w.changed_at >= $2 OR w.submitted_at >= $2 OR {_EXPIRED_UNHEARD}) OFFSET 0) w
 """
 _WORK: Final = """
     SELECT (SELECT count(*) FROM gateway.drafts WHERE state IN ('waiting', 'sending')) AS drafts,
@@ -93,7 +94,7 @@ _LAG: Final = """
 _WISH: Final = f"SELECT w.*, {_RISK} AS risk, {CORRECTED} AS corrected FROM gateway.wishes w WHERE w.area = $2 AND w.wish_id = $3"
 _MATCHES: Final = """
     SELECT m.*, c.outcome AS outcome_now, c.minutes AS minutes_now
-    FROM gateway.matches m LEFT JOIN gateway.corrected c ON c.area = m.area AND c.match_id = m.match_id AND m.state = 'closed'
+    FROM gateway.matches m LEFT JOIN gateway.corrected c ON c.area = m.area AND c.wish_id = m.wish_id AND c.match_id = m.match_id AND m.state = 'closed'
     WHERE m.area = $1 AND m.wish_id = $2 ORDER BY m.proposed_at NULLS LAST, m.match_id
 """
 _INVITED: Final = "SELECT * FROM gateway.invitations WHERE area = $1 AND wish_id = $2 AND expires_at > $3 ORDER BY expires_at"

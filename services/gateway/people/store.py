@@ -137,7 +137,7 @@ SELECT m.match_id, m.offer_id, m.state, m.rung, m.starts_at, m.ends_at, coalesce
     c.outcome IS NOT NULL AS corrected,
     EXISTS (SELECT FROM gateway.stream s WHERE s.area = m.area AND s.wish_id = m.wish_id AND s.kind = 'service.acknowledged.v1' AND s.match_id = m.match_id)
         AS told
-FROM gateway.matches m LEFT JOIN gateway.corrected c ON c.area = m.area AND c.match_id = m.match_id AND m.state = 'closed'
+FROM gateway.matches m LEFT JOIN gateway.corrected c ON c.area = m.area AND c.wish_id = m.wish_id AND c.match_id = m.match_id AND m.state = 'closed'
 WHERE m.area = $1 AND m.wish_id = $2 AND m.starts_at IS NOT NULL AND m.state <> 'released'
 ORDER BY m.starts_at, m.match_id
 """
