@@ -114,7 +114,13 @@ async def wish(
     explained = await _explained(ExplanationDoor(gateway.settings), found, why.strip() if why else None) if staff else {"door": False}
     can = {
         name: may(principal, act, thing)
-        for name, act in (("approve", Act.APPROVE_MATCH), ("redispatch", Act.REDISPATCH), ("call", Act.CALL_BACK), ("freeze", Act.FREEZE_WISH))
+        for name, act in (
+            ("approve", Act.APPROVE_MATCH),
+            ("redispatch", Act.REDISPATCH),
+            ("call", Act.CALL_BACK),
+            ("freeze", Act.FREEZE_WISH),
+            ("withdraw", Act.WITHDRAW_WISH),
+        )
     }
     values = {"found": found, "wish": found.wish, "staff": staff, "can": can if staff else dict.fromkeys(can, False), "live_states": LIVE}
     shown = {**values, **explained, "minor": minor, "now": now, **helpers_of(principal, now, own=own)}
