@@ -36,6 +36,7 @@ _IDENTITY_TABLES: Final = ("accounts", "identities", "sessions", "pending_sign_i
 _AUDIT_FUNCTIONS: Final = ("audit_last", "audit_add")
 # What answers for whoever has signed in, or has opened a link; the board's writer is nobody.
 _REQUEST_FUNCTIONS: Final = ("my_books", "linked", "mark_read", "was_near", "leave_receipt")
+_REQUEST_VIEWS: Final = ("inbox", "corrected")
 
 TENANTS: Final = (
     Tenant("matcher", "lastmetre_matcher", "matching"),
@@ -60,7 +61,7 @@ TENANTS: Final = (
         "lastmetre_board",
         "gateway",
         taken=(
-            *(("ALL", f"TABLE gateway.{table}") for table in _IDENTITY_TABLES),
+            *(("ALL", f"TABLE gateway.{table}") for table in (*_IDENTITY_TABLES, *_REQUEST_VIEWS)),
             *(("ALL", f"FUNCTION gateway.{function}") for function in (*_AUDIT_FUNCTIONS, *_REQUEST_FUNCTIONS)),
             ("ALL", "FUNCTION gateway.lie_outside"),
         ),

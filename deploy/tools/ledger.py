@@ -24,15 +24,10 @@ from services.runtime import BadSettings, load_settings
 from services.tariff import POINT, STARS_MAX, Tariff, TariffSettings
 
 _VISITS: Final = """
-    SELECT t.match_id, t.area, t.volunteer_ref, t.organisation, v.starts_at_us, v.outcome, v.closed_by, count(DISTINCT t.id) AS bookings,
-        coalesce(sum(e.amount) FILTER (WHERE e.unit = 'minutes'), 0)::bigint AS minutes,
-        coalesce(sum(e.amount) FILTER (WHERE e.unit = 'points'), 0)::bigint AS points
-    FROM notifying.ledger_transactions t JOIN notifying.visits v USING (match_id)
-        LEFT JOIN notifying.ledger_entries e ON e.transaction_id = t.id AND e.account LIKE 'volunteer/%'
-    WHERE ($1::text IS NULL OR t.volunteer_ref = $1) AND ($2::text IS NULL OR t.organisation = $2) AND ($3::text IS NULL OR t.area = $3)
-        AND v.starts_at_us >= $4 AND v.starts_at_us < $5
-    GROUP BY t.match_id, t.area, t.volunteer_ref, t.organisation, v.starts_at_us, v.outcome, v.closed_by
-    ORDER BY v.starts_at_us, t.match_id
+    SELECT match_id, area, volunteer_ref, organisation, starts_at_us, outcome, closed_by, corrected, minutes, points FROM notifying.booked
+    WHERE ($1::text IS NULL OR volunteer_ref = $1) AND ($2::text IS NULL OR organisation = $2) AND ($3::text IS NULL OR area = $3)
+        AND starts_at_us >= $4 AND starts_at_us < $5
+    ORDER BY starts_at_us, match_id
 """
 # What somebody may want to talk about; it changes no hours.
 _MISSED: Final = """
@@ -194,13 +189,7 @@ def _span(half: Half | None) -> tuple[int, int]:
 
 
 async def _visits(connection: asyncpg.Connection, ref: str | None, organisation: str | None, area: str | None, span: tuple[int, int]) -> list[Served]:
-    return [
-        Served(
-            row["match_id"], row["area"], row["volunteer_ref"], row["organisation"], row["starts_at_us"], row["outcome"], row["closed_by"],
-            row["bookings"] > 1, row["minutes"], row["points"],
-        )
-        for row in await connection.fetch(_VISITS, ref, organisation, area, *span)
-    ]  # fmt: skip
+    return [Served(*row) for row in await connection.fetch(_VISITS, ref, organisation, area, *span)]
 
 
 async def statement(target: Target, volunteer_ref: str, area: str | None, half: Half | None) -> Statement:

@@ -18,6 +18,9 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS a
     gateway.before_claim(asked.whoever, asked.area, asked.volunteer, asked.wish) b
 ORDER BY asked.number
 """
+NOT_AS_TOLD = "c.outcome <> 'done'"
+# Whether a wish that is over, as its helpers were said to have helped, was told of otherwise since: the books know (migration 0033), the board does not.
+CORRECTED = f"(w.state = 'closed' AND EXISTS (SELECT FROM gateway.corrected c WHERE c.area = w.area AND c.wish_id = w.wish_id AND {NOT_AS_TOLD}))"
 _BECOME = "SELECT set_config('lastmetre.principal', $1, true)"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from asyncpg.exceptions import CharacterNotInRepertoireError, UntranslatableCharacterError
 from fastapi import FastAPI, HTTPException, Request
@@ -83,7 +83,7 @@ def answer(
     if wants_page(request):
         renderer = cast("Any", request.app.state).gateway.renderer
         try:
-            page: Response = renderer.page(request, "error.html", status=status, number=status, code=code, zh=zh, en=en)
+            page: Response = renderer.page(request, "error.html", status=status, number=status, code=code, zh=zh, en=en, back=_page_before(request))
         except TemplateNotFound:
             pass
         else:
@@ -93,6 +93,15 @@ def answer(
     if field is not None:
         body["field"] = field
     return JSONResponse(body, status_code=status, headers=dict(headers or {}))
+
+
+def _page_before(request: Request) -> str | None:
+    """The page on which a form was that was not taken; None where none of ours is named, or it is the answer to that form itself."""
+    before = urlsplit(request.headers.get("referer", ""))
+    if request.method == "GET" or before.netloc != request.headers.get("host") or before.path == request.scope["path"]:
+        return None
+    kept = urlencode([(name, value) for name, value in parse_qsl(before.query) if name != "said"])
+    return urlunsplit(("", "", f"/{before.path.lstrip('/')}", kept, ""))
 
 
 def plain(status: int) -> Response:

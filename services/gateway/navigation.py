@@ -93,6 +93,7 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "draft_refused": Flash("info", ("已记下：这个心愿不发布。", "Noted: this wish is not published.")),
         "disabled": Flash("info", ("账号已停用，各处已退出登录。", "The account is disabled, and signed out everywhere.")),
         "enabled": Flash("good", ("账号已恢复，可以重新登录。", "The account is let in again: it can sign in.")),
+        "revoked": Flash("info", ("密钥已吊销，即刻失效。", "The key is revoked: it holds no longer.")),
         "saved": Flash("good", ("设置已保存。", "The setting is saved.")),
         "replayed": Flash("good", ("已重新发布。", "Published again.")),
         "later": Flash("wait", ("已收到，正在处理，稍后请刷新看结果。", "It is in and being worked on; please look again in a moment.")),

@@ -67,6 +67,7 @@ WISH_STATES: Final[dict[str, Words]] = {
     "held": ("找到人选，等确认", "Found somebody, to be confirmed"),
     "matched": ("帮手已确认", "A helper is coming"),
     "closed": ("已办好", "Done"),
+    "corrected": ("已结束，结果有更正", "Over, the outcome was corrected"),
     "withdrawn": ("已撤回", "Withdrawn"),
     "expired": ("已过期", "Expired"),
 }
@@ -85,6 +86,7 @@ WAITS_FOR: Final[dict[str, Words]] = {
     "companion": ("等同伴答复，随后通知双方", "your companion's answer is awaited, then both sides are told"),
     "notices": ("正在通知双方", "both sides are being told"),
 }
+CORRECTED: Final[Words] = ("后来有更正", "corrected since")
 OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "Done"), "partly": ("办了一部分", "Partly done"), "not_done": ("没有办成", "Not done")}
 SKILLS: Final[dict[str, Words]] = {
     "fetch_medicine": ("取药", "Fetch medicine"),

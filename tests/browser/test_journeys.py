@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitor, Visitors, resident, volunteer
 from tests.browser.stage import Stage
-from tests.browser.town import HOME
+from tests.browser.town import AREA, HOME
 
 # A skill of its own for each walk, so that nobody of another walk is asked. Each width and each language once.
 WALKS = pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "sewing"), (DESK, "en", "calligraphy")])
@@ -59,6 +59,23 @@ async def test_a_member_claims_accepts_sets_out_and_finishes(come: Visitors, tow
         await member.sees_after_reloading("/mine", member.page.get_by_text(member.words("没有办成 · 后来有更正", "Not done · corrected since")))
         assert await member.page.locator(".stat b", has_text="0.75").count() == 0
         await member.is_well_made()
+
+    # So it is for those who wished and for those who watch.
+    async with come.come(resident(f"res-{now}"), width, lang) as wisher, come.come(WORKER, width, lang) as worker:
+        told = wisher.words("没有办成 · 后来有更正", "Not done · corrected since")
+        await wisher.sees_after_reloading(f"/wishes/{now}", wisher.page.get_by_text(told))
+        over = wisher.words("已结束，结果有更正", "Over, the outcome was corrected")
+        await wisher.sees(wisher.page.get_by_text(over))
+        await wisher.is_well_made()
+        await wisher.open("/wishes")
+        await wisher.sees(wisher.page.get_by_text(over))
+        await worker.open(f"/wish/{AREA}/{now}")
+        at_first = worker.words("没有办成，计 0 分钟 · 后来有更正；先前为：已办好，45 分钟", "not done, 0 min count · corrected since; at first: done, 45 min")
+        await worker.sees(worker.page.get_by_text(at_first))
+        await worker.sees(worker.page.get_by_text(over))
+        await worker.is_well_made()
+        await worker.open("/monitor")
+        await worker.sees(worker.page.locator(f"li.wish a[href='/wish/{AREA}/{now}']", has_text=over))
 
 
 @pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "drawing"), (DESK, "en", "music")])

@@ -50,3 +50,12 @@ async def test_a_worker_watches_and_steps_in(come: Visitors, town_hall: Stage, w
         await town.match_is(wish, "released")
         await worker.open(f"/wish/{AREA}/{wish}")
         await worker.is_well_made()
+        # What the resident would say the worker says for them: on the page that the resident has, and back.
+        await worker.tap(page.get_by_role("link", name=worker.words("替居民撤回，或说说办得怎样", "Withdraw it for the resident, or say how it went")))
+        await worker.sees(page.get_by_role("link", name=worker.words("心愿的经过", "The wish's story")))
+        await worker.is_well_made()
+        await worker.tap(page.locator("summary"))
+        await worker.tap(page.get_by_role("button", name=worker.words("撤回这个心愿", "Withdraw this wish")))
+        await town.wish_is(wish, "withdrawn")
+        await worker.tap(page.get_by_role("link", name=worker.words("心愿的经过", "The wish's story")))
+        await page.wait_for_url(f"**/wish/{AREA}/{wish}")

@@ -66,6 +66,7 @@ async def test_can_be_installed_and_says_so_without_a_network(come: Visitors) ->
         (volunteer("vol-dark"), "/mine"),
         (volunteer("vol-dark"), "/inbox"),
         (WORKER, "/enter"),
+        (WORKER, "/account"),
         (resident("res-dark"), "/wishes"),
         (None, "/offline"),
         (None, "/sign-in"),

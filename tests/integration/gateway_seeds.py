@@ -50,8 +50,8 @@ _COLUMNS: Final = """
 """
 
 _VISIT: Final = """
-    INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, starts_at_us, ends_at_us, number, outcome, minutes)
-    VALUES ($1, 'w-' || $1, 'o', $2, 0, $3, $4, $5, $6, $7, $8)
+    INSERT INTO notifying.visits (match_id, wish_id, offer_id, area, partition, volunteer_ref, starts_at_us, ends_at_us, closed_at_us, number, outcome, minutes)
+    VALUES ($1, 'w-' || $1, 'o', $2, 0, $3, $4, $5, $5, $6, $7, $8)
 """
 _ALL_COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'gateway' AND table_name = $1"
 _NOW: Final = datetime.now(UTC)

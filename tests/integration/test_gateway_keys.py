@@ -84,6 +84,27 @@ async def test_a_rotation_that_is_sent_again_ends_nothing(rig: GatewayRig, integ
     assert 200 == (await integrator.client.post(rotate, data=hidden(again.text, rotate))).status_code
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({"per_minute": "0"}, "write a whole number of 1 or more"), ({"name": " "}, "write a name"), ({"scopes": ""}, "choose one use at least")],
+)
+async def test_whoever_fills_in_the_form_is_told_what_to_write_and_not_where_the_description_of_the_api_is(
+    integrator: Browser, wrong: dict[str, str], told: str
+) -> None:
+    form = {name: value for name, value in (NEW | wrong | hidden((await integrator.get("/keys")).text, "/keys")).items() if value}
+    answer = await integrator.client.post("/keys", data=form)
+    assert (422, True, False) == (answer.status_code, told in answer.text, "openapi" in answer.text)
+
+
+async def test_whoever_revokes_a_key_is_told_that_it_has_ended(rig: GatewayRig, integrator: Browser) -> None:
+    made = await integrator.client.post("/keys", data=NEW | hidden((await integrator.get("/keys")).text, "/keys"))
+    key = secret_of(made)
+    revoke = f"/keys/{key.split('_')[1]}/revoke"
+    revoked = await integrator.client.post(revoke, data=hidden(made.text, revoke))
+    assert "The key is revoked: it holds no longer." in revoked.text
+    assert not await holds(rig, key)
+
+
 async def test_one_page_has_a_form_for_each_thing_and_each_is_good_once(integrator: Browser) -> None:
     page = (await integrator.client.post("/keys", data=NEW | hidden((await integrator.get("/keys")).text, "/keys"))).text
     rotate = f"/keys/{_ID.findall(page)[0]}/rotate"

@@ -312,9 +312,13 @@ async def rows(world: World) -> World:
         ("gateway", "gateway.webhooks_entitled(true)"),
         ("board", "gateway.lie_outside('{gaoxin,jianmin}', '{o-1}', '{}')"),
         ("board", "gateway.my_books()"),
+        ("board", "wish_id FROM gateway.corrected"),
+        ("board", "key FROM gateway.inbox"),
         ("board", "gateway.linked('')"),
         ("notifier", "gateway.my_books()"),
+        ("notifier", "wish_id FROM gateway.corrected"),
         ("gateway", "match_id FROM notifying.ledger_transactions"),
+        ("gateway", "match_id FROM notifying.booked"),
     ],
 )
 async def test_what_is_asked_with_the_owners_rights_is_for_one_role_alone(world: World, service: str, question: str) -> None:

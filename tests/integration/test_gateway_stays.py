@@ -20,7 +20,7 @@ from services.gateway.board import queries
 from services.gateway.policy import Act
 from services.gateway.roles import Principal, Role, Scope
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
-from tests.integration.gateway_seeds import fill
+from tests.integration.gateway_seeds import book, fill
 from tests.integration.test_gateway_shown import AREA, FORM, MATCH, NOW, PLACE, SLOT, WISH, browser, said
 
 OVER = {"starts_at": NOW - timedelta(hours=4), "ends_at": NOW - timedelta(hours=2)}
@@ -216,6 +216,37 @@ async def test_a_reason_that_has_to_be_given_is_more_than_blanks(rig: GatewayRig
     assert [] == [one for topic in ("wishes", "responses") for one in await said(rig, topic) if one.get("wish_id") == "w-blank"]
 
 
+async def test_a_form_that_is_not_taken_leads_back_to_the_page_that_it_was_on(rig: GatewayRig) -> None:
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": "w-back", "state": "closed"})
+    await visit(rig, "w-back", "m-back", state="closed", outcome="done", minutes=60)
+    worker, story = await browser(rig, "worker"), f"/wish/{AREA}/w-back"
+
+    async def told(referer: str) -> str:
+        token = await worker.token("/account")
+        form = {"csrf": token, "match_id": "m-back", "reason": "换一位"}
+        return str((await worker.client.post(f"{story}/redispatch", data=form, headers={"referer": referer})).text)
+
+    assert f'href="{story}?why=o-2"' in await told(f"{rig.address}{story}?said=approved&why=o-2")
+    for stranger in ("https://elsewhere.example/x", f"{rig.address}{story}/redispatch", ""):
+        page = await told(stranger)
+        assert "Back to the page" not in page
+        assert "回到刚才的页面" not in page
+    assert 'href="/evil.example/x"' in await told(f"{rig.address}//evil.example/x")
+
+
+async def test_a_reviewer_sees_whom_a_wish_is_for_and_when(rig: GatewayRig) -> None:
+    data = {
+        "wish_id": "w-look", "title": "陪读", "category": "study", "urgency": "blue", "skills": ["reading"], "minutes": 90, "helpers_needed": 2,
+        "beneficiary": {"age_band": "under_14", "lives_alone": False}, "window": {"start": "2030-01-05T01:00:00Z", "end": "2030-01-06T01:00:00Z"},
+    }  # fmt: skip
+    more = {"wish_id": "w-look", "draft_id": uuid4(), "data": json.dumps(data), "origin": "entered", "state": "waiting", "entered_by": "x"}
+    await fill(rig.owner, "drafts", **PLACE | more)
+    worker = await browser(rig, "worker")
+    worker.client.headers["accept-language"] = "en"
+    page = (await worker.get("/review")).text
+    assert [] == [word for word in ("Under 14", "01-05 09:00", "90 min · 2 helpers") if word not in page]
+
+
 @pytest.mark.parametrize("path", [f"/wish/{AREA}/%00", "/wishes/%00", "/wall/%00/answer"])
 async def test_what_no_text_can_hold_is_not_there_and_no_fault_of_ours(rig: GatewayRig, path: str) -> None:
     somebody = await browser(rig, "volunteer", "resident", volunteer_ref="v-zero", resident_refs=("r-zero",))
@@ -292,3 +323,51 @@ async def test_the_board_counts_all_that_ended_today_also_what_it_does_not_show(
     async with rig.gateway.database.acting_for(worker) as connection:
         seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6), most=2)
     assert (2, 5) == (len(seen.columns["ended"]), seen.counters["ended"])
+
+
+@pytest.mark.parametrize(
+    ("ends", "done", "card", "outcome"),
+    [
+        ([("done", 60)], 1, False, None),
+        ([("done", 60), ("not_done", 0)], 0, True, "not_done"),
+        ([("done", 60), ("partly", 60)], 0, True, "partly"),
+        ([("done", 60), ("not_done", 0), ("done", 45)], 1, False, "done"),
+    ],
+)
+async def test_what_was_corrected_today_is_not_counted_as_done_today(
+    rig: GatewayRig, ends: list[tuple[str, int]], done: int, outcome: str | None, *, card: bool
+) -> None:
+    match_id = "-".join(["m", *(end for end, _ in ends)])
+    place = {"community": match_id.replace("_", "-"), "compound": "x", "building": None, "unit": None}
+    await fill(rig.owner, "wishes", **WISH | place | {"wish_id": f"w-{match_id}", "state": "closed", "changed_at": NOW})
+    await visit(rig, f"w-{match_id}", match_id, **place, state="closed", outcome="done", minutes=60)
+    await book(rig.owner, match_id, "v-1", *ends, area=AREA)
+    async with rig.gateway.database.acting_for(Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA, place["community"]))) as connection:
+        seen = await queries.overview(connection, datetime.now(UTC), NOW - timedelta(hours=6))
+        story = await queries.wish_story(connection, AREA, f"w-{match_id}", NOW)
+    assert story is not None
+    assert (done, 1) == (seen.counters["closed"], seen.counters["ended"])
+    assert [card, card] == [seen.columns["ended"][0]["corrected"], story.wish["corrected"]]
+    assert ("done", outcome) == (story.matches[0]["outcome"], story.matches[0]["outcome_now"])
+
+
+async def test_neither_the_monitor_nor_attention_goes_through_all_matches_there_ever_were(rig: GatewayRig) -> None:
+    """With thousands that are over, what is asked again and again finds the few that count by an index of theirs."""
+    await rig.owner.execute(
+        "INSERT INTO gateway.matches (area, match_id, wish_id, offer_id, state, released_at, changed_at) "
+        "SELECT $1, 'm-gone-' || n, 'w-gone-' || n, 'o', 'released', now(), now() FROM generate_series(1, 3000) n", AREA,
+    )  # fmt: skip
+    await rig.owner.execute("ANALYZE gateway.matches")
+    now = datetime.now(UTC)
+    plans = []
+    async with rig.gateway.database.acting_for(Principal("a-worker", frozenset({Role.WORKER}), Scope(AREA))) as connection:
+        for statement, values in ((queries._COUNTERS, (now, now)), (queries._WORK, ()), (queries._APPROVALS, (40,)), (queries._FAIRNESS, (now,))):
+            plans += [row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *values)]
+    async with rig.owner.transaction():
+        await rig.owner.execute("SET LOCAL enable_seqscan = off")  # of an empty table
+        body = await rig.owner.fetchval("SELECT prosrc FROM pg_proc WHERE oid = 'notifying.attention_at(bigint)'::regprocedure")
+        plans += [row[0] for row in await rig.owner.fetch(f"EXPLAIN {body.replace('now_us', '1::bigint')}")]
+    await rig.owner.execute("DELETE FROM gateway.matches WHERE match_id LIKE 'm-gone-%'")
+    assert [] == [line for line in plans if "Seq Scan on matches" in line]
+    for index in ("matches_under_way", "matches_to_approve", "matches_confirmed", "confirmations_under_way"):
+        assert any(index in line for line in plans), index

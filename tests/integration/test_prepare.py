@@ -25,6 +25,9 @@ _CALLED_WITH_OWNERS_RIGHTS = """
     SELECT proname FROM pg_proc WHERE pronamespace = 'gateway'::regnamespace AND prosecdef AND prorettype <> 'trigger'::regtype
         AND has_function_privilege(oid, 'EXECUTE')
 """
+_VIEWS = """
+    SELECT relname FROM pg_class WHERE relnamespace = 'gateway'::regnamespace AND relkind = 'v' AND has_table_privilege(oid, 'SELECT, INSERT, UPDATE, DELETE')
+"""
 
 
 def job(name: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -72,8 +75,10 @@ async def test_makes_a_database_in_which_each_role_sees_its_own_schema(unprepare
     connection = await asyncpg.connect(unprepared.dsn("lastmetre_board", DATABASE))
     try:
         called = {row["proname"] for row in await connection.fetch(_CALLED_WITH_OWNERS_RIGHTS)}
+        windows = [row["relname"] for row in await connection.fetch(_VIEWS)]
     finally:
         await connection.close()
+    assert [] == windows, "nor does it look through the windows of those who sign in"
     assert {"webhooks_entitled"} == called, "who writes the board answers for nobody, however often the database is prepared"
 
 

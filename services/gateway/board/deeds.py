@@ -21,8 +21,6 @@ _NAMESPACE: Final = UUID("5f0c7d8e-6f6c-5f0e-9a33-1b9a6f6d2a41")
 _ODD: Final = re.compile(r"[^A-Za-z0-9._-]")
 LETTERS_MAX: Final = 480
 """Of a reason: the contract takes 500, with what we put before it."""
-SOMETHING: Final = r"\S"
-"""A reason that has to be given says something: blanks are none."""
 
 
 @dataclass(frozen=True, slots=True)

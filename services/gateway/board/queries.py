@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from services.gateway.board.hub import COLUMNS, StreamRow
 from services.gateway.board.store import parsed
+from services.gateway.database import CORRECTED, NOT_AS_TOLD
 
 # A visit ended an hour ago and nothing was heard of it. Its wish may still look for other helpers, or have expired without them: confirmed matches stand.
-_UNHEARD: Final = """w.state IN ('open', 'held', 'matched', 'expired') AND EXISTS (SELECT FROM gateway.matches m
-            WHERE m.area = w.area AND m.wish_id = w.wish_id AND m.state IN ('confirmed', 'started') AND m.ends_at < $1 - interval '1 hour')"""
+_UNHEARD: Final = """w.state IN ('open', 'held', 'matched', 'expired') AND (w.area, w.wish_id) IN (
+            SELECT m.area, m.wish_id FROM gateway.matches m WHERE m.state IN ('confirmed', 'started') AND m.ends_at < $1 - interval '1 hour')"""
 # A visit is closed three days after its slot at the latest, and its slot is over when its wish expires: what expired long ago need not be looked through.
 _EXPIRED_UNHEARD: Final = f"(w.state = 'expired' AND w.changed_at >= $1 - interval '7 days' AND {_UNHEARD})"
 # 2: overdue, 1: at risk, 0: neither. Overdue: no visit fits in any more, or one ended an hour ago and nothing was heard of it.
@@ -23,17 +24,21 @@ _RISK: Final = f"""
         ELSE 0
     END
 """
+# The board hears of a visit's first end alone. What the books hold otherwise by now was told of in this week, where its wish closed today.
+_CORRECTED_LATELY: Final = f"""(w.state = 'closed' AND (w.area, w.wish_id) IN (SELECT c.area, c.wish_id FROM gateway.corrected c
+            WHERE {NOT_AS_TOLD} AND c.closed_at_us >= extract(epoch FROM $2::timestamptz - interval '7 days')::bigint * 1000000))"""
+# OFFSET, so that the risk of a wish is weighed once, and not for each sum that asks for it.
 _COUNTERS: Final = f"""
     SELECT count(*) FILTER (WHERE state = 'open') AS open, count(*) FILTER (WHERE state = 'held') AS held,
         count(*) FILTER (WHERE state = 'matched') AS matched,
-        count(*) FILTER (WHERE state = 'closed' AND changed_at >= $2) AS closed,
+        count(*) FILTER (WHERE state = 'closed' AND changed_at >= $2 AND NOT corrected) AS closed,
         count(*) FILTER (WHERE state = 'expired' AND changed_at >= $2) AS expired,
         count(*) FILTER (WHERE submitted_at >= $2) AS today,
         count(*) FILTER (WHERE confirmed_at >= $2) AS confirmed,
         count(*) FILTER (WHERE state IN ('closed', 'expired', 'withdrawn') AND (changed_at >= $2 OR risk = 2)) AS ended,
         count(*) FILTER (WHERE risk = 2) AS overdue, count(*) FILTER (WHERE risk = 1) AS at_risk
-    FROM (SELECT w.*, {_RISK} AS risk FROM gateway.wishes w WHERE w.submitted_at IS NOT NULL
-        AND (w.state IN ('open', 'held', 'matched') OR w.changed_at >= $2 OR w.submitted_at >= $2 OR {_EXPIRED_UNHEARD})) w
+    FROM (SELECT w.*, {_RISK} AS risk, {_CORRECTED_LATELY} AS corrected FROM gateway.wishes w WHERE w.submitted_at IS NOT NULL
+        AND (w.state IN ('open', 'held', 'matched') OR w.changed_at >= $2 OR w.submitted_at >= $2 OR {_EXPIRED_UNHEARD}) OFFSET 0) w
 """
 _WORK: Final = """
     SELECT (SELECT count(*) FROM gateway.drafts WHERE state IN ('waiting', 'sending')) AS drafts,
@@ -47,7 +52,7 @@ _WAITING: Final = f"""
     ORDER BY risk DESC, array_position(ARRAY['red', 'yellow', 'blue'], w.urgency), w.ends_at, w.wish_id LIMIT $3
 """
 _ENDED: Final = f"""
-    SELECT {_CARD}, {_RISK} AS risk FROM gateway.wishes w
+    SELECT {_CARD}, {_RISK} AS risk, {_CORRECTED_LATELY} AS corrected FROM gateway.wishes w
     WHERE w.state IN ('closed', 'expired', 'withdrawn') AND w.submitted_at IS NOT NULL AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD})
     ORDER BY risk DESC, w.changed_at DESC, w.wish_id LIMIT $3
 """
@@ -86,8 +91,12 @@ _LAG: Final = """
         percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM stored_at - received_at) * 1000) AS p95
     FROM gateway.stream WHERE seq IS NOT NULL AND stored_at >= $1 AND stored_at < $2 GROUP BY 1 ORDER BY 1
 """
-_WISH: Final = f"SELECT w.*, {_RISK} AS risk FROM gateway.wishes w WHERE w.area = $2 AND w.wish_id = $3"
-_MATCHES: Final = "SELECT * FROM gateway.matches WHERE area = $1 AND wish_id = $2 ORDER BY proposed_at NULLS LAST, match_id"
+_WISH: Final = f"SELECT w.*, {_RISK} AS risk, {CORRECTED} AS corrected FROM gateway.wishes w WHERE w.area = $2 AND w.wish_id = $3"
+_MATCHES: Final = """
+    SELECT m.*, c.outcome AS outcome_now, c.minutes AS minutes_now
+    FROM gateway.matches m LEFT JOIN gateway.corrected c ON c.area = m.area AND c.wish_id = m.wish_id AND c.match_id = m.match_id AND m.state = 'closed'
+    WHERE m.area = $1 AND m.wish_id = $2 ORDER BY m.proposed_at NULLS LAST, m.match_id
+"""
 _INVITED: Final = "SELECT * FROM gateway.invitations WHERE area = $1 AND wish_id = $2 AND expires_at > $3 ORDER BY expires_at"
 _NEAR: Final = """
     SELECT area, offer_id, community, compound, building, unit, skills, vetting_level, reach, accepts, organisation, state FROM gateway.offers

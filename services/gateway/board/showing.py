@@ -8,7 +8,7 @@ from schemas.errors import BRIEFLY
 from services.gateway.board import words
 from services.gateway.board.projection import MINORS
 from services.gateway.roles import Principal, Role
-from services.gateway.words import SKILLS, Words
+from services.gateway.words import AGE_BANDS, SKILLS, Words
 from services.gateway.words import word as words_for
 
 _TABLES: Final = {
@@ -20,6 +20,7 @@ _TABLES: Final = {
     "release": words.RELEASES,
     "refusal": words.REFUSALS,
     "outcome": words.OUTCOMES,
+    "age": AGE_BANDS,
     "dead": BRIEFLY,
     "kind": words.KINDS,
     "skill": SKILLS,
@@ -79,9 +80,9 @@ def helpers_of(principal: Principal, now: datetime, *, own: bool = False) -> dic
     def where_of(wish: Mapping[str, Any]) -> Mapping[str, Any]:
         return wish if worker or not is_minors(wish) else cut_off(wish, 1)
 
-    def line_of(row: Any) -> Words:
-        brief = row.brief if worker or not row.brief.get("minor") else {name: value for name, value in row.brief.items() if name not in HIDDEN_OF_MINORS}
-        return words.detail(row.kind, brief)
+    def line_of(row: Any, *, titled: bool = True) -> Words:
+        hidden = HIDDEN_OF_MINORS if row.brief.get("minor") and not worker else frozenset()
+        return words.detail(row.kind, {name: value for name, value in row.brief.items() if name not in hidden and (titled or name != "title")})
 
     return {
         "word": word,

@@ -23,6 +23,7 @@ WISH_STATES: Final[dict[str, Words]] = {
     "held": ("已有人选", "Held"),
     "matched": ("已约好", "Matched"),
     "closed": ("已办好", "Done"),
+    "corrected": ("已结束，结果有更正", "Over, the outcome was corrected"),
     "expired": ("已过期", "Expired"),
     "withdrawn": ("已撤回", "Withdrawn"),
     "unknown": ("未收到", "Not received"),

@@ -27,6 +27,8 @@ class MyWish:
     live: int
     helpers_needed: int
     changed_at: datetime
+    corrected: bool = False
+    """Whether it is closed, and was found later not to be done."""
 
     @property
     def over(self) -> bool:
@@ -48,6 +50,8 @@ class Visit:
     organisation: str | None
     told: bool = False
     """Whether somebody has said already how it went."""
+    corrected: bool = False
+    """Whether its end was booked more than once; `outcome` is the last."""
 
 
 STEPS: Final[tuple[Words, ...]] = (

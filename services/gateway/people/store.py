@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.place import Place, Rung
-from services.gateway.database import BEFORE_CLAIM, Database, described
+from services.gateway.database import BEFORE_CLAIM, CORRECTED, Database, described
 from services.gateway.gather import Gather
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.visits import Booked, Invitation, MyMatch
@@ -121,21 +121,23 @@ WHERE i.area = $1 AND i.volunteer_ref = $2 AND i.live AND i.expires_at > $3
 ORDER BY i.expires_at
 """  # noqa: S608 - our own words alone
 _BOOKS = "SELECT match_id, starts_at, outcome, minutes, points, corrected FROM gateway.my_books()"
-_WISH_COLUMNS = """
-    area, wish_id, community, compound, building, category, urgency, title, starts_at, ends_at, minutes, state, resident_ref, live, helpers_needed, changed_at
+_WISH_COLUMNS = f"""
+    area, wish_id, community, compound, building, category, urgency, title, starts_at, ends_at, minutes, state, resident_ref, live, helpers_needed, changed_at,
+    {CORRECTED} AS corrected
 """
 _MY_WISHES = f"""
-SELECT {_WISH_COLUMNS} FROM gateway.wishes
+SELECT {_WISH_COLUMNS} FROM gateway.wishes w
 WHERE area = $1 AND resident_ref = ANY($2::text[]) AND category IS NOT NULL
 ORDER BY state IN ('closed', 'withdrawn', 'expired'), submitted_at DESC
 LIMIT 100
 """  # noqa: S608 - the same
-_MY_WISH = f"SELECT {_WISH_COLUMNS} FROM gateway.wishes WHERE area = $1 AND wish_id = $2"  # noqa: S608 - the same
+_MY_WISH = f"SELECT {_WISH_COLUMNS} FROM gateway.wishes w WHERE area = $1 AND wish_id = $2"  # noqa: S608 - the same
 _VISITS = """
-SELECT m.match_id, m.offer_id, m.state, m.rung, m.starts_at, m.ends_at, m.outcome, m.organisation,
+SELECT m.match_id, m.offer_id, m.state, m.rung, m.starts_at, m.ends_at, coalesce(c.outcome, m.outcome) AS outcome, m.organisation,
+    c.outcome IS NOT NULL AS corrected,
     EXISTS (SELECT FROM gateway.stream s WHERE s.area = m.area AND s.wish_id = m.wish_id AND s.kind = 'service.acknowledged.v1' AND s.match_id = m.match_id)
         AS told
-FROM gateway.matches m
+FROM gateway.matches m LEFT JOIN gateway.corrected c ON c.area = m.area AND c.wish_id = m.wish_id AND c.match_id = m.match_id AND m.state = 'closed'
 WHERE m.area = $1 AND m.wish_id = $2 AND m.starts_at IS NOT NULL AND m.state <> 'released'
 ORDER BY m.starts_at, m.match_id
 """

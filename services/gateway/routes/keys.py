@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import asyncpg
 from fastapi import APIRouter, Form, Request, Response
@@ -16,6 +16,7 @@ from services.gateway.door.answers import Refused, answer, one_of, refusal
 from services.gateway.door.keys import Key
 from services.gateway.guard import needs
 from services.gateway.identity.model import new_secret
+from services.gateway.navigation import flash_of
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
 
@@ -181,10 +182,14 @@ async def revoke(gateway: GatewayOf, principal: Owner, key_id: str) -> Response:
 
 
 # What a page puts into its forms. Sent again (a reload, a second tap) it makes nothing: the first key would be lost, and a rotation would end the one before.
+_FIXES: Final = {"name": ("请写一个名称", "write a name"), "scopes": ("请至少选一项用途", "choose one use at least")}
+_QUOTA_FIX: Final = ("请写 1 或更大的整数，不限就留空", "write a whole number of 1 or more, or leave it empty for no limit")
 Once = Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
 
 
-async def _page(request: Request, gateway: Gateway, principal: Principal, *, secret: str | None = None, fault: Refused | None = None) -> HTMLResponse:
+async def _page(
+    request: Request, gateway: Gateway, principal: Principal, *, secret: str | None = None, fault: Refused | None = None, **more: Any
+) -> HTMLResponse:
     async with gateway.database.acting_for(principal) as connection:
         found = await keys.listed(connection)
     page = gateway.renderer.page(
@@ -198,6 +203,7 @@ async def _page(request: Request, gateway: Gateway, principal: Principal, *, sec
         fault=fault,
         once=new_secret(),
         csrf=getattr(request.state, "csrf", ""),
+        **more,
     )
     page.headers["cache-control"] = "no-store"
     return page
@@ -223,9 +229,9 @@ async def make_on_page(
     """The page with the new key on it, this once; the same form again makes none."""
     quotas = {field: int(text) if text else None for field, text in (("per_minute", per_minute), ("per_day", per_day))}
     # A quota of nothing is none that there is, and must not become a key without any.
-    wrong = ["name"] * (not name.strip()) + ["scopes"] * (not scopes) + [field for field, most in quotas.items() if most == 0]
+    wrong = [*(["name"] if not name.strip() else []), *(["scopes"] if not scopes else []), *(field for field, most in quotas.items() if most == 0)]
     if wrong:
-        return await _page(request, gateway, principal, fault=Refused("bad_value", wrong[0]))
+        return await _page(request, gateway, principal, fault=Refused("bad_value", wrong[0], _FIXES.get(wrong[0], _QUOTA_FIX)))
     wanted = NewKey(name=name.strip(), scopes=scopes or [], **quotas)
     try:
         _, secret = await _make(gateway, principal, wanted, datetime.now(UTC), keys.id_of_form(principal.account, "make", once))
@@ -247,9 +253,9 @@ async def rotate_on_page(request: Request, gateway: GatewayOf, principal: Owner,
 
 @router.post("/keys/{key_id}/revoke", response_class=HTMLResponse, summary="Revoke a key on the page")
 async def revoke_on_page(request: Request, gateway: GatewayOf, principal: Owner, key_id: str) -> HTMLResponse:
-    """The page without it."""
+    """The page on which it has ended."""
     try:
         await _revoke(gateway, principal, key_id)
     except Refused as fault:
         return await _page(request, gateway, principal, fault=fault)
-    return await _page(request, gateway, principal)
+    return await _page(request, gateway, principal, flash=flash_of("revoked"))

@@ -15,6 +15,7 @@ from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs, record, require
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
+from services.gateway.routes.wish import GivenReason
 
 router = APIRouter()
 Reviewer = Annotated[Principal, needs(Act.REVIEW_WISH)]
@@ -41,7 +42,7 @@ async def review(request: Request, gateway: GatewayOf, principal: Reviewer) -> H
         waiting = await drafts.waiting(connection)
         settings = await drafts.communities(connection)
     for one in waiting:
-        one["ends_at"] = datetime.fromisoformat(one["data"]["window"]["end"])
+        one["starts_at"], one["ends_at"] = (datetime.fromisoformat(one["data"]["window"][name]) for name in ("start", "end"))
     for one in settings:
         one["mine"] = may(principal, Act.REVIEW_WISH, Thing(one["area"], Place(community=one["community"])))
     values: dict[str, Any] = {"waiting": waiting, "settings": settings, "now": now, **helpers_of(principal, now)}
@@ -59,13 +60,11 @@ async def publish(gateway: GatewayOf, principal: Reviewer, draft_id: UUID) -> Re
 
 
 @router.post("/review/{draft_id}/refuse", summary="Do not publish a wish")
-async def refuse(
-    gateway: GatewayOf, principal: Reviewer, draft_id: UUID, reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)]
-) -> RedirectResponse:
+async def refuse(gateway: GatewayOf, principal: Reviewer, draft_id: UUID, reason: GivenReason) -> RedirectResponse:
     """Keeps the draft with the reason."""
     await _draft(gateway, principal, draft_id)
     async with gateway.database.acting_for(principal) as connection:
-        if not await drafts.refuse(connection, draft_id, reason.strip(), principal):
+        if not await drafts.refuse(connection, draft_id, reason, principal):
             raise HTTPException(HTTPStatus.CONFLICT)
     return _back("draft_refused")
 

@@ -1,14 +1,15 @@
 """One wish: its whole story, why this helper and why not that one, and what a community worker does about it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import StringConstraints
 
 from services.gateway.board import deeds, drafts, queries
 from services.gateway.board.door import ExplanationDoor, Silent
@@ -16,15 +17,20 @@ from services.gateway.board.rows import LIVE
 from services.gateway.board.showing import cut_off, helpers_of, helpers_steps, is_minors
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import Denied, needs, record, require
+from services.gateway.people.settling import settled
 from services.gateway.policy import Act, Thing, may
+from services.gateway.publisher import checked
 from services.gateway.roles import Principal, Role
 from services.gateway.routes.ids import WISH
 
 router = APIRouter()
 AreaId = Annotated[str, Path(max_length=32, pattern=r"^[a-z0-9-]+$")]
 WishId = Annotated[str, Path(max_length=128)]
+_ONGOING: Final = frozenset({"open", "held", "matched"})
 MatchId = Annotated[str, Form(max_length=128)]
 Reason = Annotated[str, Form(max_length=deeds.LETTERS_MAX)]
+GivenReason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=deeds.LETTERS_MAX), Form()]
+"""One that has to be given says something: blanks are none."""
 
 
 async def _found(gateway: Gateway, principal: Principal, area: str, wish_id: str, act: Act, now: datetime | None = None) -> queries.WishStory:
@@ -46,7 +52,7 @@ async def _live_match(gateway: Gateway, principal: Principal, act: Act, where: t
     match = story.match(match_id)
     if match is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    if match["state"] not in LIVE:
+    if _is_over(match):
         raise HTTPException(HTTPStatus.CONFLICT)
     return match
 
@@ -56,12 +62,29 @@ def _named(match: Mapping[str, Any]) -> list[str]:
     return [f"{name}={match[name]}" for name in ("area", "wish_id", "match_id")]
 
 
-def _back(area: str, wish_id: str, said: str) -> RedirectResponse:
-    return RedirectResponse(f"/wish/{area}/{quote(wish_id)}?said={said}", HTTPStatus.SEE_OTHER)
-
-
-async def _say(gateway: Gateway, said: deeds.Said) -> None:
+async def _say(gateway: Gateway, principal: Principal, said: deeds.Said, flash: str, shows: Callable[[queries.WishStory], bool]) -> RedirectResponse:
+    """Say it; then back to the story, once that shows what came of it, so that nobody is offered once more what is done."""
     await gateway.publisher.say(said.kind, said.subject, said.data, event_id=said.event_id)
+    area, wish_id = said.data["area"], said.data["wish_id"]
+
+    async def shown() -> bool:
+        async with gateway.database.acting_for(principal) as connection:
+            story = await queries.wish_story(connection, area, wish_id, datetime.now(UTC))
+        return story is None or shows(story)
+
+    return RedirectResponse(f"/wish/{area}/{quote(wish_id)}?said={flash if await settled(shown) else 'later'}", HTTPStatus.SEE_OTHER)
+
+
+def _waits_for_approval(match: Mapping[str, Any] | None) -> bool:
+    return match is not None and match["state"] == "proposed" and match["needs_approval"] and match["approved_at"] is None
+
+
+def _is_over(match: Mapping[str, Any] | None) -> bool:
+    return match is None or match["state"] not in LIVE
+
+
+def _words_heard(story: queries.WishStory, match_id: str) -> int:
+    return sum(line.kind == "service.acknowledged.v1" and line.match_id == match_id for line in story.lines)
 
 
 @router.get("/wish/{area}/" + WISH, response_class=HTMLResponse, summary="A wish's story")
@@ -91,7 +114,13 @@ async def wish(
     explained = await _explained(ExplanationDoor(gateway.settings), found, why.strip() if why else None) if staff else {"door": False}
     can = {
         name: may(principal, act, thing)
-        for name, act in (("approve", Act.APPROVE_MATCH), ("redispatch", Act.REDISPATCH), ("call", Act.CALL_BACK), ("freeze", Act.FREEZE_WISH))
+        for name, act in (
+            ("approve", Act.APPROVE_MATCH),
+            ("redispatch", Act.REDISPATCH),
+            ("call", Act.CALL_BACK),
+            ("freeze", Act.FREEZE_WISH),
+            ("withdraw", Act.WITHDRAW_WISH),
+        )
     }
     values = {"found": found, "wish": found.wish, "staff": staff, "can": can if staff else dict.fromkeys(can, False), "live_states": LIVE}
     shown = {**values, **explained, "minor": minor, "now": now, **helpers_of(principal, now, own=own)}
@@ -132,11 +161,11 @@ async def approve(
     match = await _live_match(gateway, principal, Act.APPROVE_MATCH, (area, wish_id), match_id)
     if match["volunteer_ref"] is not None and match["volunteer_ref"] == principal.volunteer_ref:
         raise Denied(Act.APPROVE_MATCH, None)  # nobody vouches for themselves
-    if match["state"] != "proposed" or not match["needs_approval"] or match["approved_at"] is not None:
+    if not _waits_for_approval(match):
         raise HTTPException(HTTPStatus.CONFLICT)
     await record(request, Act.APPROVE_MATCH, "allowed", things=[*_named(match), f"word={word}"])
-    await _say(gateway, deeds.word_of_approval(principal, match, approved=word == "yes", reason=reason.strip()))
-    return _back(area, wish_id, "approved" if word == "yes" else "disapproved")
+    said = deeds.word_of_approval(principal, match, approved=word == "yes", reason=reason.strip())
+    return await _say(gateway, principal, said, "approved" if word == "yes" else "disapproved", lambda story: not _waits_for_approval(story.match(match_id)))
 
 
 @router.post("/wish/{area}/{wish_id:path}/redispatch", summary="Send somebody else")
@@ -147,13 +176,12 @@ async def redispatch(
     area: AreaId,
     wish_id: WishId,
     match_id: MatchId,
-    reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)],
+    reason: GivenReason,
 ) -> RedirectResponse:
     """Part a pair, with a reason; the wish looks for another helper at once."""
     match = await _live_match(gateway, principal, Act.REDISPATCH, (area, wish_id), match_id)
     await record(request, Act.REDISPATCH, "allowed", things=_named(match))
-    await _say(gateway, deeds.redispatch(principal, match, reason.strip()))
-    return _back(area, wish_id, "redispatched")
+    return await _say(gateway, principal, deeds.redispatch(principal, match, reason), "redispatched", lambda story: _is_over(story.match(match_id)))
 
 
 @router.post("/wish/{area}/{wish_id:path}/call-back", summary="What was heard when the community called")
@@ -176,8 +204,8 @@ async def call_back(
     if match["confirmed_at"] is None or match["state"] == "released":
         raise HTTPException(HTTPStatus.CONFLICT)
     await record(request, Act.CALL_BACK, "allowed", things=[*_named(match), f"outcome={outcome}"])
-    await _say(gateway, deeds.call_back(match, outcome, reason.strip()))
-    return _back(area, wish_id, "called")
+    heard = _words_heard(story, match_id)
+    return await _say(gateway, principal, deeds.call_back(match, outcome, reason.strip()), "called", lambda now: _words_heard(now, match_id) > heard)
 
 
 @router.post("/wish/{area}/{wish_id:path}/freeze", summary="Stop a wish for now")
@@ -186,14 +214,15 @@ async def freeze(
     principal: Annotated[Principal, needs(Act.FREEZE_WISH)],
     area: AreaId,
     wish_id: WishId,
-    reason: Annotated[str, Form(pattern=deeds.SOMETHING, max_length=deeds.LETTERS_MAX)],
+    reason: GivenReason,
 ) -> RedirectResponse:
     """Withdraw it, and keep a copy that can be published later."""
     story = await _found(gateway, principal, area, wish_id, Act.FREEZE_WISH)
     require(principal, Act.FREEZE_WISH, deeds.thing_of(story.wish))
-    if story.wish["state"] not in {"open", "held", "matched"}:
+    if story.wish["state"] not in _ONGOING:
         raise HTTPException(HTTPStatus.CONFLICT)
+    said = deeds.freeze(story.wish, reason)
+    checked(said.kind, said.subject, said.data)  # before the copy: one of a wish that goes on could be published beside it
     async with gateway.database.acting_for(principal) as connection:
         await drafts.keep(connection, deeds.draft_id_of(area, wish_id), deeds.copy_of(story.wish), by=principal)
-    await _say(gateway, deeds.freeze(story.wish, reason.strip()))
-    return _back(area, wish_id, "frozen")
+    return await _say(gateway, principal, said, "frozen", lambda now: now.wish["state"] not in _ONGOING)

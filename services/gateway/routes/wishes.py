@@ -15,7 +15,7 @@ from services.gateway.navigation import flash_of
 from services.gateway.people import following, store
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.settling import settled
-from services.gateway.policy import Act, Thing
+from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
 from services.gateway.routes.ids import WISH
 
@@ -30,8 +30,12 @@ async def _found(gateway: Gateway, principal: Principal, act: Act, wish_id: str)
         visits = [] if wish is None else await store.visits_of(connection, principal.scope.area, wish_id)
     if wish is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    require(principal, act, Thing(wish.area, Place(community=wish.community, compound=wish.compound, building=wish.building), wish.resident_ref))
+    require(principal, act, _thing(wish))
     return wish, visits
+
+
+def _thing(wish: MyWish) -> Thing:
+    return Thing(wish.area, Place(community=wish.community, compound=wish.compound, building=wish.building), wish.resident_ref)
 
 
 @router.get(f"/wishes/{WISH}", response_class=HTMLResponse, summary="Follow a wish")
@@ -42,9 +46,9 @@ async def follow(request: Request, gateway: GatewayOf, principal: Annotated[Prin
 
 
 def _page(request: Request, gateway: Gateway, wish: MyWish, visits: list[Visit], **more: Any) -> HTMLResponse:
-    now = words.utc_now()
+    now, staff = words.utc_now(), may(request.state.principal, Act.SEE_MONITOR, _thing(wish))
     return gateway.renderer.page(
-        request, "follow.html", wish=wish, visits=visits, step=following.step(wish, visits), steps=following.STEPS,
+        request, "follow.html", staff=staff, wish=wish, visits=visits, step=following.step(wish, visits), steps=following.STEPS,
         withdraws=following.can_withdraw(wish, visits, now), about=following.to_acknowledge(visits, now), words=words, now=now, **more,
     )  # fmt: skip
 

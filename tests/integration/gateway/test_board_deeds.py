@@ -43,6 +43,14 @@ async def post(rig: Rig, principal: dict[str, Any], path: str, **form: str) -> i
         return answer.status_code
 
 
+async def after_the_deed(rig: Rig, principal: dict[str, Any], story: str, deed: str, **form: str) -> tuple[str, list[str]]:
+    """What the page says to which a deed leads back, and which deeds it offers."""
+    async with rig.client(principal) as client:
+        location = (await client.post(f"{story}/{deed}", data=form)).headers["location"]
+        page = await client.get(location)
+    return location.partition("?")[2], re.findall(rf'action="{story}/([a-z-]+)"', page.text)
+
+
 @pytest.mark.parametrize("lang", ["zh", "en"])
 async def test_the_pages_open_for_workers_and_auditors_alone(rig: Rig, lang: str) -> None:
     for path in PAGES:
@@ -85,6 +93,24 @@ async def test_a_call_back_closes_the_visit(rig: Rig) -> None:
     assert await post(rig, WORKER, f"/wish/{AREA}/w-call/call-back", match_id=match["match_id"], outcome="done") == 303
     closed = await match_of(rig, "w-call", "closed")
     assert (closed["outcome"], closed["closed_by"]) == ("done", "community")
+
+
+async def test_a_wish_whose_freezing_is_not_taken_leaves_no_copy_that_could_be_published_beside_it(rig: Rig) -> None:
+    worker, story = somebody("worker", community="c7"), f"/wish/{AREA}/w-not-frozen"
+    await rig.wish("w-not-frozen", community="c7", skill="nobody_can")
+    await rig.state_of("w-not-frozen", "open")
+    assert await post(rig, worker, f"{story}/freeze", reason="居民说打 13812345678") == 422
+    assert await rig.seen_by(worker, "SELECT 1 FROM gateway.drafts") == []
+    assert await after_the_deed(rig, worker, story, "freeze", reason="要核实") == ("said=frozen", [])
+
+
+async def test_the_story_shows_what_a_worker_did_as_soon_as_they_are_back_on_it(rig: Rig) -> None:
+    match = await settled(rig, "w-shows", "shows_skill", approval="worker")
+    story, named = f"/wish/{AREA}/w-shows", {"match_id": match["match_id"]}
+    said, offered = await after_the_deed(rig, WORKER, story, "approval", word="yes", **named)
+    assert ("said=approved", False) == (said, "approval" in offered)
+    await match_of(rig, "w-shows", "confirmed")
+    assert ("said=redispatched", ["freeze"]) == await after_the_deed(rig, WORKER, story, "redispatch", reason="志愿者生病", **named)
 
 
 async def test_a_frozen_wish_can_be_published_again_once(rig: Rig) -> None:

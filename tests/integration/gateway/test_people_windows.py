@@ -143,6 +143,34 @@ async def test_a_member_sees_what_the_books_hold_of_their_own_visits_corrections
         assert await nobody.fetch("SELECT * FROM gateway.my_books()") == []
 
 
+@pytest.mark.parametrize(
+    ("who", "seen"),
+    [
+        (Principal("a-4", frozenset({Role.WORKER}), Scope(AREA)), {"m-here", "m-there"}),
+        (Principal("a-4", frozenset({Role.AUDITOR}), Scope(AREA, "c1")), {"m-here"}),
+        (Principal("a-4", frozenset({Role.WORKER}), Scope("elsewhere")), {"m-far"}),
+        (Principal("a-4", frozenset({Role.ADMIN, Role.INTEGRATOR}), Scope(AREA), "v-1", frozenset({"r-1"})), set()),
+        (Principal("a-4", frozenset({Role.VOLUNTEER}), Scope(AREA), "v-there"), {"m-there"}),
+        (RESIDENT, {"m-here"}),
+    ],
+)
+async def test_what_was_corrected_is_shown_to_whoever_may_see_the_visit(owner: asyncpg.Connection, pool: Pool, who: Principal, seen: set[str]) -> None:
+    wishes = (("m-here", AREA, "c1", "r-1"), ("m-there", AREA, "c2", "r-9"), ("m-far", "elsewhere", "c1", "r-1"), ("m-as-told", AREA, "c1", "r-1"))
+    for match_id, area, community, resident_ref in wishes:
+        await owner.execute(
+            "INSERT INTO gateway.wishes (area, wish_id, community, resident_ref, state, submitted_at) VALUES ($1, 'w-' || $2, $3, $4, 'closed', $5)",
+            area, match_id, community, resident_ref, START,
+        )  # fmt: skip
+        if not await owner.fetchval("SELECT EXISTS (SELECT FROM notifying.visits WHERE match_id = $1)", match_id):
+            ends = [("done", 60)] if match_id == "m-as-told" else [("done", 60), ("not_done", 0)]
+            await book(owner, match_id, match_id.replace("m-", "v-"), *ends, area=area)
+    async with pool.acting_for(who) as connection:
+        found = await connection.fetch("SELECT match_id, outcome, minutes FROM gateway.corrected")
+        assert {(match_id, "not_done", 0) for match_id in seen} == {tuple(row) for row in found}
+    async with pool.pool.acquire() as nobody:
+        assert await nobody.fetch("SELECT * FROM gateway.corrected") == []
+
+
 async def test_a_link_tells_a_helper_no_title_and_of_a_child_no_compound(owner: asyncpg.Connection, pool: Pool) -> None:
     statement = """
         INSERT INTO gateway.wishes (area, wish_id, community, compound, category, urgency, title, starts_at, ends_at, age_band, state, submitted_at)
