@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -492,6 +493,28 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
     assert 242 == len(sink.accepted)
     found = await records(settings.kafka, "confirmations")
     assert 121 == len({header(one, "ce_subject") for one in found})
+
+
+async def test_a_notifier_that_stood_still_says_nothing_that_another_has_taken_back_meanwhile(
+    settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled
+) -> None:
+    epochs = "SELECT sum(epoch)::int FROM notifying.partitions"
+    sink.judge = lambda _body, _nth: None if 1 == sum(sink.attempts.values()) else 200
+    async with process(settings.model_copy(update={"webhook_concurrency": 1, "webhook_timeout_seconds": 3.0})) as still:
+        await source.propose("m-0")
+        await until(lambda: 1 == len(sink.attempts))
+        await source.propose("m-1")
+        await until(lambda: _is(database, "SELECT count(*) FROM notifying.notices WHERE state = 'leased'", 4))
+        still.send_signal(signal.SIGSTOP)
+        await source.release("m-1", "withdrawn")
+        async with running(settings):
+            await settled(3)
+            told = list(sink.told)
+            before = (await ask(database.dsn(), epochs))[0][0]
+            still.send_signal(signal.SIGCONT)
+            await until(lambda: _is(database, f"SELECT (({epochs}) > {before})::int", 1))
+    assert {("volunteer", "released", "m-1"), ("resident", "released", "m-1")} < set(told)
+    assert told == sink.told
 
 
 async def test_a_database_that_goes_away_is_waited_for(settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled) -> None:
