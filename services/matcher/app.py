@@ -69,25 +69,32 @@ async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
 
 
 async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end: int) -> list[Any]:
-    """The records of [start, end) with a plain consumer; fewer where Kafka no longer has them."""
+    """The records of [start, end) with a plain consumer; fewer where Kafka no longer has them.
+
+    Raises:
+        OSError: Kafka does not answer just now. The part that has come must not pass for all: the rest would be skipped for good.
+    """
     consumer = AIOKafkaConsumer(
         **broker.client(), enable_auto_commit=False, fetch_max_bytes=EVENT_ACCEPTED_MAX_BYTES * 2,
         max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES * 2, auto_offset_reset="earliest",
     )  # fmt: skip
-    await consumer.start()
     try:
+        await consumer.start()
         tp = TopicPartition(topic, partition)
         consumer.assign([tp])
         consumer.seek(tp, start)
         found: list[Any] = []
-        while await consumer.position(tp) < end:
+        while (position := await consumer.position(tp)) < end:
             records = (await consumer.getmany(tp, timeout_ms=int(_GAP_SECONDS * 1000))).get(tp, [])
-            if not records:
-                break
+            if not records and await consumer.position(tp) == position:
+                raise TimeoutError
             found.extend(record for record in records if start <= record.offset < end)
         return found
+    except KafkaError as fault:
+        raise OSError("Kafka does not answer") from fault
     finally:
-        await consumer.stop()
+        # Where a fetch has just failed the client's `stop` ends as if we had been called off, and nobody would see that we are.
+        await asyncio.gather(consumer.stop(), return_exceptions=True)
 
 
 async def _wall_ticks(matcher: Matcher, stop: Stop) -> None:

@@ -71,6 +71,7 @@ class Notifier:
             pulses |= {"watch": self.watching.pulse, "neighbours": self.neighbours.pulse}
         last = Stop()
         loops: dict[str, Callable[[Stop], Coroutine[Any, Any, None]]] = {
+            "beat": self.lanes.beat,
             "send": self.delivery.send,
             "record": self.delivery.record,
             "due": self.delivery.poll,

@@ -197,6 +197,8 @@ class Webhook:
                 return judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
         except TimeoutError:
             return Answer("later", "timeout")
+        except aiohttp.ClientConnectorError:
+            return Answer("later", "no_connection")
         except (aiohttp.ClientError, OSError):
             return Answer("later", "unreachable")
 

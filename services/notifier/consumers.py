@@ -1,5 +1,6 @@
 """The consumers of the notifier's readers: one way for all of them; each says its topics and what is its own."""
 
+import asyncio
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -12,12 +13,25 @@ SESSION_TIMEOUT_MS: Final = 6000
 HEARTBEAT_MS: Final = 500
 
 
-def consumer_of(settings: Settings, **own: Any) -> AIOKafkaConsumer:
+class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """A consumer that can be stopped while the broker is away."""
+
+    async def stop(self) -> None:
+        """Leave the group and close all connections, whatever the broker says to that.
+
+        Where a fetch has just failed the client's own `stop` ends half-way, as if its caller had been called off: a loop that only wanted a new consumer ended
+        there, and nobody saw it.
+        """
+        await asyncio.gather(super().stop(), return_exceptions=True)
+        await self._client.close()
+
+
+def consumer_of(settings: Settings, **own: Any) -> Consumer:
     """A consumer that commits nothing by itself and begins at the start of a topic, not started yet.
 
     Args: `own`: its client's id, its group, and what else it needs.
     """
-    return AIOKafkaConsumer(
+    return Consumer(
         **settings.broker.client(),
         # Under a name of its own a process that was killed and comes back has its partitions at once: nobody waits for its old session to end.
         group_instance_id=settings.instance,

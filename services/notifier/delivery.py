@@ -192,7 +192,7 @@ class Delivery:
         took: list[float] = []
         observe = self._metrics.delivery_seconds.labels(only.name).observe_all
         while not stop:
-            if not self._waiting:
+            if not self._waiting or self._lanes.in_doubt:
                 observe(took)
                 took.clear()
                 self._work.clear()
@@ -222,7 +222,7 @@ class Delivery:
     async def _router(self, stop: Stop) -> None:
         """Find the channels of all notices that wait, and put them into those channels' queues."""
         while not stop:
-            if not self._waiting:
+            if not self._waiting or self._lanes.in_doubt:
                 self._work.clear()
                 await within(_IDLE_SECONDS, self._work)
                 continue
@@ -272,7 +272,7 @@ class Delivery:
         queue, called, done = self._routed[channel.name], self._called[channel.name], 0
         observe = self._metrics.delivery_seconds.labels(channel.name).observe
         while not stop:
-            if not queue:
+            if not queue or self._lanes.in_doubt:
                 called.clear()
                 await within(_IDLE_SECONDS, called)
                 continue

@@ -16,7 +16,7 @@ import structlog
 from services.notifier import failpoints
 from services.notifier.app_inbox import AppInbox
 from services.notifier.apprised import Apprised
-from services.notifier.book import Delivered, Notice
+from services.notifier.book import INTERRUPTED, Delivered, Notice
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import AppChannel, AppriseChannel, BotChannel, ConsoleChannel, EmailChannel, Named, SmsChannel
 from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
@@ -139,7 +139,9 @@ class Exchange:
         notice.attempts += 1
         if answer.verdict in {"sent", "placed"}:
             return Delivered(notice, "sent", at(notice.area), channel.name, reference=answer.reference)
-        if answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]:
+        final = answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]
+        _note_failure(notice, channel, answer, final=final)
+        if final:
             return Delivered(notice, "dead", "", channel.name, answer.fault)
         return Delivered(notice, "retryable", "", channel.name, answer.fault, self._pause(notice, channel.name, notice.attempts, answer))
 
@@ -233,9 +235,8 @@ class Exchange:
         if answer.verdict in {"sent", "placed"}:
             return Delivered(notice, "sent", at(notice.area), name, day=passage.day, reference=answer.reference)
         final = answer.verdict == "never" or before.attempts + 1 >= self._attempts[name]
-        after = attempted(before, state="failed" if final else "open", fault=answer.fault, unclear=answer.unclear, honours_key=channel.way.honours_key)
-        notice.tried = packed(noted(tried, after))
-        pause = 0.0 if final else self._pause(notice, name, after.attempts, answer)
+        _note_failure(notice, channel, answer, final=final)
+        pause = 0.0 if final else self._pause(notice, name, before.attempts + 1, answer)
         # After the last channel `route` is asked once more, and says that nothing is left.
         return Delivered(notice, "retryable", "", name, answer.fault, pause, passage.day)
 
@@ -254,6 +255,17 @@ class Exchange:
                 self._spending[place] -= 1
                 if self._spending[place] <= 0:
                     del self._spending[place]
+
+
+def _note_failure(notice: Notice, channel: Channel, answer: Answer, *, final: bool) -> None:
+    """What became of an attempt that failed, into the notice's `tried`. One whose sender died before it was noted may have had its effect, too."""
+    tried = unpacked(notice.tried)
+    before = tried_of(tried, channel.name)
+    if notice.fault == INTERRUPTED:
+        before = replace(before, unclear=True)
+    tells_all = channel.way.honours_key and answer.verdict == "never"
+    after = attempted(before, state="failed" if final else "open", fault=answer.fault, unclear=answer.unclear, tells_all=tells_all)
+    notice.tried = packed(noted(tried, after))
 
 
 def _away(notice: Notice) -> Delivered:

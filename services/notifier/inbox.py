@@ -167,6 +167,9 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             await consumer.stop()
 
     async def _round(self, consumer: AIOKafkaConsumer) -> None:
+        if self._lanes.in_doubt:
+            self._step_back(self._lanes.owned)
+            self._lanes.certain()
         if self._leaving:
             await asyncio.sleep(_LEAVING_SECONDS)
             return

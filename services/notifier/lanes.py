@@ -6,9 +6,14 @@ PostgreSQL in each transaction; this is what we believe in between.
 
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from schemas.instants import rfc3339
-from services.runtime import Clock
+from services.runtime import Clock, Stop
+
+_BEAT_SECONDS: Final = 0.5
+# Less than the group's session: who stood still for that long may have lost their partitions, and hears of it only when they go on.
+_STILL_SECONDS: Final = 5.0
 
 
 class Lanes:
@@ -18,6 +23,23 @@ class Lanes:
         self._by_event = clock == "event"
         self._epochs: dict[int, int] = {}
         self._clocks: dict[str, tuple[int, int]] = {}
+        self._beat_at = time.time()  # the wall's: the other one stands still with a machine that sleeps
+        self._stood_still = False
+
+    async def beat(self, stop: Stop) -> None:
+        """Notice when this process has stood still."""
+        while not await stop.pause(_BEAT_SECONDS):
+            self._stood_still = self.in_doubt
+            self._beat_at = time.time()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether this process stood still for so long that another may own what it takes for its own; until `certain` is called nobody must speak for it."""
+        return self._stood_still or abs(time.time() - self._beat_at) > _STILL_SECONDS
+
+    def certain(self) -> None:
+        """What was in doubt has been let go."""
+        self._beat_at, self._stood_still = time.time(), False
 
     @property
     def owned(self) -> dict[int, int]:

@@ -82,7 +82,9 @@ def message_of(notice: Notice, address: str, sender: str, suffix: str = "") -> E
 
 
 def _judged(code: int) -> Answer:
-    """What a code means: 4xx may pass, as greylisting does; 5xx does not."""
+    """What a code means: 4xx may pass, as greylisting does; 5xx does not. One that SMTP has not at that place says nothing: the mail may be there."""
+    if code < 400:
+        return Answer("later", "unreadable")
     return Answer("later", "smtp_later") if code < 500 else Answer("never", "refused")
 
 

@@ -256,9 +256,12 @@ def tried_of(tried: Sequence[Tried], channel: str) -> Tried:
     return next((one for one in tried if one.channel == channel), Tried(channel))
 
 
-def attempted(before: Tried, *, state: State, fault: str | None, unclear: bool, honours_key: bool) -> Tried:
-    """One attempt later. Where the key is honoured, the last answer tells of all attempts; elsewhere an unclear one stays unclear."""
-    return replace(before, attempts=before.attempts + 1, state=state, fault=fault, unclear=unclear or (before.unclear and not honours_key))
+def attempted(before: Tried, *, state: State, fault: str | None, unclear: bool, tells_all: bool) -> Tried:
+    """One attempt later. `tells_all`: its answer tells of all attempts, as a refusal does where the key is honoured; else an unclear one stays unclear.
+
+    "Not now" and a connection that does not come about say nothing of what became of the attempts before.
+    """
+    return replace(before, attempts=before.attempts + 1, state=state, fault=fault, unclear=unclear or (before.unclear and not tells_all))
 
 
 def packed(tried: Sequence[Tried]) -> str:

@@ -149,6 +149,13 @@ class Storm:
         assert not lost, f"{len(lost)} notices had no effect: {lost[:5]}"
         unsent = [key for key, state in known.items() if state == "sent" and not effects[key]]
         assert not unsent, f"{len(unsent)} notices count as sent and had no effect: {unsent[:5]}"
+        waiting = [
+            (match_id, party)
+            for match_id in self.released
+            for party in PARTIES
+            if effects[str(notice_key(match_id, party, "confirmed"))] and not effects[str(notice_key(match_id, party, "released"))]
+        ]
+        assert not waiting, f"{len(waiting)} were told of a visit and not that it is off: {waiting[:5]}"
         assert not effects.keys() - known.keys(), "an effect of a notice that nobody knows"
         assert "dead" not in known.values(), "a notice was given up"
         confirmed: dict[str, set[bytes]] = {}

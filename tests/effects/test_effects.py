@@ -46,3 +46,7 @@ async def test_a_second_effect_and_a_lost_one_would_be_found(fresh_topics: Kafka
         one.gateways.effects.clear()
         with pytest.raises(AssertionError, match="2 notices had no effect"):
             await one.judge()
+        one.released.add("m-000001")
+        one.gateways.effects[str(notice_key("m-000001", "volunteer", "confirmed"))] += 1
+        with pytest.raises(AssertionError, match="1 were told of a visit and not that it is off"):
+            await one.judge()

@@ -24,7 +24,7 @@ from services.notifier.apprised import Apprised
 from services.notifier.book import About, Notice
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import Named, channels_of
-from services.notifier.channels import SIGNATURE_HEADER, TIMESTAMP_HEADER, Answer, signature
+from services.notifier.channels import SIGNATURE_HEADER, TIMESTAMP_HEADER, Answer, Webhook, signature
 from services.notifier.mail import Mail
 from services.notifier.sms import SmsGateway
 from services.notifier.store import Store
@@ -170,10 +170,12 @@ async def test_an_invitation_by_text_message_says_what_when_and_how_near(system:
 
 
 async def test_a_gateway_that_is_away_is_not_unclear(unused_tcp_port: int) -> None:
-    channel = SmsGateway(*of({"type": "sms", "url": f"http://127.0.0.1:{unused_tcp_port}/", "secret_env": "A_SECRET"}))
-    answer = await channel.send(notice(), NUMBER)
-    await channel.close()
-    assert (Answer("later", "no_connection"), False) == (answer, answer.unclear)
+    url = f"http://127.0.0.1:{unused_tcp_port}/"
+    sms_gateway = SmsGateway(*of({"type": "sms", "url": url, "secret_env": "A_SECRET"}))
+    for channel in (sms_gateway, Webhook(url, SECRET.encode(), 0.5, 1)):
+        answer = await channel.send(notice(), NUMBER)
+        await channel.close()
+        assert (Answer("later", "no_connection"), False) == (answer, answer.unclear)
 
 
 # --- robots of groups
@@ -348,6 +350,14 @@ async def test_greylisting_is_later_and_the_retry_is_the_same_message(tmp_path: 
         answers = [await mail(mailbox).send(notice(), "someone@example.org") for _ in range(4)]
     assert [Answer("later", "smtp_later")] * 2 + [Answer("sent")] * 2 == answers
     assert {f"<{KEY}@example.org>"} == {one["Message-ID"] for one in mailbox.mails}
+
+
+@pytest.mark.parametrize("words", ["and so it goes", "252 perhaps"])
+async def test_words_that_smtp_does_not_have_leave_it_unclear_whether_the_mail_is_there(tmp_path: Path, words: str) -> None:
+    async with mail_server(tmp_path) as mailbox:
+        mailbox.on_data = lambda _nth: words
+        answer = await mail(mailbox).send(notice(), "someone@example.org")
+    assert (Answer("later", "unreadable"), True) == (answer, answer.unclear)
 
 
 async def test_a_second_channel_of_one_system_is_another_message(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from pydantic import SecretStr
 
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode
@@ -189,6 +191,51 @@ async def test_those_who_may_have_heard_are_told_of_the_release_although_no_answ
     assert [] == await confirmations(settings)
     assert {("resident", "released", "m-1"), ("volunteer", "released", "m-1")} == set(sink.told)
     assert [("discarded", 2), ("sent", 2)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.notices GROUP BY state ORDER BY state")
+
+
+async def test_those_who_may_have_heard_are_told_of_the_release_although_the_last_answer_was_not_now(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled
+) -> None:
+    sink.judge = lambda body, nth: 200 if body["kind"] == "released" else 503 if nth == 1 else 429
+    async with running(settings.model_copy(update={"webhook_attempts_max": 100})):
+        await source.propose("m-1")
+        await until(lambda: [True] * 2 == [times > 2 for times in sink.attempts.values()])
+        await source.release("m-1", "withdrawn")
+        await settled(2)
+    assert {("resident", "released", "m-1"), ("volunteer", "released", "m-1")} == set(sink.told)
+
+
+@pytest.mark.parametrize("died", [False, True])
+async def test_while_a_receiver_is_away_nobody_can_have_heard_unless_a_sender_died(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, database: Database, died: bool
+) -> None:
+    away = settings.model_copy(update={"webhook_attempts_max": 100, "channel": SecretStr("http://127.0.0.1:1/notices")})
+
+    async def tried(attempts: int) -> None:
+        found = f"SELECT count(*) FROM notifying.notices WHERE state = 'retryable' AND attempts >= {attempts} AND fault = 'no_connection'"
+        await until(lambda: _is(database, found, 2))
+
+    async def released() -> None:
+        await source.release("m-1", "withdrawn")
+        await until(lambda: _is(database, "SELECT count(*) FROM notifying.confirmations WHERE state = 'released'", 1))
+
+    await source.propose("m-1")
+    async with running(away):
+        await tried(1)
+        if not died:
+            await released()
+    if died:
+        await ask(database.dsn(), "UPDATE notifying.notices SET state = 'leased', fault = NULL")  # with both in hand
+        async with running(away):
+            await tried(1)
+            await released()
+    async with running(settings):
+        await settled(2)
+    assert ([("resident", "released", "m-1"), ("volunteer", "released", "m-1")] if died else []) == sorted(sink.told)
+
+
+async def _is(database: Database, query: str, expected: int) -> bool:
+    return [(expected,)] == await ask(database.dsn(), query)
 
 
 async def test_those_who_were_told_hear_of_the_release(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
@@ -446,6 +493,28 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
     assert 242 == len(sink.accepted)
     found = await records(settings.kafka, "confirmations")
     assert 121 == len({header(one, "ce_subject") for one in found})
+
+
+async def test_a_notifier_that_stood_still_says_nothing_that_another_has_taken_back_meanwhile(
+    settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled
+) -> None:
+    epochs = "SELECT sum(epoch)::int FROM notifying.partitions"
+    sink.judge = lambda _body, _nth: None if 1 == sum(sink.attempts.values()) else 200
+    async with process(settings.model_copy(update={"webhook_concurrency": 1, "webhook_timeout_seconds": 3.0})) as still:
+        await source.propose("m-0")
+        await until(lambda: 1 == len(sink.attempts))
+        await source.propose("m-1")
+        await until(lambda: _is(database, "SELECT count(*) FROM notifying.notices WHERE state = 'leased'", 4))
+        still.send_signal(signal.SIGSTOP)
+        await source.release("m-1", "withdrawn")
+        async with running(settings):
+            await settled(3)
+            told = list(sink.told)
+            before = (await ask(database.dsn(), epochs))[0][0]
+            still.send_signal(signal.SIGCONT)
+            await until(lambda: _is(database, f"SELECT (({epochs}) > {before})::int", 1))
+    assert {("volunteer", "released", "m-1"), ("resident", "released", "m-1")} < set(told)
+    assert told == sink.told
 
 
 async def test_a_database_that_goes_away_is_waited_for(settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled) -> None:

@@ -63,7 +63,7 @@ Make = Callable[..., Settings]
 def make(fresh_topics: Kafka, database: Database, first: Gateway, other: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Settings with four channels (`sms` and `voice` behind one gateway, `pager` behind another, `app`) and these people."""
     monkeypatch.setenv("A_SECRET", SECRET)
-    usual = {"type": "sms", "secret_env": "A_SECRET", "timeout_seconds": 0.5}
+    usual = {"type": "sms", "secret_env": "A_SECRET", "timeout_seconds": 0.5, "codes_later": ["BUSY"]}
     channels = {
         "sms": usual | {"url": f"{first.base}/sms"},
         "voice": usual | {"url": f"{first.base}/voice"},
@@ -138,6 +138,27 @@ async def test_after_an_answer_that_never_came_the_second_channel_keeps_the_key(
         assert ["voice", "voice"] == await channels_of_confirmations(settings)
     assert [36, 36] == [len(key) for key in first.effects]
     assert 2 == len({one.headers["idempotency-key"] for one in first.seen})
+
+
+@pytest.mark.parametrize("then", [429, {"code": "BUSY"}])
+async def test_not_now_after_an_answer_that_never_came_does_not_make_a_second_channel_of_one_system_tell_it_twice(
+    make: Make, source: Matcher, first: Gateway, settled: Settled, then: Any
+) -> None:
+    def judge(seen: Any, nth: int) -> Any:
+        if seen.path == "/sms" and nth > 2:
+            return then
+        if seen.path == "/sms":
+            first._happens(seen)  # it has told them, and its answer gets lost
+        return None if seen.path == "/sms" else 200
+
+    first.judge = judge
+    settings = make(PEOPLE.replace('["sms"]', '["sms", "voice"]'), webhook_attempts_max=2)
+    await source.propose("m-1")
+    async with running(settings):
+        await settled(1)
+        assert ["voice", "voice"] == await channels_of_confirmations(settings)
+    assert [36, 36] == [len(key) for key in first.effects]
+    assert [1, 1] == list(first.effects.values())
 
 
 async def test_a_match_fails_only_when_every_channel_of_one_side_is_exhausted(

@@ -197,8 +197,8 @@ def test_a_third_channel_keeps_the_key_under_which_the_second_is_unclear() -> No
 
 def test_where_the_key_is_honoured_the_last_answer_tells_of_all_attempts() -> None:
     before = Tried("sms", 1, "open", "timeout", True)
-    assert Tried("sms", 2, "failed", "refused", False) == attempted(before, state="failed", fault="refused", unclear=False, honours_key=True)
-    assert Tried("sms", 2, "failed", "refused", True) == attempted(before, state="failed", fault="refused", unclear=False, honours_key=False)
+    assert Tried("sms", 2, "failed", "refused", False) == attempted(before, state="failed", fault="refused", unclear=False, tells_all=True)
+    assert Tried("sms", 2, "failed", "refused", True) == attempted(before, state="failed", fault="refused", unclear=False, tells_all=False)
 
 
 def test_what_was_tried_survives_its_row() -> None:

@@ -1,9 +1,16 @@
-"""What time it is in an area, also while its lane is in nobody's hands."""
+"""What time it is in an area, also while its lane is in nobody's hands; and whether a lane is still ours."""
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
 from schemas.instants import MINUTE_US, parse_rfc3339, rfc3339
+from services.notifier import lanes as module
 from services.notifier.lanes import Lanes
+from services.runtime import Stop
 
 AREA = "hightech"
 AT = parse_rfc3339("2026-03-02T08:00:00Z")
@@ -35,3 +42,21 @@ def test_by_the_walls_clock_no_event_sets_a_clock() -> None:
     lanes.take(2, 1, {})
     assert {} == lanes.later([(AREA, 2, AT)])
     assert lanes.micros(AREA) > AT
+
+
+async def test_who_stood_still_is_in_doubt_until_they_have_let_go_whatever_they_do_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 0.0)
+    lanes, stop = Lanes("wall"), Stop()
+    beating = asyncio.create_task(lanes.beat(stop))
+    doubts = [lanes.in_doubt]
+    for seconds in (1.0, 20.0, 1.0):
+        clock.now += seconds
+        doubts.append(lanes.in_doubt)
+        await asyncio.sleep(0.01)  # some beats
+        doubts.append(lanes.in_doubt)
+    lanes.certain()
+    stop.set()
+    await beating
+    assert ([False, False, False, True, True, True, True], False) == (doubts, lanes.in_doubt)

@@ -1,0 +1,82 @@
+"""What our own consumers do while the broker says nothing, on a real Kafka: nothing that it still has is passed over, and no loop ends unseen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaConnectionError
+
+from deploy.kafka import Kafka
+from schemas.topics import WISHES
+from services.broker import Broker
+from services.matcher import app
+from services.notifier.consumers import consumer_of
+from tests.integration.notifier_rig import settings_of, until
+
+PLACE = TopicPartition(WISHES, 0)
+
+
+@pytest.fixture
+async def three(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> Broker:
+    """A broker with three records in one place, of which one comes at a time; what does not come is not waited for for long."""
+    monkeypatch.setattr(app, "_GAP_SECONDS", 0.5)
+    async with AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap) as producer:
+        for text in (b"one", b"two", b"three"):
+            await producer.send_and_wait(PLACE.topic, text, partition=PLACE.partition)
+    return Broker.of(fresh_topics.bootstrap)
+
+
+async def gap(broker: Broker) -> list[bytes]:
+    return [record.value for record in await app._read_gap(broker, PLACE.topic, PLACE.partition, 0, 3)]
+
+
+async def test_a_gap_is_read_as_far_as_kafka_still_has_it(three: Broker) -> None:
+    assert [b"one", b"two", b"three"] == await gap(three)
+    admin = AIOKafkaAdminClient(bootstrap_servers=three.addresses)
+    await admin.start()
+    try:
+        for before, left in ((2, [b"three"]), (3, [])):
+            await admin.delete_records({PLACE: RecordsToDelete(before_offset=before)})
+            assert left == await gap(three)
+    finally:
+        await admin.close()
+
+
+async def test_a_gap_of_which_a_part_has_come_is_not_taken_for_read(three: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Falters(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+        """One record comes, and then nothing."""
+
+        faltered = False
+
+        async def getmany(self, *places: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
+            if self.faltered:
+                return {}
+            self.faltered = True
+            return await super().getmany(*places, timeout_ms=timeout_ms, max_records=1)
+
+    monkeypatch.setattr(app, "AIOKafkaConsumer", Falters)
+    with pytest.raises(OSError):
+        await gap(three)
+
+
+async def test_a_gap_is_not_taken_for_read_where_the_broker_is_not_there(unused_tcp_port: int) -> None:
+    with pytest.raises(OSError):
+        await gap(Broker.of(f"127.0.0.1:{unused_tcp_port}"))
+
+
+async def test_a_consumer_is_stopped_while_the_broker_is_away_and_its_owner_goes_on(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise KafkaConnectionError
+
+    consumer = consumer_of(settings_of(fresh_topics.bootstrap, "postgresql://nobody@127.0.0.1", "console"), client_id="test")
+    await consumer.start()
+    consumer._fetcher._retry_backoff = 60.0
+    monkeypatch.setattr(consumer._client, "send", away)
+    consumer.assign([PLACE])
+    consumer.seek(PLACE, 0)
+    await until(lambda: bool(consumer._fetcher._pending_tasks))
+    await consumer.stop()
+    assert not any(connection.connected() for connection in consumer._client._conns.values())
