@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0034_unconsented"
-down_revision = "0032_who_is_waited_for"
+down_revision = "0033_booked"
 branch_labels = None
 depends_on = None
 
