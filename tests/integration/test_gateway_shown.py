@@ -194,6 +194,15 @@ async def test_the_wall_does_not_tell_by_its_filters_how_near_a_child_lives(rig:
     assert {"unit": False, "compound": False, "community": True} == shown
 
 
+@pytest.mark.parametrize(("reason", "said"), [("no_consent", "no guardian's consent holds: note one"), ("undeliverable", "for safety")])
+async def test_a_worker_reads_that_a_wish_has_ended_for_want_of_a_consent(rig: GatewayRig, reason: str, said: str) -> None:
+    ids = {"wish_id": f"w-{reason}", "match_id": f"m-{reason}"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": ids["wish_id"], "state": "withdrawn"})
+    await fill(rig.owner, "matches", **MATCH | ids | {"state": "released", "release_reason": "unsafe", "failed_reason": reason, "volunteer_ref": f"v-{reason}"})
+    worker = await browser(rig, "worker", scope=(AREA, "jianmin"))
+    assert f"Released because {said}" in words((await worker.get(f"/wish/{AREA}/{ids['wish_id']}")).text).replace("&#39;", "'")
+
+
 async def test_nobody_but_a_worker_speaks_as_the_community(rig: GatewayRig) -> None:
     form = {"match_id": "m-adult-closed", "outcome": "not_done", "reason": "I am the community"}
     resident = await browser(rig, "resident", resident_refs=("r-1",))

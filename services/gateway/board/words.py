@@ -44,6 +44,7 @@ RELEASES: Final[dict[str, Words]] = {
     "withdrawn": ("心愿已撤回", "the wish was withdrawn"),
     "undeliverable": ("通知送不到", "a side could not be told"),
     "unsafe": ("为安全起见", "for safety"),
+    "no_consent": ("没有有效的监护人同意：请先登记，再重新发布", "no guardian's consent holds: note one, then enter the wish anew"),
     "group_incomplete": ("同行的人缺了一位", "one of the group is missing"),
 }
 REFUSALS: Final[dict[str, Words]] = {
@@ -124,7 +125,7 @@ def detail(kind: str, brief: Mapping[str, Any]) -> Words:
     if brief.get("outcome"):
         said.append(word(OUTCOMES, brief["outcome"]))
     if brief.get("reason"):
-        table = {"match.released.v1": RELEASES, "claim.rejected.v1": REFUSALS, "dead.letter": BRIEFLY}.get(kind, {})
+        table = {"match.released.v1": RELEASES, "confirmation.failed.v1": RELEASES, "claim.rejected.v1": REFUSALS, "dead.letter": BRIEFLY}.get(kind, {})
         said.append(word(table, brief["reason"]))
     return (" · ".join(zh for zh, _ in said), " · ".join(en for _, en in said))
 
