@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka import Kafka
-from services.notifier.book import notice_key
+from services.notifier.book import PARTIES, notice_key
 from tests.conftest import Database
 from tests.effects.storm import blow, storm
 from tests.integration.notifier_rig import matcher, running, until
@@ -47,6 +47,6 @@ async def test_a_second_effect_and_a_lost_one_would_be_found(fresh_topics: Kafka
         with pytest.raises(AssertionError, match="2 notices had no effect"):
             await one.judge()
         one.released.add("m-000001")
-        one.gateways.effects[str(notice_key("m-000001", "volunteer", "confirmed"))] += 1
-        with pytest.raises(AssertionError, match="1 were told of a visit and not that it is off"):
+        one.gateways.effects.update(str(notice_key("m-000001", party, "confirmed")) for party in PARTIES)
+        with pytest.raises(AssertionError, match="2 were told of a visit and not that it is off"):
             await one.judge()

@@ -43,7 +43,7 @@ SELECT coalesce((SELECT sum(next_offset) FROM notifying.partitions), 0)::bigint 
     coalesce((SELECT sum(confirmations_next) FROM notifying.visit_lanes), 0)::bigint AS confirmations,
     (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
         + (SELECT count(*) FROM notifying.receipts WHERE outcome IS NULL) + (SELECT count(*) FROM notifying.outbox)
-        + (SELECT count(*) FROM notifying.visit_outbox) AS under_way,
+        + (SELECT count(*) FROM notifying.visit_outbox) + (SELECT count(*) FROM notifying.visits WHERE due_at_us = 0) AS under_way,
     (SELECT count(*) FROM notifying.visits WHERE watch_at_us <= extract(epoch FROM clock_timestamp()) * 1000000 OR (number > 0 AND watch_at_us IS NOT NULL))
         + $1 - (SELECT count(*) FROM notifying.households)
         - (SELECT count(*) FROM notifying.households WHERE NOT open) - (SELECT count(*) FROM notifying.wish_places) AS unwatched

@@ -500,7 +500,7 @@ async def test_a_notifier_that_stood_still_says_nothing_that_another_has_taken_b
 ) -> None:
     epochs = "SELECT sum(epoch)::int FROM notifying.partitions"
     sink.judge = lambda _body, _nth: None if 1 == sum(sink.attempts.values()) else 200
-    async with process(settings.model_copy(update={"webhook_concurrency": 1, "webhook_timeout_seconds": 3.0})) as still:
+    async with process(settings.model_copy(update={"webhook_concurrency": 1, "webhook_timeout_seconds": 60.0})) as still:
         await source.propose("m-0")
         await until(lambda: 1 == len(sink.attempts))
         await source.propose("m-1")
@@ -511,6 +511,7 @@ async def test_a_notifier_that_stood_still_says_nothing_that_another_has_taken_b
             await settled(3)
             told = list(sink.told)
             before = (await ask(database.dsn(), epochs))[0][0]
+            sink.release.set()
             still.send_signal(signal.SIGCONT)
             await until(lambda: _is(database, f"SELECT (({epochs}) > {before})::int", 1))
     assert {("volunteer", "released", "m-1"), ("resident", "released", "m-1")} < set(told)
