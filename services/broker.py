@@ -5,11 +5,13 @@ Nothing here connects. A password lies in a file that only its owner reads; it n
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -94,6 +96,19 @@ class Broker:
             await client.bootstrap()
         finally:
             await client.close()
+
+
+class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """A consumer that can be stopped while the broker is away."""
+
+    async def stop(self) -> None:
+        """Leave the group and close all connections, whatever the broker says to that.
+
+        Where a fetch has just failed the client's own `stop` ends half-way, as if its caller had been called off: a loop that only wanted a new consumer ended
+        there, and nobody saw it.
+        """
+        await asyncio.gather(super().stop(), return_exceptions=True)
+        await self._client.close()
 
 
 Where = Broker | str

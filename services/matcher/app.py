@@ -12,13 +12,13 @@ from typing import Annotated, Any, Final, Self
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
 from pydantic import Field, model_validator
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
-from services.broker import Broker
+from services.broker import Broker, Consumer
 from services.matcher.agents import make_app
 from services.matcher.matcher import AWAY, Matcher
 from services.matcher.metrics import Metrics
@@ -74,7 +74,7 @@ async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end:
     Raises:
         OSError: Kafka does not answer just now. The part that has come must not pass for all: the rest would be skipped for good.
     """
-    consumer = AIOKafkaConsumer(
+    consumer = Consumer(
         **broker.client(), enable_auto_commit=False, fetch_max_bytes=EVENT_ACCEPTED_MAX_BYTES * 2,
         max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES * 2, auto_offset_reset="earliest",
     )  # fmt: skip
@@ -93,8 +93,7 @@ async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end:
     except KafkaError as fault:
         raise OSError("Kafka does not answer") from fault
     finally:
-        # Where a fetch has just failed the client's `stop` ends as if we had been called off, and nobody would see that we are.
-        await asyncio.gather(consumer.stop(), return_exceptions=True)
+        await consumer.stop()
 
 
 async def _wall_ticks(matcher: Matcher, stop: Stop) -> None:

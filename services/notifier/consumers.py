@@ -1,29 +1,14 @@
 """The consumers of the notifier's readers: one way for all of them; each says its topics and what is its own."""
 
-import asyncio
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
-
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MIB
+from services.broker import Consumer
 from services.notifier.settings import Settings
 
 SESSION_TIMEOUT_MS: Final = 6000
 # Who stays learns by the next heartbeat that someone has left.
 HEARTBEAT_MS: Final = 500
-
-
-class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """A consumer that can be stopped while the broker is away."""
-
-    async def stop(self) -> None:
-        """Leave the group and close all connections, whatever the broker says to that.
-
-        Where a fetch has just failed the client's own `stop` ends half-way, as if its caller had been called off: a loop that only wanted a new consumer ended
-        there, and nobody saw it.
-        """
-        await asyncio.gather(super().stop(), return_exceptions=True)
-        await self._client.close()
 
 
 def consumer_of(settings: Settings, **own: Any) -> Consumer:

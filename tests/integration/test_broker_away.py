@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaConnectionError
 
 from deploy.kafka import Kafka
 from schemas.topics import WISHES
-from services.broker import Broker
+from services.broker import Broker, Consumer
+from services.gateway.door.positions import Positions
 from services.matcher import app
 from services.notifier.consumers import consumer_of
 from tests.integration.notifier_rig import settings_of, until
@@ -46,7 +47,7 @@ async def test_a_gap_is_read_as_far_as_kafka_still_has_it(three: Broker) -> None
 
 
 async def test_a_gap_of_which_a_part_has_come_is_not_taken_for_read(three: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Falters(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    class Falters(Consumer):
         """One record comes, and then nothing."""
 
         faltered = False
@@ -57,7 +58,7 @@ async def test_a_gap_of_which_a_part_has_come_is_not_taken_for_read(three: Broke
             self.faltered = True
             return await super().getmany(*places, timeout_ms=timeout_ms, max_records=1)
 
-    monkeypatch.setattr(app, "AIOKafkaConsumer", Falters)
+    monkeypatch.setattr(app, "Consumer", Falters)
     with pytest.raises(OSError):
         await gap(three)
 
@@ -67,12 +68,16 @@ async def test_a_gap_is_not_taken_for_read_where_the_broker_is_not_there(unused_
         await gap(Broker.of(f"127.0.0.1:{unused_tcp_port}"))
 
 
-async def test_a_consumer_is_stopped_while_the_broker_is_away_and_its_owner_goes_on(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("whose", ["the notifier's", "a webhook's"])
+async def test_a_consumer_is_stopped_while_the_broker_is_away_and_its_owner_goes_on(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
     async def away(*_: object) -> None:
         raise KafkaConnectionError
 
-    consumer = consumer_of(settings_of(fresh_topics.bootstrap, "postgresql://nobody@127.0.0.1", "console"), client_id="test")
-    await consumer.start()
+    if whose == "a webhook's":
+        consumer = await Positions(fresh_topics.bootstrap).made()
+    else:
+        consumer = consumer_of(settings_of(fresh_topics.bootstrap, "postgresql://nobody@127.0.0.1", "console"), client_id="test")
+        await consumer.start()
     consumer._fetcher._retry_backoff = 60.0
     monkeypatch.setattr(consumer._client, "send", away)
     consumer.assign([PLACE])

@@ -16,14 +16,14 @@ from typing import Any, Final, Self, TypeAlias
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.place import Place
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, PARTITIONS
-from services.broker import Broker
+from services.broker import Broker, Consumer
 from services.gateway.board.store import CHANNEL, parsed
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
@@ -438,7 +438,7 @@ class Answers:
                 await stop.pause(_RETRY_SECONDS)
 
     async def _read(self, stop: Stop) -> None:
-        consumer = AIOKafkaConsumer(
+        consumer = Consumer(
             **self._broker.client(),
             client_id="lastmetre-answers",
             enable_auto_commit=False,

@@ -25,7 +25,7 @@ from schemas.codec import Event, decode
 from schemas.errors import InvalidEvent
 from schemas.lanes import is_misplaced
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, TOPICS
-from services.broker import Broker
+from services.broker import Broker, Consumer
 from services.gateway.board.projection import Book, event_key, keys_of
 from services.gateway.board.rows import DeadLetter, News
 from services.gateway.board.store import Stale, Writer, set_codecs
@@ -181,7 +181,7 @@ class Reader:
             self.at_work = True
             await stop.pause(_STANDBY_SECONDS)
             return
-        consumer = AIOKafkaConsumer(
+        consumer = Consumer(
             **self._broker.client(),
             client_id="lastmetre-board",
             enable_auto_commit=False,

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas import topics
 from schemas.codec import decode, structured
 from schemas.errors import InvalidEvent
 from schemas.lanes import partition_of
-from services.broker import Broker, Where
+from services.broker import Broker, Consumer, Where
 from services.gateway.door.answers import Refused
 
 OUT: Final = (topics.MATCHES, topics.CONFIRMATIONS)
@@ -79,7 +79,7 @@ class Positions:
 
     def __init__(self, kafka: Where) -> None:
         self._broker = Broker.of(kafka)
-        self._idle: list[AIOKafkaConsumer] = []
+        self._idle: list[Consumer] = []
         self._room = asyncio.Semaphore(_CONSUMERS_MAX)
 
     async def stop(self) -> None:
@@ -88,7 +88,7 @@ class Positions:
             await self._idle.pop().stop()
 
     @asynccontextmanager
-    async def consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def consumer(self) -> AsyncIterator[Consumer]:
         """One to assign and seek at will.
 
         Raises:
@@ -105,9 +105,9 @@ class Positions:
                 raise
             self._idle.append(consumer)
 
-    async def made(self) -> AIOKafkaConsumer:
+    async def made(self) -> Consumer:
         """A new one, for whoever keeps it."""
-        consumer = AIOKafkaConsumer(**self._broker.client(), client_id="lastmetre-gateway-door", enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = Consumer(**self._broker.client(), client_id="lastmetre-gateway-door", enable_auto_commit=False, auto_offset_reset="earliest")
         try:
             await consumer.start()
         except BaseException:
