@@ -161,9 +161,12 @@ def up(
 async def _up(console: Console, *, once: bool, plays: bool, fresh: bool, workers: tuple[int, int], secure: bool | None) -> None:
     from deploy.progress import Display
     from deploy.servers import are_named
+    from deploy.spelling import slips
     from deploy.stack import WHOLE, Stack
 
     began = time.monotonic()
+    for slip in slips(os.environ):
+        console.print(f"! {slip}", markup=False, highlight=False, soft_wrap=True)
     display = Display(console)
     # Its minutes are seconds: real people would be asked, and given up, sixty times too fast.
     policy = {"LASTMETRE_POLICY": str(SAMPLE_DAY_POLICY)} if plays and "LASTMETRE_POLICY" not in os.environ else {}

@@ -102,8 +102,9 @@ def _fetch(jar: Jar, folder: Path) -> None:
             except (requests.RequestException, RuntimeError, OSError) as fault:
                 if attempt == TRIES:
                     raise Trouble(
-                        f"无法下载 {jar.name}:{fault}。请检查网络或代理;也可用 LASTMETRE_MAVEN 指定镜像仓库。",
-                        f"Could not download {jar.name}: {fault}. Check the network or the proxy; LASTMETRE_MAVEN can name a mirror.",
+                        f"无法下载 {jar.name}:{fault}。请检查网络或代理;证书不受信任时用 REQUESTS_CA_BUNDLE 指定 CA;也可用 LASTMETRE_MAVEN 指定镜像仓库。",
+                        f"Could not download {jar.name}: {fault}. Check the network or the proxy; where its certificate "
+                        "is not trusted, REQUESTS_CA_BUNDLE names the file of its authority; LASTMETRE_MAVEN can name a mirror.",
                     ) from fault
         if digest_of(found) != jar.sha256:
             raise Trouble(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
+from deploy.spelling import slips
 from deploy.state import ROOT
 from services.broker import Broker
 from services.gateway.settings import Settings as GatewaySettings
@@ -98,6 +99,14 @@ def test_a_key_file_of_the_gateways_that_is_not_there_is_named_with_its_setting(
     (line,) = ended.stderr.splitlines()
     assert "环境变量 LASTMETRE_IDENTITY_KEYS 不合规：无法读取密钥文件" in line
     assert f"environment variable LASTMETRE_IDENTITY_KEYS is not valid: the key file {tmp_path / 'nowhere'} cannot be read" in line
+
+
+def test_a_variable_that_is_nearly_a_setting_is_asked_about_and_one_of_somebody_elses_is_not() -> None:
+    others = ["LASTMETRE_POLICY", "LASTMETRE_LANG", "LASTMETRE_CACHE", "LASTMETRE_EXPLAINER_PORT", "LASTMETRE_SMS_SECRET", "POLCY"]
+    assert [] == slips(others)
+    (polcy, port) = slips([*others, "LASTMETRE_POLCY", "LASTMETRE_WEBPORT"])
+    assert "没有环境变量 LASTMETRE_POLCY，是不是 LASTMETRE_POLICY？ · no setting is called LASTMETRE_POLCY: was LASTMETRE_POLICY meant?" == polcy
+    assert "was LASTMETRE_WEB_PORT meant?" in port
 
 
 async def test_a_server_that_comes_later_is_waited_for() -> None:
