@@ -11,6 +11,7 @@ import contextlib
 import errno
 import gc
 import logging
+import math
 import os
 import re
 import signal
@@ -45,6 +46,7 @@ EXIT_SETTINGS: Final = 2
 EXIT_INTERRUPTED: Final = 130
 _PARENT_SECONDS: Final = 0.5
 _LOG_BUFFER_BYTES: Final = 256 * 1024
+_SAME_SECONDS: Final = 1.0
 
 Clock = Literal["wall", "event"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -211,11 +213,25 @@ def _bound_logger(level: Level) -> type[Any]:
 
 
 class _ToStructlog(logging.Handler):
-    """Libraries log with `logging`; their warnings and errors join our lines."""
+    """Libraries log with `logging`; their warnings and errors join our lines.
+
+    Of one place in their code one line a second, and with the next one how many were left out (`left_out`): while Kafka is away its client writes hundreds.
+    Lines with an exception are all kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[tuple[str, int], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger()
-        logger.log(record.levelno, mask(record.getMessage()), logger=record.name, exc_info=record.exc_info)
+        place = record.pathname, record.lineno
+        at, left_out = self._told.get(place, (-math.inf, 0))
+        if not record.exc_info and record.created - at < _SAME_SECONDS:
+            self._told[place] = at, left_out + 1
+            return
+        self._told[place] = record.created, 0
+        more = {"left_out": left_out} if left_out else {}
+        structlog.get_logger().log(record.levelno, mask(record.getMessage()), logger=record.name, exc_info=record.exc_info, **more)
 
 
 _open_to: tuple[_Lines, Level] | None = None

@@ -43,3 +43,29 @@ def test_lines_below_the_level_are_not_written() -> None:
 
 def test_lines_are_written_the_usual_way_where_logging_was_not_configured() -> None:
     assert 4 == len(written("unset"))
+
+
+OF_LIBRARIES = """
+import logging
+from services.runtime import configure_logging
+configure_logging()
+def say(at, lineno=1, error=None):
+    logger = logging.getLogger("aiokafka")
+    record = logger.makeRecord("aiokafka", logging.WARNING, "client.py", lineno, "no answer from %s", (at,), error and (type(error), error, None))
+    record.created = at
+    logger.handle(record)
+for at in (100.0, 100.1, 100.2, 100.9):
+    say(at)
+say(100.3, lineno=2)
+for at in (100.4, 100.5):
+    say(at, lineno=3, error=OSError())
+for at in (101.0, 102.5):
+    say(at)
+"""
+
+
+def test_what_a_library_says_again_and_again_is_written_once_a_second_and_counted() -> None:
+    lines = subprocess.run([sys.executable, "-c", OF_LIBRARIES], cwd=ROOT, capture_output=True, check=True).stdout.splitlines()
+    found = [orjson.loads(line) for line in lines]
+    assert ["100.0", "100.3", "100.4", "100.5", "101.0", "102.5"] == [line["event"].removeprefix("no answer from ") for line in found]
+    assert [3] == [line["left_out"] for line in found if "left_out" in line]
