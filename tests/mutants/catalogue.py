@@ -489,6 +489,14 @@ COURSE: Final = (
         (f"{_FOUND}::test_a_round_takes_nobody_from_beyond_the_rung", f"{_UNIT}test_rounds.py"),
     ),
     Mutant(
+        "the-ladder-outlives-the-wish",
+        f"{_CORE}ladder.py",
+        "if reach == AREA or _asked_by(area, wish, reach + 1) <= wish.latest_start else AREA",
+        "if wish else AREA",
+        "A wish with little time left is over before it asks as far as its helper lives.",
+        (f"{_LOST}::test_a_wish_of_which_the_next_rung_comes_too_late_is_for_everyone_in_its_last_round",),
+    ),
+    Mutant(
         "the-ladder-loses-who-goes",
         f"{_CORE}rounds.py",
         "yield from self._leaving.of(wish, reach)",

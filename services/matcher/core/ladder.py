@@ -26,10 +26,20 @@ def answer_us(area: Area, wish: Wish, offer: Offer) -> int:
     return area.policy.answer_us[wish.urgency] if offer.asks else 0
 
 
+def _asked_by(area: Area, wish: Wish, rung: int) -> int:
+    """By when the first round is held in which the wish is for this rung."""
+    return area.next_beat(area.reaches_at(wish, rung) - 1) + ROUND_LATE_US
+
+
 def gone_before(area: Area, wish: Wish, offer: Offer, rung: int, last: int) -> bool:
     """Whether the first round in which the wish is for this rung may come too late for the helper, who can begin at `last` and no later."""
-    round_at = area.next_beat(area.reaches_at(wish, rung) - 1)
-    return last - answer_us(area, wish, offer) < round_at + ROUND_LATE_US
+    return last - answer_us(area, wish, offer) < _asked_by(area, wish, rung)
+
+
+def reach_of_round(area: Area, wish: Wish, now: int) -> int:
+    """The widest rung that is weighed in the round of now: each of them, where the next round with one more may come too late for the wish itself."""
+    reach = area.reach_of(wish, now)
+    return reach if reach == AREA or _asked_by(area, wish, reach + 1) <= wish.latest_start else AREA
 
 
 class Leaving:
@@ -48,7 +58,7 @@ class Leaving:
         if by_skill is None:
             by_skill = self._soon[wish.urgency] = self._going(wish.urgency)
         going = min((by_skill.get(skill, _NOBODY) for skill in skills), key=len)
-        until = area.next_beat(area.reaches_at(wish, AREA) - 1) + ROUND_LATE_US + wish.length
+        until = _asked_by(area, wish, AREA) + wish.length
         before = bisect_left(going, (until,))
         for _, _, offer in reversed(going[max(0, before - self._looks) : before]):
             if not skills <= offer.skills or not has_capacity(offer):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from services.matcher.core import score
 from services.matcher.core.assign import solve
-from services.matcher.core.ladder import Leaving
+from services.matcher.core.ladder import Leaving, reach_of_round
 from services.matcher.core.policy import Points
 from services.matcher.core.ranking import Ranking
 from services.matcher.core.rules import last_start
@@ -136,7 +136,7 @@ class Pool:
 
         Where too few others are left for later, also those from farther away who would be gone before the wish asks as far.
         """
-        before, reach = len(self.edges.helpers), self.area.reach_of(wish, self.now)
+        before, reach = len(self.edges.helpers), reach_of_round(self.area, wish, self.now)
         ranked = self._ranking.of(wish)
         for rung, offer in ranked:
             if rung > reach:

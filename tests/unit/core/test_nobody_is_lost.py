@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Event
@@ -155,6 +155,10 @@ def lives(scene: Scene, events: list[Event], *, only_rounds: bool, late_us: int)
 
 
 @settings(max_examples=150, deadline=None)
+@example(
+    pair=Pair(27, 0, (27, 55), 15, "c1", "c1", "area", ((0, 76), (41, 76)), 0, 0, -60, ((), ()), (("haircut",), ("haircut",))),
+    urgency="yellow", accepts="auto", capacity=1, helpers=1, only_rounds=False, late=0, anew=False,
+)  # fmt: skip
 @given(
     pair=pairs(),
     urgency=st.sampled_from(["red", "yellow", "blue", "blue"]),
@@ -193,6 +197,18 @@ def test_a_helper_from_afar_who_is_gone_before_the_wish_asks_as_far_is_taken_in_
     both = [blue(), offer(home="c2", windows=[(0, 3 * HOUR)])]
     assert [] == found.when(*(both if first == "wish" else reversed(both)))
     assert ["proposed w1 o1 @5 area"] == found.passes(5)
+
+
+@pytest.mark.parametrize("late", LATE_SECONDS)
+@pytest.mark.parametrize("home", ["c1", "c2"])
+@pytest.mark.parametrize("wished_at", [25, 27, 28, 29, 29.5])
+def test_a_wish_of_which_the_next_rung_comes_too_late_is_for_everyone_in_its_last_round(wished_at: float, home: str, late: int) -> None:
+    """Whoever lives far away stays for hours; it is the wish that has minutes left."""
+    for room in range(12):
+        found = shipped()
+        both = [offer(home=home, windows=[(0, DAY)]), wish(at=wished_at, urgency="yellow", minutes=15, wanted=(wished_at, wished_at + 15 + room))]
+        said = lives(found, both, only_rounds=False, late_us=late * SECOND_US)
+        assert (room, True) == (room, any(line.startswith("proposed") for line in said)), said
 
 
 def test_a_helper_from_afar_who_stays_until_the_wish_asks_as_far_is_left_to_the_ladder() -> None:
