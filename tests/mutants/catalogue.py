@@ -499,7 +499,7 @@ COURSE: Final = (
     Mutant(
         "the-ladder-loses-who-goes",
         f"{_CORE}rounds.py",
-        "yield from self._leaving.of(wish, reach)",
+        "yield from self._leaving.beyond(wish, reach, (rung, offer), ranked, near)",
         "pass",
         "A helper from afar is gone before the wish asks as far.",
         (f"{_LOST}::test_a_helper_from_afar_who_is_gone_before_the_wish_asks_as_far_is_taken_in_the_next_round",),

@@ -51,7 +51,7 @@ class Leaving:
         self._looks = max(_LOOKS_MIN, _LOOKS_TOTAL // max(1, len(area.pooled)))
         self._soon: dict[str, dict[str, list[Going]]] = {}
 
-    def of(self, wish: Wish, reach: int) -> Iterator[tuple[int, Offer]]:
+    def _of(self, wish: Wish, reach: int) -> Iterator[tuple[int, Offer]]:
         """(rung, offer) of those beyond the reach of now who would be gone before the wish asks as far; who stays longest comes first."""
         area, skills = self._area, wish.skills
         by_skill = self._soon.get(wish.urgency)
@@ -67,20 +67,29 @@ class Leaving:
             if reach < rung <= offer.reach and (last := last_start(wish, offer, self._now)) is not None and gone_before(area, wish, offer, rung, last):
                 yield rung, offer
 
-    def others_stay(self, wish: Wish, rung: int, offer: Offer, following: Iterator[tuple[int, Offer]], near: set[str]) -> bool:
-        """Whether, with the people who are `near`, enough from farther away, of this one and those who follow, are still there when the wish asks as far."""
-        people = set(near)
+    def beyond(self, wish: Wish, reach: int, first: tuple[int, Offer], following: Iterator[tuple[int, Offer]], near: set[str]) -> Iterator[tuple[int, Offer]]:
+        """(rung, offer) of those who are weighed though the wish does not ask as far yet: who would be gone by then, where too few others are left for it.
+
+        The others: the people who are `near`, and of `first` and `following`, from farther away, who are still there when the wish asks as far.
+        """
+        people, going = set(near), dict[str, tuple[int, Offer]]()
+        candidate: tuple[int, Offer] | None = first
         for _ in range(self._looks):
-            if len(people) >= wish.places_free:
-                return True
-            last = last_start(wish, offer, self._now)
-            if last is not None and not gone_before(self._area, wish, offer, rung, last):
-                people.add(offer.volunteer.ref)
-            found = next(following, None)
-            if found is None:
+            if candidate is None or len(people) >= wish.places_free:
                 break
-            rung, offer = found
-        return len(people) >= wish.places_free
+            rung, offer = candidate
+            last = last_start(wish, offer, self._now)
+            if last is not None and last < _asked_by(self._area, wish, rung):
+                going[offer.id] = candidate  # also where another visit of theirs ends their time, of which no list tells
+            elif last is not None and not gone_before(self._area, wish, offer, rung, last):
+                people.add(offer.volunteer.ref)
+            candidate = next(following, None)
+        if len(people) >= wish.places_free:
+            return
+        for rung, offer in self._of(wish, reach):
+            going.pop(offer.id, None)
+            yield rung, offer
+        yield from going.values()
 
     def _going(self, urgency: str) -> dict[str, list[Going]]:
         """By skill: (until when they can be waited for, their id, the offer), in order."""

@@ -142,8 +142,7 @@ class Pool:
             if rung > reach:
                 self.narrow.append(wish)
                 near = {self.offers[number].volunteer.ref for number in self.edges.helpers[before:]}  # of those who were given so far
-                if not self._leaving.others_stay(wish, rung, offer, ranked, near):
-                    yield from self._leaving.of(wish, reach)
+                yield from self._leaving.beyond(wish, reach, (rung, offer), ranked, near)
                 return
             yield rung, offer
 

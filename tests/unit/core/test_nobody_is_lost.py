@@ -211,6 +211,13 @@ def test_a_wish_of_which_the_next_rung_comes_too_late_is_for_everyone_in_its_las
         assert (room, True) == (room, any(line.startswith("proposed") for line in said)), said
 
 
+def test_a_helper_from_afar_whose_next_visit_begins_before_the_wish_asks_as_far_is_taken_in_the_next_round() -> None:
+    found = shipped()
+    found.when(offer(home="c2", capacity=2), wish("w0", wanted=(3 * HOUR, 8 * HOUR), minutes=5 * HOUR, urgency="red"))
+    assert [] == found.when(blue(minutes=60))
+    assert ["proposed w1 o1 @5 area"] == found.passes(5)
+
+
 def test_a_helper_from_afar_who_stays_until_the_wish_asks_as_far_is_left_to_the_ladder() -> None:
     found = shipped()
     found.when(blue(), offer(home="c2", windows=[(0, 4 * HOUR + 2)]))
