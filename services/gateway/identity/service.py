@@ -123,6 +123,7 @@ class Identity:
             ),
             self.store,
             self.keys,
+            settings.provider_tls(),
         )
 
     async def close(self) -> None:
