@@ -79,6 +79,7 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
         description="填 OpenID 提供方的 issuer，须为 https | give the OpenID provider's issuer, which must be https",
     )
     oidc_ca: Path | None = Field(None, description="填签发提供方证书的 CA 文件（PEM）路径 | use the path of the CA's PEM file")
+    oidc_session_hours: float = Field(24.0, gt=0, le=720, description="填大于 0、至多 720 的小时数 | use hours, more than 0 and 720 at most")
     oidc_client_id: str = Field("lastmetre", min_length=1, description="填在提供方登记的客户端编号 | give the client id that the provider knows us by")
     oidc_client_secret: SecretStr | None = Field(None, description="填客户端密钥，没有则不填 | give the client's secret, where it has one")
     oidc_audience: str | None = Field(

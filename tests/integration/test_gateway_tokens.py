@@ -158,6 +158,35 @@ async def test_a_provider_with_a_certificate_of_an_authority_of_ones_own_is_beli
         assert (await asked()).startswith(f"{inside.issuer}/authorize?")
 
 
+async def test_whom_the_provider_no_longer_knows_is_out_within_a_day_and_at_work_within_a_shift(scene: Scene) -> None:
+    clock = scene.rig.clock
+    browsers, before = {}, clock.ahead
+    for role, hours in (("volunteer", 24), ("worker", 12)):
+        await scene.somebody(role, subject=f"leaves {role}")
+        browsers[role] = browser = await scene.rig.browser()
+        answer = await scene.back(browser, await scene.at_the_provider(await scene.to_the_provider(browser), f"leaves {role}", "mfa"))
+        (session,) = [one for one in answer.headers.get_list("set-cookie") if one.startswith("lm_session=")]
+        assert f"Max-Age={hours * 3600};" in session
+    local = await scene.rig.signed_in(await scene.rig.person("volunteer"))
+    inside = []
+    try:
+        for _ in range(8):
+            clock.pass_time(hours=3.5)
+            inside.append((await is_in(browsers["worker"]), await is_in(browsers["volunteer"]), await is_in(local)))
+        assert [(passed < 12, passed < 24, True) for passed in (3.5 * number for number in range(1, 9))] == inside
+    finally:
+        clock.ahead = before
+
+
+async def test_a_bound_that_is_made_shorter_ends_the_sessions_that_are_there(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await scene.somebody("volunteer", subject="long")
+    browser = await scene.rig.browser()
+    await scene.back(browser, await scene.at_the_provider(await scene.to_the_provider(browser), "long"))
+    assert await is_in(browser)
+    monkeypatch.setattr(scene.rig.identity, "settings", scene.rig.identity.settings.model_copy(update={"oidc_session_hours": 1e-9}))
+    assert not await is_in(browser)
+
+
 async def test_whom_the_provider_vouches_for_is_not_asked_for_a_new_first_password(scene: Scene) -> None:
     await scene.rig.person("volunteer", volunteer_ref="v-first", oidc=(scene.issuer, "first"), must_change=True)
     browser = await scene.rig.browser()

@@ -60,6 +60,7 @@ def test_a_database_that_is_no_url_is_refused_and_not_shown(monkeypatch: pytest.
         (GatewaySettings, "OIDC_AUDIENCE", "api", "LASTMETRE_OIDC_ISSUER is missing"),
         (GatewaySettings, "OIDC_CLIENT_SECRET", "hidden", "LASTMETRE_OIDC_ISSUER is missing"),
         (GatewaySettings, "OIDC_CA", "/no/such/file", "LASTMETRE_OIDC_ISSUER is missing: there is LASTMETRE_OIDC_CA"),
+        (GatewaySettings, "OIDC_SESSION_HOURS", "0", "LASTMETRE_OIDC_SESSION_HOURS is not valid: use hours"),
         (GatewaySettings, "EXPLAINER_URL", "http://127.0.0.1:9", "LASTMETRE_EXPLAINER_SECRET is missing"),
         (
             GatewaySettings,
