@@ -374,6 +374,12 @@ def link(
         typer.echo(
             both("已关联：只在统一登录处登录，本地密码和两步验证已作废", "linked: signs in at the provider alone; password and second factor here are gone")
         )
+        if not os.environ.get("LASTMETRE_OIDC_ISSUER"):
+            chinese, english = (
+                "这里没有设置 LASTMETRE_OIDC_ISSUER，请核对网关的设置与此逐字相同",
+                "LASTMETRE_OIDC_ISSUER is not set here: see that the gateway's is this",
+            )
+            typer.echo(f"{both(chinese, english)}: {issuer}")
 
     _run(work)
 

@@ -141,7 +141,8 @@ async def test_an_issuer_that_is_not_the_gateways_letter_by_letter_is_asked_abou
     assert 303 == (await (await rig.browser()).sign_in(person)).status_code
     added = ("account", "add", f"slash-{configured}".lower(), "--role", "volunteer", "--scope", "gaoxin", "--issuer", f"{PROVIDER}/", "--subject", "s-slash")
     assert "Nothing was changed" in await terminal(*added, code=1)
-    assert "linked" in await terminal(*link, typed="y\n")
+    told = await terminal(*link, typed="y\n")
+    assert ["linked: signs in" in told, not configured] == [True, f"see that the gateway's is this: {PROVIDER}/\n" in told]
     await rig.owner.execute("DELETE FROM gateway.identities WHERE subject = 's-slash'")
 
 
