@@ -22,7 +22,9 @@ from services.gateway.roles import Role
 FIRST_PASSWORD: Final = timedelta(days=7)
 _LEVELS_MAX: Final = 5
 
-account = typer.Typer(help="网关账号：新增、列出、停用、恢复、重置 · The gateway's accounts: add, list, disable, enable, reset", no_args_is_help=True)
+account = typer.Typer(
+    help="网关账号：新增、列出、停用、恢复、重置、关联 · The gateway's accounts: add, list, disable, enable, reset, link", no_args_is_help=True
+)
 audit = typer.Typer(help="网关审计：查看、校验 · The gateway's audit log: look, verify", no_args_is_help=True)
 
 
@@ -63,6 +65,9 @@ _INSERT: Final = """
     INSERT INTO gateway.accounts (account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change,
                                   password_expires_at, totp, demo, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+"""
+_PROVIDER_ALONE: Final = """
+    UPDATE gateway.accounts SET password_hash = NULL, must_change = false, password_expires_at = NULL, totp = NULL, totp_step = 0 WHERE account_id = $1
 """
 _RESET: Final = """
     UPDATE gateway.accounts SET password_hash = $2, must_change = true, password_expires_at = $3, totp = $4, totp_step = 0, disabled_at = NULL,
@@ -179,6 +184,37 @@ def show(made: Made, out: Callable[[str], None]) -> None:
 
 
 Login = Annotated[str, typer.Argument(help="账号名 · login")]
+_ISSUER: Final = "统一登录的 issuer · the OpenID provider's issuer"
+_SUBJECT: Final = "统一登录中的 subject · the subject there"
+
+
+async def _see_issuer(connection: Any, issuer: str) -> None:
+    """Ask about an issuer that is not the gateway's, letter by letter: nobody could sign in by it. Where it is not set here, what others are linked to counts.
+
+    Raises:
+        Trouble: it was not meant.
+    """
+    configured = os.environ.get("LASTMETRE_OIDC_ISSUER")
+    known = [configured] if configured else [row["issuer"] for row in await connection.fetch("SELECT DISTINCT issuer FROM gateway.identities ORDER BY issuer")]
+    if not known or issuer in known:
+        return
+    said = ", ".join(known)
+    if configured:
+        asked = both(
+            f"网关的 LASTMETRE_OIDC_ISSUER 是 {said}，须逐字相同。仍用 {issuer}？",
+            f"the gateway's issuer is {said}, letter by letter. Take {issuer} all the same?",
+        )
+    else:
+        asked = both(f"其他账号关联的是 {said}，须与网关的设置逐字相同。仍用 {issuer}？", f"other accounts are linked to {said}. Take {issuer} all the same?")
+    try:
+        agreed = typer.confirm(asked)
+    except typer.Abort:  # nobody is there to answer
+        agreed = False
+    if not agreed:
+        raise Trouble(
+            f"没有改动。--issuer 请填与网关的 LASTMETRE_OIDC_ISSUER 逐字相同的值：{said}",
+            f"Nothing was changed. Give --issuer as the gateway's LASTMETRE_OIDC_ISSUER has it, letter by letter: {said}",
+        )
 
 
 @account.command()
@@ -190,8 +226,8 @@ def add(
     centre: Annotated[str | None, typer.Option("--centre", help="中心户负责的单元 · the unit whose centre household this is")] = None,
     volunteer: Annotated[str | None, typer.Option("--volunteer", help="志愿者编号 · volunteer_ref")] = None,
     resident: Annotated[list[str] | None, typer.Option("--resident", help="居民编号，可多个 · resident_ref")] = None,
-    issuer: Annotated[str | None, typer.Option("--issuer", help="统一登录的 issuer · the OpenID provider's issuer")] = None,
-    subject: Annotated[str | None, typer.Option("--subject", help="统一登录中的 subject · the subject there")] = None,
+    issuer: Annotated[str | None, typer.Option("--issuer", help=_ISSUER)] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help=_SUBJECT)] = None,
 ) -> None:
     """新增账号，初始密码 7 天内须修改 · Add an account; its first password is to be changed within a week."""
     steps = _steps(scope)
@@ -202,6 +238,8 @@ def add(
     wanted = NewAccount(login, tuple(role), steps, _steps(centre), volunteer, tuple(resident or ()), oidc)
 
     async def work(connection: Any, keys: Any) -> None:
+        if oidc is not None:
+            await _see_issuer(connection, oidc[0])
         show(await make(connection, keys, wanted, datetime.now(UTC)), typer.echo)
 
     _run(work)
@@ -213,10 +251,19 @@ def list_accounts() -> None:
     from rich.table import Table
 
     async def work(connection: Any, _keys: Any) -> None:
-        table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "停用 · disabled")
-        rows = await connection.fetch("SELECT login, roles, scope, totp IS NOT NULL AS totp, disabled_at FROM gateway.accounts ORDER BY login")
+        table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "统一登录 · provider", "停用 · disabled")
+        rows = await connection.fetch(
+            "SELECT login, roles, scope, totp IS NOT NULL AS totp, EXISTS (SELECT FROM gateway.identities i WHERE i.account_id = a.account_id) AS linked,"
+            " disabled_at FROM gateway.accounts a ORDER BY login"
+        )
         for row in rows:
-            table.add_row(row["login"], " ".join(row["roles"]), "/".join(row["scope"]), "✓" if row["totp"] else "", str(row["disabled_at"] or ""))
+            table.add_row(
+                row["login"],
+                " ".join(row["roles"]),
+                "/".join(row["scope"]),
+                *("✓" if row[name] else "" for name in ("totp", "linked")),
+                str(row["disabled_at"] or ""),
+            )
         _print(table)
 
     _run(work)
@@ -289,6 +336,96 @@ def reset(login: Login) -> None:
 
 
 @account.command()
+def link(
+    login: Login,
+    issuer: Annotated[str, typer.Option("--issuer", help=_ISSUER)],
+    subject: Annotated[str, typer.Option("--subject", help=_SUBJECT)],
+) -> None:
+    """改在统一登录处登录：本地密码和两步验证作废，会话全部结束 · Sign in at the provider from now on: password and second factor here go, all sessions end."""
+    import asyncpg
+
+    identity = (issuer, subject)
+
+    async def work(connection: Any, keys: Any) -> None:
+        account_id = await _id_of(connection, login)
+        await _see_issuer(connection, issuer)
+        try:
+            async with connection.transaction():
+                scope = await connection.fetchval("SELECT scope FROM gateway.accounts WHERE account_id = $1 FOR UPDATE", account_id)
+                linked = [tuple(row) for row in await connection.fetch("SELECT issuer, subject FROM gateway.identities WHERE account_id = $1", account_id)]
+                if identity in linked:
+                    typer.echo(both("已关联，没有改动", "is linked already, nothing was changed"))
+                    return
+                if linked:
+                    raise Trouble(
+                        f"账号 {login} 已关联另一身份。请先运行：python3 -m deploy account unlink {login}",
+                        f"{login} is linked to another identity. First run: python3 -m deploy account unlink {login}",
+                    )
+                await connection.execute("INSERT INTO gateway.identities (issuer, subject, account_id) VALUES ($1, $2, $3)", *identity, account_id)
+                await connection.execute(_PROVIDER_ALONE, account_id)
+                end = await _end_sessions(connection, keys, "link_account", account_id, scope)
+        except asyncpg.UniqueViolationError:
+            query = "SELECT login FROM gateway.accounts JOIN gateway.identities USING (account_id) WHERE issuer = $1 AND subject = $2"
+            other = await connection.fetchval(query, *identity)
+            raise Trouble(f"该身份属于账号 {other}：一个身份只能有一个账号。", f"This identity is account {other}'s: an identity has one account.") from None
+        except asyncpg.CheckViolationError:
+            raise Trouble("--subject 须为 1 至 255 个字符。", "--subject has 1 to 255 characters.") from None
+        _anchor(keys).write(*end)
+        typer.echo(
+            both("已关联：只在统一登录处登录，本地密码和两步验证已作废", "linked: signs in at the provider alone; password and second factor here are gone")
+        )
+        if not os.environ.get("LASTMETRE_OIDC_ISSUER"):
+            chinese, english = (
+                "这里没有设置 LASTMETRE_OIDC_ISSUER，请核对网关的设置与此逐字相同",
+                "LASTMETRE_OIDC_ISSUER is not set here: see that the gateway's is this",
+            )
+            typer.echo(f"{both(chinese, english)}: {issuer}")
+
+    _run(work)
+
+
+@account.command()
+def unlink(login: Login) -> None:
+    """取消与统一登录的关联，会话全部结束 · Take the link to the provider away; all sessions end."""
+
+    async def work(connection: Any, keys: Any) -> None:
+        account_id = await _id_of(connection, login)
+        async with connection.transaction():
+            row = await connection.fetchrow("SELECT scope, password_hash IS NOT NULL AS password FROM gateway.accounts WHERE account_id = $1", account_id)
+            if await connection.execute("DELETE FROM gateway.identities WHERE account_id = $1", account_id) == "DELETE 0":
+                typer.echo(both("没有关联，没有改动", "is not linked, nothing was changed"))
+                return
+            end = await _end_sessions(connection, keys, "unlink_account", account_id, row["scope"])
+        _anchor(keys).write(*end)
+        typer.echo(both("已取消关联", "unlinked"))
+        if not row["password"]:
+            command = f"python3 -m deploy account reset {login}"
+            typer.echo(
+                both(f"此账号没有密码，现在无法登录。给出初始密码：{command}", f"it has no password and cannot sign in now. Give it a first one: {command}")
+            )
+
+    _run(work)
+
+
+async def _end_sessions(connection: Any, keys: Any, act: str, account_id: str, scope: list[str]) -> tuple[int, bytes]:
+    """End all sessions of an account and put what was done into the audit log, in this transaction; the log's end."""
+    from services.gateway.identity.audit import append
+
+    await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
+    things = [f"account_id={account_id}"]
+    return await append(connection, keys, act, "allowed", at=datetime.now(UTC), request="deploy", who="operator", area=scope[0], things=things)
+
+
+def _anchor(keys: Any) -> Any:
+    """Where the audit log's end is noted outside the database."""
+    from deploy.gateway_keys import gateway_key_file
+    from deploy.state import State, default_folder
+    from services.gateway.identity.audit import Anchor
+
+    return Anchor(gateway_key_file(State(default_folder())).with_name("audit-anchor.json"), keys)
+
+
+@account.command()
 def new_keys() -> None:
     """新建网关密钥文件 · Make the gateway's key file, where there is none."""
     from deploy.gateway_keys import gateway_key_file
@@ -308,15 +445,13 @@ def verify(
     anchor: Annotated[list[str] | None, typer.Option("--anchor", help="另外记下的链尾 SEQ:HASH · an end of the chain noted elsewhere, SEQ:HASH")] = None,
 ) -> None:
     """校验审计链：改动、删除、换序、截尾都会发现 · Verify the chain: a row changed, removed, moved, or cut off at the end is found."""
-    from deploy.gateway_keys import gateway_key_file
-    from deploy.state import State, default_folder
-    from services.gateway.identity.audit import Anchor, read_all
+    from services.gateway.identity.audit import read_all
     from services.gateway.identity.audit import verify as judge
 
     noted = [_noted(text) for text in anchor or ()]
 
     async def work(connection: Any, keys: Any) -> None:
-        outside = Anchor(gateway_key_file(State(default_folder())).with_name("audit-anchor.json"), keys)
+        outside = _anchor(keys)
         try:
             kept = outside.read()
         except ValueError:

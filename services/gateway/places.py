@@ -52,9 +52,10 @@ class BadPlaces(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Names by id, the compounds of each community by area, and what stands before numbers of buildings and units in ids."""
+    """Names by circle, the compounds of each community by area, and what stands before numbers of buildings and units in ids."""
 
-    names: Mapping[str, Words] = field(default_factory=dict)
+    names: Mapping[tuple[str | None, ...], Words] = field(default_factory=dict)
+    """By area, community and compound: an id belongs to the circle that it lies in, and another circle may have one of the same id."""
     compounds: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     prefixes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -75,18 +76,28 @@ class Places:
             raise BadPlaces("\n".join(_line(path, fault) for fault in error.errors(include_url=False, include_input=False))) from None
         except (OSError, ValueError) as error:  # also of TOML and UTF-8
             raise BadPlaces(f"{path}：地名文件无法使用：{error} | {path}: the file of places cannot be used: {error}") from None
-        names: dict[str, Words] = {}
+        names: dict[tuple[str | None, ...], Words] = {}
         for area, told in document.items():
-            names |= {area: told.name, **told.communities}
-            for known in told.compounds.values():
-                names |= known
+            names |= {(area,): told.name} | {(area, community): name for community, name in told.communities.items()}
+            names |= {(area, community, code): name for community, known in told.compounds.items() for code, name in known.items()}
+            for code in {code for known in told.compounds.values() for code in known}:
+                alike = dict.fromkeys(known[code] for known in told.compounds.values() if code in known)
+                names[area, None, code] = " / ".join(name for name, _ in alike), " / ".join(name for _, name in alike)
         compounds = {area: tuple((community, code) for community, known in told.compounds.items() for code in known) for area, told in document.items()}
         prefixes = {area: {"building": told.building, "unit": told.unit} for area, told in document.items()}
         return cls(names, compounds, prefixes)
 
-    def name(self, code: str) -> Words:
-        """The name of an area, community or compound."""
-        return self.names.get(code, (code, code))
+    def name(self, area: str, *inside: str | None) -> Words:
+        """The name of an area, or of a community or compound in it; what has none stands for itself.
+
+        `inside`: community, compound, and so on down; None at the end for what is not known or not said. Where the community alone is not known, all names that
+        a compound of this id has in the area.
+        """
+        circle = (area, *inside)
+        while circle[-1] is None:
+            circle = circle[:-1]
+        code = circle[-1] or area
+        return self.names.get(circle, (code, code))
 
     def within(self, scope: Scope) -> Iterator[tuple[str, str]]:
         """The (community, compound) pairs inside a scope."""

@@ -74,7 +74,7 @@ class Renderer:
             "principal": principal,
             "nav": doors_of(principal, request.url.path),
             "flash": flash_of(request.query_params.get("said")),
-            "place_name": lambda code: text(*self.places.name(code)),
+            "place_name": lambda *circle: text(*self.places.name(*circle)),
             "building_name": lambda area, code: text(*self.places.building(area, code)),
             "other_language": _in_other_language(request, language),
         }

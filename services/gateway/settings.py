@@ -1,5 +1,6 @@
 """What the gateway can be told from outside."""
 
+import ssl
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from schemas.shapes import CHANNEL
 from services.gateway.places import Places
 from services.links.settings import LinkKeySettings
-from services.runtime import LOOPBACK, DatabaseUrl, ServiceSettings
+from services.runtime import LOOPBACK, PREFIX, DatabaseUrl, ServiceSettings
 from services.tariff import TariffSettings
 from services.vault.settings import VaultSettings
 
@@ -77,6 +78,8 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
         pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?[^\s?#]*)$",
         description="填 OpenID 提供方的 issuer，须为 https | give the OpenID provider's issuer, which must be https",
     )
+    oidc_ca: Path | None = Field(None, description="填签发提供方证书的 CA 文件（PEM）路径 | use the path of the CA's PEM file")
+    oidc_session_hours: float = Field(24.0, gt=0, le=720, description="填大于 0、至多 720 的小时数 | use hours, more than 0 and 720 at most")
     oidc_client_id: str = Field("lastmetre", min_length=1, description="填在提供方登记的客户端编号 | give the client id that the provider knows us by")
     oidc_client_secret: SecretStr | None = Field(None, description="填客户端密钥，没有则不填 | give the client's secret, where it has one")
     oidc_audience: str | None = Field(
@@ -88,11 +91,21 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
         if self.oidc_audience is not None and self.oidc_audience == self.oidc_client_id:
             # Else an id token, which every browser has held, would open the API.
             raise ValueError("LASTMETRE_OIDC_AUDIENCE 须不同于 LASTMETRE_OIDC_CLIENT_ID | LASTMETRE_OIDC_AUDIENCE must differ from LASTMETRE_OIDC_CLIENT_ID")
-        if self.oidc_issuer is None and (self.oidc_audience is not None or self.oidc_client_secret is not None):
+        set_for_it = [f"{PREFIX}{name.upper()}" for name in ("oidc_client_secret", "oidc_audience", "oidc_ca") if getattr(self, name) is not None]
+        if self.oidc_issuer is None and set_for_it:
             raise ValueError(
-                "缺少环境变量 LASTMETRE_OIDC_ISSUER：已设置 LASTMETRE_OIDC_CLIENT_SECRET 或 LASTMETRE_OIDC_AUDIENCE，填 OpenID 提供方的 issuer"
-                " | environment variable LASTMETRE_OIDC_ISSUER is missing: LASTMETRE_OIDC_CLIENT_SECRET or LASTMETRE_OIDC_AUDIENCE is set, so give the issuer"
+                f"缺少环境变量 LASTMETRE_OIDC_ISSUER：已设置 {'、'.join(set_for_it)}，填 OpenID 提供方的 issuer"
+                f" | environment variable LASTMETRE_OIDC_ISSUER is missing: there is {', '.join(set_for_it)}, so give the issuer"
             )
+        if self.oidc_ca is not None:
+            try:
+                self.provider_tls()
+            except OSError as fault:
+                raise ValueError(
+                    f"环境变量 LASTMETRE_OIDC_CA 不合规：文件 {self.oidc_ca} 不是可读的 PEM 证书（{fault.strerror}）：填签发提供方证书的 CA 文件路径"
+                    f" | environment variable LASTMETRE_OIDC_CA is not valid: the file {self.oidc_ca} is no PEM certificate that can be read"
+                    f" ({fault.strerror}): use the path of the file of the CA that signed the provider's certificate"
+                ) from None
         if self.explainer_url is not None and self.explainer_secret is None:
             raise ValueError(
                 "缺少环境变量 LASTMETRE_EXPLAINER_SECRET：已设置 LASTMETRE_EXPLAINER_URL，填与解释服务共用的密钥"
@@ -102,6 +115,14 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
             raise ValueError("LASTMETRE_DEMO_PRINCIPALS 只能在本机测试时使用 | LASTMETRE_DEMO_PRINCIPALS is for tests on this machine only")
         Places.read(self.places)
         return self
+
+    def provider_tls(self) -> ssl.SSLContext:
+        """Who must answer as the OpenID provider: somebody whom the authority knows, or one of the system's, by the name that we call.
+
+        Raises:
+            OSError: the authority's file is not there or holds no certificate.
+        """
+        return ssl.create_default_context(cafile=self.oidc_ca)
 
     @property
     def address(self) -> str:

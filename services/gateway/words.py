@@ -170,6 +170,8 @@ ACTS: Final[dict[str, Words]] = {
     "sign_in": ("登录", "Sign in"),
     "sign_out": ("退出登录", "Sign out"),
     "change_password": ("修改密码", "Change the password"),
+    "link_account": ("关联统一登录", "Link an account to the provider"),
+    "unlink_account": ("取消关联统一登录", "Take an account's link to the provider away"),
 }
 ACT_OUTCOMES: Final[dict[str, Words]] = {"allowed": ("允许", "Allowed"), "denied": ("拒绝", "Denied"), "failed": ("失败", "Failed")}
 ROLES: Final[dict[str, Words]] = {

@@ -60,6 +60,12 @@ def _matches(sought: Iterable[Sought]) -> list[str]:
     return sorted({one.match_id for one in sought if one.match_id is not None})
 
 
+def _reason(error: BaseException) -> dict[str, str]:
+    """In words, where the key file is at fault, which somebody has to mend: the vault's own name no value. What a database says may quote one."""
+    fault = error.__cause__ if isinstance(error.__cause__, BadKeys) else error
+    return {"reason": str(fault)} if isinstance(fault, BadKeys) else {}
+
+
 class VaultDirectory:
     """The directory that reads the vault. `sources`: the field that holds the address, by channel; `usual`: the channel where nothing else is known."""
 
@@ -109,7 +115,7 @@ class VaultDirectory:
             async with asyncio.timeout(_LOOK_SECONDS):
                 return await self._find(sought)
         except _AWAY as error:
-            self._log.warning("vault_away", fault=type(error).__name__, notices=len(sought))
+            self._log.warning("vault_away", fault=type(error).__name__, notices=len(sought), **_reason(error))
             if self._metrics is not None:
                 self._metrics.faults.labels("directory").inc()
             raise DirectoryAway from error

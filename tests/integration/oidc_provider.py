@@ -1,7 +1,7 @@
 """A small OpenID provider that is real: its own process and port, authorization code with PKCE, signed tokens, keys that turn over.
 
 It signs in whoever the query's `login_hint` names, without asking; and it signs whatever claims a test gives it, as a provider that was taken over
-would. Run as a program: `python -m tests.integration.oidc_provider PORT`.
+would. Run as a program: `python -m tests.integration.oidc_provider PORT [PEM]`; with a certificate and its key it speaks TLS.
 """
 
 from __future__ import annotations
@@ -131,5 +131,6 @@ def application(issuer: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1])
-    uvicorn.run(application(f"http://127.0.0.1:{port}"), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    port, pem = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
+    issuer = f"{'http' if pem is None else 'https'}://127.0.0.1:{port}"
+    uvicorn.run(application(issuer), host="127.0.0.1", port=port, ssl_certfile=pem, log_level="warning", access_log=False)

@@ -31,8 +31,8 @@ class Terminal:
         self.app = typer.Typer()
         account.register(self.app)
 
-    async def __call__(self, *arguments: str, code: int = 0) -> str:
-        done = await asyncio.to_thread(CliRunner().invoke, self.app, list(arguments), env=self.env)
+    async def __call__(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
+        done = await asyncio.to_thread(CliRunner().invoke, self.app, list(arguments), input=typed, env=self.env)
         told = done.output + (str(done.exception) if isinstance(done.exception, Trouble) else "")
         assert code == done.exit_code, told
         return told
@@ -82,6 +82,68 @@ async def test_who_signs_in_at_a_provider_is_given_no_password(rig: GatewayRig, 
     (row,) = await rig.owner.fetch("SELECT password_hash, must_change, password_expires_at, totp FROM gateway.accounts WHERE login = 'zhao'")
     assert [None, False, None, None] == list(row)
     assert 4 == len((await terminal("account", "reset", "zhao")).splitlines())  # a worker's password needs a second factor
+
+
+PROVIDER = "https://id.example"
+
+
+async def test_an_account_that_is_there_already_is_linked_to_the_provider_and_its_link_taken_away(rig: GatewayRig, terminal: Terminal) -> None:
+    terminal.env["LASTMETRE_OIDC_ISSUER"] = PROVIDER
+    worker = await rig.person("worker")
+    browser = await rig.signed_in(worker)
+    identity = ("--issuer", PROVIDER, "--subject", "s-link")
+    assert "linked: signs in at the provider alone" in await terminal("account", "link", worker.login, *identity)
+    account = "SELECT password_hash, must_change, password_expires_at, totp FROM gateway.accounts WHERE account_id = $1"
+    assert [(None, False, None, None)] == [*map(tuple, await rig.owner.fetch(account, worker.account_id))]
+    found = await rig.identity.store.by_identity(PROVIDER, "s-link")
+    assert found is not None
+    assert worker.account_id == found.account_id
+    rig.identity.forget_account(worker.account_id)
+    assert 200 != (await browser.get("/account")).status_code
+    assert 401 == (await (await rig.browser()).sign_in(worker)).status_code
+    assert "nothing was changed" in await terminal("account", "link", worker.login, *identity)
+    assert f"account unlink {worker.login}" in await terminal("account", "link", worker.login, "--issuer", PROVIDER, "--subject", "s-else", code=1)
+
+    told = await terminal("account", "unlink", worker.login)
+    assert f"python3 -m deploy account reset {worker.login}" in told
+    assert await rig.identity.store.by_identity(PROVIDER, "s-link") is None
+    assert "nothing was changed" in await terminal("account", "unlink", worker.login)
+    rows = await rig.owner.fetch("SELECT act, outcome, who, area, things FROM gateway.audit WHERE act LIKE '%link_account' ORDER BY seq")
+    assert [(act, "allowed", "operator", "gaoxin", [f"account_id={worker.account_id}"]) for act in ("link_account", "unlink_account")] == [*map(tuple, rows)]
+    await rig.identity.audit.add("test", "allowed", at=datetime.now(UTC), request="after")  # and the gateway goes on where the command ended
+    await terminal("audit", "verify")
+
+
+async def test_an_identity_that_another_account_has_is_refused_and_the_account_stays_as_it_was(rig: GatewayRig, terminal: Terminal) -> None:
+    terminal.env["LASTMETRE_OIDC_ISSUER"] = PROVIDER
+    first, second = await rig.person("volunteer", oidc=(PROVIDER, "s-taken")), await rig.person("volunteer")
+    browser = await rig.signed_in(second)
+    told = await terminal("account", "link", second.login, "--issuer", PROVIDER, "--subject", "s-taken", code=1)
+    assert f"account {first.login}'s" in told
+    assert "--subject has 1 to 255" in await terminal("account", "link", second.login, "--issuer", PROVIDER, "--subject", "", code=1)
+    assert "no account nobody-here" in await terminal("account", "link", "nobody-here", "--issuer", PROVIDER, "--subject", "s-1", code=1)
+    assert 200 == (await browser.get("/account")).status_code
+    assert 303 == (await (await rig.browser()).sign_in(second)).status_code
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_an_issuer_that_is_not_the_gateways_letter_by_letter_is_asked_about(rig: GatewayRig, terminal: Terminal, configured: bool) -> None:
+    await rig.owner.execute("DELETE FROM gateway.identities WHERE issuer <> $1", PROVIDER)
+    await rig.person("volunteer", oidc=(PROVIDER, f"s-known {configured}"))
+    terminal.env["LASTMETRE_OIDC_ISSUER"] = PROVIDER if configured else ""
+    person = await rig.person("volunteer")
+    link = ("account", "link", person.login, "--issuer", f"{PROVIDER}/", "--subject", "s-slash")
+    for typed in (None, "n\n"):
+        told = await terminal(*link, code=1, typed=typed)
+        assert PROVIDER in told
+        assert "逐字相同" in told
+        assert "Nothing was changed. Give --issuer as the gateway's" in told
+    assert 303 == (await (await rig.browser()).sign_in(person)).status_code
+    added = ("account", "add", f"slash-{configured}".lower(), "--role", "volunteer", "--scope", "gaoxin", "--issuer", f"{PROVIDER}/", "--subject", "s-slash")
+    assert "Nothing was changed" in await terminal(*added, code=1)
+    told = await terminal(*link, typed="y\n")
+    assert ["linked: signs in" in told, not configured] == [True, f"see that the gateway's is this: {PROVIDER}/\n" in told]
+    await rig.owner.execute("DELETE FROM gateway.identities WHERE subject = 's-slash'")
 
 
 async def test_a_role_that_is_none_is_told_with_those_that_are(rig: GatewayRig, terminal: Terminal) -> None:

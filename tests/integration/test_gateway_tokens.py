@@ -6,10 +6,13 @@ import asyncio
 import base64
 import hmac
 import json
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,13 +22,15 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from deploy import certificates
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import free_port
 from services.gateway.identity.model import digest_of
-from services.gateway.identity.oidc import is_strong
+from services.gateway.identity.oidc import OpenID, is_strong
 from services.gateway.identity.tokens import ProviderAway, TokenVerifier
 from services.gateway.settings import Settings
+from tests.conftest import Database
 from tests.integration.gateway_rig import Browser, GatewayRig, Person, own_database, running_gateway
 from tests.integration.oidc_provider import AUDIENCE, CLIENT_ID, CLIENT_SECRET
 
@@ -73,22 +78,29 @@ class Scene:
 
 @pytest.fixture(scope="module")
 async def scene(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    async with own_database(postgres, "gateway_tokens") as database, played(tmp_path_factory.mktemp("tokens"), database, kafka) as scene:
+        assert scene.rig.identity.openid is not None
+        scene.rig.identity.openid.tokens._again_seconds = 0.0  # several keys turn over within these tests
+        yield scene
+
+
+@asynccontextmanager
+async def played(folder: Path, database: Database, kafka: Kafka, pem: Path | None = None, ca: Path | None = None) -> AsyncIterator[Scene]:
+    """A provider, which speaks TLS with this certificate, and a gateway that believes this authority."""
     port = free_port()
-    issuer = f"http://127.0.0.1:{port}"
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.integration.oidc_provider", str(port), cwd=ROOT)
-    settings = {"oidc_issuer": issuer, "oidc_client_secret": CLIENT_SECRET, "oidc_audience": AUDIENCE}
+    issuer = f"{'http' if pem is None else 'https'}://127.0.0.1:{port}"
+    command = ["-m", "tests.integration.oidc_provider", str(port), *([] if pem is None else [str(pem)])]
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT)
+    settings = {"oidc_issuer": issuer, "oidc_client_secret": CLIENT_SECRET, "oidc_audience": AUDIENCE, "oidc_ca": ca}
     try:
         async with (
-            httpx.AsyncClient(base_url=issuer, trust_env=False) as provider,
-            own_database(postgres, "gateway_tokens") as database,
-            running_gateway(tmp_path_factory.mktemp("tokens"), database, kafka, **settings) as rig,
+            httpx.AsyncClient(base_url=issuer, verify=ssl.create_default_context(cafile=ca), trust_env=False) as provider,
+            running_gateway(folder, database, kafka, **settings) as rig,
         ):
             deadline = time.monotonic() + DEADLINE_SECONDS
             while not await answers(provider):
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.05)
-            assert rig.identity.openid is not None
-            rig.identity.openid.tokens._again_seconds = 0.0  # several keys turn over within these tests
             yield Scene(rig, issuer, provider)
     finally:
         process.terminate()
@@ -117,6 +129,62 @@ async def test_who_has_an_account_signs_in_at_the_provider_and_comes_back_where_
     answer = await scene.back(browser, await scene.at_the_provider(question, "alice"))
     assert (303, "/account") == (answer.status_code, answer.headers["location"])
     assert await is_in(browser)
+
+
+async def test_a_provider_with_a_certificate_of_an_authority_of_ones_own_is_believed_by_that_authority_alone(
+    scene: Scene, kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates.ensure(tmp_path, (certificates.Leaf("provider", server=True),), datetime.now(UTC))
+    pem, ca = tmp_path / "provider.pem", tmp_path / "ca.pem"
+    async with played(tmp_path, scene.rig.database, kafka, pem, ca) as inside:
+        await scene.rig.person("volunteer", oidc=(inside.issuer, "alice"))
+        browser = await inside.rig.browser()
+        await inside.back(browser, await inside.at_the_provider(await inside.to_the_provider(browser), "alice"))
+        assert await is_in(browser)
+        known = inside.rig.identity.openid
+        assert known is not None
+        settings = inside.rig.gateway.settings.model_copy(update={"oidc_ca": None})
+
+        async def asked() -> str:
+            openid = OpenID.connect(known.settings, inside.rig.identity.store, inside.rig.keys, settings.provider_tls())
+            try:
+                return await openid.begin("/", "browser", datetime.now(UTC))
+            finally:
+                await openid.close()
+
+        with pytest.raises(ProviderAway, match="certificate"):
+            await asked()
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca))  # the system's authorities, as OpenSSL lets them be named
+        assert (await asked()).startswith(f"{inside.issuer}/authorize?")
+
+
+async def test_whom_the_provider_no_longer_knows_is_out_within_a_day_and_at_work_within_a_shift(scene: Scene) -> None:
+    clock = scene.rig.clock
+    browsers, before = {}, clock.ahead
+    for role, hours in (("volunteer", 24), ("worker", 12)):
+        await scene.somebody(role, subject=f"leaves {role}")
+        browsers[role] = browser = await scene.rig.browser()
+        answer = await scene.back(browser, await scene.at_the_provider(await scene.to_the_provider(browser), f"leaves {role}", "mfa"))
+        (session,) = [one for one in answer.headers.get_list("set-cookie") if one.startswith("lm_session=")]
+        assert f"Max-Age={hours * 3600};" in session
+    local = await scene.rig.signed_in(await scene.rig.person("volunteer"))
+    inside = []
+    try:
+        for _ in range(8):
+            clock.pass_time(hours=3.5)
+            inside.append((await is_in(browsers["worker"]), await is_in(browsers["volunteer"]), await is_in(local)))
+        assert [(passed < 12, passed < 24, True) for passed in (3.5 * number for number in range(1, 9))] == inside
+    finally:
+        clock.ahead = before
+
+
+async def test_a_bound_that_is_made_shorter_ends_the_sessions_that_are_there(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await scene.somebody("volunteer", subject="long")
+    browser = await scene.rig.browser()
+    await scene.back(browser, await scene.at_the_provider(await scene.to_the_provider(browser), "long"))
+    assert await is_in(browser)
+    monkeypatch.setattr(scene.rig.identity, "settings", scene.rig.identity.settings.model_copy(update={"oidc_session_hours": 1e-9}))
+    assert not await is_in(browser)
 
 
 async def test_whom_the_provider_vouches_for_is_not_asked_for_a_new_first_password(scene: Scene) -> None:

@@ -59,6 +59,8 @@ def test_a_database_that_is_no_url_is_refused_and_not_shown(monkeypatch: pytest.
         (GatewaySettings, "TRUSTED_PROXIES", "10.0.0.1,10.0.0.1.2", "LASTMETRE_TRUSTED_PROXIES is not valid"),
         (GatewaySettings, "OIDC_AUDIENCE", "api", "LASTMETRE_OIDC_ISSUER is missing"),
         (GatewaySettings, "OIDC_CLIENT_SECRET", "hidden", "LASTMETRE_OIDC_ISSUER is missing"),
+        (GatewaySettings, "OIDC_CA", "/no/such/file", "LASTMETRE_OIDC_ISSUER is missing: there is LASTMETRE_OIDC_CA"),
+        (GatewaySettings, "OIDC_SESSION_HOURS", "0", "LASTMETRE_OIDC_SESSION_HOURS is not valid: use hours"),
         (GatewaySettings, "EXPLAINER_URL", "http://127.0.0.1:9", "LASTMETRE_EXPLAINER_SECRET is missing"),
         (
             GatewaySettings,
@@ -83,6 +85,24 @@ def test_a_setting_that_cannot_be_is_refused_with_its_fix(
     assert said in english
     assert any(sign > "\u3000" for sign in chinese)
     assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_an_authority_of_the_provider_that_cannot_be_read_is_refused_with_its_file_and_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    given = {"KAFKA": AWAY, "DATABASE": DATABASE, "BOARD_DATABASE": DATABASE, "IDENTITY_KEYS": "keys", "OIDC_ISSUER": "https://id.example"}
+    for name, needed in {**given, "OIDC_CA": str(path)}.items():
+        monkeypatch.setenv(f"LASTMETRE_{name}", needed)
+    with pytest.raises(BadSettings) as refused:
+        load_settings(GatewaySettings)
+    chinese, _, english = str(refused.value).partition(" | ")
+    assert chinese.startswith(f"环境变量 LASTMETRE_OIDC_CA 不合规：文件 {path} 不是可读的 PEM 证书")
+    assert english.startswith(f"environment variable LASTMETRE_OIDC_CA is not valid: the file {path} is no PEM certificate that can be read")
+    assert english.endswith("use the path of the file of the CA that signed the provider's certificate")
 
 
 def test_the_explanation_door_refuses_a_policy_with_its_file_and_key(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def _written(row: StreamRow, language: Language, form: Form, places: Places) -> 
         "urgency": row.brief.get("urgency"),
     }
     if form != "slim":
-        known = (row.community,) if form == "judged" else (row.community, row.compound)
-        names = [places.name(step)[pick] for step in known if step is not None]
+        known = [step for step in (row.community, None if form == "judged" else row.compound) if step is not None]
+        names = [places.name(row.area, *known[: depth + 1])[pick] for depth in range(len(known))]
         if row.building is not None and form != "judged":
             names.append(places.building(row.area, row.building)[pick])
         said |= {"place": names, "stored_at": row.stored_at}

@@ -112,6 +112,42 @@ class Anchor:
         return seq, head
 
 
+async def append(
+    connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy,
+    keys: Keys,
+    act: str,
+    outcome: Outcome,
+    *,
+    at: datetime,
+    request: str,
+    who: str | None = None,
+    roles: Sequence[str] = (),
+    area: str | None = None,
+    things: Iterable[str] = (),
+) -> tuple[int, bytes]:
+    """Add one row in the transaction of a connection, which holds the chain's end from here on; that end, as (seq, hash)."""
+    named = tuple(thing[:_LENGTH_MAX].replace("\0", "") for thing in things)[:_THINGS_MAX]
+    last = await connection.fetchrow("SELECT seq, hash FROM gateway.audit_last()")
+    assert last is not None
+    entry = Entry(last["seq"] + 1, at, who, tuple(roles), area, act, outcome, named, request, keys.current)
+    head = entry.sealed(keys, last["hash"])
+    await connection.execute(
+        "SELECT gateway.audit_add($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        entry.seq,
+        at,
+        who,
+        entry.roles,
+        area,
+        act,
+        outcome,
+        named,
+        request,
+        entry.key_id,
+        head,
+    )
+    return entry.seq, head
+
+
 class Audit:
     """Adds to the log. Rows of one process go in one after the other; another process waits at the chain's end in PostgreSQL."""
 
@@ -137,29 +173,11 @@ class Audit:
         roles = () if principal is None else tuple(sorted(principal.roles))
         who = principal.account if principal is not None else who
         area = area or (principal.scope.area if principal is not None else None)
-        named = tuple(thing[:_LENGTH_MAX].replace("\0", "") for thing in things)[:_THINGS_MAX]
         async with self._turn, self._database.pool.acquire() as connection, connection.transaction():
-            last = await connection.fetchrow("SELECT seq, hash FROM gateway.audit_last()")
-            assert last is not None
-            entry = Entry(last["seq"] + 1, at, who, roles, area, act, outcome, named, request, self._keys.current)
-            head = entry.sealed(self._keys, last["hash"])
-            await connection.execute(
-                "SELECT gateway.audit_add($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                entry.seq,
-                at,
-                who,
-                roles,
-                area,
-                act,
-                outcome,
-                named,
-                request,
-                entry.key_id,
-                head,
-            )
+            seq, head = await append(connection, self._keys, act, outcome, at=at, request=request, who=who, roles=roles, area=area, things=things)
         if self._anchor is not None:
-            self._anchor.write(entry.seq, head)
-        structlog.get_logger().info("audited", seq=entry.seq, head=head.hex(), request_id=request)
+            self._anchor.write(seq, head)
+        structlog.get_logger().info("audited", seq=seq, head=head.hex(), request_id=request)
 
 
 @dataclass(frozen=True, slots=True)

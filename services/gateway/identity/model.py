@@ -90,7 +90,7 @@ class Session:
 
     def is_over(self, now: datetime, lifetime: Lifetime) -> bool:
         """Whether it has lasted long enough, or nobody was there for too long."""
-        return now >= self.ends_at or now - self.seen_at >= lifetime.idle
+        return now >= self.ends_at or now - self.created_at >= lifetime.absolute or now - self.seen_at >= lifetime.idle
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -76,9 +77,9 @@ class OpenID:
         self._client = client
 
     @classmethod
-    def connect(cls, settings: ProviderSettings, store: Store, keys: Keys) -> Self:
-        """With a client of its own. Nothing is asked before somebody signs in; redirects of the provider's own endpoints are not followed."""
-        return cls(settings, store, keys, httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False, trust_env=False))
+    def connect(cls, settings: ProviderSettings, store: Store, keys: Keys, tls: ssl.SSLContext) -> Self:
+        """With a client of its own, which believes whom `tls` does. Nothing is asked before somebody signs in; redirects of the provider's are not followed."""
+        return cls(settings, store, keys, httpx.AsyncClient(verify=tls, timeout=_SECONDS, follow_redirects=False, trust_env=False))
 
     async def close(self) -> None:
         """Close the client."""
@@ -151,7 +152,7 @@ class OpenID:
             answer = await self._client.post(endpoints.token, data=form, auth=auth)
             found = orjson.loads(answer.content)
         except (httpx.HTTPError, orjson.JSONDecodeError) as fault:
-            raise ProviderAway(type(fault).__name__) from fault
+            raise ProviderAway.of(fault) from fault
         if answer.status_code != httpx.codes.OK:
             raise BadCallback("code")
         token = found.get("id_token") if isinstance(found, dict) else None

@@ -22,7 +22,7 @@ from services.gateway.database import Database
 from services.gateway.identity import second_factor
 from services.gateway.identity.audit import Anchor, Audit
 from services.gateway.identity.keys import DoesNotOpen, Keys
-from services.gateway.identity.model import NOBODY, Account, Caller, Session, digest_of, new_secret
+from services.gateway.identity.model import NOBODY, Account, Caller, Lifetime, Session, digest_of, new_secret
 from services.gateway.identity.oidc import OpenID, ProviderSettings
 from services.gateway.identity.passwords import Passwords, check_new
 from services.gateway.identity.store import Store
@@ -67,6 +67,7 @@ class SignedIn:
     secret: str
     device: str
     account: Account
+    lasts: timedelta
     next: str = "/"
 
 
@@ -123,6 +124,7 @@ class Identity:
             ),
             self.store,
             self.keys,
+            settings.provider_tls(),
         )
 
     async def close(self) -> None:
@@ -147,7 +149,7 @@ class Identity:
         found = await self._remembered(cookie, self._by_session)
         if found.session is not None and found.account is not None:
             now = self.clock()
-            if found.session.is_over(now, found.account.lifetime):
+            if found.session.is_over(now, self._lifetime(found.account, found.session.via)):
                 self.forget(cookie)
                 return replace(NOBODY, refused=True)
             if now - found.session.seen_at > _TOUCH:
@@ -325,13 +327,20 @@ class Identity:
             raise Refused("no_second_factor")
         return replace(await self._open(account, "oidc", replaced), next=proven.next)
 
+    def _lifetime(self, account: Account, via: str) -> Lifetime:
+        """Whom the provider vouched for it vouches for again after `oidc_session_hours`: somebody whom it knows no more has no session here for longer."""
+        if via != "oidc":
+            return account.lifetime
+        return replace(account.lifetime, absolute=min(account.lifetime.absolute, timedelta(hours=self.settings.oidc_session_hours)))
+
     async def _open(self, account: Account, via: str, replaced: str | None) -> SignedIn:
         secret, now = new_secret(), self.clock()
-        session = Session(digest_of(secret), account.account_id, via, now, now, now + account.lifetime.absolute)
+        lifetime = self._lifetime(account, via).absolute
+        session = Session(digest_of(secret), account.account_id, via, now, now, now + lifetime)
         await self.store.open_session(session, None if replaced is None else digest_of(replaced))
         if replaced is not None:
             self.forget(replaced)
-        return SignedIn(secret, self._device_cookie(account.login), account)
+        return SignedIn(secret, self._device_cookie(account.login), account, lifetime)
 
     async def change_password(self, caller: Caller, old: str, new: str) -> SignedIn:
         """Replace one's own password; all other sessions end, and this one gets a new id.

@@ -6,7 +6,7 @@ import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 import orjson
@@ -34,7 +34,12 @@ class BadToken(Exception):
 
 
 class ProviderAway(Exception):
-    """The provider does not answer, or answers what it must not."""
+    """The provider does not answer, or answers what it must not; the text is a code for the log."""
+
+    @classmethod
+    def of(cls, fault: Exception) -> Self:
+        """`certificate` where no authority that we know signed what it shows, or it shows another's: the operator's to mend. Else the fault's kind."""
+        return cls("certificate" if "CERTIFICATE_VERIFY_FAILED" in str(fault) else type(fault).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class TokenVerifier:
                 raise ProviderAway("status")
             found = orjson.loads(answer.content)
         except (httpx.HTTPError, orjson.JSONDecodeError) as fault:
-            raise ProviderAway(type(fault).__name__) from fault
+            raise ProviderAway.of(fault) from fault
         if not isinstance(found, dict):
             raise ProviderAway("form")
         return found

@@ -97,7 +97,7 @@ _MATCH_COLUMNS = f"""
     CASE WHEN {_KNOWN} OR m.rung IN ('community', 'area') THEN m.rung ELSE 'community' END AS rung, m.starts_at, m.ends_at, m.needs_answer, m.needs_approval,
     m.expires_at, m.release_reason, m.outcome, m.minutes, m.closed_at, m.group_id IS NOT NULL AS together,
     m.accepted_at IS NOT NULL AS answered, m.approved_at IS NOT NULL AS approved,
-    w.category, CASE WHEN {_KNOWN} THEN w.compound ELSE w.community END AS compound,
+    w.category, w.community, CASE WHEN {_KNOWN} THEN w.compound END AS compound,
     CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished', 'closed')
         OR {_OF_ADULTS} THEN w.title END AS title,
     CASE WHEN m.state IN ('agreed', 'confirmed', 'started', 'finished') THEN w.building END AS building
@@ -114,7 +114,7 @@ _INVITATIONS = f"""
 SELECT i.area, i.wish_id, i.offer_id, i.starts_at, i.ends_at, i.expires_at, w.category,
     CASE WHEN i.rung IN ('community', 'area') OR {_OF_ADULTS} THEN i.rung ELSE 'community' END AS rung,
     CASE WHEN {_OF_ADULTS} THEN w.title END AS title,
-    CASE WHEN {_OF_ADULTS} THEN w.compound ELSE w.community END AS compound
+    w.community, CASE WHEN {_OF_ADULTS} THEN w.compound END AS compound
 FROM gateway.invitations i LEFT JOIN gateway.wishes w USING (area, wish_id)
 WHERE i.area = $1 AND i.volunteer_ref = $2 AND i.live AND i.expires_at > $3
     AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = i.area AND m.wish_id = i.wish_id AND m.volunteer_ref = $2)

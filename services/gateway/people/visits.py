@@ -39,6 +39,7 @@ class MyMatch:
     approved: bool = False
     corrected: bool = False
     """Whether its end was booked more than once."""
+    community: str | None = None
 
     @property
     def live(self) -> bool:
@@ -59,6 +60,7 @@ class Invitation:
     expires_at: datetime
     category: str | None
     title: str | None
+    community: str | None
     compound: str | None
 
 

@@ -98,9 +98,9 @@ class Shown:
     missing: str | None
 
     @property
-    def where(self) -> str:
-        """As much of the place as may be known before acceptance."""
-        return self.wish.place.community if self.wish.minor else self.wish.place.compound or self.wish.place.community
+    def where(self) -> tuple[str | None, ...]:
+        """As much of the place as may be known before acceptance: area, community, compound."""
+        return self.wish.area, self.wish.place.community, None if self.wish.minor else self.wish.place.compound
 
     @property
     def title(self) -> str | None:

@@ -117,6 +117,7 @@ async def _page(request: Request, gateway: Gateway, principal: Principal, filled
         known = [(scope.community, scope.compound)]
     given: dict[str, Any] = {
         "form": filled,
+        "area": scope.area,
         "faults": faults,
         "known": known,
         "entry": entry,

@@ -46,7 +46,7 @@ def _name(gateway: Gateway, base: str) -> str:
 def set_session(gateway: Gateway, response: Response, done: SignedIn) -> None:
     """Give the browser its session, and mark it as known."""
     https = gateway.settings.is_https
-    seconds = int(done.account.lifetime.absolute.total_seconds())
+    seconds = int(done.lasts.total_seconds())
     response.set_cookie(_name(gateway, SESSION_COOKIE), done.secret, max_age=seconds, path="/", secure=https, httponly=True, samesite="lax")
     response.set_cookie(_name(gateway, DEVICE_COOKIE), done.device, max_age=_DEVICE_SECONDS, path="/", secure=https, httponly=True, samesite="lax")
 

@@ -100,14 +100,14 @@ def test_offers_what_is_most_alike_instead_and_only_what_fits() -> None:
 
 
 def test_a_card_tells_the_compound_and_no_more() -> None:
-    assert seen(WISH).where == "p1"
-    assert seen(replace(WISH, place=Place(community="c1"))).where == "c1"
+    assert seen(WISH).where == ("a", "c1", "p1")
+    assert seen(replace(WISH, place=Place(community="c1"))).where == ("a", "c1", None)
 
 
 @pytest.mark.parametrize("change", [{"age_band": "under_14"}, {"age_band": "under_18"}, {"category": "left_behind_children"}])
 def test_of_a_childs_wish_the_wall_tells_neither_title_nor_a_circle_below_the_community(change: dict[str, str]) -> None:
     one = seen(replace(WISH, **change))  # type: ignore[arg-type]
-    assert (one.title, one.where, one.near) == (None, "c1", Rung.COMMUNITY)
+    assert (one.title, one.where, one.near) == (None, ("a", "c1", None), Rung.COMMUNITY)
 
 
 def test_is_at_home_where_the_offer_says_else_where_the_scope_is() -> None:

@@ -19,9 +19,28 @@ def read(folder: Path, text: str) -> Places:
 def test_the_file_of_the_project_names_its_area_its_communities_and_their_compounds() -> None:
     places = Places.read(ROOT / "config" / "places.toml")
     assert ("安康高新区", "Ankang High-tech Zone") == places.name("ankang-hightech")
-    assert ("居尚花园社区", "Jushang Garden") == places.name("jushang-huayuan")
+    assert ("居尚花园社区", "Jushang Garden") == places.name("ankang-hightech", "jushang-huayuan")
+    assert ("居尚花园一期", "Jushang Garden I") == places.name("ankang-hightech", "jushang-huayuan", "jushang-1")
     assert ("jushang-huayuan", "jushang-1") == places.compounds["ankang-hightech"][0]
     assert ("12 栋", "building 12") == places.building("ankang-hightech", places.step_id("ankang-hightech", "building", "12"))
+
+
+def test_a_name_belongs_to_its_circle_and_another_circle_may_have_one_of_the_same_id(tmp_path: Path) -> None:
+    areas = {
+        "east": '[east.communities]\nn = ["北社区", "North"]\n'
+        '[east.compounds.n]\np = ["北苑", "North Court"]\n[east.compounds.s]\np = ["南苑", "South Court"]\n',
+        "west": '[west.communities]\nn = ["新社区", "New"]\n[west.compounds.n]\np = ["新苑", "New Court"]\n',
+    }
+    places = read(tmp_path, "".join(f'[{area}]\nname = ["{area}", "{area}"]\n{text}' for area, text in areas.items()))
+    assert [("北社区", "North"), ("新社区", "New")] == [places.name(area, "n") for area in areas]
+    assert [("北苑", "North Court"), ("新苑", "New Court")] == [places.name(area, "n", "p") for area in areas]
+    assert ("南苑", "South Court") == places.name("east", "s", "p")
+    assert [("北苑 / 南苑", "North Court / South Court"), ("新苑", "New Court")] == [
+        places.name(area, None, "p") for area in areas
+    ]  # a link tells no community
+    assert [("east", "east"), ("北社区", "North"), ("s", "s"), ("b1", "b1")] == [
+        places.name("east", None, None), places.name("east", "n", None), places.name("east", "s"), places.name("east", "n", "p", "b1"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

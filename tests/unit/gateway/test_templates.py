@@ -20,5 +20,11 @@ def test_no_chinese_letter_or_mark_stands_where_an_english_reader_meets_it(templ
     assert [] == [line.strip() for line in plain.splitlines() if _CHINESE.search(line)]
 
 
+@pytest.mark.parametrize("template", sorted(Path(TEMPLATES).glob("*.html")), ids=lambda path: path.stem)
+def test_a_place_is_named_by_its_circle_from_the_area_on(template: Path) -> None:
+    calls = re.findall(r"(?:place|building)_name\((.*?)[,)]", template.read_text(encoding="utf-8"))
+    assert [] == [first for first in calls if not re.fullmatch(r"(\w+\.)?area|\*one\.(where|scope\[.*)", first)]
+
+
 def test_the_search_finds_a_mark_between_two_expressions() -> None:
     assert _CHINESE.search(_CODE.sub("", '{{ t("已邀请", "Invited") }}：{{ name }}'))
