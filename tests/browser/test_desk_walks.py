@@ -28,7 +28,7 @@ FOCUSED = """async element => {
     await new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
     const shown = [element, element.nextElementSibling].filter(Boolean).some(one => getComputedStyle(one).outlineStyle !== "none");
     const box = element.getBoundingClientRect();
-    return shown && box.top >= 0 && box.bottom <= innerHeight;
+    return shown && box.top > -1 && box.bottom < innerHeight + 1;
 }"""
 
 
@@ -96,6 +96,7 @@ async def test_a_suspended_offer_sends_nobody_and_all_whom_it_concerns_read_so(c
         await helper.open("/mine")
         await helper.sees(helper.page.get_by_text(helper.words("已取消：为了安全", "Cancelled: For safety")))
         await helper.open("/wall")
+        await helper.sees(helper.page.get_by_text(helper.words("现在没有您有效的服务登记", "No offer of yours")))
         await helper.is_well_made()
         await wisher.sees_after_reloading("/inbox", wisher.page.get_by_text("不能如约了"))
         await wisher.open(f"/wishes/{wish}")
