@@ -32,8 +32,9 @@ def statement_sheet(found: Statement) -> Sheet:
     """A volunteer's statement."""
     rows: list[list[Words | str]] = [
         [
-            f"{day(one.starts_us)}{' *' if one.corrected else ''}", clean(one.organisation or "-"), word(OUTCOMES, one.outcome), word(BY, one.by),
+            day(one.starts_us), clean(one.organisation or "-"), word(OUTCOMES, one.outcome), word(BY, one.by),
             hours(one.minutes), points(one.points), clean(one.match_id),
+            "*" if one.corrected else "",
         ]
         for one in found.visits
     ]  # fmt: skip
@@ -55,6 +56,7 @@ def statement_sheet(found: Statement) -> Sheet:
     columns = (
         Column(("日期", "date")), Column(("所属组织", "organisation")), Column(("结果", "outcome")), Column(("依据", "by")),
         Column(("时长", "hours"), is_number=True), Column(("积分", "points"), is_number=True), Column(("配对编号", "match"), is_code=True),
+        Column(("更正", "corrected")),
     )  # fmt: skip
     notes = [_CORRECTIONS, _REFERENCES] if any(one.corrected for one in found.visits) else [_REFERENCES]
     return Sheet(("志愿服务记录", "Record of voluntary service"), facts, columns, rows, notes)

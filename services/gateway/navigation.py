@@ -50,7 +50,7 @@ DOORS: Final = (
     Door("/monitor", ("看板", "Monitor"), ("今天的心愿：谁在等，谁要紧", "today's wishes: who waits, and who is in need"), "monitor", _WORKER | {Role.AUDITOR}),
     Door("/wall", ("心愿墙", "Wishes"), ("附近等人认领的微心愿", "small wishes near you that wait for somebody"), "wall", frozenset({Role.VOLUNTEER})),
     Door("/mine", ("我的", "Mine"), ("我的服务、时长和星级", "my visits, hours and stars"), "mine", frozenset({Role.VOLUNTEER})),
-    Door("/inbox", ("消息", "Messages"), ("给我的通知", "what I was told"), "inbox", frozenset({Role.VOLUNTEER}) | _HOUSEHOLD),
+    Door("/inbox", ("消息", "Messages"), ("给我的通知", "what I was told"), "inbox", frozenset({Role.VOLUNTEER}) | _WORKER | _HOUSEHOLD),
     Door("/wishes", ("我的心愿", "My wishes"), ("办到哪一步了", "how far they are"), "heart", _HOUSEHOLD),
     Door("/enter", ("提心愿", "New wish"), ("为自己或替别人提一个心愿", "for yourself or for somebody else"), "enter", _WORKER | _HOUSEHOLD, centre=True),
     Door("/dead-letters", ("死信", "Dead letters"), ("没能处理的事件", "events that could not be taken"), "letter", _WORKER | {Role.AUDITOR, Role.ADMIN}),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from playwright.async_api import Route
 
 from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitors
 from tests.browser.stage import Stage
@@ -22,6 +25,30 @@ async def test_a_monitor_left_open_shows_nothing_more_once_its_worker_has_signed
         await page.wait_for_url("**/sign-in?next=%2Fmonitor%3Fwall%3D1", timeout=60_000)
         assert "谁都不该再看见的事" not in await page.content()
         await other.close()
+
+
+async def test_whoever_goes_to_a_wish_while_the_monitor_asks_for_news_keeps_their_place(come: Visitors, town_hall: Stage) -> None:
+    wish = await town_hall.town.wish("正要打开的事", "wheelchair")
+    asked, may_come = asyncio.Event(), asyncio.Event()
+
+    async def held(route: Route) -> None:
+        asked.set()
+        await may_come.wait()
+        await route.continue_()
+
+    async with come.come(WORKER, DESK, "en") as worker, asyncio.timeout(60):
+        page = worker.page
+        link = page.locator(f"#parts a[href='/wish/{AREA}/{wish}']")
+        await worker.sees_after_reloading("/monitor", link)
+        await page.route("**/monitor/parts", held)
+        await worker.sees(page.get_by_text("Live", exact=True))
+        await town_hall.town.wish("还有一件", "wheelchair")
+        await asked.wait()
+        await link.focus()
+        async with page.expect_response("**/monitor/parts") as parts:
+            may_come.set()
+        await (await parts.value).finished()
+        assert await link.evaluate("async element => { await new Promise(later => setTimeout(later, 200)); return document.activeElement === element; }")
 
 
 @pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "law_advice"), (DESK, "en", "rehab")])

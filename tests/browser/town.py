@@ -48,7 +48,9 @@ class Town:
         headers = headers_of(kind, event_id, "town", now, subject, AREA)
         await self._producer.send_and_wait(TOPIC_OF[kind], event.raw, key=AREA.encode(), headers=headers)
 
-    async def offer(self, volunteer: str, *, skills: tuple[str, ...], home: dict[str, str] | None = None, accepts: str = "auto", level: int = 4) -> str:
+    async def offer(
+        self, volunteer: str, *, skills: tuple[str, ...], home: dict[str, str] | None = None, accepts: str = "auto", level: int = 4, **more: Any
+    ) -> str:
         """A volunteer who is there day and night for a month."""
         offer_id, now = f"offer-{volunteer}", datetime.now(UTC)
         data = {
@@ -62,6 +64,7 @@ class Town:
             "capacity": 20,
             "accepts": accepts,
             "organisation": "居尚花园一期党支部 · 党员志愿者",
+            **more,
         }
         await self.say("offer.posted", offer_id, data)
         return offer_id

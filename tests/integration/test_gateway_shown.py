@@ -387,6 +387,33 @@ async def test_who_called_it_off_is_not_told_that_somebody_was_first(
     assert (by, True, 1) == (by, said in words(page).replace("&#39;", "'"), page.count('role="status"'))
 
 
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ([("done", 60)], ("Done", None)),
+        ([("done", 60), ("not_done", 0)], ("Over, the outcome was corrected", "Not done · corrected since")),
+        ([("done", 60), ("not_done", 0), ("done", 45)], ("Done", "Done · corrected since")),
+    ],
+)
+@pytest.mark.parametrize("party", ["resident", "volunteer"])
+async def test_a_link_tells_what_holds_now_of_a_visit_that_was_corrected_since(
+    rig: GatewayRig, party: Any, ends: list[tuple[str, int]], told: tuple[str, str | None]
+) -> None:
+    assert rig.gateway.links is not None
+    client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
+    match_id = f"m-{uuid4().hex[:8]}"
+    ids = {"wish_id": f"w-{match_id}", "offer_id": "o", "volunteer_ref": "v-link"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{match_id}", "state": "closed"})
+    await fill(rig.owner, "matches", **MATCH | ids | {"match_id": match_id, "state": "closed", "outcome": "done", "minutes": 60, "confirmed_at": NOW})
+    purpose: Any = "acknowledge" if party == "resident" else "finish"
+    claims = Claims(uuid4(), purpose, party, AREA, f"w-{match_id}", "o", match_id, (int(NOW.timestamp()) + 3600) * 1_000_000)
+    code = await mint(rig.owner, rig.gateway.links, claims)
+    await book(rig.owner, match_id, "v-link", *ends, area=AREA)
+    page = (await client.get(f"/l/{code}")).text
+    assert told[0] in re.findall(r'<span data-state="[a-z]+">([^<]+)<', page)
+    assert ([told[1]] if told[1] else []) == re.findall(r"<span>([^<]+ · corrected since)<", page)
+
+
 async def test_those_who_are_looked_up_together_each_see_their_own_and_no_more(rig: GatewayRig) -> None:
     strangers = [f"v-stranger-{number}" for number in range(3)]
     for ref in strangers:

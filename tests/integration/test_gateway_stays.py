@@ -18,6 +18,7 @@ from deploy.postgres import Postgres
 from services.gateway import words
 from services.gateway.board import queries
 from services.gateway.policy import Act
+from services.gateway.publisher import Unpublished
 from services.gateway.roles import Principal, Role, Scope
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
 from tests.integration.gateway_seeds import book, fill
@@ -245,6 +246,62 @@ async def test_a_reviewer_sees_whom_a_wish_is_for_and_when(rig: GatewayRig) -> N
     worker.client.headers["accept-language"] = "en"
     page = (await worker.get("/review")).text
     assert [] == [word for word in ("Under 14", "01-05 09:00", "90 min · 2 helpers") if word not in page]
+
+
+async def test_a_frozen_copy_is_published_only_once_the_wish_itself_has_ended(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {"vetting_min": 0, "accompanied": False, "lives_alone": False, "community": "frozen", "compound": "frozen-1", "resident_ref": "r-frozen"}
+    await fill(rig.owner, "wishes", **WISH | more | {"wish_id": "w-frozen"})
+    worker = await browser(rig, "worker", scope=(AREA, "frozen"))
+    story, reason = f"/wish/{AREA}/w-frozen", {"page": "/account", "reason": "要核实"}
+
+    async def refused(*_said: Any, **_more: Any) -> str:
+        raise Unpublished
+
+    with monkeypatch.context() as away:
+        away.setattr(rig.gateway.publisher, "say", refused)
+        assert 503 == (await worker.post(f"{story}/freeze", **reason)).status_code
+    copies = "SELECT draft_id, state FROM gateway.drafts WHERE origin = 'frozen' AND community = 'frozen'"
+    ((draft_id, state),) = await rig.owner.fetch(copies)
+    page = (await worker.get("/review")).text
+    assert ("waiting", True, False) == (state, f'href="{story}"' in page, f"{draft_id}/publish" in page)
+    told = await worker.post(f"/review/{draft_id}/publish", page="/account")
+    assert (409, True) == (told.status_code, "freeze it once more on its own page" in told.text)
+
+    # Whoever puts the copy aside and freezes after all has it again, and once.
+    assert 303 == (await worker.post(f"/review/{draft_id}/refuse", **reason)).status_code
+    assert 303 == (await worker.post(f"{story}/freeze", **reason)).status_code
+    assert [(draft_id, "waiting")] == [tuple(row) for row in await rig.owner.fetch(copies)]
+    heard = [one for one in await said(rig, "wishes") if one.get("resident_ref") == "r-frozen" or one["wish_id"] == "w-frozen"]
+    assert [("w-frozen", "frozen: 要核实")] == [(one["wish_id"], one.get("reason")) for one in heard]
+    assert 409 == (await worker.post(f"/review/{draft_id}/publish", page="/account")).status_code, "the board does not show it yet"
+
+    await rig.owner.execute("UPDATE gateway.wishes SET state = 'withdrawn' WHERE wish_id = 'w-frozen'")
+    assert f"{draft_id}/publish" in (await worker.get("/review")).text
+    assert [303, 409] == [(await worker.post(f"/review/{draft_id}/publish", page="/account")).status_code for _ in range(2)]
+    assert 1 == len([one for one in await said(rig, "wishes") if one.get("resident_ref") == "r-frozen"])
+
+
+@pytest.mark.parametrize("reason", ["请打 138 1234 5678", "身份证 610902199003071234", "住 3 单元 501"])
+async def test_what_a_reviewer_writes_to_whoever_entered_a_wish_holds_no_number_and_no_door(rig: GatewayRig, reason: str) -> None:
+    draft_id, data = uuid4(), json.dumps({"title": "修灯"})
+    more = {"wish_id": f"w-{draft_id}", "draft_id": draft_id, "data": data, "origin": "entered", "entered_by": "x", "community": "told"}
+    await fill(rig.owner, "drafts", **PLACE | more)
+    worker = await browser(rig, "worker", scope=(AREA, "told"))
+    told = await worker.post(f"/review/{draft_id}/refuse", page="/account", reason=reason)
+    assert (422, True) == (told.status_code, "reason holds a phone, identity-card or door number: remove it" in told.text)
+    assert "waiting" == await rig.owner.fetchval("SELECT state FROM gateway.drafts WHERE draft_id = $1", draft_id)
+    assert 303 == (await worker.post(f"/review/{draft_id}/refuse", page="/account", reason="请先到社区登记")).status_code
+
+
+async def test_the_monitor_leads_nowhere_that_is_not_there(rig: GatewayRig) -> None:
+    worker = await browser(rig, "worker", scope=(AREA, "approves"))
+    await fill(rig.owner, "wishes", **WISH | {"community": "approves", "wish_id": "w-to-approve", "state": "held"})
+    for waits in (False, True):
+        if waits:
+            ids = {"wish_id": "w-to-approve", "match_id": "m-to-approve", "community": "approves"}
+            await fill(rig.owner, "matches", **MATCH | ids | {"needs_approval": True})
+        page = (await worker.get("/monitor/parts")).text
+        assert (waits, waits) == ('href="#approvals"' in page, 'id="approvals"' in page)
 
 
 @pytest.mark.parametrize("path", [f"/wish/{AREA}/%00", "/wishes/%00", "/wall/%00/answer"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -66,7 +68,8 @@ def test_a_statement_speaks_the_language_that_was_asked_for(lang: str, wanted: s
     show(statement_sheet(STATEMENT), Console(file=screen, width=160), lang)  # type: ignore[arg-type]
     assert wanted in screen.getvalue()
     assert other not in screen.getvalue()
-    assert "2026-11-24 16:00 *" in screen.getvalue()
+    assert {"zh": "更正", "en": "corrected"}[lang] in screen.getvalue()
+    assert re.search(r"2026-11-24 16:00 .* m-2 +│ +\* +│", screen.getvalue())
 
 
 class Outside(HTMLParser):
@@ -117,6 +120,13 @@ def test_a_branch_tells_who_reported_in_and_who_served(tmp_path: Path) -> None:
     lines = (tmp_path / "branch.csv").read_text(encoding="utf-8-sig").splitlines()
     assert ["v-1,hightech,已报到,已服务,2,2:30,2.50,2026-11-24", "v-2,hightech,已报到,尚未服务,0,0:00,0.00,-"] == lines[1:]
     assert b"\xef\xbb\xbf" == (tmp_path / "branch.csv").read_bytes()[:3]
+
+
+def test_a_spreadsheet_takes_each_date_for_one_and_finds_what_was_corrected_in_a_column_of_its_own(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", statement_sheet(STATEMENT))
+    head, *rows = csv.reader((tmp_path / "a.csv").read_text(encoding="utf-8-sig").splitlines())
+    assert ("日期 date", "更正 corrected") == (head[0], head[-1])
+    assert [("2026-11-24 16:00", ""), ("2026-11-24 16:00", "*")] == [(row[0], row[-1]) for row in rows]
 
 
 def test_a_spreadsheet_gets_no_formulas(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Wishes that wait for a worker's look before they are published, and frozen ones: SQL of the tables `drafts` and `communities`, as somebody.
 
 A draft is published once: it is marked before it is said and after, and it is said under its own id, so that a crash between the two repeats the same event.
+A frozen wish's copy is not published while the wish itself goes on: helpers would be sent to both.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,12 @@ _SET: Final = """
 """
 _ADD: Final = """
     INSERT INTO gateway.drafts (draft_id, area, community, compound, building, unit, wish_id, data, origin, resident_ref, entered_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11) ON CONFLICT DO NOTHING
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11)
+    ON CONFLICT (draft_id) DO UPDATE SET state = 'waiting', reason = NULL WHERE drafts.state = 'refused'
+"""
+_GOING_ON: Final = """
+    SELECT w.area, w.wish_id FROM gateway.wishes w WHERE w.state IN ('open', 'held', 'matched') AND (w.area, w.resident_ref) IN (
+        SELECT d.area, d.resident_ref FROM gateway.drafts d WHERE d.origin = 'frozen' AND d.state IN ('waiting', 'sending'))
 """
 _WAITING: Final = "SELECT * FROM gateway.drafts WHERE state IN ('waiting', 'sending') ORDER BY origin, entered_at LIMIT 200"
 _COMMUNITIES: Final = """
@@ -40,15 +46,20 @@ _REFUSE: Final = """
     UPDATE gateway.drafts SET state = 'refused', reason = $2, reviewed_by = $3, reviewed_at = clock_timestamp() WHERE draft_id = $1 AND state = 'waiting'
     RETURNING 1
 """
-Outcome = Literal["published", "gone", "too_late"]
+Outcome = Literal["published", "gone", "too_late", "goes_on"]
 
 
 async def keep(connection: Any, draft_id: UUID, data: Mapping[str, Any], *, by: Principal) -> None:
-    """Keep a frozen wish (`data` of `wish.submitted`) as a draft; the second time changes nothing."""
+    """Keep a frozen wish (`data` of `wish.submitted`) as a draft. The second time changes nothing, but that a copy which was put aside waits again."""
     place = data["place"]
     steps = (place["community"], place.get("compound"), place.get("building"), place.get("unit"))
     text = orjson.dumps(data).decode()
     await connection.execute(_ADD, draft_id, data["area"], *steps, data["wish_id"], text, "frozen", data["resident_ref"], by.account)
+
+
+async def going_on(connection: Any) -> dict[UUID, str]:
+    """Wishes that go on by what the board shows, by the id of the draft that holds a copy of each: their withdrawal was not said, or is not shown yet."""
+    return {deeds.draft_id_of(row["area"], row["wish_id"]): row["wish_id"] for row in await connection.fetch(_GOING_ON)}
 
 
 async def waiting(connection: Any) -> list[dict[str, Any]]:
@@ -76,7 +87,7 @@ async def draft(connection: Any, draft_id: UUID) -> dict[str, Any] | None:
 
 
 async def publish(gateway: Gateway, principal: Principal, found: Mapping[str, Any], now: datetime | None = None) -> Outcome:
-    """Publish a draft, once.
+    """Publish a draft, once. `goes_on`: it is the copy of a wish that goes on.
 
     Raises:
         schemas.errors.InvalidEvent, services.gateway.publisher.Unpublished: as `Publisher.say`; it can be tried again.
@@ -84,12 +95,13 @@ async def publish(gateway: Gateway, principal: Principal, found: Mapping[str, An
     data = deeds.as_of(found["data"], now or datetime.now(UTC)) if found["state"] == "waiting" else found["data"]
     if data is None:
         return "too_late"
-    if found["state"] == "waiting":
-        async with gateway.database.acting_for(principal) as connection:
-            if await connection.fetchrow(_BEGIN, found["draft_id"], orjson.dumps(data).decode(), principal.account) is None:
-                return "gone"
-    elif found["state"] != "sending":
+    if found["state"] not in {"waiting", "sending"}:
         return "gone"
+    async with gateway.database.acting_for(principal) as connection:
+        if found["draft_id"] in await going_on(connection):
+            return "goes_on"
+        if found["state"] == "waiting" and await connection.fetchrow(_BEGIN, found["draft_id"], orjson.dumps(data).decode(), principal.account) is None:
+            return "gone"
     await gateway.publisher.say("lastmetre.wish.submitted.v1", data["wish_id"], data, event_id=str(found["draft_id"]))
     async with gateway.database.acting_for(principal) as connection:
         await connection.execute(_DONE, found["draft_id"])

@@ -45,6 +45,8 @@ class About:
     invited_until: datetime | None
     called_off: bool | None
     """Whether the helper has said themselves that they can't come; None where there is no match."""
+    outcome: str | None
+    """How the visit went by what the books hold now, where that was corrected since it ended."""
 
 
 def comes_of(claims: Claims, about: About | None) -> Comes | None:

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from schemas.errors import CONTAINS_PERSONAL_DATA, InvalidEvent
+from schemas.personal import find_personal_data
 from schemas.place import Place
 from services.gateway.board import deeds, drafts
 from services.gateway.board.showing import helpers_of
@@ -19,6 +21,12 @@ from services.gateway.routes.wish import GivenReason
 
 router = APIRouter()
 Reviewer = Annotated[Principal, needs(Act.REVIEW_WISH)]
+_GOES_ON: Final = {
+    "code": "wish_goes_on",
+    "zh": "原来的心愿还没有停下，现在恢复会派出两批帮手：请到原心愿的页面再冻结一次，或等看板显示它已撤回后再来",
+    "en": "the wish that this is a copy of still goes on, and helpers would be sent to both: "
+    "freeze it once more on its own page, or come back when the board shows that it is withdrawn",
+}
 
 
 def _back(said: str) -> RedirectResponse:
@@ -40,8 +48,10 @@ async def review(request: Request, gateway: GatewayOf, principal: Reviewer) -> H
     now = datetime.now(UTC)
     async with gateway.database.acting_for(principal) as connection:
         waiting = await drafts.waiting(connection)
+        going_on = await drafts.going_on(connection)
         settings = await drafts.communities(connection)
     for one in waiting:
+        one["goes_on"] = going_on.get(one["draft_id"])
         one["starts_at"], one["ends_at"] = (datetime.fromisoformat(one["data"]["window"][name]) for name in ("start", "end"))
     for one in settings:
         one["mine"] = may(principal, Act.REVIEW_WISH, Thing(one["area"], Place(community=one["community"])))
@@ -51,9 +61,11 @@ async def review(request: Request, gateway: GatewayOf, principal: Reviewer) -> H
 
 @router.post("/review/{draft_id}/publish", summary="Publish a wish that was looked at")
 async def publish(gateway: GatewayOf, principal: Reviewer, draft_id: UUID) -> RedirectResponse:
-    """Says `wish.submitted`, once."""
+    """Says `wish.submitted`, once; of a frozen wish only when the wish itself has ended."""
     found = await _draft(gateway, principal, draft_id)
     outcome = await drafts.publish(gateway, principal, found)
+    if outcome == "goes_on":
+        raise HTTPException(HTTPStatus.CONFLICT, _GOES_ON)
     if outcome == "gone":
         raise HTTPException(HTTPStatus.CONFLICT)
     return _back("published" if outcome == "published" else "too_late")
@@ -61,8 +73,10 @@ async def publish(gateway: GatewayOf, principal: Reviewer, draft_id: UUID) -> Re
 
 @router.post("/review/{draft_id}/refuse", summary="Do not publish a wish")
 async def refuse(gateway: GatewayOf, principal: Reviewer, draft_id: UUID, reason: GivenReason) -> RedirectResponse:
-    """Keeps the draft with the reason."""
+    """Keeps the draft with the reason, which whoever entered the wish reads."""
     await _draft(gateway, principal, draft_id)
+    if find_personal_data(reason) is not None:
+        raise InvalidEvent(CONTAINS_PERSONAL_DATA, "reason")
     async with gateway.database.acting_for(principal) as connection:
         if not await drafts.refuse(connection, draft_id, reason, principal):
             raise HTTPException(HTTPStatus.CONFLICT)

@@ -89,6 +89,31 @@ async def test_everyone_finds_their_own_messages_and_no_others(owner: asyncpg.Co
         assert await nobody.fetch("SELECT * FROM gateway.inbox") == []
 
 
+async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_their_own_circle(owner: asyncpg.Connection, pool: Pool) -> None:
+    notice = "INSERT INTO notifying.notices (key, wish_id, partition, area, party, kind, ref, language, text, state, due_at) "
+    notice += "VALUES ($1, $2, 0, $3, 'worker', 'unconsented', $4, 'en', 'x', 'pending', now())"
+    wish = "INSERT INTO gateway.wishes (area, wish_id, community, category, urgency, title, starts_at, ends_at, age_band, state, submitted_at) "
+    wish += "VALUES ($1, $2, $3, 'study', 'blue', 'x', $4, $5, 'under_14', 'expired', $4)"
+    keys = {}
+    for community, area in (("c1", AREA), ("c2", AREA), ("c1", "elsewhere")):
+        wish_id = f"w-{community}-{area}"
+        await owner.execute(wish, area, wish_id, community, START, END)
+        keys[wish_id] = await put(owner, f"desk-{area}", wish_id)
+        await owner.execute(notice, keys[wish_id], wish_id, area, f"desk-{area}")
+    worker = Principal("a-5", frozenset({Role.WORKER}), Scope(AREA, "c1"))
+    whole = Principal("a-6", frozenset({Role.WORKER}), Scope(AREA))
+    mine = f"w-c1-{AREA}"
+    assert [[mine], [mine, f"w-c2-{AREA}"]] == [await texts(pool, worker), await texts(pool, whole)]
+    for other in (Principal("a-7", frozenset({Role.AUDITOR}), Scope(AREA)), MEMBER, RESIDENT):
+        assert await texts(pool, other) == []
+    async with pool.acting_for(worker) as connection:
+        await store.mark_read(connection, [str(key) for key in keys.values()])
+        assert [mine] == [one["wish_id"] for one in await store.inbox(connection)]
+    assert [mine] == [row["text"] for row in await owner.fetch("SELECT text FROM notifying.app_inbox WHERE read_at IS NOT NULL")]
+    await owner.execute("UPDATE notifying.app_inbox SET at = at - interval '31 days', read_at = NULL")
+    assert await texts(pool, whole) == [], "what lies there for a month is history"
+
+
 async def test_a_message_is_read_once_and_by_whom_it_is_for(owner: asyncpg.Connection, pool: Pool) -> None:
     key = await put(owner, "v-1", "for v-1")
     async with pool.acting_for(OTHER) as connection:

@@ -47,17 +47,19 @@
     return answer;
   };
 
+  const isInUse = () => Boolean(document.activeElement && document.activeElement.closest("#parts"));
   // Many pages open at once do not ask at once: each waits a while of its own, and none asks while nobody looks.
   const follow = () => {
     if (due) return;
     due = setTimeout(async () => {
       due = 0;
       if (document.hidden) return;
-      const focus = document.activeElement;
-      if (focus && focus.closest && focus.closest("#parts")) { follow(); return; }
+      if (isInUse()) { follow(); return; }
       try {
         const answer = await look();
-        if (answer.ok) document.getElementById("parts").innerHTML = await answer.text();
+        const parts = answer.ok ? await answer.text() : "";
+        if (isInUse()) follow(); // somebody went there meanwhile, and would lose their place
+        else if (answer.ok) document.getElementById("parts").innerHTML = parts;
       } catch { /* the next line tries again */ }
     }, 1500 + Math.random() * 2500);
   };
