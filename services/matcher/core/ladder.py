@@ -79,9 +79,10 @@ class Leaving:
                 break
             rung, offer = candidate
             last = last_start(wish, offer, self._now)
-            if last is not None and last < _asked_by(self._area, wish, rung):
+            by = _asked_by(self._area, wish, rung)
+            if last is not None and last < by:
                 going[offer.id] = candidate  # also where another visit of theirs ends their time, of which no list tells
-            elif last is not None and not gone_before(self._area, wish, offer, rung, last):
+            elif last is not None and last - answer_us(self._area, wish, offer) >= by:
                 people.add(offer.volunteer.ref)
             candidate = next(following, None)
         if len(people) >= wish.places_free:
