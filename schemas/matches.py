@@ -87,6 +87,10 @@ class MatchAgreed(OfArea):
     offer_id: EventId
 
 
+UNCONSENTED: Final = ("unsafe", "confirmation_failed")
+"""(reason, cause) of a release where no guardian's consent holds (`confirmation.failed`, `no_consent`): the wish has ended with it."""
+
+
 class MatchReleased(OfArea):
     """`lastmetre.match.released.v1`: this pair is apart again, and why.
 

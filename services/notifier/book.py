@@ -21,7 +21,7 @@ import orjson
 
 from schemas.codec import Event
 from schemas.instants import micros
-from schemas.matches import HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
+from schemas.matches import UNCONSENTED, HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
 from services.notifier.ids import derived_id
 from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of
 from services.notifier.proposals import Proposal, proposal_of
@@ -59,7 +59,7 @@ _NEARER: Final = frozenset(("unit", "building", "compound"))
 _TOLD_AS: Final[dict[tuple[str, str | None], str]] = {
     ("declined", "match_approved"): "not_approved",
     ("unsafe", "consent_withdrawn"): "no_consent",
-    ("unsafe", "confirmation_failed"): "unconsented",
+    UNCONSENTED: "unconsented",
 }
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))

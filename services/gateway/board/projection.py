@@ -16,6 +16,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from schemas.codec import Event
+from schemas.matches import UNCONSENTED
 from schemas.place import Place
 from services.gateway.board.rows import FIRM, LIVE, DeadLetter, Invitation, Match, News, Offer, Report, Wish, WishKey
 
@@ -233,7 +234,7 @@ class Book:
         match, at = self._match(event), instant(event.time)
         if match.released_at is None or at < match.released_at:
             match.released_at, match.release_reason = at, event.data.reason
-        if (event.data.reason, event.data.cause) == ("unsafe", "confirmation_failed"):  # no consent holds, and the wish has ended with it
+        if (event.data.reason, event.data.cause) == UNCONSENTED:
             wish = self._wish((event.data.area, event.data.wish_id))
             wish.withdrawn_at = at if wish.withdrawn_at is None else max(wish.withdrawn_at, at)
 
