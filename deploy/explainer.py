@@ -10,15 +10,14 @@ import asyncio
 import hmac
 import sys
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Final, Self, cast
+from typing import Annotated, Any, Final, cast
 
 import asyncpg
 import orjson
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
 from deploy.tools.explain import conclusions
 from deploy.tools.judging import answer_words, verdict_words
@@ -29,7 +28,8 @@ from schemas.wishes import WishSubmitted
 from services.matcher.core.reasons import ITS_MATCH, vetting_demands
 from services.matcher.core.state import OPEN, Area
 from services.matcher.policies import Policies
-from services.runtime import LOOPBACK, Ops, ProcessSettings, Pulse, Readiness, Stop, cannot_listen, reach, start
+from services.matcher.policy_settings import PolicySettings
+from services.runtime import LOOPBACK, Ops, Pulse, Readiness, Stop, cannot_listen, reach, start
 
 # Each question reads an area: a few at once, and no longer than somebody waits for a page.
 _AT_ONCE: Final = 2
@@ -39,19 +39,13 @@ _WISH: Final = "SELECT status, need, submitted_at, ends_at, data FROM matching.w
 _OFFER: Final = "SELECT 1 FROM matching.offers WHERE area = $1 AND offer_id = $2"
 
 
-class Settings(ProcessSettings):
+class Settings(PolicySettings):
     """`LASTMETRE_EXPLAINER_PORT`, the secret that is shared with the gateway, and the policy file that the matcher has."""
 
     explainer_port: Annotated[int, Field(ge=0, le=65535)] = Field(description="填 0 至 65535 的端口 | use a port from 0 to 65535")
     explainer_secret: SecretStr = Field(
         min_length=16, description="填与网关共用的密钥，至少 16 个字符 | give the secret shared with the gateway, 16 characters or more"
     )
-    policy: Path | None = Field(None, description="填策略文件的路径，或不设 | give the path of a policy file, or leave it unset")
-
-    @model_validator(mode="after")
-    def _policy_can_be_used(self) -> Self:
-        Policies.read(self.policy)
-        return self
 
 
 class Explainer:

@@ -7,15 +7,14 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
 import asyncpg
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
 from services.broker import Broker, Consumer
@@ -25,6 +24,7 @@ from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
 from services.matcher.outbox import Publisher
 from services.matcher.policies import Policies
+from services.matcher.policy_settings import PolicySettings
 from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
 from services.runtime import Ops, Readiness, ServiceSettings, Stop, reach
 
@@ -40,18 +40,12 @@ _YOUNG_MANY: Final = 20_000
 _YOUNG_MAX: Final = 200_000
 
 
-class MatcherSettings(ServiceSettings):
+class MatcherSettings(PolicySettings, ServiceSettings):
     """The matcher's settings."""
 
     gather_ms: Annotated[int, Field(ge=1, le=1000)] = Field(
         8, description="填凑批的毫秒数 1 至 1000 | use 1 to 1000: milliseconds for which the broker may gather records while they come in"
     )
-    policy: Path | None = Field(None, description="填匹配规则文件的路径，或不设 | give the path of a policy file, or leave it unset for the usual rules")
-
-    @model_validator(mode="after")
-    def _policy_can_be_used(self) -> Self:
-        Policies.read(self.policy)
-        return self
 
 
 async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
