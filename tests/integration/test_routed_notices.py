@@ -115,13 +115,18 @@ async def test_a_confirmation_names_the_channel_that_delivered(make: Make, sourc
     assert [1] == list(first.effects.values())
 
 
-async def test_the_second_channel_of_one_system_gets_a_key_of_its_own_after_a_refusal(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
-    first.judge = lambda seen, _nth: {"code": "BLACKLISTED"} if seen.path == "/sms" else 200
-    settings = make(PEOPLE.replace('["sms"]', '["sms", "voice"]'))
+async def both_hear_by_voice(make: Make, source: Matcher, settled: Settled, **more: Any) -> None:
+    """A match is proposed, and its people are told by the channel behind the text message."""
+    settings = make(PEOPLE.replace('["sms"]', '["sms", "voice"]'), **more)
     await source.propose("m-1")
     async with running(settings):
         await settled(1)
         assert ["voice", "voice"] == await channels_of_confirmations(settings)
+
+
+async def test_the_second_channel_of_one_system_gets_a_key_of_its_own_after_a_refusal(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
+    first.judge = lambda seen, _nth: {"code": "BLACKLISTED"} if seen.path == "/sms" else 200
+    await both_hear_by_voice(make, source, settled)
     assert [":voice"] * 2 == [key[36:] for key in first.effects]
     assert [1, 1] == list(first.effects.values())
 
@@ -131,11 +136,7 @@ async def test_after_an_answer_that_never_came_the_second_channel_keeps_the_key(
         return None if seen.path == "/sms" else 200
 
     first.judge = judge
-    settings = make(PEOPLE.replace('["sms"]', '["sms", "voice"]'), webhook_attempts_max=2)
-    await source.propose("m-1")
-    async with running(settings):
-        await settled(1)
-        assert ["voice", "voice"] == await channels_of_confirmations(settings)
+    await both_hear_by_voice(make, source, settled, webhook_attempts_max=2)
     assert [36, 36] == [len(key) for key in first.effects]
     assert 2 == len({one.headers["idempotency-key"] for one in first.seen})
 
@@ -152,11 +153,7 @@ async def test_not_now_after_an_answer_that_never_came_does_not_make_a_second_ch
         return None if seen.path == "/sms" else 200
 
     first.judge = judge
-    settings = make(PEOPLE.replace('["sms"]', '["sms", "voice"]'), webhook_attempts_max=2)
-    await source.propose("m-1")
-    async with running(settings):
-        await settled(1)
-        assert ["voice", "voice"] == await channels_of_confirmations(settings)
+    await both_hear_by_voice(make, source, settled, webhook_attempts_max=2)
     assert [36, 36] == [len(key) for key in first.effects]
     assert [1, 1] == list(first.effects.values())
 
