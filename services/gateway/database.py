@@ -4,11 +4,16 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Final, Self
 
 import asyncpg
 
 from services.gateway.roles import Principal
+from services.sessions import end_frozen
+
+# A gateway that is frozen must not keep the audit's end, or a row that others want, locked: a request is answered, or given up, long before that.
+_FROZEN_MAX: Final = "30s"
+_TRANSACTION_SECONDS: Final = 60
 
 # All that a claim must know of its member beforehand (migration 0020): it becomes whoever asks by itself, so it needs no transaction around it.
 # For each of those who ask now: one after another, so nobody's look sees another's rows.
@@ -33,7 +38,7 @@ class Database:
     @classmethod
     async def connect(cls, dsn: str, *, size: int) -> Self:
         """Open `size` connections, and keep them: when many tap at once, none of them waits for a new one."""
-        settings = {"application_name": "lastmetre-gateway"}
+        settings = {"application_name": "lastmetre-gateway", "idle_in_transaction_session_timeout": _FROZEN_MAX}
         pool = await asyncpg.create_pool(
             dsn, min_size=size, max_size=size, max_inactive_connection_lifetime=0, command_timeout=15, init=_warm, reset=_leave, server_settings=settings
         )
@@ -53,6 +58,7 @@ class Database:
 
 async def _warm(connection: asyncpg.Connection) -> None:
     """Ask once, as nobody, what each claim asks: a connection takes several times as long over the first question of a kind."""
+    await end_frozen(connection, seconds=_TRANSACTION_SECONDS)
     with contextlib.suppress(asyncpg.PostgresError):
         await connection.fetch("SELECT * FROM gateway.session_of($1)", b"")
         await connection.fetch(BEFORE_CLAIM, [json.dumps({"account": "", "roles": [], "area": ""})], [""], [""], [""])

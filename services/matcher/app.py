@@ -27,9 +27,12 @@ from services.matcher.policies import Policies
 from services.matcher.policy_settings import PolicySettings
 from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
 from services.runtime import Ops, Readiness, ServiceSettings, Stop, reach
+from services.sessions import end_frozen
 
 CLOCK_CHANNEL: Final = "matching_clock"
 _FROZEN_MAX: Final = "5s"
+# A lane with hundreds of thousands of offers is read in one transaction.
+_TRANSACTION_SECONDS: Final = 300
 _TICK_SECONDS: Final = 0.25
 _GAP_SECONDS: Final = 5.0
 _CATCH_UP_SECONDS: Final = 3.0
@@ -49,7 +52,7 @@ class MatcherSettings(PolicySettings, ServiceSettings):
 
 
 async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
-    return await asyncpg.connect(
+    connection = await asyncpg.connect(
         settings.database.get_secret_value(),
         timeout=5,
         command_timeout=120,
@@ -60,6 +63,8 @@ async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
             **INDEXES_ONLY,
         },
     )
+    await end_frozen(connection, seconds=_TRANSACTION_SECONDS)
+    return connection
 
 
 async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end: int) -> list[Any]:

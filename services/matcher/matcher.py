@@ -56,6 +56,7 @@ AWAY: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
     asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server ended our transaction
+    asyncpg.TransactionTimeoutError,
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidPasswordError,  # a password is being changed
     asyncpg.PostgresSystemError,

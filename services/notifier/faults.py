@@ -18,7 +18,8 @@ PASSING: Final[tuple[type[BaseException], ...]] = (
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,  # deadlock, serialisation
-    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server ended our transaction
+    asyncpg.TransactionTimeoutError,
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidPasswordError,  # a password is being changed
     asyncpg.PostgresSystemError,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final, Self
 from uuid import UUID
@@ -23,7 +24,7 @@ from services.notifier.book import VISIT_KINDS, About, CalledOff, Match, Notice
 from services.notifier.outgoing import Outgoing, outgoing, packed
 from services.notifier.receipts_store import ReceiptsUnit
 from services.notifier.usual_store import UsualUnit
-from services.sessions import INDEXES_ONLY, keep_session
+from services.sessions import INDEXES_ONLY, end_frozen, keep_session
 from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
@@ -31,6 +32,7 @@ CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 # A process that is frozen in the middle of a transaction must not hold its partitions' locks for longer.
 _IDLE_IN_TRANSACTION: Final = "5s"
+_TRANSACTION_SECONDS: Final = 40
 
 _TAKE_OVER = """
 INSERT INTO notifying.partitions AS known (partition, epoch, next_offset) VALUES ($1, 1, 0)
@@ -460,6 +462,7 @@ async def _pool(dsn: str, synchronous_commit: str) -> asyncpg.Pool:
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS,
         max_inactive_connection_lifetime=300,
+        init=partial(end_frozen, seconds=_TRANSACTION_SECONDS),
         reset=keep_session,
         connection_class=failpoints.connection_class(),
         server_settings={

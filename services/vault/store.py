@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import asyncpg
 
-from services.sessions import INDEXES_ONLY, keep_session
+from services.sessions import INDEXES_ONLY, end_frozen, keep_session
 from services.vault.consents import Consent, Purpose
 from services.vault.ladder import Slot, Stage
 from services.vault.policy import Visit
@@ -26,6 +27,7 @@ CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 30.0
 # A process that is frozen in the middle of a read must not hold back an erasure for longer.
 _IDLE_IN_TRANSACTION: Final = "5s"
+_TRANSACTION_SECONDS: Final = 60
 
 _LOCK_PERSON_SHARED = "SELECT area, minor FROM vault.people WHERE person_ref = $1 FOR SHARE"
 # In one order, so that two who read many never wait for each other.
@@ -315,6 +317,7 @@ class Store:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
+            init=partial(end_frozen, seconds=_TRANSACTION_SECONDS),
             reset=keep_session,
             server_settings={"application_name": "vault", "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION, **INDEXES_ONLY},
         )
