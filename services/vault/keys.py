@@ -24,11 +24,11 @@ DEPTH: Final = 32
 LEAVES: Final = 2**DEPTH
 _BRANCHES: Final = {"0": b"lastmetre vault tree 0", "1": b"lastmetre vault tree 1"}
 _WRAPPING: Final = b"lastmetre vault wrapping key"
+_OWN: Final = "w"
 _ID: Final = re.compile(r"[a-z0-9-]{1,40}")
 _PREFIX: Final = re.compile(rf"[01]{{0,{DEPTH}}}")
-# Leaves are given out one after the other: 16 of them have their node at this depth in common.
-_NEAR: Final = DEPTH - 4
-_DERIVED_MAX: Final = 10_000
+# Leaves are given out one after the other: people who are looked up in one time have most of their way down in common.
+_DERIVED_MAX: Final = 50_000
 # 32 random bytes have 30 different values, give or take; with fewer than these somebody typed them.
 _DISTINCT_MIN: Final = 16
 
@@ -64,12 +64,6 @@ def _child(secret: bytes, branch: str) -> bytes:
     return hmac.digest(secret, _BRANCHES[branch], "sha256")
 
 
-def _below(secret: bytes, branches: str) -> bytes:
-    for branch in branches:
-        secret = _child(secret, branch)
-    return secret
-
-
 def _path(leaf: int) -> str:
     if not 0 <= leaf < LEAVES:
         raise ValueError(f"a leaf is between 0 and {LEAVES - 1}")
@@ -82,7 +76,8 @@ class MasterKey:
 
     key_id: str
     nodes: Mapping[str, bytes] = field(repr=False)
-    # Nodes far down that were derived already, as neighbours share them. They tell nothing that `nodes` does not, and a leaf that is forgotten ends them.
+    # What was derived already, by path; a wrapping key has the mark of its purpose behind it. They tell nothing that `nodes` does not, and a leaf that is
+    # forgotten ends them.
     _derived: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -100,8 +95,11 @@ class MasterKey:
         top = self._above(path)
         if top is None:
             raise KeyDestroyed
-        near = path[: max(len(top), _NEAR)]
-        return hmac.digest(_below(self._near(top, near), path[len(near) :]), _WRAPPING, "sha256")
+        known = self._derived.get(path + _OWN)
+        if known is None:
+            known = hmac.digest(self._node(top, path), _WRAPPING, "sha256")
+            self._derived[path + _OWN] = known
+        return known
 
     def forget(self, leaf: int) -> MasterKey:
         """The same key without this leaf; forgetting twice changes nothing."""
@@ -117,13 +115,17 @@ class MasterKey:
             secret = _child(secret, path[depth])
         return replace(self, nodes=nodes)
 
-    def _near(self, top: str, near: str) -> bytes:
-        """The node at `near`, which is the one at `top` or below it."""
-        if near not in self._derived:
-            if len(self._derived) >= _DERIVED_MAX:
-                self._derived.clear()
-            self._derived[near] = _below(self.nodes[top], near[len(top) :])
-        return self._derived[near]
+    def _node(self, top: str, path: str) -> bytes:
+        """The node at `path`, which is the one at `top` or below it."""
+        if len(self._derived) >= _DERIVED_MAX:
+            self._derived.clear()
+        depth = len(path)
+        while depth > len(top) and path[:depth] not in self._derived:
+            depth -= 1
+        secret = self._derived[path[:depth]] if depth > len(top) else self.nodes[top]
+        for below in range(depth, len(path)):
+            secret = self._derived[path[: below + 1]] = _child(secret, path[below])
+        return secret
 
     def _above(self, path: str) -> str | None:
         return next((path[:depth] for depth in range(DEPTH + 1) if path[:depth] in self.nodes), None)
