@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ def named_commands(text: str, known: set[str]) -> Iterator[str]:
             yield " ".join(words[:2]) if words and words[0] in groups else " ".join(words[:1])
 
 
+@cache
 def names_of_tests(path: Path) -> set[str]:
     """The names of a file's tests; a machine of Hypothesis is one under the name that it is given (`TestThis = That.TestCase`)."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
