@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -62,6 +63,8 @@ class Delivery:
         self._full: dict[str, float] = {}
         self._publisher = publisher
         self._metrics = metrics
+        for name in exchange.channels:
+            metrics.channel_down.labels(name).set_function(partial(exchange.outages.is_down, name))
         self._in_hand: dict[UUID, float] = {}
         self._waiting: deque[Notice] = deque()
         self._cancelled: set[UUID] = set()

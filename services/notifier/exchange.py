@@ -25,12 +25,14 @@ from services.notifier.faults import PASSING
 from services.notifier.linking import Linker, linker_of
 from services.notifier.mail import Mail
 from services.notifier.notices import Language, text_of
+from services.notifier.outages import Outages
 from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
     Errand,
     GiveUp,
     Rules,
     Settle,
+    Step,
     Tried,
     Use,
     Wait,
@@ -42,6 +44,8 @@ from services.notifier.routes import (
     next_step,
     noted,
     packed,
+    passed_over,
+    taken_up,
     too_late,
     tried_of,
     unpacked,
@@ -101,6 +105,7 @@ class Exchange:
         self._timed = settings.clock == "wall"
         self._ways: dict[str, Way] = {name: channel.way for name, channel in channels.items()}
         self._rules = Rules(timedelta(hours=settings.urgent_hours), timedelta(minutes=settings.read_minutes))
+        self.outages = Outages()
         self._spending: Counter[tuple[str, date]] = Counter()
         self._log: Any = structlog.get_logger().bind()
         self._linker: Linker | None = linker_of(settings, store)
@@ -201,7 +206,7 @@ class Exchange:
             if wait is not None:
                 return Delivered(notice, "retryable", "", notice.channel or "", wait.why, min((wait.until - now).total_seconds(), _WAIT_SECONDS_MAX))
             notice.tried = packed(tried)
-        step = next_step(person.wants, person.addresses, self._ways, _errand(notice), tried, told, now, self._rules)
+        step = self._step(notice, person, told, now)
         if isinstance(step, Wait):
             assert now is not None  # without a clock nothing waits
             seconds = min(max((step.until - now).total_seconds(), 0.0), _WAIT_SECONDS_MAX)
@@ -214,6 +219,24 @@ class Exchange:
             self._spending[notice.ref, day] += 1
         return Passage(notice, _as_read(notice, person), step, person.addresses.get(step.channel, ""), day if step.counts else None)
 
+    def _step(self, notice: Notice, person: Person, told: int, now: datetime | None) -> Step:
+        """The next step; by the wall's clock a channel that is out of order is passed over by whoever has another, and taken up where no other has helped."""
+
+        def of(tried: Sequence[Tried]) -> Step:
+            notice.tried = packed(tried)
+            return next_step(person.wants, person.addresses, self._ways, _errand(notice), tried, told, now, self._rules)
+
+        tried = unpacked(notice.tried)
+        step = of(tried)
+        while now is not None and isinstance(step, Use) and step.has_next and self._is_to_be_passed_over(tried, step.channel):
+            tried = passed_over(tried, step.channel)
+            step = of(tried)
+        again = taken_up(tried)
+        return of(again) if isinstance(step, GiveUp | Settle) and again != tuple(tried) else step
+
+    def _is_to_be_passed_over(self, tried: Sequence[Tried], name: str) -> bool:
+        return tried_of(tried, name).state == "open" and not self.outages.passes(name)
+
     async def attempt(self, passage: Passage, at: Callable[[str], str]) -> Delivered:
         """One attempt through the channel that was chosen, and what it comes to."""
         name, notice = passage.use.channel, passage.original
@@ -222,6 +245,7 @@ class Exchange:
         if carried is None:
             return Delivered(notice, "retryable", "", name, "links_away", _AWAY_SECONDS, passage.day)
         answer = await self._answer(channel, carried, passage.address, passage.use.suffix)
+        self.outages.note(name, answered=answer.verdict != "later")
         tried = unpacked(notice.tried)
         before = tried_of(tried, name)
         if answer.verdict == "placed" and passage.use.has_next:

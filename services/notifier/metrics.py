@@ -49,6 +49,9 @@ class Metrics:
         )
         self.closed = Counter("lastmetre_notifier_visits_closed", "ends of visits, corrections included", ("outcome", "by"), registry=self.registry)
         self.receipts = Counter("lastmetre_notifier_receipts", "what came of gateways' callbacks", ("outcome",), registry=self.registry)
+        self.channel_down = Gauge(
+            "lastmetre_notifier_channel_down", "1 while this process passes a channel over, as it answers nobody", ("channel",), registry=self.registry
+        )
         self.faults = Counter("lastmetre_notifier_faults", "faults of the infrastructure, by loop", ("loop",), registry=self.registry)
         self.vault_looks = Counter("lastmetre_notifier_vault_looks", "people looked up in the vault, each in its audit", registry=self.registry)
         self.vault_seconds = Histogram(

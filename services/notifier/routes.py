@@ -26,6 +26,8 @@ _FLEETING_KINDS: Final = frozenset(("asked", "invited"))
 _INVITATIONS: Final = frozenset(("invited",))
 
 State = Literal["open", "placed", "unread", "failed"]
+# Why a channel counts as failed that was passed over, as it is out of order: it has its turn again where nothing else is left.
+DOWN: Final = "channel_down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ def suffix_of(ways: Mapping[str, Way], name: str, tried: Sequence[Tried]) -> str
         if one.channel not in ways or ways[one.channel].system != ways[name].system or not one.attempts:
             continue
         suffix = f":{one.channel}" if closed else suffix
-        closed = one.state in {"failed", "unread"} and not one.unclear
+        closed = one.state in {"failed", "unread"} and not one.unclear and one.fault != DOWN
     return f":{name}" if closed else suffix
 
 
@@ -262,6 +264,16 @@ def attempted(before: Tried, *, state: State, fault: str | None, unclear: bool, 
     "Not now" and a connection that does not come about say nothing of what became of the attempts before.
     """
     return replace(before, attempts=before.attempts + 1, state=state, fault=fault, unclear=unclear or (before.unclear and not tells_all))
+
+
+def passed_over(tried: Sequence[Tried], channel: str) -> tuple[Tried, ...]:
+    """What was tried, and this channel is left out for now."""
+    return noted(tried, replace(tried_of(tried, channel), state="failed", fault=DOWN))
+
+
+def taken_up(tried: Sequence[Tried]) -> tuple[Tried, ...]:
+    """What was tried, with the channels that were passed over open again."""
+    return tuple(replace(one, state="open", fault=None) if one.fault == DOWN else one for one in tried)
 
 
 def packed(tried: Sequence[Tried]) -> str:
