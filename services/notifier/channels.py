@@ -144,9 +144,9 @@ def system_of(url: str) -> str:
 
 def session_of(timeout_seconds: float, concurrency: int) -> aiohttp.ClientSession:
     """Connections of one channel, which keep no cookies; call inside the loop."""
-    return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=timeout_seconds), connector=aiohttp.TCPConnector(limit=concurrency), cookie_jar=aiohttp.DummyCookieJar()
-    )
+    # A connection that does not come about is told apart from an answer that does not: nothing was said, so nobody can have heard.
+    times = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=timeout_seconds * 0.9)
+    return aiohttp.ClientSession(timeout=times, connector=aiohttp.TCPConnector(limit=concurrency), cookie_jar=aiohttp.DummyCookieJar())
 
 
 class Console:
@@ -195,10 +195,10 @@ class Webhook:
         try:
             async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
                 return judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            return Answer("later", "no_connection")
         except TimeoutError:
             return Answer("later", "timeout")
-        except aiohttp.ClientConnectorError:
-            return Answer("later", "no_connection")
         except (aiohttp.ClientError, OSError):
             return Answer("later", "unreachable")
 

@@ -283,7 +283,7 @@ class Delivery:
             if self._dropped(passage.original):
                 self._done(Delivered(passage.original, "discarded", "", channel.name, day=passage.day))
                 continue
-            if time.monotonic() - passage.at > QUEUE_SECONDS:
+            if time.monotonic() - passage.at > QUEUE_SECONDS or self._exchange.is_overtaken(passage):
                 self._done(self._busy(passage))
                 continue
             begun = time.perf_counter()

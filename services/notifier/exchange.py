@@ -228,14 +228,21 @@ class Exchange:
 
         tried = unpacked(notice.tried)
         step = of(tried)
-        while now is not None and isinstance(step, Use) and step.has_next and self._is_to_be_passed_over(tried, step.channel):
+        while now is not None and isinstance(step, Use) and step.has_next and self._is_to_be_passed_over(notice, tried_of(tried, step.channel)):
             tried = passed_over(tried, step.channel)
             step = of(tried)
         again = taken_up(tried)
         return of(again) if isinstance(step, GiveUp | Settle) and again != tuple(tried) else step
 
-    def _is_to_be_passed_over(self, tried: Sequence[Tried], name: str) -> bool:
-        return tried_of(tried, name).state == "open" and not self.outages.passes(name)
+    def _is_to_be_passed_over(self, notice: Notice, before: Tried) -> bool:
+        """Whether its channel is out of order, and surely has not told this notice: else it would be told in two places, as others know nothing of it."""
+        unclear = before.unclear or notice.fault == INTERRUPTED
+        return before.state == "open" and not unclear and not self.outages.passes(before.channel)
+
+    def is_overtaken(self, passage: Passage) -> bool:
+        """Whether its channel was found out of order while it waited there, and others are left: it is to be looked at again."""
+        found_out = self.outages.found_out(passage.use.channel)
+        return passage.use.has_next and found_out is not None and passage.at < found_out
 
     async def attempt(self, passage: Passage, at: Callable[[str], str]) -> Delivered:
         """One attempt through the channel that was chosen, and what it comes to."""

@@ -24,7 +24,7 @@ class _Row:
 
     count: int
     since: float
-    down: bool = False
+    down: float | None = None
     probed: float = 0.0
 
 
@@ -46,19 +46,23 @@ class Outages:
         now = self._clock()
         row = self._rows.setdefault(channel, _Row(0, now))
         row.count += 1
-        if not row.down and row.count >= ROW_MIN and now - row.since >= ROW_SECONDS:
-            row.down, row.probed = True, now
+        if row.down is None and row.count >= ROW_MIN and now - row.since >= ROW_SECONDS:
+            row.down = row.probed = now
             self._log.warning("channel_down", channel=channel, failures=row.count, seconds=round(now - row.since))
 
     def is_down(self, channel: str) -> bool:
         """Whether it is out of order, as far as we know."""
+        return self.found_out(channel) is not None
+
+    def found_out(self, channel: str) -> float | None:
+        """Since when that is known, in seconds of the monotonic clock."""
         row = self._rows.get(channel)
-        return row is not None and row.down
+        return None if row is None else row.down
 
     def passes(self, channel: str) -> bool:
         """Whether a notice that has another way should go to this channel."""
         row = self._rows.get(channel)
-        if row is None or not row.down:
+        if row is None or row.down is None:
             return True
         if self._clock() - row.probed < PROBE_SECONDS:
             return False

@@ -272,8 +272,9 @@ def passed_over(tried: Sequence[Tried], channel: str) -> tuple[Tried, ...]:
 
 
 def taken_up(tried: Sequence[Tried]) -> tuple[Tried, ...]:
-    """What was tried, with the channels that were passed over open again."""
-    return tuple(replace(one, state="open", fault=None) if one.fault == DOWN else one for one in tried)
+    """What was tried, with the channels that were passed over open again, behind those that had their turn: so these may have closed the key before them."""
+    again = [replace(one, state="open", fault=None) for one in tried if one.fault == DOWN]
+    return (*(one for one in tried if one.fault != DOWN), *again)
 
 
 def packed(tried: Sequence[Tried]) -> str:

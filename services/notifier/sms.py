@@ -102,10 +102,10 @@ async def post_judged(
             if verdict.verdict != "sent":
                 return verdict
             return judge_code(await _whole(answer), field, sent, later, id_field)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        return Answer("later", "no_connection")
     except TimeoutError:
         return Answer("later", "timeout")
-    except aiohttp.ClientConnectorError:
-        return Answer("later", "no_connection")
     except (aiohttp.ClientError, OSError):
         return Answer("later", "unreachable")
 

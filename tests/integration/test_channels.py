@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import codecs
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -176,6 +178,20 @@ async def test_a_gateway_that_is_away_is_not_unclear(unused_tcp_port: int) -> No
         answer = await channel.send(notice(), NUMBER)
         await channel.close()
         assert (Answer("later", "no_connection"), False) == (answer, answer.unclear)
+
+
+async def test_a_gateway_that_takes_no_connection_has_heard_nothing() -> None:
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(2):  # nobody accepts them, and there is room for no more
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        channel = Webhook(f"http://127.0.0.1:{full.getsockname()[1]}/", SECRET.encode(), 0.5, 1)
+        answer = await channel.send(notice())
+        await channel.close()
+    assert (Answer("later", "no_connection"), False) == (answer, answer.unclear)
 
 
 # --- robots of groups

@@ -304,41 +304,54 @@ async def test_a_channel_that_hangs_does_not_hold_up_another(make: Make, source:
     assert {1} == set(first.effects.values())
 
 
+OUT_OF_ORDER = '[default]\nchannels = ["sms", "pager"]\naddresses = { sms = "13812345678" }\n'
+
+
 async def test_who_has_another_way_is_told_on_it_soon_while_a_channel_answers_nobody(
     make: Make, source: Matcher, first: Gateway, other: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without that everybody would wait for their hundred attempts first. Whoever has no other way keeps trying, and is told when it is back."""
     monkeypatch.setattr("services.notifier.outages.ROW_SECONDS", 1.0)
-    first.judge = lambda _seen, _nth: None
-    settings = make(
-        '[default]\nchannels = ["sms", "pager"]\naddresses = { sms = "13812345678" }\n[people."r-m-0"]\nchannels = ["sms"]\n', webhook_attempts_max=100
-    )
+    first.judge = lambda _seen, _nth: {"code": "BUSY"}
+    settings = make(OUT_OF_ORDER + '[people."r-m-0"]\nchannels = ["sms"]\n', webhook_attempts_max=100)
     for number in range(20):
         await source.propose(f"m-{number}")
     async with running(settings):
         await until(lambda: 39 == len(other.effects))
         assert {} == dict(first.effects)
         first.judge = lambda _seen, _nth: 200
-        first.release.set()
         await until(lambda: 1 == len(first.effects))
         await source.propose("m-later")
         await until(lambda: 3 == len(first.effects))
     assert {1} == {*first.effects.values(), *other.effects.values()}
 
 
-async def test_a_channel_that_was_passed_over_has_its_turn_where_the_other_refuses(
+async def test_whoever_may_have_heard_by_a_channel_that_hangs_is_not_told_in_another_place(
     make: Make, source: Matcher, first: Gateway, other: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.notifier.outages.ROW_SECONDS", 1.0)
     first.judge = lambda _seen, _nth: None
-    other.judge = lambda _seen, _nth: 404
-    settings = make('[default]\nchannels = ["sms", "pager"]\naddresses = { sms = "13812345678" }\n', webhook_attempts_max=100)
-    for number in range(5):
+    for number in range(40):
         await source.propose(f"m-{number}")
-    async with running(settings):
-        await until(lambda: 10 == len(other.seen))
+    async with running(make(OUT_OF_ORDER, webhook_attempts_max=100)):
+        await until(lambda: 10 <= len(other.effects))
+        asked = {seen.headers["idempotency-key"] for seen in first.seen}
         first.judge = lambda _seen, _nth: 200
         first.release.set()
+        await until(lambda: 80 == len(first.effects) + len(other.effects))
+    assert ({1}, set()) == ({*first.effects.values(), *other.effects.values()}, asked & other.effects.keys())
+
+
+async def test_a_channel_that_was_passed_over_has_its_turn_where_the_other_refuses(
+    make: Make, source: Matcher, first: Gateway, other: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.notifier.outages.ROW_SECONDS", 1.0)
+    first.judge, other.judge = lambda _seen, _nth: {"code": "BUSY"}, lambda _seen, _nth: 404
+    for number in range(5):
+        await source.propose(f"m-{number}")
+    async with running(make(OUT_OF_ORDER, webhook_attempts_max=100)):
+        await until(lambda: 10 == len(other.seen))
+        first.judge = lambda _seen, _nth: 200
         await until(lambda: 10 == len(first.effects))
     assert ({1}, {}) == (set(first.effects.values()), dict(other.effects))
 

@@ -64,7 +64,12 @@ def test_who_was_passed_over_keeps_the_key_for_both_channels_of_a_system(unclear
     tried = passed_over((Tried("sms", 2, "open", "busy", unclear),), "sms")
     assert (Tried("sms", 2, "failed", DOWN, unclear),) == tried
     assert "" == suffix_of(WAYS, "voice", tried)
-    assert (Tried("sms", 2, "open", None, unclear), Tried("voice", 1, "failed", "refused")) == taken_up((*tried, Tried("voice", 1, "failed", "refused")))
+
+
+def test_what_is_taken_up_again_asks_under_a_key_that_the_other_channel_has_not_closed() -> None:
+    again = taken_up((*passed_over((), "sms"), Tried("voice", 1, "failed", "refused")))
+    assert (Tried("voice", 1, "failed", "refused"), Tried("sms", 0, "open")) == again
+    assert ":sms" == suffix_of(WAYS, "sms", again)
 
 
 def test_a_channel_that_was_never_tried_can_be_passed_over_too() -> None:
