@@ -25,9 +25,12 @@ from schemas.topics import RESPONSES
 
 WAIT_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 0.1
+# Of one that has no end yet, the word that would count: the community's before the resident's, the last before those before it.
 _VISIT: Final = """
-    SELECT v.match_id, v.wish_id, v.offer_id, v.area, v.volunteer_ref, v.outcome, v.minutes, c.state FROM notifying.visits v
-    JOIN notifying.confirmations c USING (match_id) WHERE v.match_id = $1
+    SELECT v.match_id, v.wish_id, v.offer_id, v.area, c.state, coalesce(v.outcome, (
+        SELECT r.outcome FROM notifying.said r WHERE r.match_id = v.match_id AND r.kind = 'acknowledged'
+        ORDER BY r.said_by = 'community' DESC, r.at_us DESC, r.source DESC, r.event_id DESC LIMIT 1), 'done') AS outcome
+    FROM notifying.visits v JOIN notifying.confirmations c USING (match_id) WHERE v.match_id = $1
 """
 # What was said is noted and judged in one transaction; a visit that is still to end then says when.
 _JUDGED: Final = """
@@ -82,10 +85,12 @@ def events_of(visit: Any, outcome: Outcome | None, minutes: int | None, reason: 
         Trouble: the reason holds what no event may.
     """
     about = {name: visit[name] for name in ("wish_id", "offer_id", "match_id")}
+    word = outcome or visit["outcome"]
     said: list[tuple[str, dict[str, Any]]] = []
-    if minutes is not None:
+    # Of what was not done no minutes count, and a report of its end would say that the helper had come.
+    if minutes is not None and word != "not_done":
         said.append(("service.finished", {"minutes": minutes}))
-    said.append(("service.acknowledged", {"by": "community", "outcome": outcome or visit["outcome"] or "done", "reason": reason}))
+    said.append(("service.acknowledged", {"by": "community", "outcome": word, "reason": reason}))
     return [event_of(kind, visit["match_id"], visit["area"], about | more) for kind, more in said]
 
 
