@@ -75,7 +75,7 @@ OTHERS: Final = "+others"
 _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
     "zh-CN": {
         ("asked", "volunteer"): "您好，{near}有位邻居需要「{category}」，时间是{when}。您方便去吗？请在{by}前答复；不方便也没关系，我们再找别人。",
-        ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？同时问了几位，先答应者先得；请在{by}前答复。谢谢您！",
+        ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？可能也问了别人，先答应者先得；请在{by}前答复。谢谢您！",
         ("confirmed", "resident"): "您好，您的「{category}」心愿有着落了：{near}的志愿者将于{when}前来。",
         ("confirmed", "volunteer"): "您好，约好了：{when}，请为{near}的邻居提供「{category}」服务。谢谢您！",
         ("released", "resident"): "抱歉，原定{when}的「{category}」不能如约了。我们正在为您另找帮手，找到后马上告诉您。",
@@ -114,7 +114,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         (
             "invited",
             "volunteer",
-        ): "A neighbour {near} needs {category} soon, on {when}. Could you come? Several are asked and the first yes counts; please answer by {by}.",
+        ): "A neighbour {near} needs {category} soon, on {when}. Could you come? Others may be asked as well, and the first yes counts; please answer by {by}.",
         ("confirmed", "resident"): "Good news about your wish ({category}): a volunteer {near} will come on {when}.",
         ("confirmed", "volunteer"): "It is settled: a neighbour {near} looks forward to your visit ({category}) on {when}. Thank you!",
         ("released", "resident"): "We are sorry: the visit on {when} ({category}) can't take place. We are looking for another helper and will tell you.",

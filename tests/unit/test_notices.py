@@ -112,14 +112,14 @@ BY = "2026-11-24T04:00:00Z"
         (
             "invited",
             "zh-CN",
-            "您好，同楼有位邻居急需「关爱老人」，时间是11月24日（周二）16:00至17:30。您能去吗？同时问了几位，先答应者先得；请在11月24日（周二）12:00前答复。谢谢您！",
+            "您好，同楼有位邻居急需「关爱老人」，时间是11月24日（周二）16:00至17:30。您能去吗？可能也问了别人，先答应者先得；请在11月24日（周二）12:00前答复。谢谢您！",
         ),
         (
             "invited",
             "en",
             (
                 "A neighbour from the same building needs care for an elder soon, on Tuesday 24 November, from 16:00 to 17:30. Could you come? "
-                "Several are asked and the first yes counts; please answer by 12:00 on Tuesday 24 November."
+                "Others may be asked as well, and the first yes counts; please answer by 12:00 on Tuesday 24 November."
             ),
         ),
     ],
