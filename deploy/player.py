@@ -33,6 +33,7 @@ from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, LANE_TOPICS, MA
 
 # What the notifier reads of visits, in the order of `_PROGRESS`.
 _VISITS_TOPICS: Final = (RESPONSES, CONFIRMATIONS)
+_REPORTS: Final = "lastmetre.service."
 _HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
 _POLL_SECONDS: Final = 0.004
 _POLLS: Final = 6
@@ -94,6 +95,8 @@ _NEXT_CLOSING: Final = """
     SELECT min(due_at_us) FROM notifying.visits v WHERE due_at_us > $1
         AND EXISTS (SELECT FROM notifying.reports r WHERE r.area = v.area AND r.wish_id = v.wish_id AND r.offer_id = v.offer_id)
 """
+# And those of which somebody speaks only after the limit: they were closed by then, whatever other areas have made the clock run to.
+_LAST_LIMIT: Final = "SELECT max(due_at_us) FROM notifying.visits WHERE due_at_us < $1"
 # The visits' clock alone: what is due in the matcher meanwhile is not to be decided late.
 _RUN_VISITS: Final = "UPDATE notifying.clock SET runs_to = greatest(runs_to, $1)"
 # What was said in a minute is judged once the minute is whole, so that nothing depends on what was read first.
@@ -112,13 +115,14 @@ _PUBLISHED: Final = "UPDATE matching.clock SET publishing = false, ends = $1"
 
 @dataclass(slots=True)
 class Line:
-    """One line of the file: what is sent where. `minute` is its event time's minute since 1970."""
+    """One line of the file: what is sent where. `minute` is its event time's minute since 1970; `reports`: it says something of a visit."""
 
     value: bytes
     topic: str
     key: bytes | None
     minute: int
     wish_id: str | None
+    reports: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,9 @@ def _line(value: bytes) -> Line:
     minute = -1
     with suppress(ValueError, TypeError, KeyError):
         minute = parse_rfc3339(event["time"]) // MINUTE_US
-    return Line(value, topic, key.encode(errors="replace") if isinstance(key, str) else None, minute, wish_id if isinstance(wish_id, str) else None)
+    named = wish_id if isinstance(wish_id, str) else None
+    reports = isinstance(kind, str) and kind.startswith(_REPORTS)
+    return Line(value, topic, key.encode(errors="replace") if isinstance(key, str) else None, minute, named, reports)
 
 
 @dataclass(slots=True)
@@ -197,6 +203,8 @@ class Player:
         now = 0
         for minute in sorted(minutes):
             now = await self._hold_stops(now, minute * MINUTE_US)
+            if any(line.reports for line in minutes[minute]):
+                await self._close_the_silent(minute * MINUTE_US)
             await self._publish(minutes[minute])
             await self._judge()
             self.told(self.published, len(lines))
@@ -219,6 +227,11 @@ class Player:
                 await self._run_to(now)
             else:
                 return now
+
+    async def _close_the_silent(self, before: int) -> None:
+        limit: int | None = await self._patiently(self._last_limit, before)
+        if limit is not None:
+            await self._run_to(limit, _RUN_VISITS)
 
     async def _publish(self, lines: list[Line]) -> None:
         """Send lines in their order, as fast as Kafka takes them; all of them are acknowledged when this returns.
@@ -347,6 +360,10 @@ class Player:
     async def _next_stop(self, after: int, before: int) -> int | None:
         stop: int | None = await (await self._connection()).fetchval(_NEXT_STOP, after, before)
         return stop
+
+    async def _last_limit(self, before: int) -> int | None:
+        limit: int | None = await (await self._connection()).fetchval(_LAST_LIMIT, before)
+        return limit
 
     async def _tell(self, statement: str, *arguments: object) -> None:
         await (await self._connection()).execute(statement, *arguments)

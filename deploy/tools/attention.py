@@ -34,7 +34,7 @@ KINDS: Final[dict[Kind, tuple[Words, Words]]] = {
         ("打电话告诉双方", "call both sides"),
     ),
     "not_started": (
-        ("逾期：已到时间，无人报到", "overdue: the time has come, and nobody has reported"),
+        ("逾期：已到时间，帮手没有报到", "overdue: the time has come, and the helper has not reported"),
         ("联系志愿者，并看看居民", "call the helper, and look in on the resident"),
     ),
     "stuck": (

@@ -97,17 +97,25 @@ def correct(
     reason: Annotated[str, typer.Option("--reason", help="更正的原因，不含个人信息 · why; no personal data")],
     outcome: Annotated[Literal["done", "partly", "not_done"] | None, typer.Option("--outcome", help="结果 · the outcome")] = None,
     minutes: Annotated[int | None, typer.Option("--minutes", min=0, max=1440, help="服务分钟数 · the minutes that it took")] = None,
+    withdraw: Annotated[
+        bool,
+        typer.Option(
+            "--withdraw", help="其实已办好时，撤回因此重新开放的心愿（有人要来则不撤）· where it helped after all, withdraw the wish that was opened again"
+        ),
+    ] = False,
     lang: Lang = None,
 ) -> None:
-    """以社区回访更正一次服务，账本记入差额 · Correct a visit by the community's word; the books take the difference. Exit code 3: sent, not booked yet."""
-    from deploy.tools import ledger_correct, target
+    """以社区回访更正一次服务，账本记入差额 · Correct a visit by the community's word; the books take the difference. Exit code 3: sent, not (all) done yet."""
+    from deploy.tools import ledger_correct, ledger_wish, target
     from deploy.tools.explain import say
-    from deploy.tools.wording import clock, language
+    from deploy.tools.wording import clean, clock, language
 
     if outcome is None and minutes is None:
         raise Trouble("请给出 --outcome 或 --minutes。", "Give --outcome or --minutes.")
-    speech, console = language(lang), target.console()
-    sent = asyncio.run(ledger_correct.correct(target.find(), match_id, outcome, minutes, reason))
+    if withdraw and outcome not in {"done", None}:
+        raise Trouble("--withdraw 只用于 --outcome done。", "--withdraw goes with --outcome done alone.")
+    speech, console, found = language(lang), target.console(), target.find()
+    sent = asyncio.run(ledger_correct.correct(found, match_id, outcome, minutes, reason))
     if not sent.is_booked:
         said = ("已发送，尚未入账。notifier 恢复后会自动处理。", "Sent, but not booked yet: it will be once the notifier is back.")
         if sent.waits_until_us is not None:
@@ -119,6 +127,15 @@ def correct(
         say(console, speech, said, "yellow")
         raise typer.Exit(EXIT_UNFINISHED)
     say(console, speech, ("已更正，账本已记入差额。", "Corrected: the books have taken the difference."), "green")
+    after = asyncio.run(ledger_wish.look(found, match_id))
+    if withdraw and after is not None and after.is_needless and asyncio.run(ledger_wish.withdraw(found, after, reason)):
+        say(console, speech, (f"心愿 {clean(after.wish_id, 128)} 已撤回。", f"Wish {clean(after.wish_id, 128)} is withdrawn."), "green")
+        return
+    told = None if after is None else ledger_wish.words(after)
+    if told is not None:
+        say(console, speech, told, "yellow")
+    if withdraw and after is not None and after.is_looked_for:
+        raise typer.Exit(EXIT_UNFINISHED)
 
 
 def attention(

@@ -23,11 +23,14 @@ from schemas.instants import SECOND_US, micros
 from schemas.sources import CORRECTIONS
 from schemas.topics import RESPONSES
 
-_WAIT_SECONDS: Final = 15.0
-_LOOK_SECONDS: Final = 0.1
+WAIT_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 0.1
+# Of one that has no end yet, the word that would count: the community's before the resident's, the last before those before it.
 _VISIT: Final = """
-    SELECT v.match_id, v.wish_id, v.offer_id, v.area, v.volunteer_ref, v.outcome, v.minutes, c.state FROM notifying.visits v
-    JOIN notifying.confirmations c USING (match_id) WHERE v.match_id = $1
+    SELECT v.match_id, v.wish_id, v.offer_id, v.area, c.state, coalesce(v.outcome, (
+        SELECT r.outcome FROM notifying.said r WHERE r.match_id = v.match_id AND r.kind = 'acknowledged'
+        ORDER BY r.said_by = 'community' DESC, r.at_us DESC, r.source DESC, r.event_id DESC LIMIT 1), 'done') AS outcome
+    FROM notifying.visits v JOIN notifying.confirmations c USING (match_id) WHERE v.match_id = $1
 """
 # What was said is noted and judged in one transaction; a visit that is still to end then says when.
 _JUDGED: Final = """
@@ -49,39 +52,46 @@ class Said:
         return self.is_noted and self.waits_until_us is None
 
 
-def events_of(visit: Any, outcome: Outcome | None, minutes: int | None, reason: str, now: datetime) -> list[bytes]:
+def event_of(kind: str, subject: str, area: str, data: dict[str, Any]) -> bytes:
+    """One event, as the community says it now.
+
+    Raises:
+        Trouble: the reason holds what no event may.
+    """
+    line = orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": str(uuid4()),
+            "source": CORRECTIONS,
+            "type": f"lastmetre.{kind}.v1",
+            "time": datetime.now(UTC).isoformat(),
+            "subject": subject,
+            "partitionkey": area,
+            "data": {"area": area} | data,
+        }
+    )
+    try:
+        decode_structured(line)
+    except InvalidEvent as fault:
+        zh, _, en = str(fault).partition(" | ")
+        raise Trouble(f"无法更正：{clean(zh)}", f"It can't be corrected: {clean(en)}") from None
+    return line
+
+
+def events_of(visit: Any, outcome: Outcome | None, minutes: int | None, reason: str) -> list[bytes]:
     """The events that say so: the minutes as the helper's report, the outcome as the community's word.
 
     Raises:
         Trouble: the reason holds what no event may.
     """
-    about = {"area": visit["area"], "wish_id": visit["wish_id"], "offer_id": visit["offer_id"], "match_id": visit["match_id"]}
+    about = {name: visit[name] for name in ("wish_id", "offer_id", "match_id")}
+    word = outcome or visit["outcome"]
     said: list[tuple[str, dict[str, Any]]] = []
-    if minutes is not None:
-        said.append(("finished", {"minutes": minutes}))
-    said.append(("acknowledged", {"by": "community", "outcome": outcome or visit["outcome"] or "done", "reason": reason}))
-    lines = [
-        orjson.dumps(
-            {
-                "specversion": "1.0",
-                "id": str(uuid4()),
-                "source": CORRECTIONS,
-                "type": f"lastmetre.service.{step}.v1",
-                "time": now.astimezone(UTC).isoformat(),
-                "subject": visit["match_id"],
-                "partitionkey": visit["area"],
-                "data": about | more,
-            }
-        )
-        for step, more in said
-    ]
-    try:
-        for line in lines:
-            decode_structured(line)
-    except InvalidEvent as fault:
-        zh, _, en = str(fault).partition(" | ")
-        raise Trouble(f"无法更正：{clean(zh)}", f"It can't be corrected: {clean(en)}") from None
-    return lines
+    # Of what was not done no minutes count, and a report of its end would say that the helper had come.
+    if minutes is not None and word != "not_done":
+        said.append(("service.finished", {"minutes": minutes}))
+    said.append(("service.acknowledged", {"by": "community", "outcome": word, "reason": reason}))
+    return [event_of(kind, visit["match_id"], visit["area"], about | more) for kind, more in said]
 
 
 async def correct(target: Target, match_id: str, outcome: Outcome | None, minutes: int | None, reason: str) -> Said:
@@ -97,17 +107,17 @@ async def correct(target: Target, match_id: str, outcome: Outcome | None, minute
             raise Trouble(f"没有已确认的配对 {shown}。编号要写全。", f"There is no confirmed match {shown}. Give its whole id.")
         if visit["state"] == "released":
             raise Trouble(f"配对 {shown} 已解除，没有可更正的服务。", f"Match {shown} was released: there is no visit to correct.")
-        lines = events_of(visit, outcome, minutes, reason, datetime.now(UTC))
+        lines = events_of(visit, outcome, minutes, reason)
         async with kafka.reachable(target.broker), kafka.producer(target.broker) as producer:
             for line in lines:
                 await producer.send_and_wait(RESPONSES, line, key=visit["area"].encode(), headers=kafka.STRUCTURED_HEADERS)
         ids = [orjson.loads(line)["id"] for line in lines]
-        deadline = time.monotonic() + _WAIT_SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             judged = await connection.fetchrow(_JUDGED, match_id, CORRECTIONS, ids)
             waits_until_us = None if judged is None else judged["due_at_us"]
-            if judged is not None and (waits_until_us is None or waits_until_us > micros(datetime.now(UTC)) + _WAIT_SECONDS * SECOND_US):
+            if judged is not None and (waits_until_us is None or waits_until_us > micros(datetime.now(UTC)) + WAIT_SECONDS * SECOND_US):
                 return Said(is_noted=True, waits_until_us=waits_until_us)
             if time.monotonic() > deadline:
                 return Said(is_noted=judged is not None, waits_until_us=waits_until_us)
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)

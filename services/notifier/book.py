@@ -23,7 +23,7 @@ from schemas.codec import Event
 from schemas.instants import micros
 from schemas.matches import UNCONSENTED, HelperInvited, MatchAgreed, MatchProposed, MatchReleased, WishExpired, WishUnmet, WishWidened
 from services.notifier.ids import derived_id
-from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of
+from services.notifier.notices import OTHERS, Kind, Language, Party, text_for_worker, text_of
 from services.notifier.proposals import Proposal, proposal_of
 from services.notifier.routes import unpacked
 
@@ -63,6 +63,8 @@ _TOLD_AS: Final[dict[tuple[str, str | None], str]] = {
 }
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))
+# With these nobody else comes either.
+_WISH_ENDS: Final = frozenset(("withdrawn", "no_consent", "unconsented"))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
 
 
@@ -186,6 +188,10 @@ def notice_key(about: str, party: Party, kind: Kind, ref: str = "", by: str = ""
     return derived_id("\n".join(("notice", about, party, kind, *(part for part in (ref, by) if part))))
 
 
+def _instant(text: str) -> int:
+    return micros(datetime.fromisoformat(text.upper()))
+
+
 def desk_of(area: str) -> str:
     """Whom a word to the community's workers goes to: the area's desk."""
     return f"desk-{area}"
@@ -218,7 +224,19 @@ def _expects_visit(match: Match, party: Party) -> bool:
     """Whether this side would wait for a visit, or be about to set out, if nobody told them: they (may) have heard of it and did not end it themselves."""
     if may_have_heard(match.notices.get((party, "confirmed"))):
         return True
-    return may_have_heard(match.notices.get((party, "asked"))) and match.released_for not in {"declined", "unanswered"}
+    return may_have_heard(match.notices.get((party, "asked"))) and _plain(match.released_for) not in {"declined", "unanswered"}
+
+
+def _said_yes(match: Match, at: int) -> bool:
+    """Whether its helper had said yes, though it was released as unanswered: a hold that lasts until the visit would begin is for a second word alone."""
+    asked = match.notices.get(("volunteer", "asked"))
+    if asked is None or asked.answer_by is None or _plain(match.released_for) != "unanswered" or not may_have_heard(asked):
+        return False
+    return _instant(asked.answer_by) < _instant(match.slot[0]) <= at
+
+
+def _plain(released_for: str | None) -> str:
+    return (released_for or "").removesuffix(OTHERS)
 
 
 def _released_for(data: MatchReleased) -> str:
@@ -325,17 +343,30 @@ class Book:
             return "no_effect"
         match.released_for = _released_for(data)
         if match.state == "confirmed" and match.released_for in CALLED_OFF:
-            starts_at = micros(datetime.fromisoformat(match.slot[0].upper()))
-            self.called_off[match.match_id] = CalledOff(at, starts_at - at < self._late_us)
+            self.called_off[match.match_id] = CalledOff(at, _instant(match.slot[0]) - at < self._late_us)
+        if match.released_for not in _WISH_ENDS and self._others_come(match, at):
+            match.released_for += OTHERS
         self._become(match, "released")
         for party in PARTIES:
-            if _expects_visit(match, party):
+            if _expects_visit(match, party) or (party == "volunteer" and _said_yes(match, at)):
                 self._notify(match, party, "released")
         self._take_back(match)
         self._discard_others(match)
         if match.released_for == "unconsented":
             self._tell_desk(data.wish_id, data.area, match.partition, "unconsented")
         return "released"
+
+    def _others_come(self, match: Match, at: int) -> bool:
+        """Whether the resident knows of other helpers of this wish who come as agreed."""
+        return any(
+            one.state in {"telling", "confirmed"}
+            and one is not match
+            and (one.group_id is None or one.group_id != match.group_id)
+            and _instant(one.slot[1]) > at
+            and may_have_heard(one.notices.get(("resident", "confirmed")))
+            for one in self._wishes[match.wish_id]
+            if one.area == match.area
+        )
 
     def _invite(self, data: HelperInvited, raw: bytes, partition: int) -> str:
         if data.volunteer_ref is None or data.slot is None:
@@ -377,12 +408,12 @@ class Book:
         self.new_notices.setdefault(key, notice)
 
     def _expire(self, data: WishExpired, partition: int) -> str:
-        match = next(iter(self._wishes.get(data.wish_id, ())), None)
+        match = next((one for one in self._wishes.get(data.wish_id, ()) if one.area == data.area), None)
         resident_ref = match.resident_ref if data.resident_ref is None and match is not None else data.resident_ref
         if resident_ref is None:  # of a matcher before it told whose wish it was
             return "unknown_wish"
         about = About(data.category, None, None) if match is None else About(match.category, match.rung, None)
-        key = notice_key(data.wish_id, "resident", "expired")
+        key = notice_key(data.wish_id, "resident", "expired", resident_ref)  # two areas may have a wish of one id
         text = text_of("expired", "resident", self._language, category=about.category, rung=about.rung or "area", slot=None)
         self.new_notices[key] = Notice(
             key, None, data.wish_id, partition, data.area, "resident", "expired", resident_ref, self._language, text, None, about=about

@@ -44,6 +44,8 @@ _FAREWELL_SECONDS: Final = 3.0
 # The pause between looks, while partitions are let go.
 _LEAVING_SECONDS: Final = 0.02
 _PROPOSALS: Final = frozenset((Proposal, MatchProposed))
+# What is told of one match, or of a wish alone, and asks for all matches of that wish.
+_OF_WISHES: Final = frozenset((WishExpired, MatchReleased))
 _OF_MATCHES: Final = _PROPOSALS | {MatchAgreed, MatchReleased}
 # Somebody raised the epoch of a partition that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
@@ -294,7 +296,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 match_ids.add(data.match_id)
                 if kind in _PROPOSALS and data.group_id is not None:
                     group_ids.add(data.group_id)
-            elif kind is WishExpired:
+            if kind in _OF_WISHES:
                 wish_ids.add(data.wish_id)
         return await unit.read_matches(match_ids, group_ids, wish_ids) if match_ids or wish_ids else ()
 

@@ -68,14 +68,22 @@ _REACHES: Final[dict[Language, dict[str, str]]] = {
     },
 }
 
-# (kind, party) or (kind, party, reason) -> text; the more exact entry counts.
+# What the reason of a release ends with where other helpers of the same wish come as agreed: its resident must not think that nobody does.
+OTHERS: Final = "+others"
+
+# (kind, party) or (kind, party, reason) -> text; the more exact entry counts (:func:`template_of`).
 _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
     "zh-CN": {
         ("asked", "volunteer"): "您好，{near}有位邻居需要「{category}」，时间是{when}。您方便去吗？请在{by}前答复；不方便也没关系，我们再找别人。",
-        ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？同时问了几位，先答应者先得；请在{by}前答复。谢谢您！",
+        ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？可能也问了别人，先答应者先得；请在{by}前答复。谢谢您！",
         ("confirmed", "resident"): "您好，您的「{category}」心愿有着落了：{near}的志愿者将于{when}前来。",
         ("confirmed", "volunteer"): "您好，约好了：{when}，请为{near}的邻居提供「{category}」服务。谢谢您！",
         ("released", "resident"): "抱歉，原定{when}的「{category}」不能如约了。我们正在为您另找帮手，找到后马上告诉您。",
+        (
+            "released",
+            "resident",
+            OTHERS,
+        ): "抱歉，原定{when}的「{category}」，有一位志愿者来不了，其他约好的志愿者不变。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "withdrawn"): "您好，原定{when}的「{category}」已按心愿的撤回取消。需要时，欢迎随时再提。",
         ("released", "resident", "not_approved"): "您好，社区调整了安排，原定{when}的「{category}」取消。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "no_consent"): "您好，同意已撤回，原定{when}的「{category}」取消，不再安排。需要时，欢迎随时再提。",
@@ -84,7 +92,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("released", "volunteer", "declined"): "您好，已为您取消原定{when}的「{category}」，我们会另找帮手。谢谢您告知！",
         ("released", "volunteer", "not_approved"): "您好，社区工作者调整了安排，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "withdrawn"): "您好，这个心愿已撤回，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
-        ("released", "volunteer", "group_incomplete"): "您好，原定{when}的「{category}」需要两人同行，同伴暂缺，本次取消，请不必前往。谢谢您！",
+        ("released", "volunteer", "group_incomplete"): "您好，原定{when}的「{category}」须结伴前往，同伴缺了一位，本次取消，请不必前往。谢谢您！",
         ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
         ("widened", "worker"): "您好，心愿 {wish_id} 在近处还没有找到帮手，已扩大到{reach}寻找。若您认识合适的人，请帮忙问一问。谢谢您！",
         ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
@@ -93,20 +101,28 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("reminder", "volunteer"): "您好，提醒您：{when}，请为{near}的邻居提供「{category}」服务。若来不了，请尽早告诉我们。谢谢您！",
         ("report", "volunteer"): "您好，{when}的「{category}」结束了吗？请告诉我们一声。谢谢您！",
         ("feedback", "resident"): "您好，{when}的「{category}」帮上忙了吗？请告诉我们一声。",
-        ("not_started", "household"): "您好，{near}有位邻居约好{when}的「{category}」，还没有人报到。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
-        ("not_finished", "household"): "您好，{near}有位邻居{when}的「{category}」，到点了还没报告结束。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
-        ("not_started", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，还没有人报到。请您联系双方，看看是否平安。谢谢您！",
-        ("not_finished", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，已开始而没有报告结束。请您联系双方，看看是否平安。谢谢您！",
+        ("not_started", "household"): "您好，{near}有位邻居约好{when}的「{category}」，有帮手还没有报到。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
+        (
+            "not_finished",
+            "household",
+        ): "您好，{near}有位邻居{when}的「{category}」，到点了，有帮手还没报告结束。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
+        ("not_started", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，有帮手还没有报到。请您联系双方，看看是否平安。谢谢您！",
+        ("not_finished", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，有帮手已开始而没有报告结束。请您联系双方，看看是否平安。谢谢您！",
     },
     "en": {
         ("asked", "volunteer"): "A neighbour {near} would like {category} on {when}. Could you come? Please answer by {by}; a no is fine as well.",
         (
             "invited",
             "volunteer",
-        ): "A neighbour {near} needs {category} soon, on {when}. Could you come? Several are asked and the first yes counts; please answer by {by}.",
+        ): "A neighbour {near} needs {category} soon, on {when}. Could you come? Others may be asked as well, and the first yes counts; please answer by {by}.",
         ("confirmed", "resident"): "Good news about your wish ({category}): a volunteer {near} will come on {when}.",
         ("confirmed", "volunteer"): "It is settled: a neighbour {near} looks forward to your visit ({category}) on {when}. Thank you!",
         ("released", "resident"): "We are sorry: the visit on {when} ({category}) can't take place. We are looking for another helper and will tell you.",
+        (
+            "released",
+            "resident",
+            OTHERS,
+        ): "We are sorry: one of your volunteers can't come on {when} ({category}); the others come as agreed. We are looking for another and will tell you.",
         ("released", "resident", "withdrawn"): "The visit on {when} ({category}) is cancelled, as the wish was withdrawn. Please wish again any time.",
         (
             "released",
@@ -135,7 +151,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "released",
             "volunteer",
             "group_incomplete",
-        ): "The visit on {when} ({category}) needs two helpers and one is missing; please do not set out. Thank you!",
+        ): "The visit on {when} ({category}) needs helpers who go together, and one is missing; please do not set out. Thank you!",
         ("expired", "resident"): "We are sorry: by its deadline we had not found enough helpers for your wish. Please wish again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
         ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
@@ -153,21 +169,30 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         (
             "not_started",
             "household",
-        ): "A neighbour {near} expects a visit on {when} ({category}), and nobody has reported. Could you look in? Ask the community where ({wish_id}).",
+        ): "A neighbour {near} expects a visit on {when} ({category}); a helper has not reported. Could you look in? Ask the community where ({wish_id}).",
         (
             "not_finished",
             "household",
-        ): "A visit to a neighbour {near} on {when} ({category}) should be over; nobody has said so. Could you look in? Ask the community where ({wish_id}).",
+        ): (
+            "A visit to a neighbour {near} on {when} ({category}) should be over, and a helper has not said so. "
+            "Could you look in? Ask the community where ({wish_id})."
+        ),
         (
             "not_started",
             "worker",
-        ): "Wish {wish_id}: nobody has reported at the visit on {when} ({category}). Please ask both sides whether all is well. Thank you!",
+        ): "Wish {wish_id}: a helper has not reported at the visit on {when} ({category}). Please ask both sides whether all is well. Thank you!",
         (
             "not_finished",
             "worker",
-        ): "Wish {wish_id}: the visit on {when} ({category}) began, and nobody has said that it is over. Please ask both sides whether all is well. Thank you!",
+        ): "Wish {wish_id}: a helper began the visit on {when} ({category}) and has not ended it. Please ask both sides whether all is well. Thank you!",
     },
 }
+
+
+def template_of(texts: Mapping[tuple[str, ...], str], kind: str, party: str, reason: str | None) -> str | None:
+    """The text of a kind to a party, for this reason where there is one of its own; None where there is none at all."""
+    plain, others, _ = (reason or "").partition(OTHERS)
+    return texts.get((kind, party, others)) or texts.get((kind, party, plain)) or texts.get((kind, party))
 
 
 @lru_cache(maxsize=4096)
@@ -214,8 +239,8 @@ def text_of(
     `slot` is (start, end) in RFC 3339, None where no visit is meant; `reason`: why it was released; `by`: until when an answer is awaited;
     `wish_id`: for workers, who look it up, and for a household, which asks them at which door.
     """
-    texts = _TEXTS[language]
-    template = texts.get((kind, party, reason or "")) or texts[kind, party]
+    template = template_of(_TEXTS[language], kind, party, reason)
+    assert template is not None
     return template.format(
         category=_CATEGORIES[language].get(category or "other", _CATEGORIES[language]["other"]),
         near=_RUNGS[language].get(rung, _RUNGS[language]["area"]),

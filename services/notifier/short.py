@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from services.notifier.book import Notice
-from services.notifier.notices import Language, visit_time, words_of
+from services.notifier.notices import OTHERS, Language, template_of, visit_time, words_of
 from services.notifier.routes import LOCAL
 
 SMS_CHARACTERS_MAX: Final = 140
@@ -42,21 +42,22 @@ _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("confirmed", "resident"): "A volunteer {near} comes {when} ({category}).",
     ("confirmed", "volunteer"): "It is settled: {when}, {category}, a neighbour {near}. Thank you!",
     ("released", "resident"): "Sorry: {when} ({category}) can't take place. We look for another helper.",
+    ("released", "resident", OTHERS): "Sorry: one of your volunteers can't come {when}; the others do. We look for another.",
     ("released", "resident", "withdrawn"): "{when} ({category}) is cancelled, as the wish was withdrawn.",
     ("released", "resident", "not_approved"): "No visit {when} ({category}): plans have changed. We look for another helper.",
     ("released", "resident", "no_consent"): "{when} ({category}) is cancelled, as consent was withdrawn.",
     ("released", "resident", "unconsented"): "{when} ({category}) is cancelled, as no guardian's consent holds.",
     ("released", "volunteer"): "{when} ({category}) is cancelled: please do not set out. Thank you!",
     ("released", "volunteer", "declined"): "{when} ({category}) is off your list. Thank you for telling us!",
-    ("released", "volunteer", "group_incomplete"): "{when} ({category}): your companion is missing, please do not set out. Thank you!",
+    ("released", "volunteer", "group_incomplete"): "{when} ({category}): a companion is missing, please do not set out. Thank you!",
     ("reminder", "resident"): "A reminder: a volunteer {near} comes {when}.",
     ("reminder", "volunteer"): "A reminder: {when}, {category}, a neighbour {near}. Thank you!",
     ("report", "volunteer"): "Is your visit of {when} over? Please tell us in the app.",
     ("feedback", "resident"): "Did the visit of {when} help? Please tell us in the app.",
-    ("not_started", "household"): "A neighbour {near} expects a visit, and nobody has reported there. Please ask the community at which door.",
+    ("not_started", "household"): "A neighbour {near} expects a visit; a helper has not reported. Please ask the community at which door.",
     ("not_finished", "household"): "A visit to a neighbour {near} should be over. Please ask the community at which door.",
-    ("not_started", "worker"): "Nobody has reported at a visit. Please look at your desk.",
-    ("not_finished", "worker"): "A visit should be over, and nobody has said so. Please look at your desk.",
+    ("not_started", "worker"): "A helper has not reported at a visit. Please look at your desk.",
+    ("not_finished", "worker"): "A visit should be over, and a helper has not said so. Please look at your desk.",
     ("expired", "resident"): "Sorry: by its deadline we had not found enough helpers for your wish.",
     ("widened", "worker"): "A wish has found nobody nearby and asks further. Please look at your desk.",
     ("unconsented", "worker"): "A wish has ended, as no guardian's consent holds. Please look at your desk.",
@@ -83,7 +84,7 @@ def sms_text(notice: Notice, sign: str | None) -> str:
     whole = signed_text(notice.text, sign)
     if len(whole) > SMS_CHARACTERS_MAX and notice.link is not None:
         return _linked(notice, notice.link, sign)
-    about, template = notice.said, _SHORT.get((notice.kind, notice.party, notice.reason or "")) or _SHORT.get((notice.kind, notice.party))
+    about, template = notice.said, template_of(_SHORT, notice.kind, notice.party, notice.reason)
     if len(whole) <= SMS_CHARACTERS_MAX or template is None or notice.language != "en":
         return whole
     words = words_of("en", category=about.category or "other", rung=about.rung or "area", slot=None)

@@ -124,7 +124,7 @@ async def test_where_nobody_comes_the_household_and_the_desk_hear_and_the_call_b
         await town.board.execute(TIME_PASSES, match, minutes * MINUTE_US)
         async with come.come(who, width, lang) as called:
             alarm = called.page.locator("article", has_text=wish)
-            await called.sees_after_reloading("/inbox", alarm.get_by_text("还没有人报到"))
+            await called.sees_after_reloading("/inbox", alarm.get_by_text("有帮手还没有报到"))
             await called.is_well_made()
             if who is WORKER:
                 await called.tap(alarm.get_by_role("link", name=called.words("看这个心愿", "See the wish")))

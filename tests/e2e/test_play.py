@@ -133,3 +133,15 @@ async def test_who_is_found_between_two_lines_is_confirmed_then_and_not_with_the
     summary, told = await _played_alone(tmp_path, *offers, wish, build.declined("w1", "o2", at=40))
     assert 2 == summary["confirmed"]
     assert [build.text_of(10)] * 2 == [time for time, kind in told if kind == "match.confirmed.v1"]
+
+
+async def test_a_visit_that_nobody_spoke_of_in_time_is_closed_before_the_word_that_comes_later(tmp_path: Path) -> None:
+    """As by the wall's clock, and whatever other areas have made the clock run to: the word corrects the books, and opens no wish."""
+    wish = build.wish("w1", urgency="red", wanted=(0, 7 * build.DAY))
+    about = {"wish_id": "w1", "offer_id": "o1", "by": "community", "outcome": "not_done"}
+    word = build.event("service.acknowledged.v1", "w1", about, at=4 * build.DAY)
+    summary, told = await _played_alone(tmp_path, build.offer("o1", windows=[(0, 8 * build.DAY)]), wish, word)
+    assert (1, 0) == (summary["filled"], summary["expired"])
+    assert [build.text_of(3 * build.DAY + build.HOUR)] == [time for time, kind in told if kind == "match.closed.v1"]
+    books = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_bytes().splitlines()]
+    assert [("done", "default"), ("not_done", "community")] == [(one["outcome"], one["by"]) for one in books]

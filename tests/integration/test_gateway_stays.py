@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
@@ -406,6 +407,43 @@ async def test_what_was_corrected_today_is_not_counted_as_done_today(
     assert (done, 1) == (seen.counters["closed"], seen.counters["ended"])
     assert [card, card] == [seen.columns["ended"][0]["corrected"], story.wish["corrected"]]
     assert ("done", outcome) == (story.matches[0]["outcome"], story.matches[0]["outcome_now"])
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "told"),
+    [
+        ([("not_done", 0), ("done", 45)], "open", "others are looked for. If nobody is needed any more, please withdraw it"),
+        ([("not_done", 0), ("done", 45)], "withdrawn", None),
+        ([("done", 45), ("not_done", 0)], "closed", "A correction does not open the wish again"),
+        ([("not_done", 0)], "open", None),
+    ],
+)
+async def test_the_story_says_what_a_correction_means_for_the_wish(rig: GatewayRig, ends: list[tuple[str, int]], state: str, told: str | None) -> None:
+    match_id = f"m-means-{uuid4().hex[:8]}"
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{match_id}", "state": state})
+    await visit(rig, f"w-{match_id}", match_id, state="closed", outcome=ends[0][0], minutes=ends[0][1])
+    await book(rig.owner, match_id, "v-1", *ends, area=AREA)
+    worker = await browser(rig, "worker")
+    page = (await worker.get(f"/wish/{AREA}/w-{match_id}")).text
+    said = [sentence for sentence in ("others are looked for", "A correction does not open") if sentence in page]
+    assert (0 if told is None else 1, True) == (len(said), (told or "") in page)
+
+
+async def test_a_call_back_leads_back_to_the_story_once_the_books_say_so_too(rig: GatewayRig) -> None:
+    match_id = "m-called-again"
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{match_id}", "state": "open"})
+    await visit(rig, f"w-{match_id}", match_id, state="closed", outcome="not_done", minutes=0)
+    worker = await browser(rig, "worker")
+
+    async def called() -> str:
+        answer = asyncio.create_task(worker.post(f"/wish/{AREA}/w-{match_id}/call-back", page="/account", match_id=match_id, outcome="done"))
+        await asyncio.sleep(0.2)
+        await word_is_heard(rig, f"w-{match_id}", match_id)
+        return str((await answer).headers["location"].rpartition("=")[2])
+
+    assert "later" == await called()
+    await book(rig.owner, match_id, "v-1", ("not_done", 0), ("done", 45), area=AREA)
+    assert "called" == await called()
 
 
 async def test_neither_the_monitor_nor_attention_goes_through_all_matches_there_ever_were(rig: GatewayRig) -> None:

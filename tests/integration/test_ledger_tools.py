@@ -292,6 +292,19 @@ async def test_a_correction_that_is_not_booked_yet_says_when_it_will_be(
     assert [("begun", 20)] == await ask(database.dsn(), "SELECT match_id, minutes FROM notifying.visits WHERE match_id IN ('to-come', 'begun') AND number > 0")
 
 
+async def test_minutes_alone_leave_the_word_that_was_said_and_make_nobody_come_who_did_not(served: Target, database: Database) -> None:
+    now = micros(datetime.now(UTC))
+    for match_id in ("begun", "nobody-came"):
+        await execute(database, visit(match_id, ends=now + 10 * MINUTE_US))
+    for at, outcome in ((now - 9 * MINUTE_US, "done"), (now - 8 * MINUTE_US, "partly")):
+        said = f"'t', '{outcome}', '{AREA}', 'w-begun', 'o-begun', NULL, 'acknowledged', {at}, NULL, 'resident', '{outcome}', NULL"
+        await execute(database, f"INSERT INTO notifying.reports VALUES ({said})")
+    assert (await ledger_correct.correct(served, "begun", None, 20, "记错了时间")).is_booked
+    assert [("partly", 20)] == await ask(database.dsn(), "SELECT outcome, minutes FROM notifying.visits WHERE match_id = 'begun'")
+    await ledger_correct.correct(served, "nobody-came", "not_done", 0, "没有来")
+    assert ["acknowledged"] == [row[0] for row in await ask(database.dsn(), "SELECT kind FROM notifying.reports WHERE match_id = 'nobody-came'")]
+
+
 async def test_the_commands_end_as_they_say(
     served: Target, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,6 +166,20 @@ async def test_a_group_falls_with_the_one_who_cannot_be_told(settings: Settings,
     assert told == {(to, match_id) for to, kind, match_id in sink.told if kind == "released"}
 
 
+async def test_a_resident_of_whose_two_helpers_one_is_off_hears_that_the_other_comes(
+    settings: Settings, source: Matcher, settled: Settled, database: Database
+) -> None:
+    about = {"wish_id": "w-1", "resident_ref": "r-1"}
+    async with running(settings):
+        for match_id in ("m-1", "m-2"):
+            await source.propose(match_id, **about)
+        await settled(2)
+        await source.release("m-1", "declined", wish_id="w-1")
+        await settled(3)
+    told = dict(await ask(database.dsn(), "SELECT party, text FROM notifying.notices WHERE kind = 'released'"))
+    assert ("其他约好的志愿者不变" in told["resident"], "已为您取消" in told["volunteer"]) == (True, True)
+
+
 async def test_a_match_released_before_it_was_told_is_never_confirmed(
     settings: Settings, source: Matcher, sink: Sink, settled: Settled, database: Database
 ) -> None:

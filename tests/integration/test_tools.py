@@ -329,6 +329,68 @@ async def test_why_not_answers_an_unknown_wish_or_offer_in_clear_words(played: t
         assert "Traceback" not in said
 
 
+# ---- a correction, and the wish
+
+
+async def visited(system: Stack, tmp_path: Path, outcome: str) -> tuple[str, str]:
+    """A wish whose visit has ended like that: (wish, match)."""
+    name = uuid4().hex[:8]
+    wish_id, offer_id, skill = f"wish-{name}", f"offer-{name}", f"only_{name}"
+    offer = {
+        "offer_id": offer_id, "volunteer_ref": f"v-{name}", "area": AREA, "home": {"community": "c"}, "reach": "area", "skills": [skill],
+        "vetting": {"level": 2, "checked_at": "2026-11-01T00:00:00Z"}, "windows": [{"start": "{{now}}", "end": "{{now+8h}}"}], "capacity": 1, "accepts": "auto",
+    }  # fmt: skip
+    about = {"area": AREA, "wish_id": wish_id, "offer_id": offer_id}
+    said = [
+        ("offer.posted", offer),
+        ("wish.submitted", orjson.loads(wish(wish_id=wish_id, skills=[skill], urgency="red", minutes=15))["data"]),
+        ("service.finished", about | {"minutes": 15}),
+        ("service.acknowledged", about | {"by": "resident", "outcome": outcome}),
+    ]
+    envelope = {"specversion": "1.0", "source": "tests", "time": "{{now}}", "subject": wish_id, "partitionkey": AREA}
+    for part in (said[:1], said[1:2], said[2:]):
+        file = tmp_path / "events.jsonl"
+        file.write_bytes(b"\n".join(orjson.dumps(envelope | {"id": uuid4().hex, "type": f"lastmetre.{kind}.v1", "data": data}) for kind, data in part))
+        assert 0 == (await run(system.state.folder, "publish", "--no-wait", str(file)))[0]
+        if part[0][0] != "offer.posted":
+            await seen(system, wish_id, "match.confirmed" if part[0][0] == "wish.submitted" else "match.closed")
+    return wish_id, next(data["match_id"] for data in await matched(system) if data["wish_id"] == wish_id)
+
+
+async def seen(system: Stack, wish_id: str, kind: str) -> None:
+    """Wait until that was told of the wish."""
+    async with asyncio.timeout(30):
+        while not [
+            record
+            for record in await kafka.read_all(system.kafka.bootstrap, ["confirmations"])
+            if dict(record.headers)["ce_type"] == f"lastmetre.{kind}.v1".encode() and orjson.loads(record.value)["wish_id"] == wish_id
+        ]:
+            pass
+
+
+async def test_a_correction_says_that_the_wish_was_opened_again_and_withdraws_it_where_it_was_met_after_all(
+    played: tuple[Outcome, str], system: Stack, tmp_path: Path
+) -> None:
+    wish_id, match_id = await visited(system, tmp_path, "partly")
+    code, said = await run(system.state.folder, "ledger", "correct", match_id, "--outcome", "done", "--reason", "回访")
+    assert 0 == code, said
+    assert f"心愿 {wish_id} 在更正前已重新开放" in said
+    assert f"Wish {wish_id} was opened again before this correction" in said
+    code, said = await run(system.state.folder, "ledger", "correct", match_id, "--outcome", "done", "--reason", "回访", "--withdraw")
+    assert (0, True) == (code, f"Wish {wish_id} is withdrawn." in said), said
+    assert "withdrawn" in (await run(system.state.folder, "explain", wish_id, "--lang", "en"))[1]
+
+
+async def test_a_correction_of_what_was_done_says_that_nobody_else_is_looked_for(played: tuple[Outcome, str], system: Stack, tmp_path: Path) -> None:
+    wish_id, match_id = await visited(system, tmp_path, "done")
+    code, said = await run(system.state.folder, "ledger", "correct", match_id, "--outcome", "not_done", "--reason", "回访", "--withdraw")
+    assert (1, True) == (code, "--withdraw goes with --outcome done alone" in said), said
+    code, said = await run(system.state.folder, "ledger", "correct", match_id, "--outcome", "not_done", "--reason", "回访")
+    assert 0 == code, said
+    assert f"心愿 {wish_id} 不会因这次更正重新找帮手" in said
+    assert "enter it as a new wish" in said
+
+
 # ---- dead letters
 
 

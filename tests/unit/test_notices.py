@@ -3,10 +3,23 @@
 import pytest
 
 from schemas.personal import find_personal_data
-from services.notifier.notices import Kind, Language, text_for_worker, text_of, visit_time
+from services.notifier.notices import Kind, Language, Party, text_for_worker, text_of, visit_time
 
+LANGUAGES: tuple[Language, Language] = ("zh-CN", "en")
 SLOT = ("2026-11-24T08:00:00Z", "2026-11-24T09:30:00Z")
-REASONS = (None, "declined", "unanswered", "withdrawn", "undeliverable", "unsafe", "group_incomplete", "not_approved", "no_consent", "unconsented")
+REASONS = (
+    None,
+    "declined",
+    "declined+others",
+    "unanswered",
+    "withdrawn",
+    "undeliverable",
+    "unsafe",
+    "group_incomplete",
+    "not_approved",
+    "no_consent",
+    "unconsented",
+)
 EVERY = [("confirmed", "resident"), ("confirmed", "volunteer"), ("released", "resident"), ("released", "volunteer")]
 
 
@@ -54,6 +67,22 @@ def test_promises_another_helper_only_where_one_is_looked_for(reason: str | None
     assert (reason not in {"withdrawn", "no_consent", "unconsented"}) == ("另找帮手" in text)
 
 
+@pytest.mark.parametrize(("language", "others"), [("zh-CN", "其他约好的志愿者不变"), ("en", "the others come as agreed")])
+def test_where_others_come_only_the_resident_is_told_so(language: Language, others: str) -> None:
+    told = {
+        party: text_of("released", party, language, category="study", rung="area", slot=SLOT, reason="declined+others") for party in ("resident", "volunteer")
+    }
+    assert others in told["resident"]
+    assert told["volunteer"] == text_of("released", "volunteer", language, category="study", rung="area", slot=SLOT, reason="declined")
+
+
+@pytest.mark.parametrize("kind", ["not_started", "not_finished"])
+@pytest.mark.parametrize("party", ["household", "worker"])
+def test_an_alarm_is_about_one_helper_of_those_who_may_be_several(kind: Kind, party: Party) -> None:
+    zh, en = (text_of(kind, party, language, category="study", rung="unit", slot=SLOT, wish_id="w-1") for language in LANGUAGES)
+    assert ("有帮手" in zh, "a helper" in en, "nobody" in en) == (True, True, False)
+
+
 @pytest.mark.parametrize(("language", "words"), [("zh-CN", "截止时间"), ("en", "deadline")])
 def test_an_expired_wish_has_no_visit_to_name(language: str, words: str) -> None:
     text = text_of("expired", "resident", language, category=None, rung="area", slot=None)  # type: ignore[arg-type]
@@ -83,14 +112,14 @@ BY = "2026-11-24T04:00:00Z"
         (
             "invited",
             "zh-CN",
-            "您好，同楼有位邻居急需「关爱老人」，时间是11月24日（周二）16:00至17:30。您能去吗？同时问了几位，先答应者先得；请在11月24日（周二）12:00前答复。谢谢您！",
+            "您好，同楼有位邻居急需「关爱老人」，时间是11月24日（周二）16:00至17:30。您能去吗？可能也问了别人，先答应者先得；请在11月24日（周二）12:00前答复。谢谢您！",
         ),
         (
             "invited",
             "en",
             (
                 "A neighbour from the same building needs care for an elder soon, on Tuesday 24 November, from 16:00 to 17:30. Could you come? "
-                "Several are asked and the first yes counts; please answer by 12:00 on Tuesday 24 November."
+                "Others may be asked as well, and the first yes counts; please answer by 12:00 on Tuesday 24 November."
             ),
         ),
     ],

@@ -19,13 +19,13 @@ AT = "2026-11-23T08:00:00Z"
 ASKED: dict[str, Any] = {"needs_answer": True, "expires_at": "2026-11-23T20:00:00Z"}
 
 
-def taken(book: Book, name: str, data: dict[str, Any]) -> str:
+def taken(book: Book, name: str, data: dict[str, Any], at: str = AT) -> str:
     event = {
         "specversion": "1.0",
         "type": f"lastmetre.{name}.v1",
         "source": "lastmetre/matcher",
         "id": "e",
-        "time": AT,
+        "time": at,
         "subject": "s",
         "partitionkey": "hightech",
         "data": {"area": "hightech", **data},
@@ -55,8 +55,8 @@ def agreed(book: Book, match_id: str = "m-1") -> str:
     return taken(book, "match.agreed", {"match_id": match_id, "wish_id": "w-1", "offer_id": "o-1"})
 
 
-def released(book: Book, match_id: str = "m-1", reason: str = "declined", **more: str) -> str:
-    return taken(book, "match.released", {"match_id": match_id, "wish_id": "w-1", "offer_id": "o-1", "reason": reason, **more})
+def released(book: Book, match_id: str = "m-1", reason: str = "declined", at: str = AT, **more: str) -> str:
+    return taken(book, "match.released", {"match_id": match_id, "wish_id": "w-1", "offer_id": "o-1", "reason": reason, **more}, at)
 
 
 def on_their_way(book: Book) -> list[Notice]:
@@ -225,6 +225,38 @@ def test_one_who_cannot_be_told_ends_the_group_and_is_the_only_one_named() -> No
     assert "pending" == book.matches["m-2"].notices["resident", "released"].state
 
 
+@pytest.mark.parametrize(
+    ("others", "at", "come"),
+    [
+        ({}, AT, True),
+        ({"group_id": "g-1", "group_size": 2}, AT, False),
+        ({"area": "elsewhere"}, AT, False),
+        ({}, "2026-11-24T02:00:00Z", False),
+    ],
+)
+def test_a_resident_to_whom_others_come_as_agreed_is_not_told_that_nobody_does(others: dict[str, Any], at: str, come: bool) -> None:
+    book = Book()
+    group = {name: others[name] for name in others if name != "area"}
+    for match_id, more in (("m-1", group), ("m-2", others), ("m-3", others)):
+        proposed(book, match_id, **more | ({"group_size": 3} if group else {}))
+    came_back(book, on_their_way(book))
+    assert ["confirmed"] * 3 == [one.state for one in book.matches.values()]
+    released(book, "m-1", at=at)
+    told = {party: book.matches["m-1"].notices[party, "released"].text for party in ("resident", "volunteer")}
+    assert (come, not come) == ("其他约好的志愿者不变" in told["resident"], "不能如约了" in told["resident"])
+    assert "已为您取消" in told["volunteer"]
+
+
+def test_where_the_wish_is_withdrawn_no_resident_is_told_that_others_come() -> None:
+    book = Book()
+    for match_id in ("m-1", "m-2"):
+        proposed(book, match_id)
+    came_back(book, on_their_way(book))
+    for match_id in ("m-1", "m-2"):
+        released(book, match_id, "withdrawn")
+        assert "已按心愿的撤回取消" in book.matches[match_id].notices["resident", "released"].text
+
+
 def test_a_release_of_one_keeps_the_others_of_its_group_from_being_told() -> None:
     book = Book()
     for match_id in ("m-1", "m-2"):
@@ -238,6 +270,15 @@ def test_an_expired_wish_is_told_to_its_resident_who_never_had_a_match() -> None
     book = Book()
     assert "expired" == taken(book, "wish.expired", {"wish_id": "w-1", "filled": 0, "resident_ref": "r-1", "category": "repair"})
     assert [("resident", "expired", "r-1", "repair")] == [(one.party, one.kind, one.ref, one.said.category) for one in book.new_notices.values()]
+
+
+def test_an_expired_wish_is_told_to_its_resident_though_another_area_has_one_of_the_same_id() -> None:
+    book = Book()
+    proposed(book, area="elsewhere", category="study", resident_ref="r-2")
+    for area, ref in (("elsewhere", "r-2"), ("hightech", "r-1")):
+        taken(book, "wish.expired", {"wish_id": "w-1", "area": area, "filled": 0, "resident_ref": ref, "category": "repair"})
+    told = [one for one in book.new_notices.values() if one.kind == "expired"]
+    assert [("elsewhere", "r-2", "study"), ("hightech", "r-1", "repair")] == [(one.area, one.ref, one.said.category) for one in told]
 
 
 def test_an_expired_wish_of_which_a_matcher_before_said_less_is_told_to_its_resident_where_a_proposal_named_them() -> None:
@@ -345,6 +386,16 @@ def test_whoever_was_asked_and_is_not_needed_any_more_is_told_so() -> None:
         released(book, reason=reason)
         assert told == (("volunteer", "released") in book.matches["m-1"].notices)
         assert ("resident", "released") not in book.matches["m-1"].notices
+
+
+@pytest.mark.parametrize(("at", "told"), [("2026-11-24T00:00:00Z", True), ("2026-11-23T20:00:00Z", False)])
+def test_whoever_said_yes_and_waited_for_the_communitys_word_in_vain_is_told_so(at: str, told: bool) -> None:
+    """Only who said yes is held until the visit would begin."""
+    book = Book()
+    proposed(book, **ASKED, needs_approval=True)
+    came_back(book, on_their_way(book))
+    released(book, reason="unanswered", at=at)
+    assert told == (("volunteer", "released") in book.matches["m-1"].notices)
 
 
 def test_whoever_hears_the_question_after_the_release_is_told_so() -> None:

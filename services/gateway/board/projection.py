@@ -448,9 +448,10 @@ def _apply(report: Report, matches: Iterable[Match]) -> None:
 
 
 def _settle_wish(wish: Wish, matches: list[Match], said_at: list[datetime]) -> None:
-    helped_groups = {match.group_id for match in matches if match.state == "closed" and match.outcome != "not_done" and match.group_id is not None}
+    # As the matcher has it: a visit that helped in part leaves its place open.
+    helped_groups = {match.group_id for match in matches if match.state == "closed" and match.outcome == "done" and match.group_id is not None}
     # Of a group, all must have come in vain: with one who helped, the wish was helped.
-    ended = [match for match in matches if match.state == "closed" and (match.outcome != "not_done" or match.group_id in helped_groups)]
+    ended = [match for match in matches if match.state == "closed" and (match.outcome == "done" or match.group_id in helped_groups)]
     live = [match for match in matches if match.state in LIVE]
     firm = [match for match in live if match.state in FIRM]
     wish.live = len(live)

@@ -205,7 +205,12 @@ async def call_back(
         raise HTTPException(HTTPStatus.CONFLICT)
     await record(request, Act.CALL_BACK, "allowed", things=[*_named(match), f"outcome={outcome}"])
     heard = _words_heard(story, match_id)
-    return await _say(gateway, principal, deeds.call_back(match, outcome, reason.strip()), "called", lambda now: _words_heard(now, match_id) > heard)
+
+    def is_heard(now: queries.WishStory) -> bool:
+        ended = now.match(match_id) or match  # of a visit that had its end the books must say so, too: the page tells what that means for the wish
+        return _words_heard(now, match_id) > heard and (ended["outcome_now"] or ended["outcome"]) in {None, outcome}
+
+    return await _say(gateway, principal, deeds.call_back(match, outcome, reason.strip()), "called", is_heard)
 
 
 @router.post("/wish/{area}/{wish_id:path}/freeze", summary="Stop a wish for now")

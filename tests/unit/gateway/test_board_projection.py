@@ -102,6 +102,7 @@ WISH = builders.wish("w1", at=0)
         ("matched", [WISH, proposed(), confirmed(), answer("service.started.v1", at=60)]),
         ("closed", [WISH, proposed(), confirmed(), closed()]),
         ("open", [WISH, proposed(), confirmed(), closed(outcome="not_done")]),
+        ("open", [WISH, proposed(), confirmed(), closed(outcome="partly")]),
         ("open", [WISH, proposed(), of_match("match.released.v1", at=3, reason="declined")]),
         ("open", [builders.wish("w1", helpers=2), proposed(), confirmed()]),
         ("withdrawn", [WISH, event("wish.withdrawn.v1", "w1", {"wish_id": "w1"}, at=5)]),
@@ -126,12 +127,13 @@ def test_a_match_may_be_heard_of_before_its_wish() -> None:
     assert wish_state(*events, WISH) == "matched"
 
 
-def test_a_group_that_one_helper_of_helped_is_closed() -> None:
+@pytest.mark.parametrize(("first", "state"), [("done", "closed"), ("partly", "open")])
+def test_a_group_that_one_helper_of_helped_is_closed(first: str, state: str) -> None:
     events = [builders.wish("w1", helpers=2, accompanied=True)]
-    for match_id, offer_id, outcome in (("m1", "o1", "done"), ("m2", "o2", "not_done")):
+    for match_id, offer_id, outcome in (("m1", "o1", first), ("m2", "o2", "not_done")):
         more: dict[str, Any] = {"offer_id": offer_id, "group_id": "g1"}
         events += [proposed(match_id, group_size=2, **more), confirmed(match_id, **more), closed(match_id, outcome=outcome, offer_id=offer_id)]
-    assert wish_state(*events) == "closed"
+    assert wish_state(*events) == state
 
 
 def test_what_names_no_match_is_about_the_last_of_the_pair() -> None:
@@ -198,7 +200,7 @@ def _day(dice: random.Random) -> list[Event]:
                 proposed(match_id, at=next(at), **pair),
                 of_match("match.agreed.v1", match_id, at=next(at), **pair),
                 confirmed(match_id, at=next(at), **pair),
-                closed(match_id, at=next(at), outcome=dice.choice(("done", "not_done")), **pair),
+                closed(match_id, at=next(at), outcome=dice.choice(("done", "partly", "not_done")), **pair),
                 of_match("match.released.v1", match_id, at=next(at), reason="declined", **pair),
                 of_match("confirmation.failed.v1", match_id, at=next(at), reason="no_contact", **pair),
             ]
