@@ -253,7 +253,7 @@ def add(
 @account.command(name="list")
 def list_accounts() -> None:
     """列出账号 · List the accounts."""
-    from rich.table import Table
+    from deploy.tables import Table
 
     async def work(connection: Any, _keys: Any) -> None:
         table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "统一登录 · provider", "停用 · disabled")
@@ -275,11 +275,8 @@ def list_accounts() -> None:
 
 
 def _print(table: Any) -> None:
-    """Nothing is cut off where it does not fit: a login is for use in the next command."""
     from deploy.tools.target import console
 
-    for column in table.columns:
-        column.overflow = "fold"
     console().print(table)
 
 
@@ -487,7 +484,7 @@ def _noted(text: str) -> tuple[int, bytes]:
 @audit.command()
 def tail(lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="多少行 · how many rows")] = 20) -> None:
     """最近的审计记录 · The latest rows of the audit log."""
-    from rich.table import Table
+    from deploy.tables import Table
 
     async def work(connection: Any, _keys: Any) -> None:
         rows = await connection.fetch("SELECT * FROM (SELECT * FROM gateway.audit ORDER BY seq DESC LIMIT $1) AS latest ORDER BY seq", lines)

@@ -382,6 +382,7 @@ class Stack:
                 "external": isinstance(self.postgres, ExternalPostgres),
                 "secure": self.postgres.secure,
             },
+            "web": self.web_address if "gateway" in self._kinds else None,
             "policy": (self._env | os.environ).get("LASTMETRE_POLICY"),
             "services": {s.name: {"pid": s.pid, "condition": s.condition, "restarts": s.restarts, "port": s.ops_port} for s in self.services},
         }

@@ -99,6 +99,7 @@ async def test_tells_another_process_where_everything_is(stand_ins: Stack) -> No
     assert os.getpid() == found.supervisor
     assert stand_ins.kafka.bootstrap == found.bootstrap
     assert stand_ins.postgres.dsn("lastmetre_matcher", stand_ins.database) == found.dsn("lastmetre_matcher")
+    assert found.status["web"] is None  # it has no gateway
     assert "password" not in (stand_ins.state.folder / "stack.json").read_text()
 
 
