@@ -214,6 +214,7 @@ def down() -> None:
     holder = lock.holder()
     console = Console()
     if holder is not None:
+        console.print(both("正在停止", "stopping"), markup=False, highlight=False)
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_SECONDS
