@@ -78,11 +78,12 @@ def main(arguments):  # type: (list[str]) -> int
         except venv.InstallFailed as fault:
             sys.stderr.write("%s\n" % fault)
             return 1
-        except KeyboardInterrupt:
-            return 130
     venv.share(handle, sys.stderr)
     return venv.enter(folder, root, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # also while modules are imported, which takes a while the first time
+        sys.exit(130)

@@ -119,6 +119,15 @@ def test_makes_a_half_made_environment_anew_and_stamps_it(tmp_path: Path) -> Non
     assert not (folder / "left-over").exists()
 
 
+def test_ctrl_c_while_modules_are_still_imported_ends_it_without_a_word(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "deploy" / "cli.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy", "up"], cwd=tmp_path, env=os.environ | {"LASTMETRE_VENV": "off"}, capture_output=True, timeout=60, check=False
+    )
+    assert (130, b"", b"") == (done.returncode, done.stdout, done.stderr)
+
+
 def test_an_environment_that_somebody_runs_in_is_not_made_anew_under_their_feet(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
     for lock in ("requirements.lock", "requirements-dev.lock"):
