@@ -22,6 +22,13 @@ if sys.version_info < (3, 11):
 sys.path[:] = [ROOT] + [entry for entry in sys.path if os.path.abspath(entry or os.curdir) not in (ROOT, os.path.join(ROOT, "deploy"))]
 
 
+IN_ANY_ENVIRONMENT = (["down"], ["status"], ["logs"])
+IN_USE = (
+    "依赖须重新安装（版本有变、测试另有依赖，或换了 Python），但正在运行的进程还在用 .venv。请先停止：python3 -m deploy down",
+    "The packages must be installed anew (newer ones, the tests' own, or for another Python), but what runs uses .venv. Stop it: python3 -m deploy down",
+)
+
+
 def show_what_can_be_shown():  # type: () -> None
     """Let a terminal whose encoding lacks a sign (such as a tick in GBK) show another one in its place: nothing is to fail for that."""
     for stream in (sys.stdout, sys.stderr):
@@ -40,7 +47,11 @@ def main(arguments):  # type: (list[str]) -> int
     root = Path(ROOT)
     folder = root / ".venv"
     state = Path(os.environ.get("LASTMETRE_STATE") or root / ".lastmetre").expanduser().resolve()
-    if venv.is_inside(folder) or os.environ.get("LASTMETRE_VENV") == "off":
+    own_python = os.environ.get("LASTMETRE_VENV") == "off"
+    handle = venv.hold(root)
+    if not own_python:
+        venv.share(handle, sys.stderr)
+    if own_python or venv.is_inside(folder):
         from deploy.cli import run
 
         return int(run(arguments))
@@ -53,6 +64,12 @@ def main(arguments):  # type: (list[str]) -> int
         sys.stderr.write("%s\n%s\n" % (chinese, english))
     if found:
         return 2
+    if not ready and not venv.is_ours(handle) and venv.interpreter(folder).exists():
+        venv.share(handle, sys.stderr)
+        ready = arguments[:1] in IN_ANY_ENVIRONMENT or venv.is_ready(folder, accepted)  # another terminal may just have made it
+        if not ready:
+            sys.stderr.write("%s\n%s\n" % IN_USE)
+            return 1
     if not ready:
         # Once the tests' packages are in, keep them: a change of the lock must not throw them out by turns.
         wanted = development if testing or (folder / "bin" / "pytest").exists() else runtime
@@ -61,10 +78,12 @@ def main(arguments):  # type: (list[str]) -> int
         except venv.InstallFailed as fault:
             sys.stderr.write("%s\n" % fault)
             return 1
-        except KeyboardInterrupt:
-            return 130
+    venv.share(handle, sys.stderr)
     return venv.enter(folder, root, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # also while modules are imported, which takes a while the first time
+        sys.exit(130)

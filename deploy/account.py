@@ -58,6 +58,8 @@ class Made:
     password: str
     totp: str | None
     totp_address: str | None
+    audited: tuple[int, bytes]
+    """The audit log's end with this in it: (seq, hash)."""
 
 
 _ROLES: Final = ", ".join(Role)
@@ -112,6 +114,7 @@ async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) ->
             )
             if wanted.oidc is not None:
                 await connection.execute("INSERT INTO gateway.identities (issuer, subject, account_id) VALUES ($1, $2, $3)", *wanted.oidc, account_id)
+            audited = await _note(connection, keys, "add_account", account_id)
     except asyncpg.UniqueViolationError:
         raise Trouble(f"账号 {wanted.login} 或该身份已存在。", f"There is an account {wanted.login}, or one of this identity, already.") from None
     except asyncpg.CheckViolationError:
@@ -119,7 +122,7 @@ async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) ->
             f"账号名须为 3 至 64 个小写字符；角色可用 {_ROLES}；范围的各级编号只用小写字母、数字或连字符。",
             f"A login has 3 to 64 characters in lower case; roles are {_ROLES}; the ids of a scope are of a-z, 0-9 and -.",
         ) from None
-    return Made(account_id, wanted.login, password, totp, None if totp is None else second_factor.address(totp, wanted.login))
+    return Made(account_id, wanted.login, password, totp, None if totp is None else second_factor.address(totp, wanted.login), audited)
 
 
 def _run(main: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
@@ -240,7 +243,9 @@ def add(
     async def work(connection: Any, keys: Any) -> None:
         if oidc is not None:
             await _see_issuer(connection, oidc[0])
-        show(await make(connection, keys, wanted, datetime.now(UTC)), typer.echo)
+        made = await make(connection, keys, wanted, datetime.now(UTC))
+        show(made, typer.echo)
+        _anchor(keys).write(*made.audited)
 
     _run(work)
 
@@ -248,7 +253,7 @@ def add(
 @account.command(name="list")
 def list_accounts() -> None:
     """列出账号 · List the accounts."""
-    from rich.table import Table
+    from deploy.tables import Table
 
     async def work(connection: Any, _keys: Any) -> None:
         table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "统一登录 · provider", "停用 · disabled")
@@ -270,11 +275,8 @@ def list_accounts() -> None:
 
 
 def _print(table: Any) -> None:
-    """Nothing is cut off where it does not fit: a login is for use in the next command."""
     from deploy.tools.target import console
 
-    for column in table.columns:
-        column.overflow = "fold"
     console().print(table)
 
 
@@ -288,25 +290,23 @@ async def _id_of(connection: Any, login: str) -> str:
 @account.command()
 def disable(login: Login) -> None:
     """停用账号并结束其全部会话；管理员不能恢复 · Disable an account and end all its sessions; no admin can let it in again."""
-
-    async def work(connection: Any, _keys: Any) -> None:
-        account_id = await _id_of(connection, login)
-        async with connection.transaction():
-            await connection.execute("UPDATE gateway.accounts SET disabled_at = $2, disabled_by = NULL WHERE account_id = $1", account_id, datetime.now(UTC))
-            await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
-        typer.echo(both("已停用", "disabled"))
-
-    _run(work)
+    _set_disabled(login, datetime.now(UTC), "disable_account", both("已停用", "disabled"))
 
 
 @account.command()
 def enable(login: Login) -> None:
     """恢复被停用的账号 · Let a disabled account in again."""
+    _set_disabled(login, None, "enable_account", both("已恢复", "enabled"))
 
-    async def work(connection: Any, _keys: Any) -> None:
+
+def _set_disabled(login: str, at: datetime | None, act: str, said: str) -> None:
+    async def work(connection: Any, keys: Any) -> None:
         account_id = await _id_of(connection, login)
-        await connection.execute("UPDATE gateway.accounts SET disabled_at = NULL, disabled_by = NULL WHERE account_id = $1", account_id)
-        typer.echo(both("已恢复", "enabled"))
+        async with connection.transaction():
+            await connection.execute("UPDATE gateway.accounts SET disabled_at = $2, disabled_by = NULL WHERE account_id = $1", account_id, at)
+            end = await (_note if at is None else _end_sessions)(connection, keys, act, account_id)
+        _anchor(keys).write(*end)
+        typer.echo(said)
 
     _run(work)
 
@@ -329,8 +329,9 @@ def reset(login: Login) -> None:
         sealed = None if totp is None else second_factor.seal(keys, totp, account_id)
         async with connection.transaction():
             await connection.execute(_RESET, account_id, hashed, datetime.now(UTC) + FIRST_PASSWORD, sealed)
-            await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
-        show(Made(account_id, login, password, totp, None if totp is None else second_factor.address(totp, login)), typer.echo)
+            end = await _end_sessions(connection, keys, "reset_account", account_id)
+        show(Made(account_id, login, password, totp, None if totp is None else second_factor.address(totp, login), end), typer.echo)
+        _anchor(keys).write(*end)
 
     _run(work)
 
@@ -351,7 +352,7 @@ def link(
         await _see_issuer(connection, issuer)
         try:
             async with connection.transaction():
-                scope = await connection.fetchval("SELECT scope FROM gateway.accounts WHERE account_id = $1 FOR UPDATE", account_id)
+                await connection.execute("SELECT FROM gateway.accounts WHERE account_id = $1 FOR UPDATE", account_id)
                 linked = [tuple(row) for row in await connection.fetch("SELECT issuer, subject FROM gateway.identities WHERE account_id = $1", account_id)]
                 if identity in linked:
                     typer.echo(both("已关联，没有改动", "is linked already, nothing was changed"))
@@ -363,7 +364,7 @@ def link(
                     )
                 await connection.execute("INSERT INTO gateway.identities (issuer, subject, account_id) VALUES ($1, $2, $3)", *identity, account_id)
                 await connection.execute(_PROVIDER_ALONE, account_id)
-                end = await _end_sessions(connection, keys, "link_account", account_id, scope)
+                end = await _end_sessions(connection, keys, "link_account", account_id)
         except asyncpg.UniqueViolationError:
             query = "SELECT login FROM gateway.accounts JOIN gateway.identities USING (account_id) WHERE issuer = $1 AND subject = $2"
             other = await connection.fetchval(query, *identity)
@@ -391,14 +392,14 @@ def unlink(login: Login) -> None:
     async def work(connection: Any, keys: Any) -> None:
         account_id = await _id_of(connection, login)
         async with connection.transaction():
-            row = await connection.fetchrow("SELECT scope, password_hash IS NOT NULL AS password FROM gateway.accounts WHERE account_id = $1", account_id)
+            has_password = await connection.fetchval("SELECT password_hash IS NOT NULL FROM gateway.accounts WHERE account_id = $1", account_id)
             if await connection.execute("DELETE FROM gateway.identities WHERE account_id = $1", account_id) == "DELETE 0":
                 typer.echo(both("没有关联，没有改动", "is not linked, nothing was changed"))
                 return
-            end = await _end_sessions(connection, keys, "unlink_account", account_id, row["scope"])
+            end = await _end_sessions(connection, keys, "unlink_account", account_id)
         _anchor(keys).write(*end)
         typer.echo(both("已取消关联", "unlinked"))
-        if not row["password"]:
+        if not has_password:
             command = f"python3 -m deploy account reset {login}"
             typer.echo(
                 both(f"此账号没有密码，现在无法登录。给出初始密码：{command}", f"it has no password and cannot sign in now. Give it a first one: {command}")
@@ -407,13 +408,19 @@ def unlink(login: Login) -> None:
     _run(work)
 
 
-async def _end_sessions(connection: Any, keys: Any, act: str, account_id: str, scope: list[str]) -> tuple[int, bytes]:
+async def _end_sessions(connection: Any, keys: Any, act: str, account_id: str) -> tuple[int, bytes]:
     """End all sessions of an account and put what was done into the audit log, in this transaction; the log's end."""
+    await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
+    return await _note(connection, keys, act, account_id)
+
+
+async def _note(connection: Any, keys: Any, act: str, account_id: str) -> tuple[int, bytes]:
+    """Put what was done to an account into the audit log, in this transaction; the log's end, as (seq, hash)."""
     from services.gateway.identity.audit import append
 
-    await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
+    area = await connection.fetchval("SELECT scope[1] FROM gateway.accounts WHERE account_id = $1", account_id)
     things = [f"account_id={account_id}"]
-    return await append(connection, keys, act, "allowed", at=datetime.now(UTC), request="deploy", who="operator", area=scope[0], things=things)
+    return await append(connection, keys, act, "allowed", at=datetime.now(UTC), request="deploy", who="operator", area=area, things=things)
 
 
 def _anchor(keys: Any) -> Any:
@@ -477,7 +484,7 @@ def _noted(text: str) -> tuple[int, bytes]:
 @audit.command()
 def tail(lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="多少行 · how many rows")] = 20) -> None:
     """最近的审计记录 · The latest rows of the audit log."""
-    from rich.table import Table
+    from deploy.tables import Table
 
     async def work(connection: Any, _keys: Any) -> None:
         rows = await connection.fetch("SELECT * FROM (SELECT * FROM gateway.audit ORDER BY seq DESC LIMIT $1) AS latest ORDER BY seq", lines)

@@ -22,11 +22,11 @@ from urllib.parse import unquote
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from deploy.lock import Lock
 from deploy.process import end_left_over, left_over
 from deploy.state import ROOT, State, default_folder
+from deploy.tables import Table
 from deploy.words import Trouble, both
 
 # Each has `register(app)`. This is the one place where a command from elsewhere is announced.
@@ -214,6 +214,7 @@ def down() -> None:
     holder = lock.holder()
     console = Console()
     if holder is not None:
+        console.print(both("正在停止", "stopping"), markup=False, highlight=False)
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_SECONDS
@@ -254,6 +255,8 @@ def status() -> None:
     for name, service in found.status["services"].items():
         table.add_row(name, str(service["pid"] or "-"), service["condition"], f"127.0.0.1:{service['port']}", str(service["restarts"]))
     console.print(table)
+    if web := found.status.get("web"):
+        console.print(both(f"网页：{web}", f"pages: {web}"), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -256,12 +256,14 @@ class Kafka:
                 if attempt == START_TRIES or not taken:
                     raise
 
-    async def stop(self) -> None:
-        """Stop it cleanly; kill it where it does not stop within STOP_SECONDS."""
+    async def stop(self) -> bool:
+        """Stop it cleanly; kill it where it does not stop within STOP_SECONDS, and tell whether that was so."""
         self.wanted = False
-        if self._process is not None:
-            await self._process.stop(STOP_SECONDS)
-            self._classes.keep(self._process.returncode)
+        if self._process is None:
+            return False
+        killed = await self._process.stop(STOP_SECONDS)
+        self._classes.keep(self._process.returncode)
+        return killed
 
     def kill(self) -> None:
         """SIGKILL: what a power cut would leave."""

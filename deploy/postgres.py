@@ -178,11 +178,10 @@ class Postgres:
                 if attempt == START_TRIES or not taken:
                     raise
 
-    async def stop(self) -> None:
-        """Stop it cleanly, ending open sessions; kill it where it does not stop in half a minute."""
+    async def stop(self) -> bool:
+        """Stop it cleanly, ending open sessions; kill it where it does not stop in half a minute, and tell whether that was so."""
         self.wanted = False
-        if self._process is not None:
-            await self._process.stop(STOP_SECONDS)
+        return self._process is not None and await self._process.stop(STOP_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL: what a power cut would leave. Its helpers notice and end."""

@@ -122,17 +122,19 @@ class Process:
         self._forget()
         return code
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Ask it to end; kill it where it has not after `grace_seconds`. Does nothing where it does not run."""
+    async def stop(self, grace_seconds: float) -> bool:
+        """Ask it to end; kill it where it has not after `grace_seconds`, and tell whether that was so. Does nothing where it does not run."""
         if not self.alive:
             self._forget()
-            return
+            return False
         self.send(self.stop_signal)
         try:
             await self.wait(grace_seconds)
         except TimeoutError:
             self.kill()
             await self.wait(REAP_SECONDS)
+            return True
+        return False
 
     def kill(self) -> None:
         """End it at once with SIGKILL, and in `watch` mode its program too."""

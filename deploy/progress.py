@@ -33,6 +33,7 @@ class Display:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._progress is not None:
             self._progress.stop()
+            self._progress = None  # what is still said goes below, line by line
 
     def __call__(self, step: Step) -> None:
         """Show one step."""

@@ -55,8 +55,9 @@ class ExternalKafka:
     async def start(self) -> None:
         """Nothing to start: `deploy.topics` says where it does not answer."""
 
-    async def stop(self) -> None:
+    async def stop(self) -> bool:
         """Not ours to stop."""
+        return False
 
 
 class ExternalPostgres:
@@ -125,8 +126,9 @@ class ExternalPostgres:
     async def start(self) -> None:
         """Nothing to start: `deploy.migrate` says where it does not answer."""
 
-    async def stop(self) -> None:
+    async def stop(self) -> bool:
         """Not ours to stop."""
+        return False
 
 
 def _no_url() -> Trouble:

@@ -173,12 +173,16 @@ class Stack:
                 await self._keeper
             self._keeper = None
         try:
-            await asyncio.gather(*(service.stop() for service in self._services.values()))
+            await asyncio.gather(*(self._stop(*service) for service in self._services.items()))
         finally:
-            servers = [server for server in (getattr(self, "kafka", None), getattr(self, "postgres", None)) if server is not None]
-            await asyncio.gather(*(server.stop() for server in servers))
+            servers = {name: getattr(self, name) for name in ("kafka", "postgres") if hasattr(self, name)}
+            await asyncio.gather(*(self._stop(*server) for server in servers.items()))
             (self.state.folder / STATUS_FILE).unlink(missing_ok=True)
             self._lock.release()
+
+    async def _stop(self, name: str, part: Service | Kafka | ExternalKafka | Postgres | ExternalPostgres) -> None:
+        if await part.stop():
+            self._report(Step(name, both(f"{name} 没有按时停止，已强行结束", f"{name} did not stop in time and was killed")))
 
     # --- looking at it
 
@@ -382,6 +386,7 @@ class Stack:
                 "external": isinstance(self.postgres, ExternalPostgres),
                 "secure": self.postgres.secure,
             },
+            "web": self.web_address if "gateway" in self._kinds else None,
             "policy": (self._env | os.environ).get("LASTMETRE_POLICY"),
             "services": {s.name: {"pid": s.pid, "condition": s.condition, "restarts": s.restarts, "port": s.ops_port} for s in self.services},
         }

@@ -102,16 +102,17 @@ class Service:
         self.condition = "starting"
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
 
-    async def stop(self) -> None:
-        """Stop it and do not bring it back."""
+    async def stop(self) -> bool:
+        """Stop it and do not bring it back; tell whether it had to be killed."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
-        await self._process.stop(STOP_SECONDS)
+        killed = await self._process.stop(STOP_SECONDS)
         if self.condition != "failed":
             self.condition = "stopped"
+        return killed
 
     def kill(self) -> None:
         """SIGKILL its process; it is started again, as after any death."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import sys
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,13 +108,19 @@ def _lines(path: str) -> Iterator[tuple[int, bytes]]:
     """(number, line) of a file or, for `-`, of standard input; empty lines are left out.
 
     Raises:
-        Trouble: it cannot be read.
+        Trouble: it cannot be read, or a line is no JSON in UTF-8.
     """
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as fault:
         raise Trouble(f"无法读取 {path}（{fault.strerror}）。", f"{path} cannot be read ({fault.strerror}).") from fault
-    return ((number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip())
+    for number, line in enumerate(data.removeprefix(BOM_UTF8).splitlines(), 1):
+        if line.strip():
+            try:
+                json.loads(line)
+            except ValueError:
+                raise Trouble(f"第 {number} 行：不是 UTF-8 编码的 JSON", f"line {number}: is no JSON in UTF-8") from None
+            yield number, line
 
 
 @vault.command()
@@ -163,9 +171,9 @@ def show(
     lang: Lang = None,
 ) -> None:
     """查看一人的信息（记入审计） · Show what is kept of a person; the look itself is in the audit."""
-    from rich.table import Table
     from rich.text import Text
 
+    from deploy.tables import Table
     from deploy.tools.wording import clean, join
     from services.vault.contact import FIELDS, READABLE
     from services.vault.policy import Occasion
@@ -243,9 +251,9 @@ def audit(
     lang: Lang = None,
 ) -> None:
     """谁在何时为何查看了谁的什么 · Who looked at what of whom, when and why; newest first."""
-    from rich.table import Table
     from rich.text import Text
 
+    from deploy.tables import Table
     from deploy.tools.wording import clean, clock, join, word
     from services.vault.faults import REASONS
 
@@ -279,8 +287,7 @@ def consents(
     登记 · note: {"minor_ref", "guardian_ref", "purpose", "starts_at", "ends_at", "proof_file" | "proof_sha256"}; 撤回 · withdraw:
     {"withdraw": true, "minor_ref", "guardian_ref", "purpose"?}. purpose: keep, notify, visit, support, access.
     """
-    from rich.table import Table
-
+    from deploy.tables import Table
     from deploy.tools.wording import clean, join, moment
 
     # Proofs are read before anything is noted.

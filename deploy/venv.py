@@ -1,14 +1,18 @@
 """Make `.venv` from the hash-pinned lock and go on inside it. The standard library alone.
 
 A stamp in the virtual environment holds the digest of what was installed: the second start sees it and skips everything. An environment without a stamp was
-left half-made and is made again.
+left half-made and is made again. Whoever runs in it shares a lock on the repository's folder for as long as they live, and whoever makes it holds that lock
+alone: so nobody makes it anew under somebody's feet, and no two at once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +23,7 @@ from typing import TextIO
 STAMP = "lastmetre-installed"
 LOG = "install.log"
 PIP_LOCK = "requirements-pip.lock"
+LAUNCHER = Path(__file__).with_name("launch.py")
 TICK_SECONDS = 0.5
 
 
@@ -48,16 +53,47 @@ def is_ready(folder: Path, locks: tuple[Path, ...]) -> bool:
     return interpreter(folder).exists() and stamp in {digest(lock) for lock in locks}
 
 
+def hold(root: Path) -> int:
+    """The repository's folder, open for locks; they end with this process, which the environment's Python goes on as."""
+    handle = os.open(root, os.O_RDONLY)
+    os.set_inheritable(handle, True)  # noqa: FBT003 - takes no keyword
+    return handle
+
+
+def _take(handle: int, how: int) -> bool:
+    """Take a lock; false where others hold one. A file system that knows no locks gives each."""
+    try:
+        fcntl.flock(handle, how)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def share(handle: int, stream: TextIO) -> None:
+    """Say that we run in the environment; waits for whoever is making it."""
+    if not _take(handle, fcntl.LOCK_SH | fcntl.LOCK_NB):
+        _say(stream, "另一个终端正在安装依赖，等待它完成 · another terminal is installing the packages: waiting for it")
+        _take(handle, fcntl.LOCK_SH)
+
+
+def is_ours(handle: int) -> bool:
+    """Take the environment for ourselves, to make it; false where others run in it, or are making it."""
+    return _take(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _say(stream: TextIO, text: str) -> None:
     stream.write(text + "\n")
     stream.flush()
 
 
 def _run(argv: list[str], log: Path, stream: TextIO, what: str) -> int:
-    """Run one step with its output in the log and a running clock on a terminal; give its exit code."""
+    """Run one step with its output in the log and a running clock on a terminal; give its exit code. It ends with us, however we end."""
     began = time.monotonic()
+    order = {"argv": argv, "parent": os.getpid(), "signal": signal.SIGTERM, "cwd": None, "uid": None, "gid": None, "watch": sys.platform != "linux"}
     with log.open("ab") as out:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        child = subprocess.Popen([sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(order)], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         try:
             while True:
                 try:

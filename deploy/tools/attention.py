@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from deploy.tables import Table
 from deploy.tools.explain import say
 from deploy.tools.story import readable
 from deploy.tools.target import Target
@@ -112,8 +112,6 @@ def show(found: list[Matter], console: Console, lang: Lang) -> None:
         say(console, lang, (f"→ {advice[0]}", f"→ {advice[1]}"), "dim")
         heads = (("时间", "when"), ("片区", "area"), ("心愿", "wish"), ("配对", "match"), ("已告知", "told"))
         table = Table(*(join(lang, head) for head in heads), show_edge=False)
-        for column in table.columns:
-            column.overflow = "fold"
         for one in own[:_MOST]:
             table.add_row(
                 clock(one.at),

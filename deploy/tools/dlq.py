@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from deploy.tables import Table
 from deploy.tools import kafka
 from deploy.tools.telling import header
 from deploy.tools.wording import DEAD, Lang, Words, clean, clock, join, word
@@ -149,8 +149,6 @@ def show_list(found: list[Letter], console: Console, lang: Lang) -> None:
         return
     heads = (("位置", "place"), ("时间", "when"), ("原因", "reason"), ("来自", "from"), ("类型", "type"), ("说明", "message"))
     table = Table(*(join(lang, head) for head in heads), title=join(lang, (f"死信 {len(found)} 条", f"{len(found)} dead letters")), title_justify="left")
-    for column in table.columns:
-        column.overflow = "fold"
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for letter in found:
         table.add_row(

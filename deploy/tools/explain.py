@@ -6,9 +6,9 @@ from typing import Final
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from deploy.tables import Table
 from deploy.tools.judging import verdict_words
 from deploy.tools.story import Story, Waiting
 from deploy.tools.wording import (
@@ -82,8 +82,6 @@ def _head(story: Story, console: Console, lang: Lang) -> None:
 def _matches(story: Story, console: Console, lang: Lang) -> None:
     heads = (("服务", "offer"), ("距离", "distance"), ("时间", "slot"), ("状态", "state"), ("配对编号", "match id"))
     table = Table(*(join(lang, head) for head in heads), title=join(lang, ("配对", "matches")), title_justify="left")
-    for column in table.columns:
-        column.overflow = "fold"
     for match in story.matches:
         state = word(MATCH_STATES, match["state"])
         if match["state"] == "released":

@@ -170,6 +170,10 @@ ACTS: Final[dict[str, Words]] = {
     "sign_in": ("登录", "Sign in"),
     "sign_out": ("退出登录", "Sign out"),
     "change_password": ("修改密码", "Change the password"),
+    "add_account": ("新增账号", "Add an account"),
+    "disable_account": ("停用账号", "Disable an account"),
+    "enable_account": ("恢复账号", "Let an account in again"),
+    "reset_account": ("重置账号", "Give an account a new first password"),
     "link_account": ("关联统一登录", "Link an account to the provider"),
     "unlink_account": ("取消关联统一登录", "Take an account's link to the provider away"),
 }

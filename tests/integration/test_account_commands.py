@@ -20,6 +20,7 @@ from deploy.demo import make_accounts
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.words import Trouble
+from services.gateway import words
 from tests.integration.gateway_rig import GatewayRig, Person, own_database, running_gateway
 
 
@@ -74,6 +75,32 @@ async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig
     assert 303 == (await (await rig.browser()).sign_in(Person("", "wang", again[2]), again[1])).status_code
     await terminal("account", "disable", "wang")
     assert 401 == (await (await rig.browser()).sign_in(Person("", "wang", again[2]), again[1])).status_code
+
+
+async def test_whatever_the_operator_does_to_an_account_stands_in_the_audit_log(rig: GatewayRig, terminal: Terminal) -> None:
+    await terminal("account", "add", "sun", "--role", "worker", "--scope", "gaoxin/jianmin")
+    account_id = await rig.owner.fetchval("SELECT account_id FROM gateway.accounts WHERE login = 'sun'")
+    for command in ("disable", "enable", "reset"):
+        await terminal("account", command, "sun")
+    rows = await rig.owner.fetch("SELECT act, outcome, who, area FROM gateway.audit WHERE things = ARRAY[$1] ORDER BY seq", f"account_id={account_id}")
+    acts = ["add_account", "disable_account", "enable_account", "reset_account"]
+    assert [(act, "allowed", "operator", "gaoxin") for act in acts] == [*map(tuple, rows)]
+    assert set(acts) <= set(words.ACTS)
+    seq = await rig.owner.fetchval("SELECT max(seq) FROM gateway.audit")
+    assert seq == json.loads((Path(terminal.env["LASTMETRE_STATE"] or "") / "audit-anchor.json").read_text())["seq"]
+    await terminal("audit", "verify")
+
+
+async def test_an_account_whose_row_the_audit_log_does_not_take_is_not_changed(rig: GatewayRig, terminal: Terminal) -> None:
+    person = await rig.person("volunteer")
+    await rig.owner.execute("ALTER FUNCTION gateway.audit_last() RENAME TO audit_last_away")
+    try:
+        for command in (("add", "wu", "--role", "volunteer", "--scope", "gaoxin"), ("disable", person.login), ("reset", person.login)):
+            await terminal("account", *command, code=1)
+    finally:
+        await rig.owner.execute("ALTER FUNCTION gateway.audit_last_away() RENAME TO audit_last")
+    assert "wu" not in (await terminal("account", "list")).split()
+    assert 303 == (await (await rig.browser()).sign_in(person)).status_code
 
 
 async def test_who_signs_in_at_a_provider_is_given_no_password(rig: GatewayRig, terminal: Terminal) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,9 +17,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from deploy.lock import Lock
 from deploy.process import Process
+from deploy.progress import Display
 from deploy.running import running
 from deploy.stack import Stack
 from deploy.state import ROOT
@@ -99,6 +102,7 @@ async def test_tells_another_process_where_everything_is(stand_ins: Stack) -> No
     assert os.getpid() == found.supervisor
     assert stand_ins.kafka.bootstrap == found.bootstrap
     assert stand_ins.postgres.dsn("lastmetre_matcher", stand_ins.database) == found.dsn("lastmetre_matcher")
+    assert found.status["web"] is None  # it has no gateway
     assert "password" not in (stand_ins.state.folder / "stack.json").read_text()
 
 
@@ -194,6 +198,7 @@ START_A_CHILD = """
 import sys, time
 from pathlib import Path
 from deploy.process import Process
+from deploy.progress import Display
 Process(["/bin/sh", "-c", "echo $$; exec sleep 600"], log=Path(sys.argv[1]), watch=sys.argv[2] == "True").start()
 time.sleep(600)
 """
@@ -217,5 +222,18 @@ async def test_kills_what_does_not_stop(tmp_path: Path) -> None:
     stubborn = Process(["/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], log=log)
     stubborn.start()
     await until(lambda: log.exists() and log.read_text() == "up\n", "its start")
-    await stubborn.stop(grace_seconds=0.2)
+    assert await stubborn.stop(grace_seconds=0.2)
     assert -signal.SIGKILL == stubborn.returncode
+
+
+async def test_what_had_to_be_killed_at_the_end_is_told_by_name(tmp_path: Path, shared_servers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.supervisor.STOP_SECONDS", 0.3)
+    said = io.StringIO()
+    display = Display(Console(file=said, force_terminal=True, width=120))
+    stack = Stack(tmp_path / "state", commands=COMMANDS, report=display)
+    with display:
+        await stack.start()
+    said.truncate(0)
+    os.kill(stack.service("matcher").pid or 0, signal.SIGSTOP)  # as one is that waits for a broker which does not answer
+    await stack.stop()
+    assert ["matcher" in line and "已强行结束 · matcher did not stop in time and was killed" in line for line in said.getvalue().splitlines()] == [True]

@@ -83,7 +83,9 @@ async def test_on_servers_of_ones_own_nothing_invented_goes_in_and_minutes_are_m
 ) -> None:
     async with up(tmp_path, **own) as process:
         said = await said_until(process, "Ctrl-C")
-        assert json.loads((tmp_path / "stack.json").read_text())["policy"] is None
+        status = json.loads((tmp_path / "stack.json").read_text())
+        assert status["policy"] is None
+        assert f"pages: {status['web']}" in said  # which `status` shows, too
         process.send_signal(signal.SIGTERM)
         assert 0 == (await ended(process))[0]
     assert "使用您自己的服务器：不演示" in said

@@ -97,6 +97,19 @@ def test_a_line_that_is_wrong_is_named_without_its_values_and_nothing_goes_in(te
     assert "no such person" in terminal("show", "r-1", *AS, code=1)
 
 
+def test_a_file_in_another_encoding_is_named_as_such_and_the_mark_that_some_editors_put_first_does_no_harm(terminal: Terminal, tmp_path: Path) -> None:
+    terminal("new-keys")
+    file = tmp_path / "people.jsonl"
+    file.write_bytes(card("r-8").encode().decode("unicode_escape").encode("gbk"))
+    told = terminal("put", str(file), *AS, code=1)
+    assert "line 1: is no JSON in UTF-8" in told
+    assert "第 1 行：不是 UTF-8 编码的 JSON" in told
+    file.write_text(card("r-8"), encoding="utf-8-sig")
+    assert "1 people are in" in terminal("put", str(file), *AS)
+    narrow = Terminal(tmp_path / "state", LASTMETRE_VAULT_DATABASE=terminal.env["LASTMETRE_VAULT_DATABASE"], COLUMNS="60")
+    assert "…" not in narrow("audit")
+
+
 def test_a_child_needs_a_guardian(terminal: Terminal, tmp_path: Path) -> None:
     terminal("new-keys")
     assert "no consent" in terminal("put", "-", *AS, given=card("child", minor=True), code=1)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from deploy import cli, jars, preflight, venv
@@ -112,6 +117,71 @@ def test_makes_a_half_made_environment_anew_and_stamps_it(tmp_path: Path) -> Non
     venv.make(folder, lock, tmp_path / "install.log", io.StringIO())
     assert venv.is_ready(folder, (lock,))
     assert not (folder / "left-over").exists()
+
+
+def test_ctrl_c_while_modules_are_still_imported_ends_it_without_a_word(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "deploy" / "cli.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy", "up"], cwd=tmp_path, env=os.environ | {"LASTMETRE_VENV": "off"}, capture_output=True, timeout=60, check=False
+    )
+    assert (130, b"", b"") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_an_environment_that_somebody_runs_in_is_not_made_anew_under_their_feet(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        (tmp_path / lock).write_text(f"one=={lock}\n")
+    made = environment(tmp_path, tmp_path / "requirements.lock").rename(tmp_path / ".venv")
+    handle = venv.hold(tmp_path)
+    try:
+        venv.share(handle, sys.stderr)
+        # The tests need more than what `up` runs in.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LASTMETRE_")}
+        done = subprocess.run([sys.executable, "-m", "deploy", "test"], cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(handle)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert ["python3 -m deploy down" in line for line in done.stderr.splitlines()] == [True, True]
+    assert (made / venv.STAMP).exists()
+
+
+def test_who_comes_while_the_environment_is_made_waits_for_it(tmp_path: Path) -> None:
+    maker, other, said = venv.hold(tmp_path), venv.hold(tmp_path), io.StringIO()
+    try:
+        assert venv.is_ours(maker)
+        assert not venv.is_ours(other)
+        waiting = threading.Thread(target=venv.share, args=(other, said))
+        waiting.start()
+        while "waiting for it" not in said.getvalue():
+            waiting.join(0.01)
+        venv.share(maker, said)
+        waiting.join(10)
+        assert not waiting.is_alive()
+        assert not venv.is_ours(maker)  # both run in it now
+    finally:
+        os.close(maker)
+        os.close(other)
+
+
+def test_pip_ends_with_whoever_started_it_so_that_it_writes_into_no_environment_of_the_next(tmp_path: Path) -> None:
+    log = tmp_path / "install.log"
+    pip = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
+    run = f"import sys; from pathlib import Path; from deploy import venv; venv._run({pip!r}, Path({str(log)!r}), sys.stderr, '')"
+    starter = subprocess.Popen([sys.executable, "-c", run], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 30
+        while not (log.exists() and log.read_text().endswith("\n")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        starter.kill()
+        starter.wait()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child = psutil.Process(int(log.read_text()))
+        while child.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def test_says_where_the_log_is_when_pip_fails_and_leaves_no_stamp(tmp_path: Path) -> None:
@@ -267,6 +337,16 @@ def test_play_says_before_it_starts_anything_that_it_cannot_write_its_results(tm
 def test_wrong_use_is_told_in_chinese_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == cli.run(arguments)
     assert "用法有误" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_no_word_of_the_help_is_cut_off_on_a_narrow_terminal(columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for command in ((), ("up",), ("account", "link")):
+        assert 0 == cli.run([*command, "--help"])
+    said = capsys.readouterr().out
+    assert "使用自己的服务器时不演示" in said.translate(dict.fromkeys(map(ord, " │\n")))
+    assert [] == [line for line in said.splitlines() if "…" in line]
 
 
 def test_a_full_disk_is_not_told_as_a_matter_of_rights(tmp_path: Path) -> None:
