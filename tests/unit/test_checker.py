@@ -344,6 +344,21 @@ def test_takes_a_masked_dead_letter_for_its_line(tmp_path: Path) -> None:
     assert set() == run(day, tmp_path, with_input=True, after=mask).rules()
 
 
+@pytest.mark.parametrize("title", ["another", None])
+def test_wants_the_first_arrival_of_an_event_to_count_and_no_later_one(title: str | None, tmp_path: Path) -> None:
+    day = good_day()
+    again = copy.deepcopy(day.entry("wish.submitted", "w2")["event"])
+    again["data"]["title"] = "another"
+    day.extra_lines = [json.dumps(again).encode()]
+    found = run(day, tmp_path, with_input=True, after=lambda made: title and made.of("w2").update(title=title)).rules()
+    assert ("promise-3/content" in found) == (title is not None)
+
+
+@pytest.mark.parametrize("written", ["2026-11-23t08:00:00z", "2026-11-23 16:00:00+08:00", "2026-11-23T08:00:00.000-00:00"])
+def test_reads_a_time_as_rfc_3339_may_write_it(written: str) -> None:
+    assert wire.parse_time("2026-11-23T08:00:00Z") == wire.parse_time(written)
+
+
 def test_counts_an_identical_repeat_without_blame(tmp_path: Path) -> None:
     report = run(good_day(), tmp_path, after=lambda d: d.files["matches"].append(copy.deepcopy(d.files["matches"][0]) | {"offset": 99}))
     assert set() == report.rules()
