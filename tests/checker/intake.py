@@ -6,7 +6,7 @@ import base64
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from tests.checker.folder import Entry, Folder
@@ -93,13 +93,16 @@ def _in_journal(group: list[Line], entries: list[Entry], report: Report) -> list
 
 
 def _arrived_first(group: list[Line]) -> list[Line]:
-    """Of the lines of one (source, id) those that may have come first; just one, where all went the same way."""
-    events = [line.verdict.event or {} for line in group]
-    ways = {(line.verdict.kind, line.verdict.topic, event.get("partitionkey"), data_of(event).get("area")) for line, event in zip(group, events, strict=True)}
-    if len(ways) > 1 or any(key != area for _, _, key, area in ways):
+    """Of the lines of one (source, id) those that may have come first; just one, where none is in doubt: whichever stands first in the first minute."""
+    if any(line.verdict.kind != "valid" for line in group):
         return group
-    minutes = [parse_time(event.get("time")) for event in events]
-    return [min(zip(minutes, group, strict=True), key=lambda one: one[0].replace(second=0, microsecond=0) if one[0] else datetime.min.replace(tzinfo=UTC))[1]]
+    return [min(group, key=lambda line: _minute((line.verdict.event or {}).get("time")))]
+
+
+def _minute(time: object) -> datetime:
+    instant = parse_time(time)
+    assert instant is not None  # of a valid event
+    return instant.replace(second=0, microsecond=0)
 
 
 def _same_content(line: Line, entry: Entry) -> bool:
