@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,13 +115,18 @@ _PUBLISHED: Final = "UPDATE matching.clock SET publishing = false, ends = $1"
 
 @dataclass(slots=True)
 class Line:
-    """One line of the file: what is sent where. `minute` is its event time's minute since 1970; `reports`: it says something of a visit."""
+    """One line of the file: what is sent where.
+
+    `minute` is its event time's minute since 1970, `identity` its source and id, `area` what its data says; `reports`: it says something of a visit.
+    """
 
     value: bytes
     topic: str
     key: bytes | None
     minute: int
     wish_id: str | None
+    identity: tuple[str, str] | None = None
+    area: str | None = None
     reports: bool = False
 
 
@@ -166,13 +171,35 @@ def _line(value: bytes) -> Line:
     kind, key = event.get("type"), event.get("partitionkey")
     topic = TOPIC_OF.get(kind, WISHES) if isinstance(kind, str) else WISHES
     data = event.get("data")
-    wish_id = data.get("wish_id") if kind == "lastmetre.wish.submitted.v1" and isinstance(data, dict) else None
+    said = data if isinstance(data, dict) else {}
+    wish_id, area = said.get("wish_id") if kind == "lastmetre.wish.submitted.v1" else None, said.get("area")
     minute = -1
     with suppress(ValueError, TypeError, KeyError):
         minute = parse_rfc3339(event["time"]) // MINUTE_US
-    named = wish_id if isinstance(wish_id, str) else None
-    reports = isinstance(kind, str) and kind.startswith(_REPORTS)
-    return Line(value, topic, key.encode(errors="replace") if isinstance(key, str) else None, minute, named, reports)
+    source, name = event.get("source"), event.get("id")
+    return Line(
+        value,
+        topic,
+        key.encode(errors="replace") if isinstance(key, str) else None,
+        minute,
+        wish_id if isinstance(wish_id, str) else None,
+        (source, name) if isinstance(source, str) and isinstance(name, str) else None,
+        area if isinstance(area, str) else None,
+        isinstance(kind, str) and kind.startswith(_REPORTS),
+    )
+
+
+def in_turns(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """A minute's lines in their order, but for events that come again in another topic, area or under another key: these come when the first has settled.
+
+    Between partitions Kafka knows no first and second.
+    """
+    arrived: dict[tuple[str, str], tuple[str, bytes | None, str | None]] = {}
+    parts: tuple[list[Line], list[Line]] = ([], [])
+    for line in lines:
+        where = line.topic, line.key, line.area
+        parts[line.identity is not None and arrived.setdefault(line.identity, where) != where].append(line)
+    yield from filter(None, parts)
 
 
 @dataclass(slots=True)
@@ -205,7 +232,10 @@ class Player:
             now = await self._hold_stops(now, minute * MINUTE_US)
             if any(line.reports for line in minutes[minute]):
                 await self._close_the_silent(minute * MINUTE_US)
-            await self._publish(minutes[minute])
+            for turn, part in enumerate(in_turns(minutes[minute])):
+                if turn:
+                    await self.settle()
+                await self._publish(part)
             await self._judge()
             self.told(self.published, len(lines))
         await self._run_on()

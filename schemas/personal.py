@@ -16,14 +16,17 @@ from typing import Final
 _NUMERALS: Final = "〇零○一壹幺二贰两三叁四肆五伍六陆七柒八捌九玖"
 _NUMERAL_DIGITS: Final = "00011122233445566778899"
 # Blocks with digits of other writings: full-width, circled, raised, Arabic-Indic, bold and so on.
-_DIGIT_BLOCKS: Final = ((0x00B2, 0x0E60), (0x2070, 0x2800), (0xFF10, 0xFF1A), (0x1D7CE, 0x1D800))
+_DIGIT_BLOCKS: Final = ((0x00B2, 0x0E60), (0x2070, 0x2800), (0xFF10, 0xFF1A), (0x1D7CE, 0x1D800), (0x1FBF0, 0x1FBFA))
 _OTHER_DIGITS: Final = {
     code: str(digit) for first, end in _DIGIT_BLOCKS for code in range(first, end) if (digit := unicodedata.digit(chr(code), None)) is not None
 }
-_MARKS: Final = dict(zip(map(ord, "－—–‐‑−﹣＋（）．·・•｡。ｘＸ＃，／＿；：＊［］【】"), "-------+()......xX#,/_;:*[][]", strict=True))
+_MARKS: Final = dict(zip(map(ord, "－—–‐‑−﹣＋（）．·・•｡。ｘＸ＃，／＿；：＊［］【】～｜＝＼"), "-------+()......xX#,/_;:*[][]~|=\\", strict=True))
 # Traditional writing, of the words that the shapes below name.
 _TRADITIONAL: Final = dict(zip(map(ord, "號樓棟單門層間電話機熱線聯傳時點歲餘會廳館櫃診醫"), "号楼栋单门层间电话机热线联传时点岁余会厅馆柜诊医", strict=True))
-_BLANKS: Final = dict.fromkeys((*range(0x2000, 0x2010), 0x00A0, 0x00AD, 0x180E, 0x202F, 0x2060, 0x3000, 0xFE0F, 0xFEFF), " ")
+# Blanks, and what stands between digits unseen or around them: directions, joiners, fillers, marks that strike out, the boxes of keycaps.
+_UNSEEN: Final = ((0x0300, 0x0370), (0x2000, 0x2010), (0x2028, 0x2030), (0x205F, 0x2070), (0x20D0, 0x20F1), (0xFE00, 0xFE10), (0xE0020, 0xE0080))
+_BLANK_LETTERS: Final = "\u00a0\u00ad\u061c\u115f\u1160\u180e\u3000\u3164\ufeff\uffa0"
+_BLANKS: Final = {ord(letter): " " for letter in (*_BLANK_LETTERS, *(chr(code) for first, end in _UNSEEN for code in range(first, end)))}
 # One character for one, so that a place found in the translation is the same place in the text.
 _TO_DIGITS: Final[dict[int, str]] = {
     **dict(zip(map(ord, _NUMERALS), _NUMERAL_DIGITS, strict=True)),
@@ -50,7 +53,7 @@ _GAP: Final = r"[\s\-.()_/、,]{0,3}"  # what people put between the digits of o
 _MOBILE: Final = re.compile(rf"(?<!\d)(?:(?:\+|00)?86{_GAP})?1{_GAP}[3-9](?:{_GAP}\d){{9}}(?!\d)", re.ASCII)
 # In the groups in which a mobile number is read out, whatever stands between them; a 0 before it is dialled in long distance. `*` is the mask's own
 # letter too, so it joins only where it stands alone.
-_JOINT: Final = r"(?:[\s\-.()\[\]_/、,;:]{0,4}|\s?\*\s?)"
+_JOINT: Final = r"(?:[\s\-.()\[\]_/、,;:~|=#\\]{0,4}|\s?\*\s?)"
 _MOBILE_IN_GROUPS: Final = re.compile(
     rf"(?<!\d)(?:(?:\+|00)?86[\s\-.()\[\]]{{0,3}})?(?:0[\s\-)]?)?1[3-9]\d{_JOINT}(\d{{4}}){_JOINT}(\d{{4}})(?!\d|\s*(?:[元块年米]|毫米|厘米|[mc]m\b))", re.ASCII
 )

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -112,16 +113,21 @@ def in_order(runs: Sequence[Sequence[Item]]) -> list[Item]:
 def by_time(runs: Sequence[Sequence[Item]]) -> list[Item]:
     """The items of one lane, one run a topic, in the order in which they were said: only for who stores them all or none, as offsets go up and down.
 
-    What was said at one time goes topic by topic, offers and wishes by their ids, as waiting wishes of one age do; all else as its topic holds it.
+    What was said at one time goes topic by topic, offers and wishes by their ids, as waiting wishes of one age do; all else as its topic holds it. An event
+    that comes again stays behind its first arrival, whatever it says the second time.
     """
     items: list[Item] = []
     for run in runs:
+        places: dict[tuple[str, str], tuple[int, str]] = {}
+        of_run: list[tuple[tuple[int, str], Item]] = []
         latest = 0
         for item in run:
+            place = (latest, "")
             if item.event is not None:
-                latest = item.event.time
-            item.order = latest
-        items += sorted(run, key=lambda item: (item.order, _subject_of(item)))
+                place = places.setdefault((item.event.source, item.event.id), (item.event.time, _subject_of(item)))
+            item.order = latest = place[0]
+            of_run.append((place, item))
+        items += [item for _, item in sorted(of_run, key=itemgetter(0))]
     items.sort(key=lambda item: item.order)  # stable: at one time the topics have their order
     return items
 

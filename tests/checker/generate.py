@@ -125,7 +125,14 @@ def _again(town: Town, original: Draft, minutes: list[int]) -> Draft:
         event["time"] = town.stamp(town.at(minute))
         if "urgency" in event["data"]:
             event["data"]["urgency"] = "blue"
-    return Draft(minute, event, original.kind, expect="duplicate_of", original=original, mended=original.mended)
+    elif "urgency" in event["data"] and town.rng.random() < 0.5:
+        # Another wish by its name, and sorted before the first; or the same name elsewhere.
+        if town.rng.random() < 0.5:
+            event["subject"] = event["data"]["wish_id"] = f"a-{event['data']['wish_id']}"
+        else:
+            event["partitionkey"] = event["data"]["area"] = town.rng.choice(AREAS)
+    mended = event["partitionkey"] != event["data"]["area"]
+    return Draft(minute, event, original.kind, expect="duplicate_of", original=original, mended=mended)
 
 
 def _shuffled_repeats(town: Town, drafts: list[Draft]) -> list[Draft]:

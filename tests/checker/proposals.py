@@ -49,7 +49,7 @@ def invite(area: Area, entry: Entry, data: JsonObject, report: Report) -> None:
     if wish is None or offer is None or until is None:
         report.broken("invitation/fields", "the wish, the offer or the end of the invitation is not known", **ids)
         return
-    if offer.auto or wish.together or rules.certain_slot(area, wish, offer) is None:
+    if offer.auto or wish.together or rules.certain_slot(area, wish, offer, edge=True) is None:
         report.broken("invitation/rule", "invited although a rule bars this pair, or they need not be asked", **ids)
     if pair in area.invited and pair not in area.anew:
         report.broken("invitation/once", "invited before, and not posted anew since, or they said no", **ids)

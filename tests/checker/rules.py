@@ -133,12 +133,12 @@ def could_be_asked(area: Area, wish: Wish, offer: Offer) -> bool:
     return len(area.live_of_offer(offer.offer_id)) < offer.capacity
 
 
-def certain_slot(area: Area, wish: Wish, offer: Offer) -> datetime | None:
-    """The start of the slot that the pair certainly could have now, None where there is any doubt."""
+def certain_slot(area: Area, wish: Wish, offer: Offer, *, edge: bool = False) -> datetime | None:
+    """The start of the slot that the pair certainly could have now, None where there is any doubt; with `edge` a check on its very boundary is none."""
     if not could_be_asked(area, wish, offer):
         return None
     start = earliest(wish, offer, area.diary(offer.volunteer_ref), area.clock)
-    return start if start is not None and freshness(wish, offer, start) == "fresh" else None
+    return start if start is not None and freshness(wish, offer, start) in {"fresh", "edge" if edge else "fresh"} else None
 
 
 def candidates_for(area: Area, wish: Wish, auto_only: bool = True) -> list[Candidate]:

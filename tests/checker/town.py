@@ -65,9 +65,10 @@ class Town:
         return f"rare_{self._count}"
 
     def stamp(self, at: datetime) -> str:
-        """The instant as a text with some offset."""
+        """The instant as a text with some offset, in one of the writings of RFC 3339."""
         text = at.astimezone(self.rng.choice(OFFSETS)).isoformat()
-        return text.replace("+00:00", "Z") if self.rng.random() < 0.7 else text
+        text = text.replace("+00:00", "Z") if self.rng.random() < 0.7 else text
+        return self.rng.choice((text, text, text, text, text, text, text, text, text.lower(), text.replace("T", " ")))
 
     def at(self, minute: int) -> datetime:
         """Some instant inside the minute."""

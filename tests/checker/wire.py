@@ -13,7 +13,8 @@ JsonObject = dict[str, Any]
 
 PREFIX = "lastmetre."
 MASK = 0xFFFFFFFF
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+# Letters of either case, and a blank for the T: section 5.6 allows both.
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 # Letters and digits on either side would make it a part of an id, not a number that a person wrote.
 _GAP = r"[ \t.·_\-]{0,3}"
@@ -30,7 +31,7 @@ def parse_time(text: object) -> datetime | None:
     if not isinstance(text, str) or not TIME.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -219,6 +219,8 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("expiry/count", lambda d: d.entries[-1]["decision"][0]["data"].update(filled=1)),
     ("maximal/tried-at-once", lambda d: drop_match(d, "m1")),
     ("promise-3/once", lambda d: d.entries[-2].update(outcome="no_effect")),
+    ("promise-3/once", lambda d: d.entries[-2].update(outcome="no_effect", lane=5)),
+    ("promise-3/once", lambda d: d.entries[-2]["event"].update(id="never-before")),
     ("promise-3/outcome", lambda d: replace(d, "wish.submitted", "w1", outcome="no_effect")),
     ("promise-3/no-effect", lambda d: replace(d, "wish.submitted", "w2", outcome="no_effect")),
     ("promise-3/invalid", lambda d: d.of("w2").pop("skills")),
@@ -342,6 +344,28 @@ def test_takes_a_masked_dead_letter_for_its_line(tmp_path: Path) -> None:
         made.files["dead-letters"][0]["headers"]["dlq-reason"] = "contains_personal_data"
 
     assert set() == run(day, tmp_path, with_input=True, after=mask).rules()
+
+
+@pytest.mark.parametrize("title", ["another", None])
+def test_wants_the_first_arrival_of_an_event_to_count_and_no_later_one(title: str | None, tmp_path: Path) -> None:
+    day = good_day()
+    again = copy.deepcopy(day.entry("wish.submitted", "w2")["event"])
+    again["data"]["title"] = "another"
+    day.extra_lines = [json.dumps(again).encode()]
+    found = run(day, tmp_path, with_input=True, after=lambda made: title and made.of("w2").update(title=title)).rules()
+    assert ("promise-3/content" in found) == (title is not None)
+
+
+def test_takes_a_repeat_in_another_area_for_one_whichever_lane_stands_first(tmp_path: Path) -> None:
+    day = good_day()
+    again = copy.deepcopy(day.entry("wish.submitted", "w2")) | {"area": "zhonghe", "lane": day.entries[0]["lane"] - 1, "outcome": "duplicate", "decision": []}
+    day.entries.insert(0, again)
+    assert "promise-3/once" not in run(day, tmp_path).rules()
+
+
+@pytest.mark.parametrize("written", ["2026-11-23t08:00:00z", "2026-11-23 16:00:00+08:00", "2026-11-23T08:00:00.000-00:00"])
+def test_reads_a_time_as_rfc_3339_may_write_it(written: str) -> None:
+    assert wire.parse_time("2026-11-23T08:00:00Z") == wire.parse_time(written)
 
 
 def test_counts_an_identical_repeat_without_blame(tmp_path: Path) -> None:

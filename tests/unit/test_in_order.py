@@ -91,6 +91,12 @@ def test_by_event_time_offers_and_wishes_of_one_time_go_by_their_ids_and_what_is
     assert "lastmetre.offer.withdrawn.v1" == kind_of(one[2]) == kind_of(other[2])
 
 
+def test_by_event_time_an_event_that_comes_again_stays_behind_its_first_arrival_whatever_it_says() -> None:
+    wishes = run_of("wishes", build.wish("w2", at=20, event_id="e"), build.wish("w1", at=20, event_id="e"), build.wish("w3", at=10, event_id="e"))
+    items = intake.by_time(intake.by_topic([wishes, run_of("offers", build.offer(at=10))]))
+    assert [("offers", 0), ("wishes", 0), ("wishes", 1), ("wishes", 2)] == [(item.record.topic, item.record.offset) for item in items]
+
+
 def test_what_can_not_be_stored_as_one_goes_as_its_topics_do() -> None:
     wishes = run_of("wishes", build.wish("w1", at=50), build.wish("w2", at=10))
     runs = intake.by_topic([wishes, run_of("offers", build.offer(at=20))])
