@@ -20,7 +20,7 @@ from services.gateway.errors import answer, plain
 from services.gateway.guard import SAFE_METHODS, form_token
 from services.gateway.identity.model import NOBODY, Caller, new_secret
 from services.gateway.identity.service import Identity
-from services.gateway.identity.throttle import Buckets, Rate
+from services.gateway.identity.throttle import Buckets, Rate, measured_by
 from services.gateway.policy import Act, may
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -173,7 +173,7 @@ class Edge:
             self._meters.refused.labels("size").inc()
             await answer(request, 413, words=_larger_than(limit))(scope, receive, send)
             return
-        address = request.client.host if request.client is not None else ""
+        address = measured_by(request.client.host) if request.client is not None else ""
         if self._limited and ("authorization" in request.headers or "cookie" in request.headers):
             wait = self._unproven.take(address, passage.began)
             if wait > 0:
