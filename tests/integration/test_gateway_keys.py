@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import httpx
 import pytest
@@ -248,3 +251,11 @@ async def test_a_type_that_only_services_write_is_refused_before_anything_in_it_
         assert (403, "type_not_allowed") == (answer.status_code, answer.json()["code"])
     batch = await client.post("/api/v1/events", content=json.dumps([event]), headers=batched)
     assert [(403, "type_not_allowed")] == [(one["status"], one["code"]) for one in batch.json()["results"]]
+async def test_whoever_sends_too_much_at_one_go_reads_why_it_was_not_taken(rig: GatewayRig) -> None:
+    # A connection for one request, as many clients have it: it is closed with the answer, whether or not all was sent.
+    request = Request(f"{rig.address}/api/v1/events", b" " * (9 << 20), {"connection": "close"})
+    with pytest.raises(HTTPError) as fault:
+        await asyncio.to_thread(urlopen, request)
+    assert (413, "too_large") == (fault.value.code, json.loads(fault.value.read())["code"])
+
+
