@@ -72,7 +72,7 @@ _SEE: Final[errors.Words] = ("请查看 /api/openapi.json", "see /api/openapi.js
 def one_of(choices: Iterable[str]) -> errors.Words:
     """The fix where only these are taken."""
     listed = ", ".join(sorted(choices))
-    return f"只能取 {listed}", f"take of {listed}"
+    return f"只能取 {listed}", f"send one of {listed}"
 
 
 class Problem(BaseModel):
