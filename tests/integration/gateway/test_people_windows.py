@@ -15,6 +15,7 @@ import pytest
 from deploy import migrate
 from deploy.postgres import Postgres
 from schemas.instants import SECOND_US
+from services.gateway.board import queries
 from services.gateway.database import Database as Pool
 from services.gateway.people import linked, store
 from services.gateway.people.door import Doors
@@ -78,6 +79,11 @@ async def texts(pool: Pool, who: Principal) -> list[str]:
         return sorted(str(one["text"]) for one in await store.inbox(connection))
 
 
+async def unread_on_the_monitor(pool: Pool, who: Principal) -> int:
+    async with pool.acting_for(who) as connection:
+        return (await queries.overview(connection, START, START)).counters["unread"]
+
+
 async def test_everyone_finds_their_own_messages_and_no_others(owner: asyncpg.Connection, pool: Pool) -> None:
     for ref in ("v-1", "v-2", "r-1", "r-2", "r-3"):
         await put(owner, ref, f"to {ref}")
@@ -106,10 +112,12 @@ async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_the
     assert [[mine], [mine, f"w-c2-{AREA}"]] == [await texts(pool, worker), await texts(pool, whole)]
     for other in (Principal("a-7", frozenset({Role.AUDITOR}), Scope(AREA)), MEMBER, RESIDENT):
         assert await texts(pool, other) == []
+    assert [1, 2] == [await unread_on_the_monitor(pool, who) for who in (worker, whole)]
     async with pool.acting_for(worker) as connection:
         await store.mark_read(connection, [str(key) for key in keys.values()])
         assert [mine] == [one["wish_id"] for one in await store.inbox(connection)]
     assert [mine] == [row["text"] for row in await owner.fetch("SELECT text FROM notifying.app_inbox WHERE read_at IS NOT NULL")]
+    assert [0, 1] == [await unread_on_the_monitor(pool, who) for who in (worker, whole)]
     await owner.execute("UPDATE notifying.app_inbox SET at = at - interval '31 days', read_at = NULL")
     assert await texts(pool, whole) == [], "what lies there for a month is history"
 
