@@ -122,6 +122,22 @@ async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_the
     assert await texts(pool, whole) == [], "what lies there for a month is history"
 
 
+async def test_messages_that_came_in_by_the_hundred_are_all_read_in_the_end(owner: asyncpg.Connection, pool: Pool) -> None:
+    await owner.execute(
+        "INSERT INTO notifying.app_inbox (key, ref, kind, text, at) "
+        "SELECT gen_random_uuid(), 'v-1', 'confirmed', n::text, $1::timestamptz + make_interval(mins => n) FROM generate_series(1, 130) n",
+        START,
+    )
+    seen: list[tuple[int, str, int]] = []
+    for _ in range(3):
+        async with pool.acting_for(MEMBER) as connection:
+            shown = await store.inbox(connection)
+            new = [one for one in shown if one["read_at"] is None]
+            seen.append((len(new), shown[0]["text"], shown[0]["unread"]))
+            await store.mark_read(connection, [str(one["key"]) for one in new])
+    assert [(100, "130", 130), (30, "30", 30), (0, "130", 0)] == seen
+
+
 async def test_a_message_is_read_once_and_by_whom_it_is_for(owner: asyncpg.Connection, pool: Pool) -> None:
     key = await put(owner, "v-1", "for v-1")
     async with pool.acting_for(OTHER) as connection:
