@@ -122,6 +122,15 @@ async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_the
     assert await texts(pool, whole) == [], "what lies there for a month is history"
 
 
+async def test_what_is_new_for_the_desk_is_counted_of_what_is_new_alone_and_the_circle_asked_once(pool: Pool) -> None:
+    async with pool.acting_for(Principal("a-8", frozenset({Role.WORKER}), Scope(AREA, "c1"))) as connection:
+        rows = await connection.fetch("EXPLAIN SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL")
+    plan = "\n".join(row[0] for row in rows)
+    of_the_desk = plan[plan.index("desk-") :]
+    assert "read_at IS NULL" in of_the_desk, plan
+    assert "current_setting" not in plan, "the circle is asked of each message"
+
+
 async def test_messages_that_came_in_by_the_hundred_are_all_read_in_the_end(owner: asyncpg.Connection, pool: Pool) -> None:
     await owner.execute(
         "INSERT INTO notifying.app_inbox (key, ref, kind, text, at) "
