@@ -17,6 +17,7 @@ from services.gateway.board.hub import Answers, Hub, Tail
 from services.gateway.context import Gateway
 from services.gateway.database import Database
 from services.gateway.door.door import opened
+from services.gateway.heads import BoundedHeads
 from services.gateway.identity.keys import BadKeys, read_key_file
 from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
         """A server of this application, where the settings say."""
         config = uvicorn.Config(
             app,
+            http=BoundedHeads,
             host=settings.web_host,
             port=settings.web_port,
             log_config=None,

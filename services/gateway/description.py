@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from schemas.errors import NOT_JSON, InvalidEvent
 from services.gateway.door import examples
 from services.gateway.edge import SESSION_COOKIE, cookie_name
 from services.gateway.errors import UNPROVEN, WORDS
@@ -15,6 +16,7 @@ SESSION: Final = "session"
 RECEIPT: Final = "receipt"
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _RECEIPTS: Final = "/api/v1/receipts/"
+_BAD_JSON: Final = InvalidEvent(NOT_JSON, "body")
 
 
 def _schemes(cookie: str) -> dict[str, Any]:
@@ -43,11 +45,16 @@ def _schemes(cookie: str) -> dict[str, Any]:
 def _told(status: int, code: str, description: str) -> dict[str, Any]:
     zh, en = UNPROVEN[code] if code in UNPROVEN else WORDS[status][1:]
     field = {"field": "authorization"} if code in UNPROVEN else {}
-    found = examples.refused(description, {"code": code, "zh": zh, "en": en, **field}, retry=status == 429)
+    return _refused(description, {"code": code, "zh": zh, "en": en, **field}, retry=status == 429)
+
+
+def _refused(description: str, example: dict[str, str], *, retry: bool = False) -> dict[str, Any]:
+    found = examples.refused(description, example, retry=retry)
     del found["model"]  # FastAPI's own word; the document has the schema
     return found
 
 
+_UNREAD: Final = _refused("It could not be read", {"code": NOT_JSON, "zh": _BAD_JSON.words[0], "en": _BAD_JSON.words[1], "field": "body"})
 _ANSWERS: Final = {
     "401": _told(401, "unknown_key", "No key or session, or one that does not hold"),
     "403": _told(403, "not_allowed", "It holds, and not for this"),
@@ -79,4 +86,5 @@ def _complete(document: dict[str, Any], cookie: str) -> None:
             else:
                 operation["security"] = [{KEY: []}, {SESSION: []}]
                 if path.startswith("/api/"):
-                    operation["responses"] = _ANSWERS | operation["responses"]
+                    unread = {"400": _UNREAD} if "requestBody" in operation else {}
+                    operation["responses"] = _ANSWERS | unread | operation["responses"]

@@ -5,6 +5,8 @@ Plain ASGI, so that a stream of hours passes like a page. The order on the way i
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import secrets
 import time
@@ -20,7 +22,7 @@ from services.gateway.errors import answer, plain
 from services.gateway.guard import SAFE_METHODS, form_token
 from services.gateway.identity.model import NOBODY, Caller, new_secret
 from services.gateway.identity.service import Identity
-from services.gateway.identity.throttle import Buckets, Rate
+from services.gateway.identity.throttle import Buckets, Rate, measured_by
 from services.gateway.policy import Act, may
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -44,6 +46,8 @@ STATIC: Final = "/static/"
 BODY_MAX: Final = 1024 * 1024
 BODY_MAX_OF: Final = {"/api/v1/events": 8 * 1024 * 1024}
 """Where more is taken than `BODY_MAX`: a batch of events."""
+_DISCARDED_MAX: Final = 32 * BODY_MAX
+_DISCARD_SECONDS: Final = 10.0
 DEPTH_MAX: Final = 32
 _JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
@@ -87,6 +91,18 @@ class _TooLarge(Exception):
 def _larger_than(limit: int) -> tuple[str, str]:
     most = f"{limit // BODY_MAX} MiB"
     return f"内容超过 {most}，请缩小或拆分后重发", f"this is larger than {most}: make it smaller, or split it, and send it again"
+
+
+async def _discard(receive: Receive) -> None:
+    """Take in what is left of a body: whoever still sends when the connection is closed hears of a broken connection, and not why."""
+    left = _DISCARDED_MAX
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def depth_of(body: bytes) -> int:
@@ -170,10 +186,9 @@ class Edge:
         limit = BODY_MAX_OF.get(path, BODY_MAX)
         declared = request.headers.get("content-length", "0")
         if not declared.isascii() or not declared.isdigit() or int(declared) > limit:
-            self._meters.refused.labels("size").inc()
-            await answer(request, 413, words=_larger_than(limit))(scope, receive, send)
+            await self._too_large(request, limit, scope, receive, send)
             return
-        address = request.client.host if request.client is not None else ""
+        address = measured_by(request.client.host) if request.client is not None else ""
         if self._limited and ("authorization" in request.headers or "cookie" in request.headers):
             wait = self._unproven.take(address, passage.began)
             if wait > 0:
@@ -193,14 +208,19 @@ class Edge:
         try:
             receive = await self._measured(request, receive, limit)
         except _TooLarge:
-            self._meters.refused.labels("size").inc()
-            await answer(request, 413, words=_larger_than(limit))(scope, receive, send)
+            await self._too_large(request, limit, scope, receive, send)
             return
         except RecursionError:
             self._meters.refused.labels("depth").inc()
             await answer(request, 400, "too_deep", ("JSON 嵌套过深", "the JSON is nested too deeply"))(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    async def _too_large(self, request: Request, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+        self._meters.refused.labels("size").inc()
+        if "expect" not in request.headers:  # whoever asks first has sent nothing yet
+            await _discard(receive)
+        await answer(request, 413, words=_larger_than(limit))(scope, receive, send)
 
     async def _too_often(self, request: Request, wait: float, scope: Scope, receive: Receive, send: Send) -> None:
         self._meters.refused.labels("rate").inc()

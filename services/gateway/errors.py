@@ -15,7 +15,7 @@ from jinja2 import TemplateNotFound
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
-from schemas.errors import InvalidEvent, complaint_about
+from schemas.errors import INVALID_FIELD, NOT_JSON, InvalidEvent, complaint_about
 from services.gateway.guard import Denied, all_routes, record
 from services.gateway.publisher import Unpublished
 
@@ -60,6 +60,9 @@ UNPROVEN: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 """What is wrong where a program has proven nothing (401). Of a key that is not wholly known here, nothing tells whether there is one of its id."""
+
+
+_AN_OBJECT: Final = ("应为 JSON 对象，并带请求头 Content-Type: application/json", "send a JSON object, with the header Content-Type: application/json")
 
 
 def wants_page(request: Request) -> bool:
@@ -147,7 +150,10 @@ def _invalid(request: Request, fault: Exception) -> Response:
     first: Mapping[str, Any] = next(iter(fault.errors()), {})
     place = [str(step) for step in first.get("loc", ()) if step not in {"body", "query", "path", "header", "cookie"}]
     field = ".".join(place)
-    return answer(request, 422, words=complaint_about(field, first).words if field else None, field=field or None)
+    if first.get("type") == "json_invalid":  # its place is a number of letters
+        return answer(request, 400, NOT_JSON, InvalidEvent(NOT_JSON, "body").words, field="body")
+    complaint = complaint_about(field, first) if field else InvalidEvent(INVALID_FIELD, "body", _AN_OBJECT)
+    return answer(request, 422, words=complaint.words, field=complaint.field)
 
 
 def _bad_event(request: Request, fault: Exception) -> Response:

@@ -94,6 +94,7 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "disabled": Flash("info", ("账号已停用，各处已退出登录。", "The account is disabled, and signed out everywhere.")),
         "enabled": Flash("good", ("账号已恢复，可以重新登录。", "The account is let in again: it can sign in.")),
         "revoked": Flash("info", ("密钥已吊销，即刻失效。", "The key is revoked: it holds no longer.")),
+        "password": Flash("good", ("密码已修改，别处都已退出登录。", "The password is changed; you are signed out everywhere else.")),
         "saved": Flash("good", ("设置已保存。", "The setting is saved.")),
         "replayed": Flash("good", ("已重新发布。", "Published again.")),
         "later": Flash("wait", ("已收到，正在处理，稍后请刷新看结果。", "It is in and being worked on; please look again in a moment.")),

@@ -51,6 +51,20 @@ async def test_whoever_goes_to_a_wish_while_the_monitor_asks_for_news_keeps_thei
         assert await link.evaluate("async element => { await new Promise(later => setTimeout(later, 200)); return document.activeElement === element; }")
 
 
+async def test_a_list_stays_where_the_worker_has_scrolled_it_to_while_news_comes_in(come: Visitors, town_hall: Stage) -> None:
+    for number in range(12):
+        await town_hall.town.wish(f"排着队的第 {number} 件事", "nobody_scrolls")
+    async with come.come(WORKER, DESK, "en") as worker, asyncio.timeout(60):
+        page = worker.page
+        waiting = page.locator("#parts .column ul").first
+        await worker.sees_after_reloading("/monitor", page.locator("#parts .column").first.locator("li:nth-child(12)"))
+        await worker.sees(page.get_by_text("Live", exact=True))
+        assert 200 == await waiting.evaluate("list => { list.dataset.before = 'yes'; list.scrollTop = 200; return list.scrollTop; }")
+        await town_hall.town.wish("又来一件", "nobody_scrolls")
+        await page.locator("#parts ul[data-before]").wait_for(state="detached")
+        assert 200 == await waiting.evaluate("list => list.scrollTop")
+
+
 @pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "law_advice"), (DESK, "en", "rehab")])
 async def test_a_worker_watches_and_steps_in(come: Visitors, town_hall: Stage, width: int, lang: Lang, skill: str) -> None:
     town = town_hall.town

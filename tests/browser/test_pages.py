@@ -11,6 +11,8 @@ from tests.browser.stage import Stage
 from tests.browser.town import AREA, until
 
 FIRST_PAGE_MAX = 100_000
+PHONE_NOW = 390
+"""Pixels that most phones of today are broad."""
 ROW_MAX = 160
 """Of a table's row on a phone, in pixels: more is a column so narrow that its words are broken into letters."""
 
@@ -101,6 +103,26 @@ async def test_a_table_that_is_too_broad_for_a_phone_is_moved_sideways(come: Vis
         height, said = max(rows)
         assert height < ROW_MAX, said
         await visitor.is_well_made()
+
+
+@pytest.mark.parametrize("path", ["/review", "/account"])
+@pytest.mark.parametrize("lang", ["zh-CN", "en"])
+async def test_a_short_table_is_seen_whole_on_a_phone(come: Visitors, town_hall: Stage, path: str, lang: Lang) -> None:
+    await town_hall.town.wish("给老人理发", "haircut")
+    await town_hall.town.shows("SELECT count(*) > 0 FROM gateway.wishes")
+    async with come.come(WORKER, PHONE_NOW, lang) as worker:
+        await worker.open(path)
+        assert await worker.page.locator(".scroll td").count() > 0
+        assert 0 == await worker.page.locator(".scroll").evaluate("box => box.scrollWidth - box.clientWidth")
+
+
+async def test_what_opens_has_a_mark_that_says_so(come: Visitors, town_hall: Stage) -> None:
+    wish = await town_hall.town.wish("可以冻结的事", "nobody_can_this")
+    await town_hall.town.wish_is(wish, "open")
+    async with come.come(WORKER, DESK) as worker:
+        await worker.open(f"/wish/{AREA}/{wish}")
+        marks = await worker.page.locator("summary").evaluate_all("all => all.map(one => getComputedStyle(one, '::after').borderBottomWidth)")
+        assert marks == ["2px"] * len(marks) != []
 
 
 async def test_the_doors_of_the_first_page_are_all_as_broad(come: Visitors) -> None:

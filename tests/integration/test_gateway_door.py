@@ -289,6 +289,7 @@ async def test_what_the_door_refuses_as_not_theirs_is_in_the_audit_log_once_a_re
         batch = await http.post(EVENTS, json=[wish(), outside, outside, ours], headers=BATCH)
         assert 422 == (await http.post(EVENTS, json=wish(urgency="purple"), headers=STRUCTURED)).status_code  # wrong, and no denial
     assert [403] * 5 == [answer.status_code for answer in answers]
+    assert ["use a key of the whole area"] * 2 == [answer.json()["en"].partition(": ")[2] for answer in answers[3:]]
     assert [202, 403, 403, 403] == [one["status"] for one in batch.json()["results"]]
     owner = await asyncpg.connect(door.owner)
     try:

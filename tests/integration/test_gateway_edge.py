@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import math
 import re
@@ -185,6 +186,35 @@ async def test_nobody_says_their_own_address(rig: GatewayRig, kafka: Kafka, tmp_
         client = await alone.client()
         answers = [(await client.get("/", headers={"x-forwarded-for": f"10.9.9.{n}", "forwarded": f"for=10.9.9.{n}"})).status_code for n in range(12)]
     assert 429 == answers[-1]
+
+
+async def test_whoever_has_a_network_of_addresses_is_one_who_asks(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
+    async with running_gateway(tmp_path, rig.database, kafka, rate_factor=0.05) as measured:
+        client = await measured.client()
+        answers = [(await client.get("/", headers={"x-forwarded-for": f"2001:db8:7:7::{n:x}:1"})).status_code for n in range(12)]
+        other = await client.get("/", headers={"x-forwarded-for": "2001:db8:7:8::1"})
+    assert (429, 200) == (answers[-1], other.status_code)
+
+
+async def test_a_head_that_never_ends_is_ended(rig: GatewayRig) -> None:
+    host, _, port = rig.address.rpartition("//")[2].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Much: ")
+        for _ in range(64):
+            await asyncio.sleep(0)
+            writer.write(b"a" * (64 << 10))
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+        with contextlib.suppress(ConnectionError):  # what it still sent meanwhile is nobody's any more
+            writer.write(b"\r\n\r\n")
+        async with asyncio.timeout(20):
+            answer = await reader.readline()
+    except ConnectionError:
+        answer = b"ended"
+    finally:
+        writer.close()
+    assert not answer.startswith(b"HTTP/1.1 200"), answer
 
 
 def test_demo_principals_are_refused_where_others_come_in() -> None:

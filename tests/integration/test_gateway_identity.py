@@ -99,6 +99,17 @@ async def test_a_first_password_ends_and_has_to_be_changed(rig: GatewayRig) -> N
     assert 303 == (await (await rig.browser()).sign_in(person, "seven boats under one bridge")).status_code
 
 
+async def test_whoever_has_to_change_the_first_password_is_shown_where_and_then_told_that_it_is_done(rig: GatewayRig) -> None:
+    person = await rig.person("volunteer", volunteer_ref="vol-first", must_change=True, expires_at=datetime.now(UTC) + timedelta(days=400))
+    browser = await rig.signed_in(person)
+    refused = await browser.get("/wall")
+    assert (403, True) == (refused.status_code, 'class="button" href="/account"' in refused.text)
+    first = await browser.post("/account/password", "/account", present=PASSWORD, new="seven boats under one bridge")
+    again = await browser.post("/account/password", "/account", present="seven boats under one bridge", new="eight boats under one bridge")
+    assert ["/?said=password", "/account?said=password"] == [answer.headers["location"] for answer in (first, again)]
+    assert "密码已修改" in (await browser.get("/?said=password")).text
+
+
 @pytest.mark.parametrize(
     "new",
     [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import httpx
 import pytest
@@ -192,7 +195,7 @@ async def signed(rig: GatewayRig, *acts: str) -> httpx.AsyncClient:
     return await rig.client(authorization=f"Bearer {await rig.key(await rig.person('integrator'), *acts)}")
 
 
-@pytest.mark.parametrize("given", [{"since": "2026-11-25T08:00:00"}, {"since": "yesterday"}])
+@pytest.mark.parametrize("given", [{"since": "2026-11-25T08:00:00"}, {"since": "yesterday"}, {"since": "20261125"}])
 async def test_a_time_without_an_offset_is_refused_as_any_other_that_is_none(rig: GatewayRig, given: dict[str, str]) -> None:
     client = await signed(rig, "read_events", "manage_webhooks")
     hook = {"url": "https://app.example/x"}
@@ -204,6 +207,17 @@ async def test_a_time_without_an_offset_is_refused_as_any_other_that_is_none(rig
         told = answer.json()
         assert (422, "invalid", "since") == (answer.status_code, told["code"], told["field"])
         assert "RFC 3339" in told["en"]
+
+
+async def test_a_body_that_cannot_be_read_is_told_so_and_no_field_is_named_that_is_none(rig: GatewayRig) -> None:
+    client = await signed(rig, "manage_webhooks")
+    sent = {b"{": (400, "not_json", "syntax"), b"[]": (422, "invalid", "JSON object"), b"": (422, "invalid", "JSON object")}
+    for body, (status, code, fix) in sent.items():
+        answer = await client.post("/api/v1/webhooks", content=body, headers={"content-type": "application/json"})
+        told = answer.json()
+        assert (status, code, "body", True) == (answer.status_code, told["code"], told["field"], fix in told["en"]), body
+    document = (await client.get("/api/openapi.json")).json()
+    assert "not_json" == document["paths"]["/api/v1/webhooks"]["post"]["responses"]["400"]["content"]["application/json"]["example"]["code"]
 
 
 async def test_whoever_names_what_there_is_not_is_told_what_there_is(rig: GatewayRig, integrator: Browser) -> None:
@@ -236,6 +250,14 @@ async def test_what_is_too_large_is_told_how_large_it_may_be(rig: GatewayRig) ->
         told = answer.json()
         assert (413, "too_large") == (answer.status_code, told["code"])
         assert all(f"{most} MiB" in told[language] for language in ("zh", "en"))
+
+
+async def test_whoever_sends_too_much_at_one_go_reads_why_it_was_not_taken(rig: GatewayRig) -> None:
+    # A connection for one request, as many clients have it: it is closed with the answer, whether or not all was sent.
+    request = Request(f"{rig.address}/api/v1/events", b" " * (9 << 20), {"connection": "close"})
+    with pytest.raises(HTTPError) as fault:
+        await asyncio.to_thread(urlopen, request)
+    assert (413, "too_large") == (fault.value.code, json.loads(fault.value.read())["code"])
 
 
 async def test_a_type_that_only_services_write_is_refused_before_anything_in_it_is_judged(rig: GatewayRig) -> None:

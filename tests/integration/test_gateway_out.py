@@ -405,6 +405,8 @@ async def test_a_quota_used_up_is_answered_429_with_the_seconds_to_wait_and_both
         async with httpx.AsyncClient(base_url=http.base_url, trust_env=False) as anybody:
             return await anybody.post(EVENTS, content=json.dumps(batch), headers=headers)
 
+    never = await sent(made["key"], 4)
+    assert (413, "batch_too_large", True) == (never.status_code, never.json()["code"], "3" in never.json()["en"]), "it would wait for ever"
     assert 202 == (await sent(made["key"], 2)).status_code
     assert 429 == (await sent(new["key"], 2)).status_code
     assert 202 == (await sent(new["key"], 1)).status_code

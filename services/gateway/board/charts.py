@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Final
 
 from services.gateway.words import LOCAL, Words
@@ -102,7 +103,8 @@ def waits(rows: Sequence[dict[str, Any]], begins: datetime, hours: int = 24) -> 
     said = ("还没有确认的心愿", "no wish has been confirmed yet")
     if told:
         middle = told[len(told) // 2]
-        said = (f"通常 {middle:.0f} 分钟内确认", f"usually confirmed within {middle:.0f} min")
+        within = max(1, ceil(middle))
+        said = (f"通常 {within} 分钟内确认", f"usually confirmed within {within} min")
     heads = (("时", "hour"), ("心愿", "wishes"), ("分钟", "minutes"))
     return Chart(("等待时间（分钟）", "Wait (minutes)"), said, bars, across, _scale(top, ""), heads, table)
 

@@ -20,7 +20,7 @@ from services.gateway.policy import Act, Thing
 from services.gateway.roles import Principal
 
 _LIST: Final = """
-    SELECT topic, partition, position, at, reason, origin, area, community, kind, sent_at FROM gateway.dead_letters
+    SELECT topic, partition, position, at, reason, origin, area, community, kind, sent_at, count(*) OVER () AS together FROM gateway.dead_letters
     WHERE (sent_at IS NOT NULL) = $1 ORDER BY at DESC, topic, partition, position DESC LIMIT $2
 """
 _ONE: Final = "SELECT * FROM gateway.dead_letters WHERE topic = $1 AND partition = $2 AND position = $3"
@@ -33,7 +33,7 @@ Place = tuple[str, int, int]
 
 
 async def letters(connection: Any, *, done: bool, most: int = 200) -> list[dict[str, Any]]:
-    """Those that wait, or that were published again; newest first."""
+    """Those that wait, or that were published again; newest first, at most so many; `together`: how many there are."""
     return [dict(row) for row in await connection.fetch(_LIST, done, most)]
 
 

@@ -29,7 +29,13 @@ _GOING_ON: Final = """
     SELECT w.area, w.wish_id FROM gateway.wishes w WHERE w.state IN ('open', 'held', 'matched') AND (w.area, w.resident_ref) IN (
         SELECT d.area, d.resident_ref FROM gateway.drafts d WHERE d.origin = 'frozen' AND d.state IN ('waiting', 'sending'))
 """
-_WAITING: Final = "SELECT * FROM gateway.drafts WHERE state IN ('waiting', 'sending') ORDER BY origin, entered_at LIMIT 200"
+# Some of each, so that no frozen wish lies behind all that came in on a weekend.
+_WAITING: Final = """
+    SELECT * FROM (
+        SELECT d.*, count(*) OVER () AS together, row_number() OVER (PARTITION BY origin ORDER BY entered_at, draft_id) AS number
+        FROM gateway.drafts d WHERE state IN ('waiting', 'sending')) d
+    WHERE number <= 100 ORDER BY origin, number
+"""
 _COMMUNITIES: Final = """
     SELECT p.area, p.community, coalesce(c.reviews, false) AS reviews FROM (
         SELECT DISTINCT area, community FROM gateway.wishes WHERE community IS NOT NULL
@@ -63,7 +69,7 @@ async def going_on(connection: Any) -> dict[UUID, str]:
 
 
 async def waiting(connection: Any) -> list[dict[str, Any]]:
-    """Drafts that the principal may see, entered ones first."""
+    """The first hundred drafts that the principal may see of those entered, then of those frozen; `together`: how many there are in all."""
     rows = [dict(row) for row in await connection.fetch(_WAITING)]
     for row in rows:
         row["data"] = parsed(row["data"])

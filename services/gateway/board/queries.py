@@ -43,7 +43,8 @@ _COUNTERS: Final = f"""
 _WORK: Final = """
     SELECT (SELECT count(*) FROM gateway.drafts WHERE state IN ('waiting', 'sending')) AS drafts,
         (SELECT count(*) FROM gateway.matches WHERE state = 'proposed' AND needs_approval AND approved_at IS NULL) AS approvals,
-        (SELECT count(*) FROM gateway.dead_letters WHERE sent_at IS NULL) AS dead
+        (SELECT count(*) FROM gateway.dead_letters WHERE sent_at IS NULL) AS dead,
+        (SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL) AS unread
 """
 _CARD: Final = """w.area, w.wish_id, w.title, w.category, w.urgency, w.state, w.community, w.compound, w.building, w.unit, w.submitted_at, w.starts_at,
     w.ends_at, w.minutes, w.helpers_needed, w.live, w.confirmed, w.reach, w.unmet IS NOT NULL AS unmet, w.frozen, w.changed_at, w.age_band"""

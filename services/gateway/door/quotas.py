@@ -56,7 +56,7 @@ class Quotas:
         """Count so many events; a caller without a key has no quota.
 
         Raises:
-            Refused: the quota of the minute or of the day is used up; nothing was counted for the period that had room.
+            Refused: the quota of the minute or of the day is used up; nothing was counted for the period that had room. Or so many never fit into it.
         """
         if key_id is None:
             return
@@ -65,6 +65,9 @@ class Quotas:
         if known is None or now - known.read_at > _KNOWN_SECONDS:
             family, limits = await self._limits(principal, key_id)
             known = self._known[key_id] = _Known(family, limits, now) if known is None else _Known(family, limits, now, known.shares)
+        most = min(known.limits.values(), default=number)
+        if number > most:  # however long its sender waits
+            raise Refused("batch_too_large", f"{most}")
         wall = int(time.time())
         for seconds, limit in known.limits.items():
             await self._set_apart(principal, known.family, known.shares[seconds], seconds, limit, number, wall)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
 _KEYS_MAX: Final = 50_000
+
+
+def measured_by(address: str) -> str:
+    """What of an address is counted: of IPv6 the network of 64 bits, as whoever has one address has all of it; of anything else the whole."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found), 64), strict=False))
 
 
 @dataclass(frozen=True, slots=True)

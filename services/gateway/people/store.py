@@ -157,7 +157,10 @@ SELECT DISTINCT community, compound FROM gateway.wishes
 WHERE area = $1 AND community IS NOT NULL
 ORDER BY community, compound LIMIT 200
 """
-_INBOX = "SELECT key, kind, text, at, read_at, wish_id FROM gateway.inbox ORDER BY at DESC LIMIT 100"
+_INBOX = """
+SELECT key, kind, text, at, read_at, wish_id, count(*) FILTER (WHERE read_at IS NULL) OVER () AS unread
+FROM gateway.inbox ORDER BY read_at IS NOT NULL, at DESC LIMIT 100
+"""
 _UNREAD = "SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL"
 _READ = "SELECT gateway.mark_read($1::uuid[])"
 
@@ -361,7 +364,10 @@ async def known_places(connection: Any, area: str) -> list[tuple[str, str | None
 
 
 async def inbox(connection: Any) -> list[dict[str, Any]]:
-    """The messages in the app to whoever asks, newest first: key, kind, text, at, read_at; `wish_id` of what lies there for the desk."""
+    """The messages in the app to whoever asks, those not read yet first, then the newest, a hundred at most: key, kind, text, at, read_at.
+
+    `wish_id`: of what lies there for the desk; `unread`: how many are not read in all.
+    """
     return [dict(row) for row in await connection.fetch(_INBOX)]
 
 

@@ -90,7 +90,8 @@ async def change_password(
     except BadPassword as fault:
         return await _own_page(gateway, request, (fault.chinese, fault.english), 422)
     await record(request, "change_password", "allowed", things=[f"account={principal.account}"])
-    response = RedirectResponse("/account", status_code=303)
+    # Whoever had to change it first came for something else: on to where that is.
+    response = RedirectResponse(f"/{'' if caller.must_change else 'account'}?said=password", status_code=303)
     set_session(gateway, response, done)
     return response
 

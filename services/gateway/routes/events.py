@@ -4,7 +4,6 @@ import contextlib
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
 
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples, positions
@@ -13,6 +12,7 @@ from services.gateway.guard import needs
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
 from services.gateway.routes import denials
+from services.gateway.routes.ids import Moment
 from services.gateway.shares import AllTaken
 
 router = APIRouter(tags=["events"])
@@ -28,7 +28,7 @@ async def read(
     principal: Reader,
     topic: Annotated[Literal["matches", "confirmations"], Query(description="which topic")],
     after: Annotated[str | None, Query(max_length=200, description="`next` of an earlier answer; without it and `since`, the oldest that is kept")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="RFC 3339: begin with the first event published at or after it")] = None,
+    since: Annotated[Moment | None, Query(description="RFC 3339: begin with the first event published at or after it")] = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="at most so many events")] = 100,
     wait: Annotated[float, Query(ge=0, le=WAIT_MAX_SECONDS, description="where nothing is there yet: seconds to wait for the first")] = 0,
 ) -> Response:

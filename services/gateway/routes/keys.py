@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import asyncpg
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.door import examples, keys, subscriptions
@@ -19,6 +19,7 @@ from services.gateway.identity.model import new_secret
 from services.gateway.navigation import flash_of
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
+from services.gateway.routes.ids import Moment
 
 router = APIRouter(tags=["keys"])
 Owner = Annotated[Principal, needs(Act.MANAGE_KEYS)]
@@ -34,7 +35,7 @@ class NewKey(BaseModel):
     scopes: list[str] = Field(
         default_factory=lambda: [str(act) for act in keys.SCOPES], min_length=1, max_length=8, description="publish_events, read_events, manage_webhooks"
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="RFC 3339; none: until it is revoked")
+    expires_at: Moment | None = Field(default=None, description="RFC 3339; none: until it is revoked")
     per_minute: Quota = Field(default=None, description="events a minute; none: no limit of its own")
     per_day: Quota = Field(default=None, description="events a day (UTC)")
 

@@ -55,7 +55,8 @@ async def review(request: Request, gateway: GatewayOf, principal: Reviewer) -> H
         one["starts_at"], one["ends_at"] = (datetime.fromisoformat(one["data"]["window"][name]) for name in ("start", "end"))
     for one in settings:
         one["mine"] = may(principal, Act.REVIEW_WISH, Thing(one["area"], Place(community=one["community"])))
-    values: dict[str, Any] = {"waiting": waiting, "settings": settings, "now": now, **helpers_of(principal, now)}
+    more = waiting[0]["together"] - len(waiting) if waiting else 0
+    values: dict[str, Any] = {"waiting": waiting, "more": more, "settings": settings, "now": now, **helpers_of(principal, now)}
     return gateway.renderer.page(request, "review.html", principal=principal, **values)
 
 

@@ -13,6 +13,7 @@ from services.gateway.guard import needs, record
 from services.gateway.identity.model import Caller, new_secret
 from services.gateway.identity.oidc import BadCallback
 from services.gateway.identity.service import Refused, SignedIn
+from services.gateway.identity.throttle import measured_by
 from services.gateway.identity.tokens import BadToken, ProviderAway
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
@@ -87,7 +88,7 @@ async def sign_in(
     """A session, or words that do not tell which of the three was wrong."""
     here = safe_next(next_path)
     cookies = request.cookies
-    address = request.client.host if request.client is not None else ""
+    address = measured_by(request.client.host) if request.client is not None else ""
     try:
         done = await gateway.identity.sign_in(
             login,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas import errors
 from schemas.errors import InvalidEvent
@@ -20,6 +20,7 @@ from services.gateway.guard import needs
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
 from services.gateway.routes import denials
+from services.gateway.routes.ids import Moment
 
 router = APIRouter(tags=["webhooks"])
 Owner = Annotated[Principal, needs(Act.MANAGE_WEBHOOKS)]
@@ -36,7 +37,7 @@ class NewWebhook(BaseModel):
 
     url: str = Field(max_length=addresses.URL_MAX, description="https on the public internet")
     types: list[str] = Field(default_factory=lambda: list(TYPES), min_length=1, max_length=32, description="event types that services write; all without it")
-    since: AwareDatetime | None = Field(default=None, description="RFC 3339: begin with what was published then; from now on without it")
+    since: Moment | None = Field(default=None, description="RFC 3339: begin with what was published then; from now on without it")
 
 
 class Replay(BaseModel):
@@ -44,7 +45,7 @@ class Replay(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00+08:00"}]})
 
-    since: AwareDatetime | None = Field(default=None, description="RFC 3339: everything published since then")
+    since: Moment | None = Field(default=None, description="RFC 3339: everything published since then")
     topic: str | None = Field(default=None, max_length=40, description="with `after`")
     after: str | None = Field(default=None, max_length=200, description="a `next` of GET /api/v1/events of that topic")
 

@@ -180,6 +180,25 @@ async def test_the_door_answers_only_to_the_secret_and_its_role_reads_alone(rig:
                 await connection.execute(statement)
 
 
+async def test_what_waits_for_a_look_is_told_whole_and_a_frozen_wish_lies_behind_no_queue(rig: Rig) -> None:
+    data = {"area": AREA, "minutes": 60, "window": {"start": after(60), "end": after(600)}, "title": "排队", "urgency": "blue", "category": "other"}
+    data |= {"skills": ["x"], "beneficiary": {"age_band": "elder"}}
+    queue = """
+        INSERT INTO gateway.drafts (draft_id, area, community, wish_id, data, origin, resident_ref, entered_by)
+        SELECT gen_random_uuid(), $1, 'c7', $3 || n, $2::jsonb, $3, 'res-queue', 'somebody' FROM generate_series(1, $4) n
+    """
+    async with rig.database() as board:
+        for origin, number in (("entered", 130), ("frozen", 2)):
+            await board.execute(queue, AREA, orjson.dumps(data).decode(), origin, number)
+        try:
+            async with rig.client(somebody("worker", community="c7")) as client:
+                page = (await client.get("/review", headers={"accept-language": "en"})).text
+        finally:
+            await board.execute("DELETE FROM gateway.drafts WHERE community = 'c7'")
+    assert (102, 2) == (page.count("<article"), page.count(">Publish again<"))
+    assert "30 more: they are shown once those above are dealt with." in page
+
+
 async def test_a_draft_that_is_too_late_is_not_published(rig: Rig) -> None:
     async with rig.database() as board:
         data = {"wish_id": "w-late", "area": AREA, "minutes": 60, "window": {"start": after(-300), "end": after(-200)}, "title": "迟了"}

@@ -15,6 +15,7 @@ import pytest
 from deploy import migrate
 from deploy.postgres import Postgres
 from schemas.instants import SECOND_US
+from services.gateway.board import queries
 from services.gateway.database import Database as Pool
 from services.gateway.people import linked, store
 from services.gateway.people.door import Doors
@@ -78,6 +79,11 @@ async def texts(pool: Pool, who: Principal) -> list[str]:
         return sorted(str(one["text"]) for one in await store.inbox(connection))
 
 
+async def unread_on_the_monitor(pool: Pool, who: Principal) -> int:
+    async with pool.acting_for(who) as connection:
+        return (await queries.overview(connection, START, START)).counters["unread"]
+
+
 async def test_everyone_finds_their_own_messages_and_no_others(owner: asyncpg.Connection, pool: Pool) -> None:
     for ref in ("v-1", "v-2", "r-1", "r-2", "r-3"):
         await put(owner, ref, f"to {ref}")
@@ -106,12 +112,39 @@ async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_the
     assert [[mine], [mine, f"w-c2-{AREA}"]] == [await texts(pool, worker), await texts(pool, whole)]
     for other in (Principal("a-7", frozenset({Role.AUDITOR}), Scope(AREA)), MEMBER, RESIDENT):
         assert await texts(pool, other) == []
+    assert [1, 2] == [await unread_on_the_monitor(pool, who) for who in (worker, whole)]
     async with pool.acting_for(worker) as connection:
         await store.mark_read(connection, [str(key) for key in keys.values()])
         assert [mine] == [one["wish_id"] for one in await store.inbox(connection)]
     assert [mine] == [row["text"] for row in await owner.fetch("SELECT text FROM notifying.app_inbox WHERE read_at IS NOT NULL")]
+    assert [0, 1] == [await unread_on_the_monitor(pool, who) for who in (worker, whole)]
     await owner.execute("UPDATE notifying.app_inbox SET at = at - interval '31 days', read_at = NULL")
     assert await texts(pool, whole) == [], "what lies there for a month is history"
+
+
+async def test_what_is_new_for_the_desk_is_counted_of_what_is_new_alone_and_the_circle_asked_once(pool: Pool) -> None:
+    async with pool.acting_for(Principal("a-8", frozenset({Role.WORKER}), Scope(AREA, "c1"))) as connection:
+        rows = await connection.fetch("EXPLAIN SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL")
+    plan = "\n".join(row[0] for row in rows)
+    of_the_desk = plan[plan.index("desk-") :]
+    assert "read_at IS NULL" in of_the_desk, plan
+    assert "current_setting" not in plan, "the circle is asked of each message"
+
+
+async def test_messages_that_came_in_by_the_hundred_are_all_read_in_the_end(owner: asyncpg.Connection, pool: Pool) -> None:
+    await owner.execute(
+        "INSERT INTO notifying.app_inbox (key, ref, kind, text, at) "
+        "SELECT gen_random_uuid(), 'v-1', 'confirmed', n::text, $1::timestamptz + make_interval(mins => n) FROM generate_series(1, 130) n",
+        START,
+    )
+    seen: list[tuple[int, str, int]] = []
+    for _ in range(3):
+        async with pool.acting_for(MEMBER) as connection:
+            shown = await store.inbox(connection)
+            new = [one for one in shown if one["read_at"] is None]
+            seen.append((len(new), shown[0]["text"], shown[0]["unread"]))
+            await store.mark_read(connection, [str(one["key"]) for one in new])
+    assert [(100, "130", 130), (30, "30", 30), (0, "130", 0)] == seen
 
 
 async def test_a_message_is_read_once_and_by_whom_it_is_for(owner: asyncpg.Connection, pool: Pool) -> None:

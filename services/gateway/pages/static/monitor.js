@@ -47,6 +47,14 @@
     return answer;
   };
 
+  // The lists stay where somebody has scrolled them to.
+  const renew = (parts) => {
+    const lists = () => [...document.querySelectorAll("#parts .column ul")];
+    const places = lists().map((one) => one.scrollTop);
+    document.getElementById("parts").innerHTML = parts;
+    lists().forEach((one, number) => { one.scrollTop = places[number] || 0; });
+  };
+
   const isInUse = () => Boolean(document.activeElement && document.activeElement.closest("#parts"));
   // Many pages open at once do not ask at once: each waits a while of its own, and none asks while nobody looks.
   const follow = () => {
@@ -59,7 +67,7 @@
         const answer = await look();
         const parts = answer.ok ? await answer.text() : "";
         if (isInUse()) follow(); // somebody went there meanwhile, and would lose their place
-        else if (answer.ok) document.getElementById("parts").innerHTML = parts;
+        else if (answer.ok) renew(parts);
       } catch { /* the next line tries again */ }
     }, 1500 + Math.random() * 2500);
   };
