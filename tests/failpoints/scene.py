@@ -68,7 +68,10 @@ class Case:
         in_app = notice_key(self.match("a"), "volunteer", "confirmed")
         keys = {key for key in self._confirmed if key != in_app}
         keys |= {notice_key(f"w-{self.match('f')}", "volunteer", "invited", f"v-{self.match('f')}", INVITED_UNTIL)}
-        keys |= {notice_key(f"w-{self.match('a')}", "resident", "expired"), notice_key(f"w-{self.match('f')}", "worker", "widened", desk_of(AREA))}
+        keys |= {
+            notice_key(f"w-{self.match('a')}", "resident", "expired", BUDGETED),
+            notice_key(f"w-{self.match('f')}", "worker", "widened", desk_of(AREA)),
+        }
         if self.timed:
             keys |= {notice_key(self.match("g"), "worker", "not_started")}
         if self.number:
