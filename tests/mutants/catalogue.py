@@ -513,6 +513,22 @@ COURSE: Final = (
         (f"{_LOST}::test_a_helper_who_is_gone_before_the_next_round_is_taken_at_once",),
     ),
     Mutant(
+        "a-visit-ends-nobodys-time",
+        f"{_CORE}turn.py",
+        "index.visits.between(*over), ",
+        "",
+        "The only helper has another visit before the next round, and the wish is left to it.",
+        (f"{_UNIT}test_next_visits.py::test_whose_next_visit_begins_before_the_next_round_is_taken_when_the_wish_comes",),
+    ),
+    Mutant(
+        "a-week-ends-nobodys-time",
+        f"{_CORE}state.py",
+        "            self.index.weeks.note(start - WEEK_US, offer)",
+        "            pass",
+        "With another visit, the only helper would have too many in a week from the next round on.",
+        (f"{_UNIT}test_next_visits.py::test_whom_the_limit_a_week_lets_begin_only_before_the_next_round_is_taken_at_once",),
+    ),
+    Mutant(
         "all-who-may-say-no-are-counted-on",
         f"{_CORE}turn.py",
         "                if len(sure) + len(asked) // 2 >= places:",
