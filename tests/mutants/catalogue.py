@@ -553,6 +553,14 @@ COURSE: Final = (
         (f"{_LOST}::test_one_wish_and_one_offer_that_may_meet_are_proposed",),
     ),
     Mutant(
+        "the-patient-keep-who-is-needed-now",
+        f"{_CORE}rounds.py",
+        "visits = kept if self.late[row] else left",
+        "visits = left",
+        "Somebody is kept for a wish that can wait, and one that is over by the next round has too few.",
+        (f"{_LOST}::test_in_its_last_round_a_wish_for_two_is_given_who_is_kept_for_one_that_can_wait",),
+    ),
+    Mutant(
         "two-wishes-for-one-place",
         f"{_CORE}rounds.py",
         "min(_PLACES_MAX, free)",
