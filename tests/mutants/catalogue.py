@@ -513,6 +513,22 @@ COURSE: Final = (
         (f"{_LOST}::test_a_helper_who_is_gone_before_the_next_round_is_taken_at_once",),
     ),
     Mutant(
+        "a-visit-ends-nobodys-time",
+        f"{_CORE}turn.py",
+        "index.visits.between(*over), ",
+        "",
+        "The only helper has another visit before the next round, and the wish is left to it.",
+        (f"{_UNIT}test_next_visits.py::test_whose_next_visit_begins_before_the_next_round_is_taken_when_the_wish_comes",),
+    ),
+    Mutant(
+        "a-week-ends-nobodys-time",
+        f"{_CORE}state.py",
+        "            self.index.weeks.note(start - WEEK_US, offer)",
+        "            pass",
+        "With another visit, the only helper would have too many in a week from the next round on.",
+        (f"{_UNIT}test_next_visits.py::test_whom_the_limit_a_week_lets_begin_only_before_the_next_round_is_taken_at_once",),
+    ),
+    Mutant(
         "all-who-may-say-no-are-counted-on",
         f"{_CORE}turn.py",
         "                if len(sure) + len(asked) // 2 >= places:",
@@ -535,6 +551,14 @@ COURSE: Final = (
         "lead",
         "Without a lead, a pair is due when the last moment for the visit is past.",
         (f"{_LOST}::test_one_wish_and_one_offer_that_may_meet_are_proposed",),
+    ),
+    Mutant(
+        "the-patient-keep-who-is-needed-now",
+        f"{_CORE}rounds.py",
+        "visits = kept if self.late[row] else left",
+        "visits = left",
+        "Somebody is kept for a wish that can wait, and one that is over by the next round has too few.",
+        (f"{_LOST}::test_in_its_last_round_a_wish_for_two_is_given_who_is_kept_for_one_that_can_wait",),
     ),
     Mutant(
         "two-wishes-for-one-place",

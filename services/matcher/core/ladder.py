@@ -98,7 +98,7 @@ class Leaving:
         answer = policy.answer_us[urgency]
         until = self._now + (AREA - BUILDING) * policy.widen_us[urgency] + policy.round_us + ROUND_LATE_US + area.pooled.longest
         found: dict[str, list[Going]] = {}
-        for end, offer in area.index.ending(self._now, until + answer):
+        for end, offer in area.index.ends.between(self._now, until + answer):
             goes_at = end - answer if offer.asks else end
             if goes_at <= until:
                 for skill in offer.skills:

@@ -36,7 +36,7 @@ _SMALLER_STEP: Final = (3, 3, 2, 1, 0)
 _STRETCH_US: Final = 300_000_000
 # Heaps below this size are never swept.
 _SWEEP_MIN: Final = 64
-_NO_OFFERS: "Final[dict[str, Offer]]" = {}
+_NOTHING: "Final[dict[tuple[int, str], Offer]]" = {}
 
 Entry: TypeAlias = "tuple[int, int, int, str, int, Offer]"
 Heaps: TypeAlias = "dict[Circle, dict[str, Heap]]"
@@ -69,17 +69,47 @@ class Heap(list["Entry"]):
         self.limit = max(_SWEEP_MIN, 2 * len(self))
 
 
-class OfferIndex:
-    """The open offers of an area, by circle and skill, each heap in the order of the ranking."""
+class Calendar:
+    """Open offers by the instants at which something of them is over, found without looking at others than those of some minutes."""
 
-    __slots__ = ("_all", "_centres", "_ends", "_entries", "_vetted", "_weighings", "holders", "weights")
+    __slots__ = ("_stretches",)
+
+    def __init__(self) -> None:
+        self._stretches: dict[int, dict[tuple[int, str], Offer]] = {}
+
+    def note(self, at: int, offer: "Offer") -> None:
+        """Something of it is over then; once is enough."""
+        self._stretches.setdefault(at // _STRETCH_US, {})[at, offer.id] = offer
+
+    def drop(self, at: int, offer: "Offer") -> None:
+        """It was noted, and is so no more."""
+        noted = self._stretches[at // _STRETCH_US]
+        del noted[at, offer.id]
+        if not noted:
+            del self._stretches[at // _STRETCH_US]
+
+    def between(self, first: int, last: int) -> "Iterator[tuple[int, Offer]]":
+        """(when, offer) of those of which something is over from the one instant to the other, in no order."""
+        for stretch in range(first // _STRETCH_US, last // _STRETCH_US + 1):
+            for (at, _), offer in self._stretches.get(stretch, _NOTHING).items():
+                if first <= at <= last:
+                    yield at, offer
+
+
+class OfferIndex:
+    """The open offers of an area, by circle and skill, each heap in the order of the ranking.
+
+    `ends`: when something of what was posted is over. `visits`: when the time before a live slot is over, with the rest before it. `weeks`: up to when, for
+    that slot, another visit begins in another week.
+    """
+
+    __slots__ = ("_all", "_centres", "_entries", "_vetted", "_weighings", "ends", "holders", "visits", "weeks", "weights")
 
     def __init__(self) -> None:
         self._all: Heaps = {}
         self._vetted: Heaps = {}
         self._centres: Heaps = {}
-        # By the stretch of time in which something of an offer is over.
-        self._ends: dict[int, dict[str, Offer]] = {}
+        self.ends, self.visits, self.weeks = Calendar(), Calendar(), Calendar()
         # Numbers entries over all offers: the same offer may come back as another object, and no two entries may be equal.
         self._entries = 0
         # Counts how often a weight changed: what an offer weighed since is what it weighs.
@@ -98,8 +128,8 @@ class OfferIndex:
             before = self.weights.get(skill, HEAVIEST)
             if self._weigh_skill(skill, len(holders)) < before:
                 lighter.append(skill)
-        for stretch in {end // _STRETCH_US for end in offer.ends}:
-            self._ends.setdefault(stretch, {})[offer.id] = offer
+        for end in offer.ends:
+            self.ends.note(end, offer)
         self.refresh(offer)
         # The rank of all who have a skill that became lighter improves, so their old entries would lie too late.
         # This happens only when a supply crosses a step.
@@ -110,10 +140,8 @@ class OfferIndex:
     def remove(self, offer: "Offer") -> None:
         """An offer closes; its entries are void from now on."""
         offer.entry = 0
-        for stretch in {end // _STRETCH_US for end in offer.ends}:
-            del self._ends[stretch][offer.id]
-            if not self._ends[stretch]:
-                del self._ends[stretch]
+        for end in offer.ends:
+            self.ends.drop(end, offer)
         for skill in offer.skills:
             holders = self.holders[skill]
             del holders[offer.id]
@@ -125,14 +153,6 @@ class OfferIndex:
             self.weights[skill] = weight
             self._weighings += 1
         return weight
-
-    def ending(self, first: int, last: int) -> "Iterator[tuple[int, Offer]]":
-        """(when, offer) of the open offers of which something is over from the one instant to the other, in no order."""
-        for stretch in range(first // _STRETCH_US, last // _STRETCH_US + 1):
-            for offer in self._ends.get(stretch, _NO_OFFERS).values():
-                for end in offer.ends:
-                    if first <= end <= last and end // _STRETCH_US == stretch:
-                        yield end, offer
 
     def score(self, offer: "Offer") -> int:
         """The weight of all skills of an offer as of now."""

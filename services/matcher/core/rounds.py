@@ -201,7 +201,7 @@ class Pool:
 
         The solver does not know that nobody comes to a wish twice. Where it gives one for several the same person again, that visit is free. Mostly the next
         round solves it otherwise, as one of the two is taken. Who has nobody, and too few to choose from who stay as long, is given the best of those who
-        would be gone by then; the late wishes first.
+        would be gone by then; the late wishes first, also of what is kept for others that can wait.
         """
         edges, ripe = self.edges, self.ripe().tolist()
         if not any(ripe):
@@ -209,23 +209,27 @@ class Pool:
         begins = (np.cumsum(edges.counts) - edges.counts).tolist()
         given: dict[str, set[str]] = {}
         soon = self.area.next_beat(self.now) + ROUND_LATE_US
-        left, pairs = list(self.free), list[int | None]()
+        # Of each helper's visits those that are not given at all, and with them those that are kept for a pair that goes on waiting.
+        left, kept, pairs = list(self.free), list(self.free), list[int | None]()
         for wish, first, choice in zip(self.wishes, begins, solve(edges.counts, edges.helpers, self.scores, self.ranks(), self.places()), strict=True):
             people = given.setdefault(wish.id, set())
             pair = None if choice is None or self._person(first + choice) in people else first + choice
             if pair is not None:
                 people.add(self._person(pair))
                 left[edges.helpers[pair]] -= 1
+                kept[edges.helpers[pair]] -= ripe[pair]
             pairs.append(pair)
         for row in sorted((row for row, pair in enumerate(pairs) if pair is None), key=lambda row: not self.late[row]):
             people, its = given[self.wishes[row].id], range(begins[row], begins[row] + edges.counts[row])
-            free = [one for one in its if ripe[one] and left[edges.helpers[one]] > 0 and self._person(one) not in people]
+            visits = kept if self.late[row] else left
+            free = [one for one in its if ripe[one] and visits[edges.helpers[one]] > 0 and self._person(one) not in people]
             self._passed += [int(self.gone_at[one]) - ROUND_LATE_US - self.policy.round_us + 1 for one in free if self.gone_at[one] >= soon]
             going = [one for one in free if self.gone_at[one] < soon]
             if going and len(people | {self._person(one) for one in its if self.gone_at[one] >= soon}) < self.wishes[row].places_free:
                 pairs[row] = best = max(going, key=self.scores.__getitem__)
                 people.add(self._person(best))
                 left[edges.helpers[best]] -= 1
+                kept[edges.helpers[best]] -= 1
         for wish, first, count, pair in zip(self.wishes, begins, edges.counts, pairs, strict=True):
             if pair is not None and ripe[pair]:
                 yield wish, first, count, pair - first

@@ -478,6 +478,8 @@ class Area:
         offer.centre = self.policy.is_centre(offer.organisation)
         if offer.status == OPEN:
             self.index.add(offer)
+            for start, _ in offer.volunteer.slots:
+                self._note_visit(offer, start)
             heappush(self.deadlines, (offer.last_end, OFFER_LAPSES, offer.id, 0))
 
     def close_offer(self, offer: Offer, status: str, at: int) -> None:
@@ -490,6 +492,20 @@ class Area:
     def _take_offer_out(self, offer: Offer) -> None:
         if offer.status == OPEN:
             self.index.remove(offer)
+            for start, _ in offer.volunteer.slots:
+                self._drop_visit(offer, start)
+
+    def _note_visit(self, offer: Offer, start: int) -> None:
+        """Whoever posted this open offer has a live slot that begins then."""
+        self.index.visits.note(start - offer.rest, offer)
+        if offer.per_week_max is not None:
+            self.index.weeks.note(start - WEEK_US, offer)
+
+    def _drop_visit(self, offer: Offer, start: int) -> None:
+        """That slot is not live any more, or the offer is not open."""
+        self.index.visits.drop(start - offer.rest, offer)
+        if offer.per_week_max is not None:
+            self.index.weeks.drop(start - WEEK_US, offer)
 
     # ---- matches
 
@@ -514,6 +530,9 @@ class Area:
         person = self.volunteer(match.volunteer_ref)
         insort(person.slots, (match.start, match.end))
         insort(person.starts, match.start)
+        for one in person.offers.values():
+            if one.status == OPEN:
+                self._note_visit(one, match.start)
         heappush(self.deadlines, (match.end, SLOT_OVER, match.wish.id, match.number))
         if not match.is_firm:
             heappush(self.deadlines, (self.hold_ends_at(match), HOLD_ENDS, match.wish.id, match.number))
@@ -600,7 +619,9 @@ class Area:
         person = self.volunteers[match.volunteer_ref]
         person.slots.remove((match.start, match.end))
         for one in person.offers.values():
-            self.index.refresh(one)
+            if one.status == OPEN:
+                self._drop_visit(one, match.start)
+                self.index.refresh(one)
         if offer.id not in person.offers:  # posted again since, in another's name
             self.index.refresh(offer)
         self._forget_if_idle(person)

@@ -24,7 +24,7 @@ from services.matcher.core.rules import (
     speaks,
     within_reach,
 )
-from services.matcher.core.state import CHECK_VALID_US, DECLINED, OPEN, RELEASED, VETTING_MAX, Area, Match, Offer, Wish
+from services.matcher.core.state import CHECK_VALID_US, DECLINED, OPEN, RELEASED, VETTING_MAX, WEEK_US, Area, Match, Offer, Wish
 from services.matcher.core.together import find_group
 
 GROUP_INCOMPLETE: Final = "group_incomplete"
@@ -240,12 +240,13 @@ class Turn:
                 self.propose(wish, offer, start, rung, "paired")
 
     def _someone_goes(self, wish: Wish, soonest: int, by: int) -> bool:
-        """Whether a helper can begin now, but not any more after `by`."""
-        ranges = [(soonest + wish.length, by + wish.length)]
+        """Whether a helper can begin now, but not any more after `by`: something of their offer is over then, or they have another visit before them."""
+        index, over, begins = self.area.index, (soonest + wish.length, by + wish.length), (soonest, by)
+        when = [index.ends.between(*over), index.visits.between(*over), index.weeks.between(*begins)]
         if wish.vetting >= VETTING_MAX:
-            ranges.append((soonest, by))  # a check may become too old
-        going = (offer for first, last in ranges for _, offer in self.area.index.ending(first, last))
-        return any(has_skills(wish, offer) and within_reach(wish, offer) and self._goes(wish, offer, by) for offer in going)
+            when.append(index.ends.between(*begins))  # a check may become too old
+        going = (offer for some in when for _, offer in some if has_capacity(offer) and has_skills(wish, offer) and within_reach(wish, offer))
+        return any(self._goes(wish, offer, by) for offer in going)
 
     def _goes(self, wish: Wish, offer: Offer, by: int) -> bool:
         last = last_start(wish, offer, self.now)
@@ -379,7 +380,10 @@ class Turn:
         # What they do already is an end, too, for what comes before it.
         ends = [*offer.ends, *(start - offer.rest for start, _ in offer.volunteer.slots)]
         lengths = [(end - by, end - now) for end in ends if now < end <= by + pooled.longest]
-        if offer.level >= VETTING_MAX and now <= offer.checked_at + CHECK_VALID_US <= by:
+        begins = [offer.checked_at + CHECK_VALID_US] if offer.level >= VETTING_MAX else []
+        if offer.per_week_max is not None:
+            begins += [start - WEEK_US for start, _ in offer.volunteer.slots]
+        if any(now <= last <= by for last in begins):
             lengths.append((0, pooled.longest))
         for shortest, longest in lengths:
             ending |= {wish.id: wish for wish in pooled.lasting(shortest, longest) if has_skills(wish, offer) and self._goes(wish, offer, by)}

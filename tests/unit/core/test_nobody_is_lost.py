@@ -436,6 +436,18 @@ def test_who_is_wanted_twice_by_a_wish_does_not_cost_another_wish_the_only_one_i
     assert ["proposed w2 o1 @55 building asked until 65"] == until(scene, 60)
 
 
+def test_in_its_last_round_a_wish_for_two_is_given_who_is_kept_for_one_that_can_wait() -> None:
+    """The one who lives near was counted twice, so the other was kept for the wish of tomorrow."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", capacity=3, windows=((0, 3 * DAY),)),
+        offer("o2", home="c2/p1/b1/u1", windows=((0, 3 * DAY),)),
+        wish("w1", urgency="blue", helpers=2, wanted=(0, HOUR + 7)),
+        wish("w2", urgency="blue", where="c2/p1/b1/u2", wanted=(DAY, 2 * DAY)),
+    )
+    assert ["proposed w1 o1 @5 building", "proposed w1 o2 @5 area"] == until(scene, 2 * HOUR)
+
+
 def test_two_offers_of_one_person_who_stays_do_not_cost_a_wish_for_two_the_one_who_goes() -> None:
     scene = Scene(policy=Policy())
     scene.when(
