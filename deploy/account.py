@@ -256,10 +256,10 @@ def list_accounts() -> None:
     from deploy.tables import Table
 
     async def work(connection: Any, _keys: Any) -> None:
-        table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "统一登录 · provider", "停用 · disabled")
+        table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "统一登录 · provider", "停用 · disabled", "编号 · id")
         rows = await connection.fetch(
             "SELECT login, roles, scope, totp IS NOT NULL AS totp, EXISTS (SELECT FROM gateway.identities i WHERE i.account_id = a.account_id) AS linked,"
-            " disabled_at FROM gateway.accounts a ORDER BY login"
+            " disabled_at, account_id FROM gateway.accounts a ORDER BY login"
         )
         for row in rows:
             table.add_row(
@@ -268,6 +268,7 @@ def list_accounts() -> None:
                 "/".join(row["scope"]),
                 *("✓" if row[name] else "" for name in ("totp", "linked")),
                 str(row["disabled_at"] or ""),
+                row["account_id"],
             )
         _print(table)
 

@@ -83,6 +83,7 @@ async def test_whatever_the_operator_does_to_an_account_stands_in_the_audit_log(
     for command in ("disable", "enable", "reset"):
         await terminal("account", command, "sun")
     rows = await rig.owner.fetch("SELECT act, outcome, who, area FROM gateway.audit WHERE things = ARRAY[$1] ORDER BY seq", f"account_id={account_id}")
+    assert account_id in await terminal("account", "list")  # whom the log names by this alone
     acts = ["add_account", "disable_account", "enable_account", "reset_account"]
     assert [(act, "allowed", "operator", "gaoxin") for act in acts] == [*map(tuple, rows)]
     assert set(acts) <= set(words.ACTS)
