@@ -19,6 +19,8 @@ WORKDIR /opt/lastmetre
 COPY schemas schemas
 COPY services services
 COPY deploy deploy
+# The names of places, and the policies.
+COPY config config
 ENV PATH=/opt/lastmetre-venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # Byte code is made once, here: the containers' file systems are read-only.
 RUN python -B -m compileall -q schemas services deploy

@@ -1,4 +1,4 @@
-"""`python3 -m deploy account ...` and `... audit ...`: who may sign in at the gateway, and whether its audit log holds.
+"""`python3 -m deploy account ...`: who may sign in at the gateway.
 
 Works as the owner of the database: the gateway's own role can neither make accounts nor give them rights.
 """
@@ -25,13 +25,11 @@ _LEVELS_MAX: Final = 5
 account = typer.Typer(
     help="网关账号：新增、列出、停用、恢复、重置、关联 · The gateway's accounts: add, list, disable, enable, reset, link", no_args_is_help=True
 )
-audit = typer.Typer(help="网关审计：查看、校验 · The gateway's audit log: look, verify", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `python3 -m deploy`."""
     app.add_typer(account, name="account")
-    app.add_typer(audit, name="audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +123,11 @@ async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) ->
     return Made(account_id, wanted.login, password, totp, None if totp is None else second_factor.address(totp, wanted.login), audited)
 
 
-def _run(main: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
-    """Run something with the owner's connection and the keys.
+def run_as_owner(main: Callable[[Any, Any], Coroutine[Any, Any, None]], *, changes: bool = False) -> None:
+    """Run something with the owner's connection and the keys. `changes`: it adds to the audit log.
 
     Raises:
-        Trouble: nothing runs, or PostgreSQL does not answer.
+        Trouble: nothing runs, PostgreSQL does not answer, or the keys are not the gateway's.
     """
     import asyncpg
 
@@ -144,6 +142,8 @@ def _run(main: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
     async def inside() -> None:
         connection = await asyncpg.connect(dsn, timeout=10)
         try:
+            if changes:
+                await _see_keys(connection, keys)
             await main(connection, keys)
         finally:
             await connection.close()
@@ -155,6 +155,28 @@ def _run(main: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
             f"数据库没有应答或拒绝了（{type(fault).__name__}）。请看：python3 -m deploy status",
             f"The database does not answer, or refuses ({type(fault).__name__}). See: python3 -m deploy status",
         ) from fault
+
+
+async def _see_keys(connection: Any, keys: Any) -> None:
+    """Ask about keys of which none sealed the audit log's last row: from a row of another's keys on the log would hold no more.
+
+    Raises:
+        Trouble: it was not meant.
+    """
+    sealed_by = await connection.fetchval("SELECT key_id FROM gateway.audit ORDER BY seq DESC LIMIT 1")
+    asked = both("这里的密钥文件不是网关封审计链的那个，继续会使链不再成立。仍要继续？", "this key file did not seal the audit log: it would not hold. Go on?")
+    if sealed_by is not None and sealed_by not in keys.by_id and not _agreed(asked):
+        raise Trouble(
+            "没有改动。请用 LASTMETRE_IDENTITY_KEYS 指明网关的密钥文件。",
+            "Nothing was changed. Let LASTMETRE_IDENTITY_KEYS name the gateway's key file.",
+        )
+
+
+def _agreed(asked: str) -> bool:
+    try:
+        return typer.confirm(asked)
+    except typer.Abort:  # nobody is there to answer
+        return False
 
 
 def _steps(text: str | None) -> tuple[str, ...] | None:
@@ -209,11 +231,7 @@ async def _see_issuer(connection: Any, issuer: str) -> None:
         )
     else:
         asked = both(f"其他账号关联的是 {said}，须与网关的设置逐字相同。仍用 {issuer}？", f"other accounts are linked to {said}. Take {issuer} all the same?")
-    try:
-        agreed = typer.confirm(asked)
-    except typer.Abort:  # nobody is there to answer
-        agreed = False
-    if not agreed:
+    if not _agreed(asked):
         raise Trouble(
             f"没有改动。--issuer 请填与网关的 LASTMETRE_OIDC_ISSUER 逐字相同的值：{said}",
             f"Nothing was changed. Give --issuer as the gateway's LASTMETRE_OIDC_ISSUER has it, letter by letter: {said}",
@@ -245,9 +263,9 @@ def add(
             await _see_issuer(connection, oidc[0])
         made = await make(connection, keys, wanted, datetime.now(UTC))
         show(made, typer.echo)
-        _anchor(keys).write(*made.audited)
+        anchor_of(keys).write(*made.audited)
 
-    _run(work)
+    run_as_owner(work, changes=True)
 
 
 @account.command(name="list")
@@ -256,10 +274,10 @@ def list_accounts() -> None:
     from deploy.tables import Table
 
     async def work(connection: Any, _keys: Any) -> None:
-        table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "统一登录 · provider", "停用 · disabled")
+        table = Table("账号 · login", "角色 · roles", "范围 · scope", "两步 · second factor", "统一登录 · provider", "停用 · disabled", "编号 · id")
         rows = await connection.fetch(
             "SELECT login, roles, scope, totp IS NOT NULL AS totp, EXISTS (SELECT FROM gateway.identities i WHERE i.account_id = a.account_id) AS linked,"
-            " disabled_at FROM gateway.accounts a ORDER BY login"
+            " disabled_at, account_id FROM gateway.accounts a ORDER BY login"
         )
         for row in rows:
             table.add_row(
@@ -268,13 +286,15 @@ def list_accounts() -> None:
                 "/".join(row["scope"]),
                 *("✓" if row[name] else "" for name in ("totp", "linked")),
                 str(row["disabled_at"] or ""),
+                row["account_id"],
             )
-        _print(table)
+        show_table(table)
 
-    _run(work)
+    run_as_owner(work)
 
 
-def _print(table: Any) -> None:
+def show_table(table: Any) -> None:
+    """Show a table at the terminal."""
     from deploy.tools.target import console
 
     console().print(table)
@@ -305,10 +325,10 @@ def _set_disabled(login: str, at: datetime | None, act: str, said: str) -> None:
         async with connection.transaction():
             await connection.execute("UPDATE gateway.accounts SET disabled_at = $2, disabled_by = NULL WHERE account_id = $1", account_id, at)
             end = await (_note if at is None else _end_sessions)(connection, keys, act, account_id)
-        _anchor(keys).write(*end)
+        anchor_of(keys).write(*end)
         typer.echo(said)
 
-    _run(work)
+    run_as_owner(work, changes=True)
 
 
 @account.command()
@@ -331,9 +351,9 @@ def reset(login: Login) -> None:
             await connection.execute(_RESET, account_id, hashed, datetime.now(UTC) + FIRST_PASSWORD, sealed)
             end = await _end_sessions(connection, keys, "reset_account", account_id)
         show(Made(account_id, login, password, totp, None if totp is None else second_factor.address(totp, login), end), typer.echo)
-        _anchor(keys).write(*end)
+        anchor_of(keys).write(*end)
 
-    _run(work)
+    run_as_owner(work, changes=True)
 
 
 @account.command()
@@ -371,7 +391,7 @@ def link(
             raise Trouble(f"该身份属于账号 {other}：一个身份只能有一个账号。", f"This identity is account {other}'s: an identity has one account.") from None
         except asyncpg.CheckViolationError:
             raise Trouble("--subject 须为 1 至 255 个字符。", "--subject has 1 to 255 characters.") from None
-        _anchor(keys).write(*end)
+        anchor_of(keys).write(*end)
         typer.echo(
             both("已关联：只在统一登录处登录，本地密码和两步验证已作废", "linked: signs in at the provider alone; password and second factor here are gone")
         )
@@ -382,7 +402,7 @@ def link(
             )
             typer.echo(f"{both(chinese, english)}: {issuer}")
 
-    _run(work)
+    run_as_owner(work, changes=True)
 
 
 @account.command()
@@ -397,7 +417,7 @@ def unlink(login: Login) -> None:
                 typer.echo(both("没有关联，没有改动", "is not linked, nothing was changed"))
                 return
             end = await _end_sessions(connection, keys, "unlink_account", account_id)
-        _anchor(keys).write(*end)
+        anchor_of(keys).write(*end)
         typer.echo(both("已取消关联", "unlinked"))
         if not has_password:
             command = f"python3 -m deploy account reset {login}"
@@ -405,7 +425,7 @@ def unlink(login: Login) -> None:
                 both(f"此账号没有密码，现在无法登录。给出初始密码：{command}", f"it has no password and cannot sign in now. Give it a first one: {command}")
             )
 
-    _run(work)
+    run_as_owner(work, changes=True)
 
 
 async def _end_sessions(connection: Any, keys: Any, act: str, account_id: str) -> tuple[int, bytes]:
@@ -423,7 +443,7 @@ async def _note(connection: Any, keys: Any, act: str, account_id: str) -> tuple[
     return await append(connection, keys, act, "allowed", at=datetime.now(UTC), request="deploy", who="operator", area=area, things=things)
 
 
-def _anchor(keys: Any) -> Any:
+def anchor_of(keys: Any) -> Any:
     """Where the audit log's end is noted outside the database."""
     from deploy.gateway_keys import gateway_key_file
     from deploy.state import State, default_folder
@@ -445,53 +465,3 @@ def new_keys() -> None:
     make_key_file(path)
     read_key_file(path)
     typer.echo(f"{both('已新建', 'made')}: {path}")
-
-
-@audit.command()
-def verify(
-    anchor: Annotated[list[str] | None, typer.Option("--anchor", help="另外记下的链尾 SEQ:HASH · an end of the chain noted elsewhere, SEQ:HASH")] = None,
-) -> None:
-    """校验审计链：改动、删除、换序、截尾都会发现 · Verify the chain: a row changed, removed, moved, or cut off at the end is found."""
-    from services.gateway.identity.audit import read_all
-    from services.gateway.identity.audit import verify as judge
-
-    noted = [_noted(text) for text in anchor or ()]
-
-    async def work(connection: Any, keys: Any) -> None:
-        outside = _anchor(keys)
-        try:
-            kept = outside.read()
-        except ValueError:
-            raise Trouble(f"库外链尾文件被改动：{outside.path}", f"The anchor file was changed: {outside.path}") from None
-        entries, head = await read_all(connection)
-        verdict = judge(entries, head, [*noted, *([] if kept is None else [kept])], keys)
-        if verdict.fault is not None:
-            raise Trouble(f"审计链不成立：{verdict.fault[0]}", f"The audit log does not hold: {verdict.fault[1]}")
-        typer.echo(f"{both(f'审计链成立，共 {verdict.rows} 条', f'the audit log holds, {verdict.rows} rows')}")
-        typer.echo(f"{verdict.rows}:{verdict.head.hex()}")
-
-    _run(work)
-
-
-def _noted(text: str) -> tuple[int, bytes]:
-    seq, _, head = text.partition(":")
-    try:
-        return int(seq), bytes.fromhex(head)
-    except ValueError:
-        raise Trouble("--anchor 的写法：SEQ:HASH", "--anchor is SEQ:HASH") from None
-
-
-@audit.command()
-def tail(lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="多少行 · how many rows")] = 20) -> None:
-    """最近的审计记录 · The latest rows of the audit log."""
-    from deploy.tables import Table
-
-    async def work(connection: Any, _keys: Any) -> None:
-        rows = await connection.fetch("SELECT * FROM (SELECT * FROM gateway.audit ORDER BY seq DESC LIMIT $1) AS latest ORDER BY seq", lines)
-        table = Table("#", "时间 · when", "谁 · who", "动作 · act", "结果 · outcome", "对象 · of what")
-        for row in rows:
-            who = f"{row['who'] or '-'} {' '.join(row['roles'])}"
-            table.add_row(str(row["seq"]), f"{row['at']:%Y-%m-%d %H:%M:%S}Z", who, row["act"], row["outcome"], " ".join(row["things"]))
-        _print(table)
-
-    _run(work)

@@ -30,7 +30,7 @@ from deploy.tables import Table
 from deploy.words import Trouble, both
 
 # Each has `register(app)`. This is the one place where a command from elsewhere is announced.
-COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview", "deploy.board", "deploy.account")
+COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview", "deploy.board", "deploy.account", "deploy.audit")
 
 DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1

@@ -5,7 +5,6 @@ Everyone in `deploy/` comes here for a path, so that `--fresh` and the lock have
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -15,6 +14,8 @@ import socket
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from deploy.words import Trouble
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
@@ -136,10 +137,17 @@ class State:
         self.pids.mkdir(exist_ok=True)
 
     def _read(self, name: str) -> dict[str, Any]:
-        with contextlib.suppress(FileNotFoundError):
-            found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
-            return found
-        return {}
+        path = self.folder / name
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as fault:
+            raise Trouble(
+                f"{path} 已损坏。请从备份恢复它，或用 up --fresh 清空数据、从头开始。",
+                f"{path} is damaged. Restore it from a backup, or begin anew without the data: up --fresh.",
+            ) from fault
+        return found
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
         write_private(self.folder / name, json.dumps(value, indent=1, sort_keys=True) + "\n")

@@ -19,6 +19,7 @@ from deploy.migrate import TENANTS
 from deploy.prepare import MigrationsSettings, TopicsSettings
 from schemas.topics import TOPICS
 from services.broker import KafkaSettings
+from services.gateway import places
 from services.gateway.settings import Settings as GatewaySettings
 from services.matcher.app import MatcherSettings
 from services.notifier.settings import Settings as NotifierSettings
@@ -177,7 +178,8 @@ def test_nothing_that_runs_holds_what_opens_the_vault() -> None:
 def test_services_wait_for_servers_that_are_well_and_jobs_that_are_done() -> None:
     well, done = {"condition": "service_healthy"}, {"condition": "service_completed_successfully"}
     for name in SERVICES:
-        beside = {"gateway": {"condition": "service_started"}} if name == "explainer" else {}
+        # Whose network it uses: that went away with the gateway's container.
+        beside = {"gateway": {"condition": "service_started", "restart": True}} if name == "explainer" else {}
         assert {"kafka": well, "postgres": well, "topics": done, "migrations": done} | beside == CONTAINERS[name]["depends_on"]
     assert {"kafka": well} == CONTAINERS["topics"]["depends_on"]
     assert {"postgres": well} == CONTAINERS["migrations"]["depends_on"]
@@ -260,6 +262,13 @@ def test_the_image_runs_as_an_ordinary_user_from_the_hash_pinned_lock() -> None:
     assert re.search(r"^USER [1-9]\d*", text, re.MULTILINE)
     assert "--require-hashes" in text
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"python:3.11-slim"}
+
+
+def test_the_image_has_the_names_of_places_where_the_gateway_looks_for_them() -> None:
+    folder = places.DEFAULT.parent
+    assert f"COPY {folder} {folder}" in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert f"!{folder}" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert (ROOT / places.DEFAULT).is_file()
 
 
 def test_the_image_leaves_out_only_packages_that_are_in_the_lock() -> None:

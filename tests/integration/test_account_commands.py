@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deploy import account
+from deploy import account, audit
 from deploy.day_plan import plan_day
 from deploy.demo import make_accounts
 from deploy.kafka import Kafka
@@ -31,6 +31,7 @@ class Terminal:
         self.env = {"LASTMETRE_STATE": str(folder), "COLUMNS": "200", "LASTMETRE_POSTGRES": dsn, "LASTMETRE_IDENTITY_KEYS": None}
         self.app = typer.Typer()
         account.register(self.app)
+        audit.register(self.app)
 
     async def __call__(self, *arguments: str, code: int = 0, typed: str | None = None) -> str:
         done = await asyncio.to_thread(CliRunner().invoke, self.app, list(arguments), input=typed, env=self.env)
@@ -83,6 +84,7 @@ async def test_whatever_the_operator_does_to_an_account_stands_in_the_audit_log(
     for command in ("disable", "enable", "reset"):
         await terminal("account", command, "sun")
     rows = await rig.owner.fetch("SELECT act, outcome, who, area FROM gateway.audit WHERE things = ARRAY[$1] ORDER BY seq", f"account_id={account_id}")
+    assert account_id in await terminal("account", "list")  # whom the log names by this alone
     acts = ["add_account", "disable_account", "enable_account", "reset_account"]
     assert [(act, "allowed", "operator", "gaoxin") for act in acts] == [*map(tuple, rows)]
     assert set(acts) <= set(words.ACTS)
@@ -101,6 +103,19 @@ async def test_an_account_whose_row_the_audit_log_does_not_take_is_not_changed(r
         await rig.owner.execute("ALTER FUNCTION gateway.audit_last_away() RENAME TO audit_last")
     assert "wu" not in (await terminal("account", "list")).split()
     assert 303 == (await (await rig.browser()).sign_in(person)).status_code
+
+
+async def test_a_key_file_of_another_gateway_breaks_no_audit_log(rig: GatewayRig, terminal: Terminal, tmp_path: Path) -> None:
+    person = await rig.signed_in(await rig.person("volunteer"))
+    other = Terminal(tmp_path, rig.database.dsn())
+    await other("account", "new-keys")
+    for command in (("add", "zhou", "--role", "volunteer", "--scope", "gaoxin"), ("disable", "sun")):
+        told = await other("account", *command, code=1)
+        assert "请用 LASTMETRE_IDENTITY_KEYS 指明网关的密钥文件" in told
+        assert "Nothing was changed" in told
+    assert 200 == (await person.get("/account")).status_code
+    await terminal("audit", "verify")
+    assert "zhou" not in (await terminal("account", "list")).split()
 
 
 async def test_who_signs_in_at_a_provider_is_given_no_password(rig: GatewayRig, terminal: Terminal) -> None:

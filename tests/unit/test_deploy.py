@@ -262,6 +262,13 @@ def test_keeps_a_roles_password_and_gives_each_role_its_own(tmp_path: Path) -> N
     assert 0o600 == (tmp_path / "passwords.json").stat().st_mode & 0o777
 
 
+@pytest.mark.parametrize("content", [b"", b"[1", b"\xff{}"])
+def test_a_file_of_the_state_folder_that_is_damaged_is_named_with_the_way_out(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "passwords.json").write_bytes(content)
+    with pytest.raises(Trouble, match=f"{tmp_path / 'passwords.json'} is damaged. Restore it from a backup, or .* up --fresh"):
+        State(tmp_path).password("matcher")
+
+
 def test_clearing_keeps_downloads_and_the_lock(tmp_path: Path) -> None:
     state = State(tmp_path)
     (tmp_path / "cache").mkdir()
