@@ -185,16 +185,16 @@ async def test_what_waits_for_a_look_is_told_whole_and_a_frozen_wish_lies_behind
     data |= {"skills": ["x"], "beneficiary": {"age_band": "elder"}}
     queue = """
         INSERT INTO gateway.drafts (draft_id, area, community, wish_id, data, origin, resident_ref, entered_by)
-        SELECT gen_random_uuid(), $1, 'c7', $3 || n, $2::jsonb, $3, 'res-queue', 'somebody' FROM generate_series(1, $4) n
+        SELECT gen_random_uuid(), $1, 'c-queue', $3 || n, $2::jsonb, $3, 'res-queue', 'somebody' FROM generate_series(1, $4) n
     """
     async with rig.database() as board:
         for origin, number in (("entered", 130), ("frozen", 2)):
             await board.execute(queue, AREA, orjson.dumps(data).decode(), origin, number)
         try:
-            async with rig.client(somebody("worker", community="c7")) as client:
+            async with rig.client(somebody("worker", community="c-queue")) as client:
                 page = (await client.get("/review", headers={"accept-language": "en"})).text
         finally:
-            await board.execute("DELETE FROM gateway.drafts WHERE community = 'c7'")
+            await board.execute("DELETE FROM gateway.drafts WHERE community = 'c-queue'")
     assert (102, 2) == (page.count("<article"), page.count(">Publish again<"))
     assert "30 more: they are shown once those above are dealt with." in page
 
