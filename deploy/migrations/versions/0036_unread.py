@@ -5,7 +5,7 @@ It asked of each message, in JSON: 600 ms where 5,000 lay there. A union is writ
 
 from alembic import op
 
-revision = "0038_unread"
+revision = "0036_unread"
 down_revision = "0035_told"
 branch_labels = None
 depends_on = None
