@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
+import psutil
 import typer
 from rich.console import Console
 
@@ -34,6 +35,7 @@ COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.previe
 
 DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.1
+LAST_BREATH_SECONDS = 5.0
 SAMPLE_DAY_POLICY = ROOT / "config" / "sample-day.toml"
 # A notifier has half as much again to do for a match as the matcher, and two of them share the lanes: so confirmations keep up with proposals, and one that
 # dies is stood in for within its session.
@@ -226,6 +228,9 @@ def down() -> None:
                     log=state.logs,
                 )
             time.sleep(POLL_SECONDS)
+        # It lets go of `.venv` with its last breath, and `test` may want that next.
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            psutil.Process(holder).wait(LAST_BREATH_SECONDS)
     left = [path for path in state.pids.iterdir() if left_over(path) is not None]
     for path in left:
         end_left_over(path, signal.SIGINT if path.name == "postgres" else signal.SIGTERM, DOWN_SECONDS)
