@@ -108,40 +108,59 @@ async def test_a_file_with_nothing_wrong_and_nobody_matched_leaves_empty_files(t
     assert [b"", b""] == [(out / name).read_bytes() for name in ("dead-letters.jsonl", "confirmations.jsonl")]
 
 
-async def _played_alone(folder: Path, *events: codec.Event) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """The summary of a play of these events, and when each event about a match or a wish was told."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Of several stories that were played together, each in an area of its own: when each event about a match or a wish was told, and the books."""
+
+    summary: dict[str, Any]
+    events: dict[str, list[tuple[str, str]]]
+    books: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+async def stories(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("stories")
     file, out = folder / "events.jsonl", folder / "out"
+    told_late = {"wish_id": "w1", "offer_id": "o1", "by": "community", "outcome": "not_done"}
+    events = (
+        # Nobody says the word that the wish asks for.
+        build.offer("o1", area="asks"),
+        build.wish("w1", urgency="red", wanted=(0, 10 * build.HOUR), approval="worker", area="asks"),
+        # Of the first two one does not answer for ten minutes. Who comes in their place is confirmed, and calls off half an hour later.
+        build.offer("o1", accepts="ask", home="c1/p1", area="between"),
+        build.offer("o2", home="c1", area="between"),
+        build.offer("o3", home="c1", windows=[(5, 15 * build.HOUR)], area="between"),
+        build.wish("w1", urgency="red", where="c1/p1", wanted=(0, 10 * build.HOUR), accompanied=True, area="between"),
+        build.event("match.declined.v1", "w1", {"wish_id": "w1", "offer_id": "o2"}, at=40, area="between"),
+        # The community speaks of a visit when its limit has passed in silence.
+        build.offer("o1", windows=[(0, 8 * build.DAY)], area="silent"),
+        build.wish("w1", urgency="red", wanted=(0, 7 * build.DAY), area="silent"),
+        build.event("service.acknowledged.v1", "w1", told_late, at=4 * build.DAY, area="silent"),
+    )
     file.write_bytes(b"".join(codec.structured(event) + b"\n" for event in events))
     await command("deploy", "play", str(file), "--out", str(out), seconds=PLAY_SECONDS)
     lines = b"".join((out / name).read_bytes() for name in ("matches.jsonl", "confirmations.jsonl")).splitlines()
-    told = [json.loads(line)["headers"] for line in lines]
-    return json.loads((out / "summary.json").read_bytes()), sorted((one["ce_time"], one["ce_type"].removeprefix("lastmetre.")) for one in told)
+    told: dict[str, list[tuple[str, str]]] = {}
+    for headers in sorted((json.loads(line)["headers"] for line in lines), key=lambda one: (one["ce_time"], one["ce_type"])):
+        told.setdefault(headers["ce_partitionkey"], []).append((headers["ce_time"], headers["ce_type"].removeprefix("lastmetre.")))
+    books = [json.loads(line) for line in (out / "ledger.jsonl").read_bytes().splitlines()]
+    return Told(json.loads((out / "summary.json").read_bytes()), told, books)
 
 
-async def test_a_play_goes_on_while_a_match_that_would_begin_at_once_awaits_a_workers_word(tmp_path: Path) -> None:
-    wish = build.wish("w1", urgency="red", wanted=(0, 10 * build.HOUR), approval="worker")
-    summary, told = await _played_alone(tmp_path, build.offer("o1"), wish)
-    assert (0, 1) == (summary["filled"], summary["expired"])
+async def test_a_play_goes_on_while_a_match_that_would_begin_at_once_awaits_a_workers_word(stories: Told) -> None:
     wanted = [(0, "match.proposed.v1"), (10, "match.released.v1"), (10 * build.HOUR, "wish.expired.v1")]
-    assert [(build.text_of(minutes), kind) for minutes, kind in wanted] == told
+    assert [(build.text_of(minutes), kind) for minutes, kind in wanted] == stories.events["asks"]
 
 
-async def test_who_is_found_between_two_lines_is_confirmed_then_and_not_with_the_next_line(tmp_path: Path) -> None:
-    # Of the first two one does not answer for ten minutes. Who comes in their place is confirmed, and calls off half an hour later.
-    offers = (build.offer("o1", accepts="ask", home="c1/p1"), build.offer("o2", home="c1"), build.offer("o3", home="c1", windows=[(5, 15 * build.HOUR)]))
-    wish = build.wish("w1", urgency="red", where="c1/p1", wanted=(0, 10 * build.HOUR), accompanied=True)
-    summary, told = await _played_alone(tmp_path, *offers, wish, build.declined("w1", "o2", at=40))
-    assert 2 == summary["confirmed"]
-    assert [build.text_of(10)] * 2 == [time for time, kind in told if kind == "match.confirmed.v1"]
+async def test_who_is_found_between_two_lines_is_confirmed_then_and_not_with_the_next_line(stories: Told) -> None:
+    assert [build.text_of(10)] * 2 == [time for time, kind in stories.events["between"] if kind == "match.confirmed.v1"]
 
 
-async def test_a_visit_that_nobody_spoke_of_in_time_is_closed_before_the_word_that_comes_later(tmp_path: Path) -> None:
+async def test_a_visit_that_nobody_spoke_of_in_time_is_closed_before_the_word_that_comes_later(stories: Told) -> None:
     """As by the wall's clock, and whatever other areas have made the clock run to: the word corrects the books, and opens no wish."""
-    wish = build.wish("w1", urgency="red", wanted=(0, 7 * build.DAY))
-    about = {"wish_id": "w1", "offer_id": "o1", "by": "community", "outcome": "not_done"}
-    word = build.event("service.acknowledged.v1", "w1", about, at=4 * build.DAY)
-    summary, told = await _played_alone(tmp_path, build.offer("o1", windows=[(0, 8 * build.DAY)]), wish, word)
-    assert (1, 0) == (summary["filled"], summary["expired"])
-    assert [build.text_of(3 * build.DAY + build.HOUR)] == [time for time, kind in told if kind == "match.closed.v1"]
-    books = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_bytes().splitlines()]
-    assert [("done", "default"), ("not_done", "community")] == [(one["outcome"], one["by"]) for one in books]
+    assert [build.text_of(3 * build.DAY + build.HOUR)] == [time for time, kind in stories.events["silent"] if kind == "match.closed.v1"]
+    assert [("done", "default"), ("not_done", "community")] == [(one["outcome"], one["by"]) for one in stories.books]
+
+
+async def test_of_stories_that_are_played_together_each_wish_and_match_is_counted(stories: Told) -> None:
+    assert (3, 1, 2, 3) == tuple(stories.summary[name] for name in ("wishes", "filled", "expired", "confirmed"))
