@@ -231,8 +231,9 @@ class Exchange:
         while now is not None and isinstance(step, Use) and step.has_next and self._is_to_be_passed_over(notice, tried_of(tried, step.channel)):
             tried = passed_over(tried, step.channel)
             step = of(tried)
-        again = taken_up(tried)
-        return of(again) if isinstance(step, GiveUp | Settle) and again != tuple(tried) else step
+        if isinstance(step, GiveUp | Settle) and (again := taken_up(tried)) != tuple(tried):
+            return of(again)
+        return step
 
     def _is_to_be_passed_over(self, notice: Notice, before: Tried) -> bool:
         """Whether its channel is out of order, and surely has not told this notice: else it would be told in two places, as others know nothing of it."""
