@@ -106,6 +106,13 @@ def judge(status: int, retry_after: str | None, now: datetime) -> Answer:
     return Answer("never", "refused")
 
 
+def unanswered(error: aiohttp.ClientError | OSError) -> Answer:
+    """What a request without an answer means (a TimeoutError is an OSError): where no connection came about nobody can have heard."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return Answer("later", "no_connection")
+    return Answer("later", "timeout" if isinstance(error, TimeoutError) else "unreachable")
+
+
 def _after(header: str | None, now: datetime) -> float:
     """Seconds from a Retry-After header, as a number or as a date; 0 where there is none that can be read."""
     if not header:
@@ -195,12 +202,8 @@ class Webhook:
         try:
             async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
                 return judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            return Answer("later", "no_connection")
-        except TimeoutError:
-            return Answer("later", "timeout")
-        except (aiohttp.ClientError, OSError):
-            return Answer("later", "unreachable")
+        except (aiohttp.ClientError, OSError) as error:
+            return unanswered(error)
 
     async def close(self) -> None:
         """Close the connections."""

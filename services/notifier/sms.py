@@ -17,7 +17,7 @@ from yarl import URL
 from schemas import shapes
 from services.notifier.book import Notice
 from services.notifier.channel_settings import Named, SmsChannel
-from services.notifier.channels import SENT, Answer, judge, session_of, signed_headers, system_of
+from services.notifier.channels import SENT, Answer, judge, session_of, signed_headers, system_of, unanswered
 from services.notifier.notices import words_of
 from services.notifier.routes import Way
 from services.notifier.short import sms_text
@@ -102,12 +102,8 @@ async def post_judged(
             if verdict.verdict != "sent":
                 return verdict
             return judge_code(await _whole(answer), field, sent, later, id_field)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        return Answer("later", "no_connection")
-    except TimeoutError:
-        return Answer("later", "timeout")
-    except (aiohttp.ClientError, OSError):
-        return Answer("later", "unreachable")
+    except (aiohttp.ClientError, OSError) as error:
+        return unanswered(error)
 
 
 class SmsGateway:
