@@ -205,8 +205,8 @@ class Exchange:
             tried, wait = waits_for_reader(tried, self._ways, now, self._rules)
             if wait is not None:
                 return Delivered(notice, "retryable", "", notice.channel or "", wait.why, min((wait.until - now).total_seconds(), _WAIT_SECONDS_MAX))
-            notice.tried = packed(tried)
-        step = self._step(notice, person, told, now)
+        step, tried = self._step(notice, tried, person, told, now)
+        notice.tried = packed(tried)
         if isinstance(step, Wait):
             assert now is not None  # without a clock nothing waits
             seconds = min(max((step.until - now).total_seconds(), 0.0), _WAIT_SECONDS_MAX)
@@ -219,21 +219,23 @@ class Exchange:
             self._spending[notice.ref, day] += 1
         return Passage(notice, _as_read(notice, person), step, person.addresses.get(step.channel, ""), day if step.counts else None)
 
-    def _step(self, notice: Notice, person: Person, told: int, now: datetime | None) -> Step:
-        """The next step; by the wall's clock a channel that is out of order is passed over by whoever has another, and taken up where no other has helped."""
+    def _step(self, notice: Notice, tried: tuple[Tried, ...], person: Person, told: int, now: datetime | None) -> tuple[Step, tuple[Tried, ...]]:
+        """The next step, and what was tried as it stands then.
+
+        By the wall's clock a channel that is out of order is passed over by whoever has another, and taken up where no other has helped.
+        """
+        errand = _errand(notice)
 
         def of(tried: Sequence[Tried]) -> Step:
-            notice.tried = packed(tried)
-            return next_step(person.wants, person.addresses, self._ways, _errand(notice), tried, told, now, self._rules)
+            return next_step(person.wants, person.addresses, self._ways, errand, tried, told, now, self._rules)
 
-        tried = unpacked(notice.tried)
         step = of(tried)
         while now is not None and isinstance(step, Use) and step.has_next and self._is_to_be_passed_over(notice, tried_of(tried, step.channel)):
             tried = passed_over(tried, step.channel)
             step = of(tried)
-        if isinstance(step, GiveUp | Settle) and (again := taken_up(tried)) != tuple(tried):
-            return of(again)
-        return step
+        if isinstance(step, GiveUp | Settle) and (again := taken_up(tried)) != tried:
+            return of(again), again
+        return step, tried
 
     def _is_to_be_passed_over(self, notice: Notice, before: Tried) -> bool:
         """Whether its channel is out of order, and surely has not told this notice: else it would be told in two places, as others know nothing of it."""
