@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX: Final = "LASTMETRE_"
+_RECORDS_WAIT_MS: Final = 5_000
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_SSL"]
 """As Kafka spells them. A password over a line that is not encrypted is not among them."""
@@ -109,6 +110,23 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
         """
         await asyncio.gather(super().stop(), return_exceptions=True)
         await self._client.close()
+
+
+async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> list[Any]:
+    """The records of [start, end) of a partition that is assigned to this consumer; fewer where Kafka no longer has them.
+
+    Raises:
+        TimeoutError: nothing came for a while. The part that has come must not pass for all.
+        KafkaError: Kafka does not answer just now.
+    """
+    consumer.seek(tp, start)
+    found: list[Any] = []
+    while (position := await consumer.position(tp)) < end:
+        records = (await consumer.getmany(tp, timeout_ms=_RECORDS_WAIT_MS)).get(tp, [])
+        if not records and await consumer.position(tp) == position:
+            raise TimeoutError
+        found.extend(record for record in records if start <= record.offset < end)
+    return found
 
 
 Where = Broker | str

@@ -5,7 +5,8 @@ import contextlib
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -17,8 +18,8 @@ from faust.contrib.asgi import faust_app_running
 from pydantic import Field
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
-from services.broker import Broker, Consumer
-from services.matcher.agents import make_app
+from services.broker import Broker, Consumer, records_between
+from services.matcher.agents import SplitLane, make_app
 from services.matcher.matcher import AWAY, Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
@@ -26,6 +27,7 @@ from services.matcher.outbox import Publisher
 from services.matcher.policies import Policies
 from services.matcher.policy_settings import PolicySettings
 from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
+from services.rewound import Judge, places_to_go_on
 from services.runtime import Ops, Readiness, ServiceSettings, Stop, reach
 from services.sessions import end_frozen
 
@@ -34,9 +36,9 @@ _FROZEN_MAX: Final = "5s"
 # A lane with hundreds of thousands of offers is read in one transaction.
 _TRANSACTION_SECONDS: Final = 300
 _TICK_SECONDS: Final = 0.25
-_GAP_SECONDS: Final = 5.0
 _CATCH_UP_SECONDS: Final = 3.0
 _WATCH_SECONDS: Final = 0.5
+_SPLIT_SECONDS: Final = 10.0
 _READY_COMMIT_AGE_SECONDS: Final = 30.0
 _COLLECT_SECONDS: Final = 1.0
 _YOUNG_MANY: Final = 20_000
@@ -73,26 +75,44 @@ async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end:
     Raises:
         OSError: Kafka does not answer just now. The part that has come must not pass for all: the rest would be skipped for good.
     """
+    try:
+        async with _lent_consumer(broker) as consumer:
+            tp = TopicPartition(topic, partition)
+            consumer.assign([tp])
+            return await records_between(consumer, tp, start, end)
+    except KafkaError as fault:
+        raise OSError("Kafka does not answer") from fault
+
+
+@contextlib.asynccontextmanager
+async def _lent_consumer(broker: Broker) -> AsyncIterator[Consumer]:
+    """A plain consumer, of no group."""
     consumer = Consumer(
         **broker.client(), enable_auto_commit=False, fetch_max_bytes=EVENT_ACCEPTED_MAX_BYTES * 2,
         max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES * 2, auto_offset_reset="earliest",
     )  # fmt: skip
     try:
         await consumer.start()
-        tp = TopicPartition(topic, partition)
-        consumer.assign([tp])
-        consumer.seek(tp, start)
-        found: list[Any] = []
-        while (position := await consumer.position(tp)) < end:
-            records = (await consumer.getmany(tp, timeout_ms=int(_GAP_SECONDS * 1000))).get(tp, [])
-            if not records and await consumer.position(tp) == position:
-                raise TimeoutError
-            found.extend(record for record in records if start <= record.offset < end)
-        return found
-    except KafkaError as fault:
-        raise OSError("Kafka does not answer") from fault
+        yield consumer
     finally:
         await consumer.stop()
+
+
+async def _go_on(broker: Broker, lane: int, cursors: Mapping[str, int], judge: Judge) -> dict[str, int]:
+    """Where a lane's topics are to be read on: at its cursors, or before them where Kafka has not, or no longer, what was read.
+
+    Raises:
+        OSError: Kafka does not answer just now.
+    """
+    places = {TopicPartition(topic, lane): cursor for topic, cursor in cursors.items()}
+    if not any(places.values()):
+        return dict(cursors)
+    try:
+        async with _lent_consumer(broker) as consumer:
+            consumer.assign(list(places))
+            return {tp.topic: place for tp, place in (await places_to_go_on(consumer, places, judge)).items()}
+    except KafkaError as fault:
+        raise OSError("Kafka does not answer") from fault
 
 
 async def _wall_ticks(matcher: Matcher, stop: Stop) -> None:
@@ -151,10 +171,19 @@ class FaustCrashed(Exception):
 
 
 async def _watch(app: Any, stop: Stop) -> None:
-    """Faust does not end a process of which a part has crashed; we do, so that a supervisor starts a new one."""
+    """Faust does not end a process of which a part has crashed; we do, so that a supervisor starts a new one.
+
+    Nor does it read a topic that was not there when the group dealt, whenever that comes back: a worker without a part of its lanes ends as well.
+    """
+    whole_at = time.monotonic()
     while not await stop.pause(_WATCH_SECONDS):
         if app.crashed:
             raise FaustCrashed from app.crash_reason
+        ours = [tp for tp in app.consumer.assignment() if tp.topic in LANE_TOPICS]
+        if len(ours) == len(LANE_TOPICS) * len({tp.partition for tp in ours}):
+            whole_at = time.monotonic()
+        elif time.monotonic() - whole_at > _SPLIT_SECONDS:
+            raise SplitLane(sorted(ours))
 
 
 class _Health:
@@ -241,6 +270,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         policies=Policies.read(settings.policy),
     )
     matcher.fill_gap = lambda *gap: _read_gap(settings.broker, *gap)
+    matcher.go_on = lambda *lane: _go_on(settings.broker, *lane)
     played = settings.clock == "event"
     ticks = _event_ticks(settings, matcher, stop) if played else _wall_ticks(matcher, stop)
     minutes = Minutes(lambda: _connect(settings), matcher.cursor) if played else None

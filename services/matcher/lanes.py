@@ -5,17 +5,23 @@ transaction locks the lane's row and compares. A worker that was replaced meanwh
 nothing, and forgets the lane.
 """
 
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
+from schemas.instants import DAY_US
 from schemas.topics import LANE_TOPICS, PARTITIONS
+from services.matcher import intake
 from services.matcher.core.state import Area
 from services.matcher.policies import Policies
-from services.matcher.store import AREAS_OF_LANE, CREATE_LANE, TAKE_LANE, Loader
+from services.matcher.store import AREAS_OF_LANE, CREATE_LANE, GO_BACK, JOURNALLED, TAKE_LANE, Loader
+from services.rewound import Judge
 
 LANES: Final = range(PARTITIONS)
+_AGAIN_US: Final = DAY_US
 
 
 @dataclass(slots=True)
@@ -68,6 +74,17 @@ async def take(connection: asyncpg.Connection, number: int, owner: str, policies
     return lane
 
 
+async def go_back(connection: asyncpg.Connection, lane: Lane, cursors: Mapping[str, int]) -> None:
+    """Go on at these cursors, as Kafka has lost what was read beyond them.
+
+    What it lost of our own nobody can tell who had not read it, so the decisions of the last day are published again; whoever knows them drops them by id.
+    """
+    since = time.time_ns() // 1000 - _AGAIN_US
+    published = await connection.fetchval(GO_BACK, lane.number, lane.epoch, since, *(cursors[topic] for topic in LANE_TOPICS))
+    if published is not None:  # else another worker has it by now
+        lane.cursors, lane.published = dict(cursors), published
+
+
 async def reload(connection: asyncpg.Connection, lane: Lane, policies: Policies) -> None:
     """Load again what was thrown away."""
     for name in sorted(lane.absent):
@@ -81,3 +98,26 @@ async def area_of(connection: asyncpg.Connection, lane: Lane, name: str, policie
     if area is None:
         area = lane.areas[name] = await Loader.on(connection).load(Area(name, policies.of(name)))
     return area
+
+
+def judge_of(connection: asyncpg.Connection, number: int) -> Judge:
+    """Whether records of a lane were taken in where they lie: the journal holds each event with its offset.
+
+    Of dead letters and of what was mended it holds nothing. An event that was taken in at another place tells nothing: it has no second effect in any case.
+    """
+
+    async def judge(records: Sequence[Any]) -> list[bool | None]:
+        items = await intake.read_by_turns(records)
+        names = [(item.event.source, item.event.id) if item.event is not None and not item.misplaced else None for item in items]
+        asked = [name for name in names if name is not None]
+        rows = await connection.fetch(JOURNALLED, [source for source, _ in asked], [event_id for _, event_id in asked])
+        places = {(row["source"], row["event_id"]): (row["lane"], row["topic"], row["offset"]) for row in rows}
+        return [_verdict(places.get(name), (number, item.record.topic, item.record.offset)) if name else None for name, item in zip(names, items, strict=True)]
+
+    return judge
+
+
+def _verdict(taken_at: tuple[int, str, int] | None, here: tuple[int, str, int]) -> bool | None:
+    if taken_at is None:
+        return False
+    return True if taken_at == here else None

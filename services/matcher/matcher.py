@@ -12,7 +12,7 @@ anything goes wrong before the commit is known, the areas that were touched are 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from services.matcher.metrics import Metrics
 from services.matcher.outbox import Parcel, Publisher, unpublished
 from services.matcher.policies import Policies
 from services.matcher.store import BrokenInvariant, Loader
+from services.rewound import Judge
 from services.runtime import Pulse, Stop, info_lines
 
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -71,6 +72,10 @@ class Fenced(Exception):
         self.taken = taken
 
 
+class Rewound(Exception):
+    """The log of a topic ends before what was read of it. Whoever begins anew goes on where it does; Faust would pass over all that is there again."""
+
+
 class Matcher:
     """All lanes of one worker. Public methods may be called at any time; one of them works at a time."""
 
@@ -97,6 +102,9 @@ class Matcher:
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
         self._revoked: frozenset[int] = frozenset()
+        # Lanes of which nobody has looked yet whether Kafka still has the logs that were read.
+        self._unseen: frozenset[int] = frozenset()
+        self._short: frozenset[int] = frozenset()
         # Lane -> up to where it is on Kafka and not marked so in the database, as that was when it began.
         self._unmarked: dict[int, int] = {}
         self._behind: dict[tuple[str, int], tuple[int, int]] = {}
@@ -104,6 +112,7 @@ class Matcher:
         self._flush = asyncio.Event()
         self._moved = asyncio.Event()
         self.fill_gap: Callable[[str, int, int, int], Awaitable[list[Any]]] | None = None
+        self.go_on: Callable[[int, Mapping[str, int], Judge], Awaitable[dict[str, int]]] | None = None
         self.pulse = Pulse()
         self.log = structlog.get_logger().bind()
 
@@ -112,6 +121,7 @@ class Matcher:
     def assign(self, numbers: frozenset[int]) -> None:
         """These lanes are ours from now on. :meth:`keep_lanes` loads them: until this call returns, the group hears no heartbeat of ours."""
         self.assigned = numbers
+        self._unseen |= numbers - self.lanes.keys()
         self._revoked -= numbers
         self._moved.set()
 
@@ -141,6 +151,11 @@ class Matcher:
         connection = await self._ready_connection(side)
         for number in sorted(numbers - self.lanes.keys()):
             lane = await lanes.take(connection, number, self._owner, self._policies)
+            if number in self._unseen and self.go_on is not None:
+                cursors = await self.go_on(number, lane.cursors, lanes.judge_of(connection, number))
+                if cursors != lane.cursors:
+                    await lanes.go_back(connection, lane, cursors)
+                self._unseen -= {number}
             waiting = await unpublished(connection, number, lane.published)
             self._publisher.put(Parcel(number, lane.epoch, lane.seq, waiting))
             self.lanes[number] = lane
@@ -209,7 +224,11 @@ class Matcher:
 
         Only where a cursor has stood still while nothing at all was taken in since the last call, or for many calls: then whatever lies behind it
         was skipped by someone. A lane that merely waits for its turn is left alone.
+
+        Raises:
+            Rewound: Kafka has less than was read.
         """
+        await self._look_for_ends(ends)
         async with self._lock:
             behind: dict[tuple[str, int], tuple[int, int]] = {}
             for number, lane in self.lanes.items():
@@ -228,6 +247,22 @@ class Matcher:
             run = await self.fill_gap(topic, number, cursor, end)
             if run:
                 await self.take_in([await intake.read_by_turns(run)])
+
+    async def _look_for_ends(self, ends: Callable[[str, int], int | None]) -> None:
+        short = frozenset(
+            number
+            for number, lane in self.lanes.items()
+            if any((end := ends(topic, number)) is not None and end < cursor for topic, cursor in lane.cursors.items())
+        )
+        # What was read as a gap may lie farther than the consumer has heard of: so only what is so the next time as well is looked at.
+        suspected, self._short = short & self._short, short
+        if self.go_on is None:
+            return
+        for number in suspected & self.lanes.keys():
+            async with self._lock:
+                connection, lane = await self._ready_connection(), self.lanes.get(number)
+                if lane is not None and await self.go_on(number, lane.cursors, lanes.judge_of(connection, number)) != lane.cursors:
+                    raise Rewound(number)
 
     async def _take_in(self, items: dict[int, list[Item]], side: int, left: set[int]) -> None:
         # Asked anew with each attempt: a lane may go while its batch waits for the database, or for a lane that it has lost.

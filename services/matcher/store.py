@@ -32,6 +32,12 @@ TAKE_LANE: Final = f"""
     UPDATE matching.lanes SET epoch = epoch + 1, owner = $2 WHERE lane = $1
     RETURNING epoch, seq, published, ticked, {", ".join(_CURSORS)}
 """
+# Read a lane's topics again from there, and publish again what was decided since $3.
+GO_BACK: Final = f"""
+    UPDATE matching.lanes SET {", ".join(f"{cursor} = ${number}" for number, cursor in enumerate(_CURSORS, 4))},
+        published = least(published, coalesce((SELECT seq FROM matching.journal WHERE lane = $1 AND at < $3 ORDER BY seq DESC LIMIT 1), 0))
+    WHERE lane = $1 AND epoch = $2 RETURNING published
+"""
 # One statement over all lanes, for each statement of its own waits for the disk.
 MARK_PUBLISHED: Final = """
     WITH told AS (SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS u(lane, epoch, published)),
@@ -71,6 +77,11 @@ STORED_BEFORE: Final = """
         JOIN matching.early e ON e.area = a.area AND e.kind = 'offer' AND e.subject = a.id
     UNION ALL SELECT NULL, NULL, p.area FROM unnest($7::text[], $8::text[]) AS a(area, ref)
         JOIN matching.people p ON p.area = a.area AND p.volunteer_ref = a.ref
+"""
+# Where each of these events was taken in first.
+JOURNALLED: Final = """
+    SELECT j.source, j.event_id, j.lane, j.topic, j."offset" FROM unnest($1::text[], $2::text[]) AS asked(source, event_id)
+    JOIN matching.journal j ON j.source = asked.source AND j.event_id = asked.event_id AND j.outcome <> 'duplicate'
 """
 PEOPLE_BY_REF: Final = "SELECT volunteer_ref, asked, agreed, visits, last_at FROM matching.people WHERE area = $1 AND volunteer_ref = ANY($2)"
 MET_BY_REF: Final = "SELECT volunteer_ref, resident_ref, times FROM matching.met WHERE area = $1 AND volunteer_ref = ANY($2)"

@@ -35,6 +35,7 @@ from services.notifier.reading import FOREIGN, Letter, read
 from services.notifier.settings import Settings
 from services.notifier.store import Store, Unit
 from services.notifier.usual_store import set_apart, told_at_once
+from services.rewound import places_to_go_on
 from services.runtime import Pulse, Stop, info_lines
 
 _WAIT_MS: Final = 200
@@ -64,6 +65,8 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         self._metrics = metrics
         self._consumer: AIOKafkaConsumer | None = None
         self._to_take: dict[int, float] = {}
+        # Partitions of which nobody has looked yet whether Kafka still has the log that was read.
+        self._unseen: set[int] = set()
         self._next_offsets: dict[int, int] = {}
         self._busy = asyncio.Lock()
         self._leaving = False
@@ -98,6 +101,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         self._leaving = False
         now = time.monotonic()
         self._to_take = {tp.partition: now for tp in assigned}
+        self._unseen = set(self._to_take)
 
     async def _farewell(self) -> None:
         if not self._lanes.owned:
@@ -123,17 +127,35 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 if partition not in self._to_take:
                     continue  # revoked while we waited
                 taken = await self._store.take_over(partition)
+                next_offset = taken.next_offset
                 try:
-                    self._consumer.seek(TopicPartition(MATCHES, partition), taken.next_offset)
+                    if partition in self._unseen:
+                        next_offset = await self._go_on(partition, taken.epoch, next_offset)
+                        self._unseen.discard(partition)
+                    self._consumer.seek(TopicPartition(MATCHES, partition), next_offset)
                 except IllegalStateError:
                     self._to_take.pop(partition, None)
                     continue  # revoked meanwhile
                 self._to_take.pop(partition, None)
                 self._lanes.take(partition, taken.epoch, taken.clocks)
-                self._next_offsets[partition] = taken.next_offset
+                self._next_offsets[partition] = next_offset
                 self._publisher.hand_over(taken.unpublished)
                 self._delivery.look()
-            self._log.info("partition_taken", partition=partition, epoch=taken.epoch, next_offset=taken.next_offset, unpublished=len(taken.unpublished))
+            self._log.info("partition_taken", partition=partition, epoch=taken.epoch, next_offset=next_offset, unpublished=len(taken.unpublished))
+
+    async def _go_on(self, partition: int, epoch: int, next_offset: int) -> int:
+        """Where to read on: there, or before it where this is no longer the log that was read; then it is written down."""
+        tp = TopicPartition(MATCHES, partition)
+        found = (await places_to_go_on(self._consumer, {tp: next_offset}, self._were_read))[tp]
+        if found != next_offset:
+            await self._store.go_back(partition, epoch, found)
+        return found
+
+    async def _were_read(self, records: Sequence[Any]) -> list[bool | None]:
+        """Whether they were read: every event of the matcher's is noted."""
+        events = [read(record).event for record in records]
+        noted = await self._store.read_noted(sources.MATCHER, [event.id for event in events if event is not None])
+        return [None if event is None else event.id in noted for event in events]
 
     # --- the loop
 
@@ -192,6 +214,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             await failpoints.before("validate")
             letters = [read(record) for record in records if record.offset >= self._next_offsets[record.partition]]
             await failpoints.after("validate")
+            self._look_again({one.partition for one in records if one.offset < self._next_offsets[one.partition]})
             if letters:
                 await self._take_in(letters)
                 self.pulse.commit()
@@ -299,6 +322,13 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             if kind in _OF_WISHES:
                 wish_ids.add(data.wish_id)
         return await unit.read_matches(match_ids, group_ids, wish_ids) if match_ids or wish_ids else ()
+
+    def _look_again(self, repeated: set[int]) -> None:
+        """The client goes back by itself only where the log does not reach as far as we had read: then it is taken over anew."""
+        for partition in repeated:
+            self._forget([partition])
+            self._unseen.add(partition)
+            self._to_take[partition] = time.monotonic()
 
     def _step_back(self, stale: Iterable[int]) -> None:
         for partition in sorted(stale):

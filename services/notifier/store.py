@@ -39,6 +39,8 @@ INSERT INTO notifying.partitions AS known (partition, epoch, next_offset) VALUES
 ON CONFLICT (partition) DO UPDATE SET epoch = known.epoch + 1, changed_at = now()
 RETURNING epoch, next_offset
 """
+_GO_BACK = "UPDATE notifying.partitions SET next_offset = $3, changed_at = now() WHERE partition = $1 AND epoch = $2"
+_READ_NOTED = "SELECT event_id FROM notifying.inbox WHERE source = $1 AND event_id = ANY($2::text[])"
 _FREE_LEASES = """
 UPDATE notifying.notices SET state = 'pending', due_at = clock_timestamp(), fault = 'interrupted' WHERE partition = $1 AND state = 'leased'
 """
@@ -410,6 +412,14 @@ class Store:
             clocks = await connection.fetch(_READ_CLOCKS, partition)
             unpublished = await connection.fetch(_READ_UNPUBLISHED, partition)
         return Taken(row["epoch"], row["next_offset"], {one["area"]: one["clock_us"] for one in clocks}, [outgoing(one) for one in unpublished])
+
+    async def go_back(self, partition: int, epoch: int, next_offset: int) -> None:
+        """Read a partition again from there, where it is still its owner's of this epoch."""
+        await self._durable.execute(_GO_BACK, partition, epoch, next_offset)
+
+    async def read_noted(self, source: str, ids: Sequence[str]) -> set[str]:
+        """Those of these events of one source that were taken in."""
+        return {row["event_id"] for row in await self._durable.fetch(_READ_NOTED, source, ids)}
 
     async def read_unpublished(self, partition: int) -> list[Outgoing]:
         """What was committed for a partition and may not be on Kafka yet, in order."""

@@ -39,7 +39,8 @@ from services.notifier.outbox import SOURCE, Publisher, dead_letter_of
 from services.notifier.outgoing import Outgoing
 from services.notifier.settings import Settings
 from services.notifier.visits import End, Limits, Report, Visit, judged
-from services.notifier.visits_store import TOPICS, Begun, Pair, Told, VisitsStore, VisitsUnit
+from services.notifier.visits_store import TOPICS, Begun, Lane, Pair, Told, VisitsStore, VisitsUnit
+from services.rewound import places_to_go_on
 from services.runtime import Pulse, Stop
 from services.tariff import Tariff
 
@@ -113,6 +114,8 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._by_event = settings.clock == "event"
         self._offsets: dict[int, dict[str, int]] = {}
         self._to_take: dict[int, float] = {}
+        # Lanes of which nobody has looked yet whether Kafka still has the logs that were read.
+        self._unseen: set[int] = set()
         self._busy = asyncio.Lock()
         self._ticked = 0.0
         # By event time: up to when all that was due is done, by lane.
@@ -132,6 +135,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """Note them: the loop takes them over, as the database may be away just now."""
         now = time.monotonic()
         self._to_take = {tp.partition: now for tp in assigned}
+        self._unseen = set(self._to_take)
 
     async def _farewell(self) -> None:
         try:
@@ -154,16 +158,39 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 if partition not in self._to_take:
                     continue  # revoked while we waited
                 lane = await self._store.take_over(partition)
+                offsets = dict(lane.offsets)
                 try:
-                    for topic, offset in lane.offsets.items():
+                    if partition in self._unseen:
+                        offsets = await self._go_on(consumer, partition, lane)
+                        self._unseen.discard(partition)
+                    for topic, offset in offsets.items():
                         consumer.seek(TopicPartition(topic, partition), offset)
                 except IllegalStateError:
                     self._to_take.pop(partition, None)
                     continue  # revoked meanwhile
                 self._to_take.pop(partition, None)
                 self.lanes.take(partition, lane.epoch, lane.clocks)
-                self._offsets[partition], self._ticked_to[partition] = dict(lane.offsets), lane.ticked
+                self._offsets[partition], self._ticked_to[partition] = offsets, lane.ticked
                 self.publisher.hand_over(lane.unpublished)
+
+    async def _go_on(self, consumer: AIOKafkaConsumer, partition: int, lane: Lane) -> dict[str, int]:
+        """Where to read on: there, or before it where this is no longer the log that was read; then it is written down."""
+        places = {TopicPartition(topic, partition): offset for topic, offset in lane.offsets.items()}
+        found = {tp.topic: offset for tp, offset in (await places_to_go_on(consumer, places, self._were_read)).items()}
+        if found != lane.offsets:
+            await self._store.go_back(partition, lane.epoch, found)
+        return found
+
+    async def _were_read(self, records: Sequence[Any]) -> list[bool | None]:
+        """Whether they were read: what is said of a visit is noted, and so is each visit. Of nothing else is there a trace."""
+        events = [heard(record) for record in records]
+        begun = [event.begun.match_id if event is not None and event.begun is not None else None for event in events]
+        reports = [report_of(event.event) if event is not None and event.event is not None else None for event in events]
+        told = [None if one is None else (one.report.source, one.report.event_id) for one in reports]
+        known, noted = await self._store.read_known([one for one in begun if one is not None], [one for one in told if one is not None])
+        return [
+            known.get(match_id) if match_id is not None else name in noted if name is not None else None for match_id, name in zip(begun, told, strict=True)
+        ]
 
     # --- the loop
 
@@ -224,6 +251,12 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 for record in found[tp]
                 if record.offset >= self._offsets[tp.partition][tp.topic]
             ]
+            # The client goes back by itself only where a log does not reach as far as we had read: then the lane is taken over anew.
+            gone = {tp.partition for tp in found if tp.partition in self.lanes and found[tp][0].offset < self._offsets[tp.partition][tp.topic]}
+            self._forget(gone)
+            self._unseen |= gone
+            self._to_take |= dict.fromkeys(gone, time.monotonic())
+            read = [one for one in read if one[1] not in gone]
             if read:
                 await failpoints.after("validate")
                 await self._take_in(read)

@@ -90,6 +90,15 @@ UPDATE notifying.visit_lanes l SET responses_next = greatest(l.responses_next, c
     confirmations_next = greatest(l.confirmations_next, c.confirmations)
 FROM unnest($1::int[], $2::bigint[], $3::bigint[]) c(partition, responses, confirmations) WHERE l.partition = c.partition
 """
+_GO_BACK = "UPDATE notifying.visit_lanes SET responses_next = $3, confirmations_next = $4 WHERE partition = $1 AND epoch = $2"
+# Of a match that this service never confirmed there is no visit, whoever says so.
+_READ_BEGUN = """
+SELECT c.match_id, v.match_id IS NOT NULL AS begun FROM notifying.confirmations c LEFT JOIN notifying.visits v USING (match_id)
+WHERE c.match_id = ANY($1::text[])
+"""
+_READ_NOTED = """
+SELECT r.source, r.event_id FROM unnest($1::text[], $2::text[]) asked(source, event_id) JOIN notifying.reports r USING (source, event_id)
+"""
 _WRITE_CLOCKS = """
 INSERT INTO notifying.visit_areas AS known (area, partition, clock_us) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
 ON CONFLICT (area) DO UPDATE SET clock_us = excluded.clock_us WHERE known.clock_us < excluded.clock_us
@@ -290,6 +299,16 @@ class VisitsStore:
             unpublished = await self._unpublished(connection, partition)
         offsets = {topic: row[f"{topic}_next"] for topic in TOPICS}
         return Lane(row["epoch"], row["ticked_us"], offsets, {one["area"]: one["clock_us"] for one in clocks}, unpublished)
+
+    async def go_back(self, partition: int, epoch: int, offsets: Mapping[str, int]) -> None:
+        """Read a lane's topics again from there, where it is still its owner's of this epoch."""
+        await self._pool.execute(_GO_BACK, partition, epoch, *(offsets[topic] for topic in TOPICS))
+
+    async def read_known(self, match_ids: Sequence[str], reports: Sequence[tuple[str, str]]) -> tuple[dict[str, bool], set[tuple[str, str]]]:
+        """Of which of these matches the visit is noted, nothing of those that are not ours; and which of these reports (source, id) are."""
+        begun = await self._pool.fetch(_READ_BEGUN, match_ids)
+        noted = await self._pool.fetch(_READ_NOTED, [source for source, _ in reports], [event_id for _, event_id in reports])
+        return {row["match_id"]: row["begun"] for row in begun}, {(row["source"], row["event_id"]) for row in noted}
 
     @staticmethod
     async def _unpublished(connection: Any, partition: int) -> list[Outgoing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from aiokafka.errors import KafkaConnectionError
 
 from deploy.kafka import Kafka
 from schemas.topics import WISHES
+from services import broker as broker_module
 from services.broker import Broker, Consumer
 from services.gateway.door.positions import Positions
 from services.matcher import app
 from services.notifier.consumers import consumer_of
+from services.rewound import places_to_go_on
 from tests.integration.notifier_rig import settings_of, until
 
 PLACE = TopicPartition(WISHES, 0)
@@ -23,7 +26,7 @@ PLACE = TopicPartition(WISHES, 0)
 @pytest.fixture
 async def three(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> Broker:
     """A broker with three records in one place, of which one comes at a time; what does not come is not waited for for long."""
-    monkeypatch.setattr(app, "_GAP_SECONDS", 0.5)
+    monkeypatch.setattr(broker_module, "_RECORDS_WAIT_MS", 500)
     async with AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap) as producer:
         for text in (b"one", b"two", b"three"):
             await producer.send_and_wait(PLACE.topic, text, partition=PLACE.partition)
@@ -61,6 +64,33 @@ async def test_a_gap_of_which_a_part_has_come_is_not_taken_for_read(three: Broke
     monkeypatch.setattr(app, "Consumer", Falters)
     with pytest.raises(OSError):
         await gap(three)
+
+
+@pytest.mark.parametrize(
+    ("read", "place", "goes_on_at"),
+    [
+        pytest.param(b"one two three", 3, 3, id="the log that was read"),
+        pytest.param(b"one two three four five", 5, 3, id="a log that ends earlier"),
+        pytest.param(b"one two four", 3, 2, id="a log that ended earlier and has grown since"),
+        pytest.param(b"four five six", 3, 0, id="another log"),
+        pytest.param(b"four five six seven", 4, 0, id="another log that is shorter"),
+        pytest.param(b"one ? ?", 3, 3, id="a log of which the last cannot be told"),
+        pytest.param(b"? ? ?", 3, 3, id="a log of which nothing can be told"),
+        pytest.param(b"? five", 2, 0, id="another log of which the first cannot be told"),
+        pytest.param(b"", 0, 0, id="nothing was read yet"),
+    ],
+)
+async def test_reading_goes_on_behind_the_last_record_that_was_surely_read(three: Broker, read: bytes, place: int, goes_on_at: int) -> None:
+    there = (b"one", b"two", b"three")
+    was_read = read.split()
+
+    async def judge(records: Sequence[Any]) -> list[bool | None]:
+        assert [there[record.offset] for record in records] == [record.value for record in records]
+        return [None if was_read[record.offset] == b"?" else was_read[record.offset] == record.value for record in records]
+
+    async with Consumer(**three.client(), auto_offset_reset="earliest") as consumer:
+        consumer.assign([PLACE])
+        assert {PLACE: goes_on_at} == await places_to_go_on(consumer, {PLACE: place}, judge)
 
 
 async def test_a_gap_is_not_taken_for_read_where_the_broker_is_not_there(unused_tcp_port: int) -> None:

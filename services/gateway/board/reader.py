@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
@@ -29,6 +30,7 @@ from services.broker import Broker, Consumer
 from services.gateway.board.projection import Book, event_key, keys_of
 from services.gateway.board.rows import DeadLetter, News
 from services.gateway.board.store import Stale, Writer, set_codecs
+from services.rewound import places_to_go_on
 from services.runtime import Pulse, Stop
 
 # Faults of the infrastructure, which pass; all others are a record's own.
@@ -56,6 +58,7 @@ _WAIT_MS: Final = 500
 _GATHER_SECONDS: Final = 0.05
 _BATCH_MAX: Final = 2000
 _PRUNE_SECONDS: Final = 600.0
+_TAKEN_DAYS: Final = 31
 _DEAD: Final = "-dlq"
 _LETTER_MAX_CHARACTERS: Final = 20_000
 _CIRCLE: Final = re.compile(shapes.CIRCLE)
@@ -113,6 +116,24 @@ def letter_of(record: Any) -> DeadLetter:
         headers=[[_text(name.encode(errors="replace")), None if raw is None else _text(raw)] for name, raw in record.headers],
         value=None if value is None else value[:_LETTER_MAX_CHARACTERS],
     )
+
+
+async def _were_read(writer: Writer, records: Sequence[Any]) -> list[bool | None]:
+    """Whether they were read where they lie. What the board forgets of events before their topic does tells nothing."""
+    items = [read(record) for record in records]
+    keys = [event_key(item.event) if item.event is not None else None for item in items]
+    taken, buried = await writer.known([key for key in keys if key is not None], [item.letter for item in items if item.letter is not None])
+    old = time.time() - _TAKEN_DAYS * 24 * 3600
+    found: list[bool | None] = []
+    for item, key in zip(items, keys, strict=True):
+        if key is not None:
+            found.append(True if key in taken else None if item.record.timestamp / 1000 < old else False)
+        elif item.letter is not None:
+            at = buried.get(item.letter.position)
+            found.append(None if at is None else at == item.letter.at)
+        else:
+            found.append(None)
+    return found
 
 
 def _text(raw: bytes) -> str:
@@ -195,10 +216,7 @@ class Reader:
         consumer.assign(partitions)
         try:
             await consumer.start()  # where that fails or is called off, what it has opened is closed as well
-            for tp in partitions:
-                known = writer.cursors.get((tp.topic, tp.partition))
-                if known is not None:
-                    consumer.seek(tp, known)
+            await self._go_on(consumer, writer)
             unknown = [tp for tp in partitions if (tp.topic, tp.partition) not in writer.cursors]
             if unknown:
                 await consumer.seek_to_beginning(*unknown)
@@ -212,12 +230,27 @@ class Reader:
         finally:
             await consumer.stop()
 
+    @staticmethod
+    async def _go_on(consumer: AIOKafkaConsumer, writer: Writer) -> None:
+        """Go on where the board is, or before that where a topic's log is no longer the one that was read."""
+        places = {TopicPartition(*place): cursor for place, cursor in writer.cursors.items()}
+        found = await places_to_go_on(consumer, places, partial(_were_read, writer))
+        changed = {(tp.topic, tp.partition): cursor for tp, cursor in found.items() if cursor != places[tp]}
+        if changed:
+            await writer.go_back(changed)
+        for tp, cursor in found.items():
+            consumer.seek(tp, cursor)
+
     async def _round(self, consumer: AIOKafkaConsumer, writer: Writer) -> float | None:
         """Take in what there is; when it came (`time.monotonic()`), if anything did."""
         found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=_BATCH_MAX)
         came_at = time.monotonic()
         records = [one for tp in sorted(found, key=lambda tp: (_ORDER[tp.topic], tp.partition)) for one in found[tp]]
         fresh = [one for one in records if one.offset >= writer.cursors.get((one.topic, one.partition), 0)]
+        if len(fresh) < len(records):
+            # The client goes back by itself only where a log does not reach as far as we had read.
+            await self._go_on(consumer, writer)
+            return None
         if fresh:
             await self._take_in(writer, fresh)
         else:
@@ -227,7 +260,7 @@ class Reader:
         now = asyncio.get_running_loop().time()
         if not found and now - self._pruned > _PRUNE_SECONDS:
             self._pruned = now
-            await writer.prune(self._stream_days, max(self._stream_days, 31))
+            await writer.prune(self._stream_days, max(self._stream_days, _TAKEN_DAYS))
         return came_at if fresh else None
 
     @staticmethod

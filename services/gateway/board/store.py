@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 
 from services.gateway.board.projection import Book, place_line
-from services.gateway.board.rows import Invitation, Match, News, Offer, Report, Wish
+from services.gateway.board.rows import DeadLetter, Invitation, Match, News, Offer, Report, Wish
 
 CHANNEL: Final = "lastmetre_board"
 """Told with the last `seq` of each batch."""
@@ -34,6 +34,11 @@ _ADVANCE: Final = """
     INSERT INTO gateway.cursors (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
     ON CONFLICT (topic, partition) DO UPDATE SET next_offset = greatest(cursors.next_offset, excluded.next_offset)
 """
+_GO_BACK: Final = """
+    UPDATE gateway.cursors c SET next_offset = back.next_offset FROM unnest($1::text[], $2::int[], $3::bigint[]) back (topic, partition, next_offset)
+    WHERE c.topic = back.topic AND c.partition = back.partition
+"""
+_BURIED: Final = "SELECT position, at FROM gateway.dead_letters WHERE topic = $1 AND partition = $2 AND position = ANY($3::bigint[])"
 _TELL: Final = """
     INSERT INTO gateway.stream (event_key, seq, at, received_at, area, community, compound, building, kind, subject, wish_id, match_id, offer_id,
         volunteer_ref, resident_ref, brief)
@@ -63,6 +68,10 @@ _PRUNE: Final = (
     "DELETE FROM gateway.stream WHERE stored_at < clock_timestamp() - make_interval(days => $1)",
     "DELETE FROM gateway.taken WHERE stored_at < clock_timestamp() - make_interval(days => $1)",
 )
+
+
+def _places(cursors: Mapping[tuple[str, int], int]) -> tuple[list[str], list[int]]:
+    return [topic for topic, _ in cursors], [partition for _, partition in cursors]
 
 
 def _columns(kind: type[Any], alias: str = "") -> str:
@@ -131,6 +140,20 @@ class Writer:
             yield
             await self._connection.execute("UPDATE gateway.reader SET wrote_at = clock_timestamp()")
 
+    async def known(self, event_keys: Sequence[UUID], letters: Sequence[DeadLetter]) -> tuple[set[UUID], dict[int, datetime]]:
+        """Which of these events were taken; and, by their positions, the times of the dead letters of one partition that lie where these do."""
+        taken = {row["event_key"] for row in await self._connection.fetch(_SEEN, event_keys)}
+        if not letters:
+            return taken, {}
+        rows = await self._connection.fetch(_BURIED, letters[0].topic, letters[0].partition, [letter.position for letter in letters])
+        return taken, {row["position"]: row["at"] for row in rows}
+
+    async def go_back(self, cursors: Mapping[tuple[str, int], int]) -> None:
+        """Read again from there."""
+        async with self.batch():
+            await self._connection.execute(_GO_BACK, *_places(cursors), list(cursors.values()))
+        self.cursors.update(cursors)
+
     async def check(self) -> None:
         """See that the board was not rebuilt, where there is nothing to write.
 
@@ -173,8 +196,7 @@ class Writer:
             await self._connection.execute(_TELL, news)
         if book.dead:
             await self._connection.execute(_BURY, book.dead)
-        topics, partitions = [topic for topic, _ in cursors], [partition for _, partition in cursors]
-        await self._connection.execute(_ADVANCE, topics, partitions, list(cursors.values()))
+        await self._connection.execute(_ADVANCE, *_places(cursors), list(cursors.values()))
         await self._connection.execute(f"NOTIFY {CHANNEL}")
 
     async def prune(self, stream_days: int, taken_days: int) -> None:
