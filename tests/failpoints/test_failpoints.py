@@ -15,6 +15,7 @@ from tests.failpoints.scene import Case
 from tests.failpoints.trap import STATEMENTS, Order, step_name
 
 _CANARY = "tests/integration/test_canary.py"
+_LOST = "tests/integration/test_lost_logs.py::test_what_comes_after_a_broker_has_lost_everything_is_taken_in_by_everybody"
 _LINKS = "tests/integration/test_links.py"
 _VAULT = "tests/integration/test_vault_wired.py"
 # Passed elsewhere, each with why, and the test that passes it.
@@ -24,6 +25,9 @@ ELSEWHERE = {
         f"{_CANARY}::test_the_whole_town_leaves_nobody_in_plain_and_only_what_is_planted_on_its_kafka_is_found",
     ),
     "watch_postpone": ("of a visit that can't be judged", "tests/integration/test_watching.py::test_a_visit_that_can_not_be_looked_at_holds_up_no_other"),
+    "read_begun": ("where a place is taken up again: here everybody begins at a log's start", _LOST),
+    "read_noted": ("the same", _LOST),
+    "go_back": ("where Kafka has lost what was read", _LOST),
     "links_mint_anew": ("once a key was taken out", f"{_LINKS}::test_a_key_that_was_taken_out_opens_nothing_and_a_new_code_can_be_had"),
     "links_look": ("the gateway's: here no link is opened", f"{_LINKS}::test_looking_uses_nothing_up"),
     "links_hold": ("the gateway's", f"{_LINKS}::test_two_taps_at_once_give_one_winner"),
