@@ -14,7 +14,7 @@ notice: pending → leased → sent · retryable → leased · pending|leased|re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import orjson
@@ -77,6 +77,18 @@ class About:
     slot: tuple[str, str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a word to the worker's desk tells of its wish: how far it asks, and the skills and the vetting level that nobody can give."""
+
+    rung: str = "area"
+    skills: tuple[str, ...] = ()
+    vetting: int = 0
+
+
+NOTHING_NEEDED: Final = Need()
+
+
 @dataclass(slots=True, eq=False)
 class Notice:
     """One message to one person. `match_id` is None where it is about a wish alone; `slot` is (start, end) in RFC 3339."""
@@ -107,6 +119,7 @@ class Notice:
     answer_by: str | None = None  # RFC 3339, where an answer is awaited
     link: str | None = field(default=None, repr=False)  # while it is on its way to one person; never in a row or a log
     about: About | None = None  # where its match does not say it, or otherwise
+    need: Need | None = None
 
     @property
     def said(self) -> About:
@@ -380,13 +393,14 @@ class Book:
 
     def _tell_worker(self, data: WishWidened | WishUnmet, partition: int) -> str:
         if isinstance(data, WishWidened):
-            return self._tell_desk(data.wish_id, data.area, partition, "widened", rung=data.reach.value)
+            return self._tell_desk(data.wish_id, data.area, partition, "widened", Need(data.reach.value))
         need = data.need
-        return self._tell_desk(data.wish_id, data.area, partition, "unmet", rung=need.rung.value, skills=need.skills, vetting=need.vetting)
+        return self._tell_desk(data.wish_id, data.area, partition, "unmet", Need(need.rung.value, tuple(need.skills), need.vetting))
 
-    def _tell_desk(self, wish_id: str, area: str, partition: int, kind: Kind, **about: Any) -> str:
-        """`about`: what :func:`text_for_worker` tells beside the wish."""
-        self._notify_of_wish(wish_id, area, partition, "worker", kind, desk_of(area), text_for_worker(kind, self._language, wish_id=wish_id, **about))
+    def _tell_desk(self, wish_id: str, area: str, partition: int, kind: Kind, need: Need | None = None) -> str:
+        told = need or NOTHING_NEEDED
+        text = text_for_worker(kind, self._language, wish_id=wish_id, rung=told.rung, skills=told.skills, vetting=told.vetting)
+        self._notify_of_wish(wish_id, area, partition, "worker", kind, desk_of(area), text, need=need)
         return kind
 
     def _notify_of_wish(
@@ -401,10 +415,13 @@ class Book:
         offer_id: str | None = None,
         by: str | None = None,
         about: About | None = None,
+        need: Need | None = None,
     ) -> None:
         """A notice about no match; the first of its kind to one person about one wish stands, an invitation's until it ends."""
         key = notice_key(wish_id, party, kind, ref, by or "")
-        notice = Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by, about=about)
+        notice = Notice(
+            key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by, about=about, need=need
+        )  # fmt: skip
         self.new_notices.setdefault(key, notice)
 
     def _expire(self, data: WishExpired, partition: int) -> str:

@@ -24,7 +24,6 @@ from services.notifier.directory import Directory, DirectoryAway, Everyone, File
 from services.notifier.faults import PASSING
 from services.notifier.linking import Linker, linker_of
 from services.notifier.mail import Mail
-from services.notifier.notices import Language, text_of
 from services.notifier.outages import Outages
 from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
@@ -51,6 +50,7 @@ from services.notifier.routes import (
     unpacked,
     waits_for_reader,
 )
+from services.notifier.said import again_in
 from services.notifier.settings import CONSOLE, Settings
 from services.notifier.sms import SmsGateway
 from services.notifier.store import Store
@@ -311,29 +311,8 @@ def _as_read(notice: Notice, person: Person) -> Notice:
     wanted = person.wants.language
     if wanted is None or wanted == notice.language:
         return notice
-
-    about = notice.said
-
-    def said(language: Language) -> str | None:
-        try:
-            return text_of(
-                notice.kind,
-                notice.party,
-                language,
-                category=about.category,
-                rung=about.rung or "area",
-                slot=about.slot,
-                reason=notice.reason,
-                by=notice.answer_by,
-                wish_id=notice.wish_id,
-            )
-        except KeyError:
-            return None
-
-    other = said(wanted)
-    if other is None or said(notice.language) != notice.text:
-        return notice
-    return replace(notice, language=wanted, text=other)
+    text = again_in(notice, wanted)
+    return notice if text is None else replace(notice, language=wanted, text=text)
 
 
 def _errand(notice: Notice) -> Errand:

@@ -15,6 +15,9 @@ Kind = Literal[
 # `household`: the centre household of the stairway, who looks after a neighbour before the community's worker is called.
 Party = Literal["resident", "volunteer", "worker", "household"]
 Language = Literal["zh-CN", "en"]
+LANGUAGES: Final[tuple[Language, Language]] = ("zh-CN", "en")
+# What a community's workers are told of a wish, and not of a visit.
+TO_THE_DESK: Final = frozenset(("widened", "unmet", "unconsented"))
 
 # China has had one time zone and no summer time since 1992: no time-zone data is needed.
 _LOCAL: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
