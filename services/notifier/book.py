@@ -6,12 +6,12 @@ and write what it says has changed. Arrows:
 match: proposed (the volunteer may be asked) → agreed (its group is not complete yet) → telling → confirmed
        proposed|telling|confirmed → failed (a side can't be asked or told, or a gateway says later that it was not)
        agreed|telling → discarded (another of its group fell away)
-       any → released(reason)
+       any → released(reason); failed|discarded → released(too_late) by ourselves, where the matcher does not, as the slot is over
 notice: pending → leased → sent · retryable → leased · pending|leased|retryable → discarded (no longer true) · leased → dead
         sent → retryable · dead (a gateway says later that it did not arrive) · pending|retryable|discarded|dead → sent (it says that it did)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final, Literal
@@ -63,6 +63,8 @@ _TOLD_AS: Final[dict[tuple[str, str | None], str]] = {
 }
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))
+# Not both sides could be told before it was to begin.
+_TOO_LATE: Final = "too_late"
 # With these nobody else comes either.
 _WISH_ENDS: Final = frozenset(("withdrawn", "no_consent", "unconsented"))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
@@ -120,6 +122,7 @@ class Notice:
     link: str | None = field(default=None, repr=False)  # while it is on its way to one person; never in a row or a log
     about: About | None = None  # where its match does not say it, or otherwise
     need: Need | None = None
+    helper_told: bool = False  # of a confirmation to a resident that comes again: whether its helper has heard, and may have set out
 
     @property
     def said(self) -> About:
@@ -187,10 +190,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """One side of a match cannot be told; `reason` is a code."""
+    """One side of a match cannot be told; `reason` is a code. `unmet`: it and those of its group that fell with it, where nobody was confirmed to come."""
 
     match: Match
     reason: str
+    unmet: tuple[Match, ...] = ()
 
 
 def notice_key(about: str, party: Party, kind: Kind, ref: str = "", by: str = "") -> UUID:
@@ -252,8 +256,13 @@ def _plain(released_for: str | None) -> str:
     return (released_for or "").removesuffix(OTHERS)
 
 
-def _released_for(data: MatchReleased) -> str:
-    """Why it is apart again as its people are told: a no of the volunteer's own is not a worker's, and where consent is withdrawn nobody else is looked for."""
+def _released_for(data: MatchReleased, *, begun: bool) -> str:
+    """Why it is apart again as its people are told: a no of the volunteer's own is not a worker's, and where consent is withdrawn nobody else is looked for.
+
+    `begun`: its slot has; whoever can't be kept from setting out any more is not asked to stay.
+    """
+    if data.reason == "undeliverable" and begun:
+        return _TOO_LATE
     return _TOLD_AS.get((data.reason, data.cause), data.reason)
 
 
@@ -354,7 +363,7 @@ class Book:
             return "unknown_match"
         if match.state == "released":
             return "no_effect"
-        match.released_for = _released_for(data)
+        match.released_for = _released_for(data, begun=_instant(match.slot[0]) <= at)
         if match.state == "confirmed" and match.released_for in CALLED_OFF:
             self.called_off[match.match_id] = CalledOff(at, _instant(match.slot[0]) - at < self._late_us)
         if match.released_for not in _WISH_ENDS and self._others_come(match, at):
@@ -484,10 +493,22 @@ class Book:
                 self._notify(match, notice.party, "released")
 
     def _fail(self, match: Match, fault: str | None, ends: list[Told | Untold]) -> None:
+        nobody_comes = match.state == "telling"
         self._become(match, "failed")
         self._take_back(match)
-        self._discard_others(match)
-        ends.append(Untold(match, fault or "undeliverable"))
+        others = self._discard_others(match)
+        ends.append(Untold(match, fault or "undeliverable", (match, *others) if nobody_comes else ()))
+
+    def let_go(self, ends: Iterable[Told | Untold], is_over: Callable[[Match], bool]) -> list[Match]:
+        """Of what can't be told, what the matcher does not release, as its slot `is_over`: it is released here, and whoever expected a visit is told."""
+        gone = [match for end in ends if isinstance(end, Untold) for match in end.unmet if is_over(match)]
+        for match in gone:
+            match.released_for = _TOO_LATE
+            self._become(match, "released")
+            for party in PARTIES:
+                if _expects_visit(match, party):
+                    self._notify(match, party, "released")
+        return gone
 
     def _record(self, notice: Notice, result: Delivered, fate: Fate) -> None:
         notice.state = fate
@@ -559,8 +580,9 @@ class Book:
                 if notice.key not in self.new_notices:
                     self.changed_notices[notice.key] = notice
 
-    def _discard_others(self, match: Match) -> None:
-        for member in self._members(match):
-            if member is not match and member.state in {"agreed", "telling"}:
-                self._become(member, "discarded")
-                self._take_back(member)
+    def _discard_others(self, match: Match) -> list[Match]:
+        others = [member for member in self._members(match) if member is not match and member.state in {"agreed", "telling"}]
+        for member in others:
+            self._become(member, "discarded")
+            self._take_back(member)
+        return others

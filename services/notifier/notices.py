@@ -73,6 +73,8 @@ _REACHES: Final[dict[Language, dict[str, str]]] = {
 
 # What the reason of a release ends with where other helpers of the same wish come as agreed: its resident must not think that nobody does.
 OTHERS: Final = "+others"
+# The reason of a confirmation that a resident hears only when the visit is over.
+LATE: Final = "late"
 
 # (kind, party) or (kind, party, reason) -> text; the more exact entry counts (:func:`template_of`).
 _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
@@ -80,6 +82,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("asked", "volunteer"): "您好，{near}有位邻居需要「{category}」，时间是{when}。您方便去吗？请在{by}前答复；不方便也没关系，我们再找别人。",
         ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？可能也问了别人，先答应者先得；请在{by}前答复。谢谢您！",
         ("confirmed", "resident"): "您好，您的「{category}」心愿有着落了：{near}的志愿者将于{when}前来。",
+        ("confirmed", "resident", LATE): "抱歉，这条消息来迟了：{near}的志愿者约定于{when}前来（{category}）。如果没有人来，请告诉社区。",
         ("confirmed", "volunteer"): "您好，约好了：{when}，请为{near}的邻居提供「{category}」服务。谢谢您！",
         ("released", "resident"): "抱歉，原定{when}的「{category}」不能如约了。我们正在为您另找帮手，找到后马上告诉您。",
         (
@@ -87,11 +90,13 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "resident",
             OTHERS,
         ): "抱歉，原定{when}的「{category}」，有一位志愿者来不了，其他约好的志愿者不变。我们正在为您另找帮手，找到后马上告诉您。",
+        ("released", "resident", "too_late"): "抱歉，没能及时通知到双方，原定{when}的「{category}」没有约成。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "withdrawn"): "您好，原定{when}的「{category}」已按心愿的撤回取消。需要时，欢迎随时再提。",
         ("released", "resident", "not_approved"): "您好，社区调整了安排，原定{when}的「{category}」取消。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "no_consent"): "您好，同意已撤回，原定{when}的「{category}」取消，不再安排。需要时，欢迎随时再提。",
         ("released", "resident", "unconsented"): "您好，没有有效的监护人同意，原定{when}的「{category}」取消，不再安排。补办同意后，欢迎随时再提。",
         ("released", "volunteer"): "您好，原定{when}的「{category}」已取消，请不必前往。谢谢您的心意！",
+        ("released", "volunteer", "too_late"): "抱歉，没能及时通知到双方，原定{when}的「{category}」没有约成，请不必再去。如果您已经去过，请告诉社区。谢谢您！",
         ("released", "volunteer", "declined"): "您好，已为您取消原定{when}的「{category}」，我们会另找帮手。谢谢您告知！",
         ("released", "volunteer", "not_approved"): "您好，社区工作者调整了安排，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "withdrawn"): "您好，这个心愿已撤回，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
@@ -119,6 +124,11 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "volunteer",
         ): "A neighbour {near} needs {category} soon, on {when}. Could you come? Others may be asked as well, and the first yes counts; please answer by {by}.",
         ("confirmed", "resident"): "Good news about your wish ({category}): a volunteer {near} will come on {when}.",
+        (
+            "confirmed",
+            "resident",
+            LATE,
+        ): "We are sorry that this comes late: a volunteer {near} was to come on {when} ({category}). If nobody came, please tell the community.",
         ("confirmed", "volunteer"): "It is settled: a neighbour {near} looks forward to your visit ({category}) on {when}. Thank you!",
         ("released", "resident"): "We are sorry: the visit on {when} ({category}) can't take place. We are looking for another helper and will tell you.",
         (
@@ -126,6 +136,11 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "resident",
             OTHERS,
         ): "We are sorry: one of your volunteers can't come on {when} ({category}); the others come as agreed. We are looking for another and will tell you.",
+        (
+            "released",
+            "resident",
+            "too_late",
+        ): "We are sorry: not everybody could be told in time, so the visit on {when} ({category}) is off. We look for another helper and will tell you.",
         ("released", "resident", "withdrawn"): "The visit on {when} ({category}) is cancelled, as the wish was withdrawn. Please wish again any time.",
         (
             "released",
@@ -148,6 +163,14 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "not_approved",
         ): "A community worker has changed the plans: no visit on {when} ({category}); please do not set out. Thank you for being ready!",
         ("released", "volunteer"): "The visit on {when} ({category}) is cancelled; please do not set out. Thank you for being ready!",
+        (
+            "released",
+            "volunteer",
+            "too_late",
+        ): (
+            "We are sorry: not everybody could be told in time, so the visit on {when} ({category}) is off. Please do not set out any more; "
+            "if you have been there, please tell the community. Thank you!"
+        ),
         ("released", "volunteer", "declined"): "The visit on {when} ({category}) is off your list; another helper will be found. Thank you for telling us!",
         ("released", "volunteer", "withdrawn"): "The wish was withdrawn: no visit on {when} ({category}); please do not set out. Thank you for being ready!",
         (

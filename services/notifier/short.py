@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from services.notifier.book import Notice
-from services.notifier.notices import OTHERS, Language, template_of, visit_time, words_of
+from services.notifier.notices import LATE, OTHERS, Language, template_of, visit_time, words_of
 from services.notifier.routes import LOCAL
 
 SMS_CHARACTERS_MAX: Final = 140
@@ -19,6 +19,7 @@ _SHORT_LINKED: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("invited", "volunteer"): "{near}邻居急需「{category}」，{when}。您能去吗？答复：",
         ("confirmed", "volunteer"): "约好了：{when}，{near}邻居「{category}」。来不了请点：",
         ("confirmed", "resident"): "{near}志愿者将于{when}前来（{category}）。查看：",
+        ("confirmed", "resident", LATE): "抱歉来迟：{near}志愿者约定于{when}前来。没有人来，请告诉社区。查看：",
         ("reminder", "volunteer"): "提醒您：{when}，{near}邻居「{category}」。到了或来不了请点：",
         ("reminder", "resident"): "提醒您：{near}志愿者将于{when}前来。查看：",
         ("report", "volunteer"): "{when}的「{category}」结束了吗？请点：",
@@ -29,6 +30,7 @@ _SHORT_LINKED: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("invited", "volunteer"): "A neighbour needs help soon. Could you come? ",
         ("confirmed", "volunteer"): "Settled: {when}, {category}. Can't make it? ",
         ("confirmed", "resident"): "A volunteer comes {when}. ",
+        ("confirmed", "resident", LATE): "Sorry, late: a volunteer was to come {when}. ",
         ("reminder", "volunteer"): "Your visit: {when}. Arrived, or can't come? ",
         ("reminder", "resident"): "A volunteer comes {when}. ",
         ("report", "volunteer"): "Is your visit of {when} over? ",
@@ -40,14 +42,17 @@ _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("asked", "volunteer"): "Could you help a neighbour {near}? {category}, {when}. Please answer in the app.",
     ("invited", "volunteer"): "A neighbour near you needs help soon. Could you come? The first yes counts; please answer in the app.",
     ("confirmed", "resident"): "A volunteer {near} comes {when} ({category}).",
+    ("confirmed", "resident", LATE): "Sorry that this comes late: a volunteer was to come {when}. If nobody came, please tell the community.",
     ("confirmed", "volunteer"): "It is settled: {when}, {category}, a neighbour {near}. Thank you!",
     ("released", "resident"): "Sorry: {when} ({category}) can't take place. We look for another helper.",
     ("released", "resident", OTHERS): "Sorry: one of your volunteers can't come {when}; the others do. We look for another.",
+    ("released", "resident", "too_late"): "Sorry: {when} ({category}) is off, as we could not tell everybody in time. We look for another helper.",
     ("released", "resident", "withdrawn"): "{when} ({category}) is cancelled, as the wish was withdrawn.",
     ("released", "resident", "not_approved"): "No visit {when} ({category}): plans have changed. We look for another helper.",
     ("released", "resident", "no_consent"): "{when} ({category}) is cancelled, as consent was withdrawn.",
     ("released", "resident", "unconsented"): "{when} ({category}) is cancelled, as no guardian's consent holds.",
     ("released", "volunteer"): "{when} ({category}) is cancelled: please do not set out. Thank you!",
+    ("released", "volunteer", "too_late"): "Sorry: {when} is off, as we could not tell all in time. If you have been there, please tell the community.",
     ("released", "volunteer", "declined"): "{when} ({category}) is off your list. Thank you for telling us!",
     ("released", "volunteer", "group_incomplete"): "{when} ({category}): a companion is missing, please do not set out. Thank you!",
     ("reminder", "resident"): "A reminder: a volunteer {near} comes {when}.",
@@ -93,7 +98,7 @@ def sms_text(notice: Notice, sign: str | None) -> str:
 
 def _linked(notice: Notice, link: str, sign: str | None) -> str:
     """The short text with its link; without a short form of its own, the whole."""
-    template = _SHORT_LINKED[notice.language].get((notice.kind, notice.party))
+    template = template_of(_SHORT_LINKED[notice.language], notice.kind, notice.party, notice.reason)
     if template is None:
         return signed_text(notice.text, sign)
     about = notice.said

@@ -129,7 +129,8 @@ WITH due AS (
     FROM due WHERE n.key = due.key RETURNING n.*
 )
 SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for,
-    m.offer_id
+    m.offer_id, n.kind = 'confirmed' AND n.party = 'resident' AND EXISTS (
+        SELECT FROM notifying.notices h WHERE h.match_id = n.match_id AND h.kind = 'confirmed' AND h.party = 'volunteer' AND h.state = 'sent') AS helper_told
 FROM taken n LEFT JOIN notifying.confirmations m USING (match_id)
 """  # noqa: S608 - columns are constants of this module
 _NEXT_DUE = """
@@ -436,8 +437,8 @@ class Store:
         """Lease notices that are due, of partitions that are still ours."""
         rows = await self._relaxed.fetch(_LEASE_DUE, list(epochs), list(epochs.values()), limit, lease_seconds)
         leased = [_notice(row) for row in rows]
-        for notice in leased:
-            notice.state = "leased"
+        for notice, row in zip(leased, rows, strict=True):
+            notice.state, notice.helper_told = "leased", row["helper_told"]
         return leased
 
     async def next_due_seconds(self, partitions: Iterable[int]) -> float | None:

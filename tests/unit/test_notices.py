@@ -14,6 +14,7 @@ REASONS = (
     "unanswered",
     "withdrawn",
     "undeliverable",
+    "too_late",
     "unsafe",
     "group_incomplete",
     "not_approved",

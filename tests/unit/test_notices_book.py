@@ -122,7 +122,7 @@ def test_fails_where_one_side_cannot_be_told_and_takes_the_other_notice_back() -
     proposed(book)
     resident, volunteer = book.new_notices.values()
     volunteer.state = "leased"
-    assert [Untold(book.matches["m-1"], "refused")] == came_back(book, [volunteer], "dead")
+    assert [Untold(book.matches["m-1"], "refused", (book.matches["m-1"],))] == came_back(book, [volunteer], "dead")
     assert "failed" == book.matches["m-1"].state
     assert "discarded" == resident.state
 
@@ -135,6 +135,47 @@ def test_those_who_were_told_of_a_failed_match_hear_that_it_fell_through() -> No
     came_back(book, [volunteer], "dead")
     assert "released" == released(book, reason="undeliverable")
     assert {("resident", "confirmed"): "sent", ("volunteer", "confirmed"): "dead", ("resident", "released"): "pending"} == states(book.matches["m-1"])
+
+
+def test_where_the_slot_is_over_what_cannot_be_told_is_let_go_here_with_its_group_and_whoever_waits_is_told() -> None:
+    book = Book()
+    for match_id in ("m-1", "m-2"):
+        proposed(book, match_id, group_id="g-1", group_size=2)
+    notices = on_their_way(book)
+    resident, volunteer = notices[:2]
+    came_back(book, [resident])
+    ends = came_back(book, [volunteer], "dead")
+    assert [] == book.let_go(ends, lambda _match: False), "while it is live it is the matcher's"
+    matches = list(book.matches.values())
+    assert matches == book.let_go(ends, lambda _match: True)
+    assert [("released", "too_late")] * 2 == [(one.state, one.released_for) for one in matches]
+    (told,) = [one for one in book.new_notices.values() if one.kind == "released"]
+    assert ("resident", "m-1") == (told.party, told.match_id)
+    assert "没能及时通知到双方" in told.text
+    came_back(book, notices[2:3])  # it was on its way
+    assert "pending" == book.matches["m-2"].notices["resident", "released"].state
+
+
+def test_a_question_that_was_not_put_and_a_visit_that_was_settled_are_not_let_go_here() -> None:
+    book = Book()
+    proposed(book, **ASKED)
+    assert [] == book.let_go(came_back(book, on_their_way(book), "dead"), lambda _match: True)
+    settled = Book()
+    proposed(settled)
+    notices = on_their_way(settled)
+    came_back(settled, notices)
+    assert [] == settled.let_go(settled.learn(notices[0], Delivered(notices[0], "dead", AT, "console", "not_delivered")), lambda _match: True)
+
+
+@pytest.mark.parametrize(("at", "words"), [("2026-11-23T23:59:59Z", "请不必前往"), ("2026-11-24T00:00:00Z", "如果您已经去过")])
+def test_whoever_may_have_been_there_is_not_told_to_stay_at_home(at: str, words: str) -> None:
+    book = Book()
+    proposed(book)
+    resident, volunteer = on_their_way(book)
+    came_back(book, [volunteer])
+    came_back(book, [resident], "dead")
+    released(book, reason="undeliverable", at=at)
+    assert words in book.matches["m-1"].notices["volunteer", "released"].text
 
 
 def test_a_release_takes_back_what_is_not_sent() -> None:
@@ -217,7 +258,7 @@ def test_one_who_cannot_be_told_ends_the_group_and_is_the_only_one_named() -> No
         proposed(book, match_id, group_id="g-1", group_size=2)
     first, second, third, fourth = book.new_notices.values()
     first.state = third.state = "leased"
-    assert [Untold(book.matches["m-1"], "refused")] == came_back(book, [first], "dead")
+    assert [Untold(book.matches["m-1"], "refused", tuple(book.matches.values()))] == came_back(book, [first], "dead")
     assert "discarded" == book.matches["m-2"].state
     assert ["discarded", "discarded"] == [second.state, fourth.state]
     assert [] == came_back(book, [third])
