@@ -412,7 +412,7 @@ class Delivery:
         self.cancel(book.changed.values())
         ended = [match for match in book.changed.values() if match.state in {"confirmed", "failed", "released"}]
         info_lines("match", {}, ({"match_id": match.match_id, "outcome": match.state} for match in ended))
-        for state, count in Counter(match.state for match in ended).items():
+        for state, count in Counter("confirmed" if match.state == "confirmed" else "failed" for match in ended).items():
             self._metrics.ends.labels(state).inc(count)
 
     async def publish_again(self) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -47,7 +48,6 @@ from services.notifier.routes import (
     packed,
     passed_over,
     taken_up,
-    too_late,
     tried_of,
     unpacked,
     useful_until,
@@ -138,13 +138,12 @@ class Exchange:
 
     async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
         """One attempt through the one channel; `at` tells an area's clock."""
+        worded = notice
         if self._timed and may_be_late(notice.kind):
             now = self._now()
-            if too_late(_errand(notice), now):
+            if _is_in_vain(notice, now):
                 return Delivered(notice, "dead", "", channel.name, "too_late")
             worded = _told_late(notice, now)
-        else:
-            worded = notice
         carried = worded if self._linker is None else await self._carried(channel, worded)
         if carried is None:
             return Delivered(notice, "retryable", "", channel.name, "links_away", _AWAY_SECONDS)
@@ -188,7 +187,7 @@ class Exchange:
     async def route(self, notices: Sequence[Notice], at: Callable[[str], str]) -> list[Passage | Delivered]:
         """Which channel each notice goes to now, or what becomes of it without an attempt."""
         now = self._now() if self._timed else None
-        late = {one.key for one in notices if now is not None and may_be_late(one.kind) and too_late(_errand(one), now)}
+        late = {one.key for one in notices if now is not None and _is_in_vain(one, now)}
         rest = [one for one in notices if one.key not in late]  # a directory that is away does not keep what is in vain
         found = [Delivered(one, "dead", "", one.channel or "", "too_late") for one in notices if one.key in late]
         try:
@@ -296,7 +295,7 @@ class Exchange:
     def in_time(self, result: Delivered) -> Delivered:
         """What comes again comes no later than when there is still time to say that it is in vain."""
         notice = result.notice
-        if result.fate == "retryable" and self._timed and may_be_late(notice.kind) and (until := useful_until(_errand(notice))) is not None:
+        if result.fate == "retryable" and self._timed and (until := _said_until(notice)) is not None and not _said_all_the_same(notice):
             result.retry_seconds = min(result.retry_seconds, max((until - self._now()).total_seconds(), 0.0))
         return result
 
@@ -348,9 +347,28 @@ def _told_late(notice: Notice, now: datetime) -> Notice:
 
 
 def _errand(notice: Notice) -> Errand:
-    # A visit to which a helper may have set out may have been made, and whoever may have heard is not told the contrary for the clock's sake.
-    ends = notice.kind == "confirmed" and not notice.helper_told and not may_have_heard(notice)
-    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=ends)
+    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=not _said_all_the_same(notice))
+
+
+def _said_all_the_same(notice: Notice) -> bool:
+    """A visit to which a helper may have set out may have been made; and whoever may have heard is not told the contrary for the clock's sake."""
+    return notice.kind == "confirmed" and (notice.helper_told or may_have_heard(notice))
+
+
+def _said_until(notice: Notice) -> datetime | None:
+    return _until(notice.kind, notice.slot, notice.answer_by)
+
+
+@lru_cache(maxsize=8192)
+def _until(kind: str, slot: tuple[str, str] | None, answer_by: str | None) -> datetime | None:
+    """As `useful_until`: slots end on few times of a day."""
+    return useful_until(errand_of(kind, None, slot, answer_by, ends=True))
+
+
+def _is_in_vain(notice: Notice, now: datetime) -> bool:
+    """As `too_late`, where most notices are far from it."""
+    until = _said_until(notice)
+    return until is not None and until <= now and not _said_all_the_same(notice)
 
 
 def exchange_of(settings: Settings, store: Store, now: Callable[[], datetime] | None = None) -> Exchange:
