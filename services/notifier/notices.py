@@ -80,7 +80,10 @@ LATE: Final = "late"
 _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
     "zh-CN": {
         ("asked", "volunteer"): "您好，{near}有位邻居需要「{category}」，时间是{when}。您方便去吗？请在{by}前答复；不方便也没关系，我们再找别人。",
-        ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？可能也问了别人，先答应者先得；请在{by}前答复。谢谢您！",
+        (
+            "invited",
+            "volunteer",
+        ): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？我们可能也问了别人，谁先答应就请谁去；请在{by}前答复。谢谢您！",
         ("confirmed", "resident"): "您好，您的「{category}」心愿有着落了：{near}的志愿者将于{when}前来。",
         ("confirmed", "resident", LATE): "抱歉，这条消息来迟了：{near}的志愿者约定于{when}前来（{category}）。如果没有人来，请告诉社区。",
         ("confirmed", "volunteer"): "您好，约好了：{when}，请为{near}的邻居提供「{category}」服务。谢谢您！",
@@ -91,7 +94,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             OTHERS,
         ): "抱歉，原定{when}的「{category}」，有一位志愿者来不了，其他约好的志愿者不变。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "too_late"): "抱歉，没能及时通知到双方，原定{when}的「{category}」没有约成。我们正在为您另找帮手，找到后马上告诉您。",
-        ("released", "resident", "withdrawn"): "您好，原定{when}的「{category}」已按心愿的撤回取消。需要时，欢迎随时再提。",
+        ("released", "resident", "withdrawn"): "您好，心愿已撤回，原定{when}的「{category}」也就取消了。需要时，欢迎随时再提。",
         ("released", "resident", "not_approved"): "您好，社区调整了安排，原定{when}的「{category}」取消。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "no_consent"): "您好，同意已撤回，原定{when}的「{category}」取消，不再安排。需要时，欢迎随时再提。",
         ("released", "resident", "unconsented"): "您好，没有有效的监护人同意，原定{when}的「{category}」取消，不再安排。补办同意后，欢迎随时再提。",
@@ -101,7 +104,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("released", "volunteer", "not_approved"): "您好，社区工作者调整了安排，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "withdrawn"): "您好，这个心愿已撤回，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "group_incomplete"): "您好，原定{when}的「{category}」须结伴前往，同伴缺了一位，本次取消，请不必前往。谢谢您！",
-        ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
+        ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的「{category}」心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
         ("widened", "worker"): "您好，心愿 {wish_id} 在近处还没有找到帮手，已扩大到{reach}寻找。若您认识合适的人，请帮忙问一问。谢谢您！",
         ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
         ("unconsented", "worker"): "您好，心愿 {wish_id} 没有有效的监护人同意，已停止安排。请先登记同意，再重新发布心愿。谢谢您！",
@@ -113,7 +116,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         (
             "not_finished",
             "household",
-        ): "您好，{near}有位邻居{when}的「{category}」，到点了，有帮手还没报告结束。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
+        ): "您好，{near}有位邻居{when}的「{category}」已到结束时间，有帮手还没有报告结束。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
         ("not_started", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，有帮手还没有报到。请您联系双方，看看是否平安。谢谢您！",
         ("not_finished", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，有帮手已开始而没有报告结束。请您联系双方，看看是否平安。谢谢您！",
     },
@@ -140,8 +143,15 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "released",
             "resident",
             "too_late",
-        ): "We are sorry: not everybody could be told in time, so the visit on {when} ({category}) is off. We look for another helper and will tell you.",
-        ("released", "resident", "withdrawn"): "The visit on {when} ({category}) is cancelled, as the wish was withdrawn. Please wish again any time.",
+        ): (
+            "We are sorry: not everybody could be told in time, so the visit on {when} ({category}) is off. "
+            "We are looking for another helper and will tell you."
+        ),
+        (
+            "released",
+            "resident",
+            "withdrawn",
+        ): "The visit on {when} ({category}) is cancelled, as the wish was withdrawn. You are welcome to make another at any time.",
         (
             "released",
             "resident",
@@ -151,12 +161,12 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "released",
             "resident",
             "no_consent",
-        ): "Consent was withdrawn: the visit on {when} ({category}) is cancelled, and no other follows. Please wish again any time.",
+        ): "Consent was withdrawn: the visit on {when} ({category}) is cancelled, and no other follows. You are welcome to make another wish at any time.",
         (
             "released",
             "resident",
             "unconsented",
-        ): "No guardian's consent holds: the visit on {when} ({category}) is cancelled, and no other follows. With one, please wish again.",
+        ): "No guardian's consent holds: the visit on {when} ({category}) is cancelled, and no other follows. Once there is one, please make the wish again.",
         (
             "released",
             "volunteer",
@@ -177,14 +187,17 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "released",
             "volunteer",
             "group_incomplete",
-        ): "The visit on {when} ({category}) needs helpers who go together, and one is missing; please do not set out. Thank you!",
-        ("expired", "resident"): "We are sorry: by its deadline we had not found enough helpers for your wish. Please wish again for another time.",
+        ): "The visit on {when} ({category}) needs helpers who go together, and one is missing: it is cancelled, please do not set out. Thank you!",
+        (
+            "expired",
+            "resident",
+        ): "We are sorry: by its deadline we had not found enough helpers for your wish ({category}). Please make it again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
         ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
         (
             "unconsented",
             "worker",
-        ): "Wish {wish_id}: no guardian's consent holds, so nobody is sent. Please note the consent, then enter the wish anew. Thank you!",
+        ): "Wish {wish_id}: no guardian's consent holds, so nobody is sent. Please record the consent, then enter the wish anew. Thank you!",
         ("reminder", "resident"): "A reminder: a volunteer {near} will come on {when} ({category}).",
         (
             "reminder",

@@ -295,7 +295,7 @@ def test_where_the_wish_is_withdrawn_no_resident_is_told_that_others_come() -> N
     came_back(book, on_their_way(book))
     for match_id in ("m-1", "m-2"):
         released(book, match_id, "withdrawn")
-        assert "已按心愿的撤回取消" in book.matches[match_id].notices["resident", "released"].text
+        assert "心愿已撤回" in book.matches[match_id].notices["resident", "released"].text
 
 
 def test_a_release_of_one_keeps_the_others_of_its_group_from_being_told() -> None:
@@ -462,7 +462,7 @@ def test_the_invited_volunteer_is_asked_once_an_invitation() -> None:
     assert [("volunteer", "invited", "v-1", None), ("volunteer", "invited", "v-2", None)] == [
         (one.party, one.kind, one.ref, one.match_id) for one in book.new_notices.values()
     ]
-    assert "先答应者先得" in next(iter(book.new_notices.values())).text
+    assert "谁先答应就请谁去" in next(iter(book.new_notices.values())).text
 
 
 def test_whoever_is_invited_again_later_is_asked_again() -> None:
