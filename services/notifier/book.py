@@ -269,13 +269,20 @@ def _released_for(data: MatchReleased, *, begun: bool) -> str:
 class Book:
     """The rows that a batch is about, and what it changed in them. Dicts keep the order of first change."""
 
-    def __init__(self, matches: Iterable[Match] = (), language: Language = "zh-CN", late_us: int = 0) -> None:
-        """`late_us`: a visit that is called off less than so long before it begins is called off late."""
+    def __init__(
+        self,
+        matches: Iterable[Match] = (),
+        language: Language = "zh-CN",
+        late_us: int = 0,
+        is_over: Callable[[Match], bool] = lambda _match: False,
+    ) -> None:
+        """`late_us`: a visit that is called off less than so long before it begins is called off late. `is_over`: whether a match's slot is."""
         self.matches: dict[str, Match] = {}
         self._groups: dict[str, list[Match]] = {}
         self._wishes: dict[str, list[Match]] = {}
         self._language = language
         self._late_us = late_us
+        self._is_over = is_over
         self.changed: dict[str, Match] = {}
         self.new_notices: dict[UUID, Notice] = {}
         self.changed_notices: dict[UUID, Notice] = {}
@@ -484,8 +491,8 @@ class Book:
             self._record(notice, result, _kept(result.fate))
             if result.fate == "sent" and match.state == "telling":
                 ends.extend(self._confirm(match))
-            elif result.fate == "dead":
-                self._fail(match, result.fault, ends)
+            elif result.fate == "dead" and not (match.state == "confirmed" and self._is_over(match)):
+                self._fail(match, result.fault, ends)  # one that was settled, and is over, is judged by what is said of the visit
         else:
             # It stopped being true while it was on its way.
             self._record(notice, result, "sent" if result.fate == "sent" else "discarded")
@@ -499,9 +506,9 @@ class Book:
         others = self._discard_others(match)
         ends.append(Untold(match, fault or "undeliverable", (match, *others) if nobody_comes else ()))
 
-    def let_go(self, ends: Iterable[Told | Untold], is_over: Callable[[Match], bool]) -> list[Match]:
-        """Of what can't be told, what the matcher does not release, as its slot `is_over`: it is released here, and whoever expected a visit is told."""
-        gone = [match for end in ends if isinstance(end, Untold) for match in end.unmet if is_over(match)]
+    def let_go(self, ends: Iterable[Told | Untold]) -> list[Match]:
+        """Of what can't be told, what the matcher does not release, as its slot is over: it is released here, and whoever expected a visit is told."""
+        gone = [match for end in ends if isinstance(end, Untold) for match in end.unmet if self._is_over(match)]
         for match in gone:
             match.released_for = _TOO_LATE
             self._become(match, "released")

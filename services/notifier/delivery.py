@@ -376,10 +376,10 @@ class Delivery:
             ours = await unit.fence(epochs)
             counted = [result for result in results if result.notice.partition in ours]
             match_ids = {result.notice.match_id for result in counted if result.notice.match_id is not None}
-            book = Book(await self._matches(unit, match_ids, epochs), self._settings.language)
+            book = Book(await self._matches(unit, match_ids, epochs), self._settings.language, is_over=self._exchange.is_over)
             ends = book.settle(counted)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
-            closings = [closing_of(match, self._lanes.now(match.area)) for match in book.let_go(ends, self._exchange.is_over)]
+            closings = [closing_of(match, self._lanes.now(match.area)) for match in book.let_go(ends)]
             leased = self.lease(book.new_notices.values())
             usual = confirmed_at_once(ends, book.changed_notices, {one.notice.key for one in counted if one.day is not None})
             rest, done = set_apart(usual, book.changed)

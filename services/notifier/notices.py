@@ -191,7 +191,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         (
             "expired",
             "resident",
-        ): "We are sorry: by its deadline we had not found enough helpers for your wish ({category}). Please make it again for another time.",
+        ): "We are sorry: by its deadline too few helpers were found for your wish ({category}). Please make it again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
         ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
         (

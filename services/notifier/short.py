@@ -63,7 +63,7 @@ _SHORT: Final[dict[tuple[str, ...], str]] = {
     ("not_finished", "household"): "A visit to a neighbour {near} should be over. Please ask the community at which door.",
     ("not_started", "worker"): "A helper has not reported at a visit. Please look at your desk.",
     ("not_finished", "worker"): "A visit should be over, and a helper has not said so. Please look at your desk.",
-    ("expired", "resident"): "Sorry: by its deadline we had not found enough helpers for your wish ({category}).",
+    ("expired", "resident"): "Sorry: by its deadline too few helpers were found for your wish ({category}).",
     ("widened", "worker"): "A wish has found nobody nearby and asks further. Please look at your desk.",
     ("unconsented", "worker"): "A wish has ended, as no guardian's consent holds. Please look at your desk.",
     ("unmet", "worker"): "Nobody can help with a wish as yet. Please look at your desk.",

@@ -138,16 +138,18 @@ def test_those_who_were_told_of_a_failed_match_hear_that_it_fell_through() -> No
 
 
 def test_where_the_slot_is_over_what_cannot_be_told_is_let_go_here_with_its_group_and_whoever_waits_is_told() -> None:
-    book = Book()
+    over: list[bool] = []
+    book = Book(is_over=lambda _match: bool(over))
     for match_id in ("m-1", "m-2"):
         proposed(book, match_id, group_id="g-1", group_size=2)
     notices = on_their_way(book)
     resident, volunteer = notices[:2]
     came_back(book, [resident])
     ends = came_back(book, [volunteer], "dead")
-    assert [] == book.let_go(ends, lambda _match: False), "while it is live it is the matcher's"
+    assert [] == book.let_go(ends), "while it is live it is the matcher's"
+    over.append(True)
     matches = list(book.matches.values())
-    assert matches == book.let_go(ends, lambda _match: True)
+    assert matches == book.let_go(ends)
     assert [("released", "too_late")] * 2 == [(one.state, one.released_for) for one in matches]
     (told,) = [one for one in book.new_notices.values() if one.kind == "released"]
     assert ("resident", "m-1") == (told.party, told.match_id)
@@ -156,15 +158,21 @@ def test_where_the_slot_is_over_what_cannot_be_told_is_let_go_here_with_its_grou
     assert "pending" == book.matches["m-2"].notices["resident", "released"].state
 
 
-def test_a_question_that_was_not_put_and_a_visit_that_was_settled_are_not_let_go_here() -> None:
-    book = Book()
+def test_a_question_that_was_not_put_is_not_let_go_here() -> None:
+    book = Book(is_over=lambda _match: True)
     proposed(book, **ASKED)
-    assert [] == book.let_go(came_back(book, on_their_way(book), "dead"), lambda _match: True)
-    settled = Book()
-    proposed(settled)
-    notices = on_their_way(settled)
-    came_back(settled, notices)
-    assert [] == settled.let_go(settled.learn(notices[0], Delivered(notices[0], "dead", AT, "console", "not_delivered")), lambda _match: True)
+    assert [] == book.let_go(came_back(book, on_their_way(book), "dead"))
+
+
+@pytest.mark.parametrize(("over", "ends"), [(False, 1), (True, 0)])
+def test_a_visit_that_was_settled_and_is_over_is_left_to_what_is_said_of_it_though_word_of_it_did_not_arrive(over: bool, ends: int) -> None:
+    book = Book(is_over=lambda _match: over)
+    proposed(book)
+    notices = on_their_way(book)
+    came_back(book, notices)
+    found = book.learn(notices[0], Delivered(notices[0], "dead", AT, "console", "not_delivered"))
+    assert (ends, []) == (len(found), book.let_go(found))
+    assert ("failed" if ends else "confirmed") == book.matches["m-1"].state
 
 
 @pytest.mark.parametrize(("at", "words"), [("2026-11-23T23:59:59Z", "请不必前往"), ("2026-11-24T00:00:00Z", "如果您已经去过")])
