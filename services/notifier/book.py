@@ -6,15 +6,15 @@ and write what it says has changed. Arrows:
 match: proposed (the volunteer may be asked) → agreed (its group is not complete yet) → telling → confirmed
        proposed|telling|confirmed → failed (a side can't be asked or told, or a gateway says later that it was not)
        agreed|telling → discarded (another of its group fell away)
-       any → released(reason)
+       any → released(reason); failed|discarded → released(too_late) by ourselves, where the matcher does not, as the slot is over
 notice: pending → leased → sent · retryable → leased · pending|leased|retryable → discarded (no longer true) · leased → dead
         sent → retryable · dead (a gateway says later that it did not arrive) · pending|retryable|discarded|dead → sent (it says that it did)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import orjson
@@ -63,6 +63,8 @@ _TOLD_AS: Final[dict[tuple[str, str | None], str]] = {
 }
 # What they said they could come to, and then called off.
 CALLED_OFF: Final = frozenset(("declined",))
+# Not both sides could be told before it was to begin.
+_TOO_LATE: Final = "too_late"
 # With these nobody else comes either.
 _WISH_ENDS: Final = frozenset(("withdrawn", "no_consent", "unconsented"))
 UNDER_WAY: Final = frozenset(("pending", "leased", "retryable"))
@@ -75,6 +77,18 @@ class About:
     category: str | None
     rung: str | None
     slot: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a word to the worker's desk tells of its wish: how far it asks, and the skills and the vetting level that nobody can give."""
+
+    rung: str = "area"
+    skills: tuple[str, ...] = ()
+    vetting: int = 0
+
+
+NOTHING_NEEDED: Final = Need()
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +121,8 @@ class Notice:
     answer_by: str | None = None  # RFC 3339, where an answer is awaited
     link: str | None = field(default=None, repr=False)  # while it is on its way to one person; never in a row or a log
     about: About | None = None  # where its match does not say it, or otherwise
+    need: Need | None = None
+    helper_told: bool = False  # of a confirmation to a resident that comes again: whether its helper has heard, and may have set out
 
     @property
     def said(self) -> About:
@@ -174,10 +190,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """One side of a match cannot be told; `reason` is a code."""
+    """One side of a match cannot be told; `reason` is a code. `unmet`: it and those of its group that fell with it, where nobody was confirmed to come."""
 
     match: Match
     reason: str
+    unmet: tuple[Match, ...] = ()
 
 
 def notice_key(about: str, party: Party, kind: Kind, ref: str = "", by: str = "") -> UUID:
@@ -239,21 +256,33 @@ def _plain(released_for: str | None) -> str:
     return (released_for or "").removesuffix(OTHERS)
 
 
-def _released_for(data: MatchReleased) -> str:
-    """Why it is apart again as its people are told: a no of the volunteer's own is not a worker's, and where consent is withdrawn nobody else is looked for."""
+def _released_for(data: MatchReleased, *, begun: bool) -> str:
+    """Why it is apart again as its people are told: a no of the volunteer's own is not a worker's, and where consent is withdrawn nobody else is looked for.
+
+    `begun`: its slot has; whoever can't be kept from setting out any more is not asked to stay.
+    """
+    if data.reason == "undeliverable" and begun:
+        return _TOO_LATE
     return _TOLD_AS.get((data.reason, data.cause), data.reason)
 
 
 class Book:
     """The rows that a batch is about, and what it changed in them. Dicts keep the order of first change."""
 
-    def __init__(self, matches: Iterable[Match] = (), language: Language = "zh-CN", late_us: int = 0) -> None:
-        """`late_us`: a visit that is called off less than so long before it begins is called off late."""
+    def __init__(
+        self,
+        matches: Iterable[Match] = (),
+        language: Language = "zh-CN",
+        late_us: int = 0,
+        is_over: Callable[[Match], bool] = lambda _match: False,
+    ) -> None:
+        """`late_us`: a visit that is called off less than so long before it begins is called off late. `is_over`: whether a match's slot is."""
         self.matches: dict[str, Match] = {}
         self._groups: dict[str, list[Match]] = {}
         self._wishes: dict[str, list[Match]] = {}
         self._language = language
         self._late_us = late_us
+        self._is_over = is_over
         self.changed: dict[str, Match] = {}
         self.new_notices: dict[UUID, Notice] = {}
         self.changed_notices: dict[UUID, Notice] = {}
@@ -341,7 +370,7 @@ class Book:
             return "unknown_match"
         if match.state == "released":
             return "no_effect"
-        match.released_for = _released_for(data)
+        match.released_for = _released_for(data, begun=_instant(match.slot[0]) <= at)
         if match.state == "confirmed" and match.released_for in CALLED_OFF:
             self.called_off[match.match_id] = CalledOff(at, _instant(match.slot[0]) - at < self._late_us)
         if match.released_for not in _WISH_ENDS and self._others_come(match, at):
@@ -380,13 +409,14 @@ class Book:
 
     def _tell_worker(self, data: WishWidened | WishUnmet, partition: int) -> str:
         if isinstance(data, WishWidened):
-            return self._tell_desk(data.wish_id, data.area, partition, "widened", rung=data.reach.value)
+            return self._tell_desk(data.wish_id, data.area, partition, "widened", Need(data.reach.value))
         need = data.need
-        return self._tell_desk(data.wish_id, data.area, partition, "unmet", rung=need.rung.value, skills=need.skills, vetting=need.vetting)
+        return self._tell_desk(data.wish_id, data.area, partition, "unmet", Need(need.rung.value, tuple(need.skills), need.vetting))
 
-    def _tell_desk(self, wish_id: str, area: str, partition: int, kind: Kind, **about: Any) -> str:
-        """`about`: what :func:`text_for_worker` tells beside the wish."""
-        self._notify_of_wish(wish_id, area, partition, "worker", kind, desk_of(area), text_for_worker(kind, self._language, wish_id=wish_id, **about))
+    def _tell_desk(self, wish_id: str, area: str, partition: int, kind: Kind, need: Need | None = None) -> str:
+        told = need or NOTHING_NEEDED
+        text = text_for_worker(kind, self._language, wish_id=wish_id, rung=told.rung, skills=told.skills, vetting=told.vetting)
+        self._notify_of_wish(wish_id, area, partition, "worker", kind, desk_of(area), text, need=need)
         return kind
 
     def _notify_of_wish(
@@ -401,10 +431,13 @@ class Book:
         offer_id: str | None = None,
         by: str | None = None,
         about: About | None = None,
+        need: Need | None = None,
     ) -> None:
         """A notice about no match; the first of its kind to one person about one wish stands, an invitation's until it ends."""
         key = notice_key(wish_id, party, kind, ref, by or "")
-        notice = Notice(key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by, about=about)
+        notice = Notice(
+            key, None, wish_id, partition, area, party, kind, ref, self._language, text, None, offer_id=offer_id, answer_by=by, about=about, need=need
+        )  # fmt: skip
         self.new_notices.setdefault(key, notice)
 
     def _expire(self, data: WishExpired, partition: int) -> str:
@@ -458,8 +491,8 @@ class Book:
             self._record(notice, result, _kept(result.fate))
             if result.fate == "sent" and match.state == "telling":
                 ends.extend(self._confirm(match))
-            elif result.fate == "dead":
-                self._fail(match, result.fault, ends)
+            elif result.fate == "dead" and not (match.state == "confirmed" and self._is_over(match)):
+                self._fail(match, result.fault, ends)  # one that was settled, and is over, is judged by what is said of the visit
         else:
             # It stopped being true while it was on its way.
             self._record(notice, result, "sent" if result.fate == "sent" else "discarded")
@@ -467,10 +500,22 @@ class Book:
                 self._notify(match, notice.party, "released")
 
     def _fail(self, match: Match, fault: str | None, ends: list[Told | Untold]) -> None:
+        nobody_comes = match.state == "telling"
         self._become(match, "failed")
         self._take_back(match)
-        self._discard_others(match)
-        ends.append(Untold(match, fault or "undeliverable"))
+        others = self._discard_others(match)
+        ends.append(Untold(match, fault or "undeliverable", (match, *others) if nobody_comes else ()))
+
+    def let_go(self, ends: Iterable[Told | Untold]) -> list[Match]:
+        """Of what can't be told, what the matcher does not release, as its slot is over: it is released here, and whoever expected a visit is told."""
+        gone = [match for end in ends if isinstance(end, Untold) for match in end.unmet if self._is_over(match)]
+        for match in gone:
+            match.released_for = _TOO_LATE
+            self._become(match, "released")
+            for party in PARTIES:
+                if _expects_visit(match, party):
+                    self._notify(match, party, "released")
+        return gone
 
     def _record(self, notice: Notice, result: Delivered, fate: Fate) -> None:
         notice.state = fate
@@ -542,8 +587,9 @@ class Book:
                 if notice.key not in self.new_notices:
                     self.changed_notices[notice.key] = notice
 
-    def _discard_others(self, match: Match) -> None:
-        for member in self._members(match):
-            if member is not match and member.state in {"agreed", "telling"}:
-                self._become(member, "discarded")
-                self._take_back(member)
+    def _discard_others(self, match: Match) -> list[Match]:
+        others = [member for member in self._members(match) if member is not match and member.state in {"agreed", "telling"}]
+        for member in others:
+            self._become(member, "discarded")
+            self._take_back(member)
+        return others

@@ -77,7 +77,10 @@ class WebhookChannel(_Named):
 
 
 class SmsChannel(WebhookChannel):
-    """A gateway for text messages that takes signed JSON. `templates`: ids by `kind.party`, `kind` or `default`."""
+    """A gateway for text messages that takes signed JSON. `templates`: ids by `kind.party`, `kind` or `default`.
+
+    `confirmed.resident.late` is for a confirmation that a resident gets when the visit is over.
+    """
 
     type: Literal["sms"]  # type: ignore[assignment]
     sign: str = Field("最后一米", min_length=2, max_length=12, description="填 2 至 12 个字的短信签名 | use a signature of 2 to 12 characters")

@@ -22,7 +22,7 @@ from services.notifier.exchange import BUSY_SECONDS, BUSY_SECONDS_MAX, QUEUE_PER
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
-from services.notifier.outbox import Publisher, outgoing_of
+from services.notifier.outbox import Publisher, closing_of, outgoing_of
 from services.notifier.outgoing import Outgoing
 from services.notifier.settings import Settings
 from services.notifier.store import Store, Unit
@@ -295,7 +295,7 @@ class Delivery:
                 await asyncio.sleep(0)
 
     def _done(self, result: Delivered) -> None:
-        self._results.append(result)
+        self._results.append(self._exchange.in_time(result))
         self._news.set()
 
     # --- recording
@@ -376,9 +376,10 @@ class Delivery:
             ours = await unit.fence(epochs)
             counted = [result for result in results if result.notice.partition in ours]
             match_ids = {result.notice.match_id for result in counted if result.notice.match_id is not None}
-            book = Book(await self._matches(unit, match_ids, epochs), self._settings.language)
+            book = Book(await self._matches(unit, match_ids, epochs), self._settings.language, is_over=self._exchange.is_over)
             ends = book.settle(counted)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
+            closings = [closing_of(match, self._lanes.now(match.area)) for match in book.let_go(ends)]
             leased = self.lease(book.new_notices.values())
             usual = confirmed_at_once(ends, book.changed_notices, {one.notice.key for one in counted if one.day is not None})
             rest, done = set_apart(usual, book.changed)
@@ -391,11 +392,11 @@ class Delivery:
             told = [record for end, record in zip(ends, records, strict=True) if end.match.match_id in usual]
             await unit.confirm_both(list(usual.values()), told)
             if len(told) < len(records):
-                await unit.write_outbox([record for end, record in zip(ends, records, strict=True) if end.match.match_id not in usual])
+                await unit.write_outbox([*(record for end, record in zip(ends, records, strict=True) if end.match.match_id not in usual), *closings])
         if again:
             # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
             records = await self._unpublished(ours)
-        self.announce(records, leased, book)
+        self.announce([*records, *closings] if not again else records, leased, book)
 
     async def _matches(self, unit: Unit, match_ids: Collection[str], epochs: Mapping[int, int]) -> list[Match]:
         """These as they stand behind the fence. Each is taken from memory once: should the commit fail, or another of its notices come, it is read."""
@@ -409,9 +410,9 @@ class Delivery:
         self._publisher.hand_over(records)
         self.hand_over(leased)
         self.cancel(book.changed.values())
-        ended = [match for match in book.changed.values() if match.state in {"confirmed", "failed"}]
+        ended = [match for match in book.changed.values() if match.state in {"confirmed", "failed", "released"}]
         info_lines("match", {}, ({"match_id": match.match_id, "outcome": match.state} for match in ended))
-        for state, count in Counter(match.state for match in ended).items():
+        for state, count in Counter("confirmed" if match.state == "confirmed" else "failed" for match in ended).items():
             self._metrics.ends.labels(state).inc(count)
 
     async def publish_again(self) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -16,7 +17,7 @@ import structlog
 from services.notifier import failpoints
 from services.notifier.app_inbox import AppInbox
 from services.notifier.apprised import Apprised
-from services.notifier.book import INTERRUPTED, Delivered, Notice
+from services.notifier.book import INTERRUPTED, Delivered, Match, Notice, may_have_heard
 from services.notifier.bots import Bot
 from services.notifier.channel_settings import AppChannel, AppriseChannel, BotChannel, ConsoleChannel, EmailChannel, Named, SmsChannel
 from services.notifier.channels import Answer, Channel, Console, Webhook, backoff_seconds, channel_of, system_of
@@ -24,7 +25,7 @@ from services.notifier.directory import Directory, DirectoryAway, Everyone, File
 from services.notifier.faults import PASSING
 from services.notifier.linking import Linker, linker_of
 from services.notifier.mail import Mail
-from services.notifier.notices import Language, text_of
+from services.notifier.notices import LATE
 from services.notifier.outages import Outages
 from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
@@ -39,6 +40,7 @@ from services.notifier.routes import (
     Way,
     attempted,
     errand_of,
+    instant_of,
     local_day,
     may_be_late,
     next_step,
@@ -46,11 +48,12 @@ from services.notifier.routes import (
     packed,
     passed_over,
     taken_up,
-    too_late,
     tried_of,
     unpacked,
+    useful_until,
     waits_for_reader,
 )
+from services.notifier.said import again_in, said_in
 from services.notifier.settings import CONSOLE, Settings
 from services.notifier.sms import SmsGateway
 from services.notifier.store import Store
@@ -135,9 +138,13 @@ class Exchange:
 
     async def attempt_only(self, channel: Channel, notice: Notice, at: Callable[[str], str]) -> Delivered:
         """One attempt through the one channel; `at` tells an area's clock."""
-        if self._timed and may_be_late(notice.kind) and too_late(_errand(notice), self._now()):
-            return Delivered(notice, "dead", "", channel.name, "too_late")
-        carried = notice if self._linker is None else await self._carried(channel, notice)
+        worded = notice
+        if self._timed and may_be_late(notice.kind):
+            now = self._now()
+            if _is_in_vain(notice, now):
+                return Delivered(notice, "dead", "", channel.name, "too_late")
+            worded = _told_late(notice, now)
+        carried = worded if self._linker is None else await self._carried(channel, worded)
         if carried is None:
             return Delivered(notice, "retryable", "", channel.name, "links_away", _AWAY_SECONDS)
         answer = await self._answer(channel, carried)
@@ -180,12 +187,15 @@ class Exchange:
     async def route(self, notices: Sequence[Notice], at: Callable[[str], str]) -> list[Passage | Delivered]:
         """Which channel each notice goes to now, or what becomes of it without an attempt."""
         now = self._now() if self._timed else None
+        late = {one.key for one in notices if now is not None and _is_in_vain(one, now)}
+        rest = [one for one in notices if one.key not in late]  # a directory that is away does not keep what is in vain
+        found = [Delivered(one, "dead", "", one.channel or "", "too_late") for one in notices if one.key in late]
         try:
-            people = await self._directory.find([Sought(one.ref, one.kind, one.match_id, one.wish_id) for one in notices])
-            told = await self._told(notices, people, now)
+            people = await self._directory.find([Sought(one.ref, one.kind, one.match_id, one.wish_id) for one in rest]) if rest else []
+            told = await self._told(rest, people, now)
         except _AWAY:
-            return [_away(one) for one in notices]
-        return [self._routed(one, person, told.get(one.ref, 0), now, at) for one, person in zip(notices, people, strict=True)]
+            return [*found, *(_away(one) for one in rest)]
+        return [*found, *(self._routed(one, person, told.get(one.ref, 0), now, at) for one, person in zip(rest, people, strict=True))]
 
     async def _told(self, notices: Sequence[Notice], people: Sequence[Found], now: datetime | None) -> dict[str, int]:
         """What people got today already, of those to whom a number a day counts."""
@@ -217,7 +227,8 @@ class Exchange:
             return Delivered(notice, "dead", "", notice.channel or "", step.reason)
         if step.counts and day is not None:
             self._spending[notice.ref, day] += 1
-        return Passage(notice, _as_read(notice, person), step, person.addresses.get(step.channel, ""), day if step.counts else None)
+        worded = notice if now is None else _told_late(notice, now)
+        return Passage(notice, _as_read(worded, person), step, person.addresses.get(step.channel, ""), day if step.counts else None)
 
     def _step(self, notice: Notice, tried: tuple[Tried, ...], person: Person, told: int, now: datetime | None) -> tuple[Step, tuple[Tried, ...]]:
         """The next step, and what was tried as it stands then.
@@ -281,6 +292,17 @@ class Exchange:
         notice.tried = packed(noted(tried, after))
         return Delivered(notice, "retryable", "", passage.use.channel, "unread", min(max(left, 0.0), _LOOK_SECONDS), passage.day)
 
+    def in_time(self, result: Delivered) -> Delivered:
+        """What comes again comes no later than when there is still time to say that it is in vain."""
+        notice = result.notice
+        if result.fate == "retryable" and self._timed and (until := _said_until(notice)) is not None and not _said_all_the_same(notice):
+            result.retry_seconds = min(result.retry_seconds, max((until - self._now()).total_seconds(), 0.0))
+        return result
+
+    def is_over(self, match: Match) -> bool:
+        """Whether its slot is, by the wall's clock; where time does not count nothing is."""
+        return self._timed and instant_of(match.slot[1]) <= self._now()
+
     def recorded(self, results: Iterable[Delivered]) -> None:
         """These are committed: what counts against a number a day is in the table now."""
         for result in results:
@@ -311,33 +333,42 @@ def _as_read(notice: Notice, person: Person) -> Notice:
     wanted = person.wants.language
     if wanted is None or wanted == notice.language:
         return notice
+    text = again_in(notice, wanted)
+    return notice if text is None else replace(notice, language=wanted, text=text)
 
-    about = notice.said
 
-    def said(language: Language) -> str | None:
-        try:
-            return text_of(
-                notice.kind,
-                notice.party,
-                language,
-                category=about.category,
-                rung=about.rung or "area",
-                slot=about.slot,
-                reason=notice.reason,
-                by=notice.answer_by,
-                wish_id=notice.wish_id,
-            )
-        except KeyError:
-            return None
-
-    other = said(wanted)
-    if other is None or said(notice.language) != notice.text:
+def _told_late(notice: Notice, now: datetime) -> Notice:
+    """A confirmation that reaches a resident only when the visit is over, as it is to be read then. What they may have heard comes as it was, or not twice."""
+    if not notice.helper_told or notice.slot is None or now < instant_of(notice.slot[1]) or may_have_heard(notice):
         return notice
-    return replace(notice, language=wanted, text=other)
+    late = replace(notice, reason=LATE)
+    text = said_in(late, notice.language)
+    return notice if text is None else replace(late, text=text)
 
 
 def _errand(notice: Notice) -> Errand:
-    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by)
+    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=not _said_all_the_same(notice))
+
+
+def _said_all_the_same(notice: Notice) -> bool:
+    """A visit to which a helper may have set out may have been made; and whoever may have heard is not told the contrary for the clock's sake."""
+    return notice.kind == "confirmed" and (notice.helper_told or may_have_heard(notice))
+
+
+def _said_until(notice: Notice) -> datetime | None:
+    return _until(notice.kind, notice.slot, notice.answer_by)
+
+
+@lru_cache(maxsize=8192)
+def _until(kind: str, slot: tuple[str, str] | None, answer_by: str | None) -> datetime | None:
+    """As `useful_until`: slots end on few times of a day."""
+    return useful_until(errand_of(kind, None, slot, answer_by, ends=True))
+
+
+def _is_in_vain(notice: Notice, now: datetime) -> bool:
+    """As `too_late`, where most notices are far from it."""
+    until = _said_until(notice)
+    return until is not None and until <= now and not _said_all_the_same(notice)
 
 
 def exchange_of(settings: Settings, store: Store, now: Callable[[], datetime] | None = None) -> Exchange:

@@ -16,10 +16,9 @@ from schemas.errors import InvalidEvent
 from schemas.instants import micros, parse_rfc3339
 from schemas.lanes import is_misplaced
 from schemas.topics import CONFIRMATIONS
-from services.notifier.outbox import CONFIRMED, FAILED, SOURCE
+from services.notifier.outbox import CLOSED, CONFIRMED, FAILED, SOURCE
 from services.notifier.visits_store import Begun
 
-CLOSED: Final = "lastmetre.match.closed.v1"
 _SOURCE: Final = SOURCE.encode()
 _OURS: Final = {kind.encode(): kind for kind in (CONFIRMED, FAILED, CLOSED)}
 

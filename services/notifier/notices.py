@@ -15,6 +15,9 @@ Kind = Literal[
 # `household`: the centre household of the stairway, who looks after a neighbour before the community's worker is called.
 Party = Literal["resident", "volunteer", "worker", "household"]
 Language = Literal["zh-CN", "en"]
+LANGUAGES: Final[tuple[Language, Language]] = ("zh-CN", "en")
+# What a community's workers are told of a wish, and not of a visit.
+TO_THE_DESK: Final = frozenset(("widened", "unmet", "unconsented"))
 
 # China has had one time zone and no summer time since 1992: no time-zone data is needed.
 _LOCAL: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
@@ -70,13 +73,19 @@ _REACHES: Final[dict[Language, dict[str, str]]] = {
 
 # What the reason of a release ends with where other helpers of the same wish come as agreed: its resident must not think that nobody does.
 OTHERS: Final = "+others"
+# The reason of a confirmation that a resident hears only when the visit is over.
+LATE: Final = "late"
 
 # (kind, party) or (kind, party, reason) -> text; the more exact entry counts (:func:`template_of`).
 _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
     "zh-CN": {
         ("asked", "volunteer"): "您好，{near}有位邻居需要「{category}」，时间是{when}。您方便去吗？请在{by}前答复；不方便也没关系，我们再找别人。",
-        ("invited", "volunteer"): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？可能也问了别人，先答应者先得；请在{by}前答复。谢谢您！",
+        (
+            "invited",
+            "volunteer",
+        ): "您好，{near}有位邻居急需「{category}」，时间是{when}。您能去吗？我们可能也问了别人，谁先答应就请谁去；请在{by}前答复。谢谢您！",
         ("confirmed", "resident"): "您好，您的「{category}」心愿有着落了：{near}的志愿者将于{when}前来。",
+        ("confirmed", "resident", LATE): "抱歉，这条消息来迟了：{near}的志愿者约定于{when}前来（{category}）。如果没有人来，请告诉社区。",
         ("confirmed", "volunteer"): "您好，约好了：{when}，请为{near}的邻居提供「{category}」服务。谢谢您！",
         ("released", "resident"): "抱歉，原定{when}的「{category}」不能如约了。我们正在为您另找帮手，找到后马上告诉您。",
         (
@@ -84,16 +93,18 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "resident",
             OTHERS,
         ): "抱歉，原定{when}的「{category}」，有一位志愿者来不了，其他约好的志愿者不变。我们正在为您另找帮手，找到后马上告诉您。",
-        ("released", "resident", "withdrawn"): "您好，原定{when}的「{category}」已按心愿的撤回取消。需要时，欢迎随时再提。",
+        ("released", "resident", "too_late"): "抱歉，没能及时通知到双方，原定{when}的「{category}」没有约成。我们正在为您另找帮手，找到后马上告诉您。",
+        ("released", "resident", "withdrawn"): "您好，心愿已撤回，原定{when}的「{category}」也就取消了。需要时，欢迎随时再提。",
         ("released", "resident", "not_approved"): "您好，社区调整了安排，原定{when}的「{category}」取消。我们正在为您另找帮手，找到后马上告诉您。",
         ("released", "resident", "no_consent"): "您好，同意已撤回，原定{when}的「{category}」取消，不再安排。需要时，欢迎随时再提。",
         ("released", "resident", "unconsented"): "您好，没有有效的监护人同意，原定{when}的「{category}」取消，不再安排。补办同意后，欢迎随时再提。",
         ("released", "volunteer"): "您好，原定{when}的「{category}」已取消，请不必前往。谢谢您的心意！",
+        ("released", "volunteer", "too_late"): "抱歉，没能及时通知到双方，原定{when}的「{category}」没有约成，请不必再去。如果您已经去过，请告诉社区。谢谢您！",
         ("released", "volunteer", "declined"): "您好，已为您取消原定{when}的「{category}」，我们会另找帮手。谢谢您告知！",
         ("released", "volunteer", "not_approved"): "您好，社区工作者调整了安排，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "withdrawn"): "您好，这个心愿已撤回，原定{when}的「{category}」取消，请不必前往。谢谢您的心意！",
         ("released", "volunteer", "group_incomplete"): "您好，原定{when}的「{category}」须结伴前往，同伴缺了一位，本次取消，请不必前往。谢谢您！",
-        ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
+        ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的「{category}」心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
         ("widened", "worker"): "您好，心愿 {wish_id} 在近处还没有找到帮手，已扩大到{reach}寻找。若您认识合适的人，请帮忙问一问。谢谢您！",
         ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
         ("unconsented", "worker"): "您好，心愿 {wish_id} 没有有效的监护人同意，已停止安排。请先登记同意，再重新发布心愿。谢谢您！",
@@ -105,7 +116,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         (
             "not_finished",
             "household",
-        ): "您好，{near}有位邻居{when}的「{category}」，到点了，有帮手还没报告结束。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
+        ): "您好，{near}有位邻居{when}的「{category}」已到结束时间，有帮手还没有报告结束。请去看一看；是哪一家，请问社区（{wish_id}）。谢谢您！",
         ("not_started", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，有帮手还没有报到。请您联系双方，看看是否平安。谢谢您！",
         ("not_finished", "worker"): "您好，心愿 {wish_id} 约好{when}的「{category}」，有帮手已开始而没有报告结束。请您联系双方，看看是否平安。谢谢您！",
     },
@@ -116,6 +127,11 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "volunteer",
         ): "A neighbour {near} needs {category} soon, on {when}. Could you come? Others may be asked as well, and the first yes counts; please answer by {by}.",
         ("confirmed", "resident"): "Good news about your wish ({category}): a volunteer {near} will come on {when}.",
+        (
+            "confirmed",
+            "resident",
+            LATE,
+        ): "We are sorry that this comes late: a volunteer {near} was to come on {when} ({category}). If nobody came, please tell the community.",
         ("confirmed", "volunteer"): "It is settled: a neighbour {near} looks forward to your visit ({category}) on {when}. Thank you!",
         ("released", "resident"): "We are sorry: the visit on {when} ({category}) can't take place. We are looking for another helper and will tell you.",
         (
@@ -123,7 +139,19 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "resident",
             OTHERS,
         ): "We are sorry: one of your volunteers can't come on {when} ({category}); the others come as agreed. We are looking for another and will tell you.",
-        ("released", "resident", "withdrawn"): "The visit on {when} ({category}) is cancelled, as the wish was withdrawn. Please wish again any time.",
+        (
+            "released",
+            "resident",
+            "too_late",
+        ): (
+            "We are sorry: not everybody could be told in time, so the visit on {when} ({category}) is off. "
+            "We are looking for another helper and will tell you."
+        ),
+        (
+            "released",
+            "resident",
+            "withdrawn",
+        ): "The visit on {when} ({category}) is cancelled, as the wish was withdrawn. You are welcome to make another at any time.",
         (
             "released",
             "resident",
@@ -133,32 +161,43 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "released",
             "resident",
             "no_consent",
-        ): "Consent was withdrawn: the visit on {when} ({category}) is cancelled, and no other follows. Please wish again any time.",
+        ): "Consent was withdrawn: the visit on {when} ({category}) is cancelled, and no other follows. You are welcome to make another wish at any time.",
         (
             "released",
             "resident",
             "unconsented",
-        ): "No guardian's consent holds: the visit on {when} ({category}) is cancelled, and no other follows. With one, please wish again.",
+        ): "No guardian's consent holds: the visit on {when} ({category}) is cancelled, and no other follows. Once there is one, please make the wish again.",
         (
             "released",
             "volunteer",
             "not_approved",
         ): "A community worker has changed the plans: no visit on {when} ({category}); please do not set out. Thank you for being ready!",
         ("released", "volunteer"): "The visit on {when} ({category}) is cancelled; please do not set out. Thank you for being ready!",
+        (
+            "released",
+            "volunteer",
+            "too_late",
+        ): (
+            "We are sorry: not everybody could be told in time, so the visit on {when} ({category}) is off. Please do not set out any more; "
+            "if you have been there, please tell the community. Thank you!"
+        ),
         ("released", "volunteer", "declined"): "The visit on {when} ({category}) is off your list; another helper will be found. Thank you for telling us!",
         ("released", "volunteer", "withdrawn"): "The wish was withdrawn: no visit on {when} ({category}); please do not set out. Thank you for being ready!",
         (
             "released",
             "volunteer",
             "group_incomplete",
-        ): "The visit on {when} ({category}) needs helpers who go together, and one is missing; please do not set out. Thank you!",
-        ("expired", "resident"): "We are sorry: by its deadline we had not found enough helpers for your wish. Please wish again for another time.",
+        ): "The visit on {when} ({category}) needs helpers who go together, and one is missing: it is cancelled, please do not set out. Thank you!",
+        (
+            "expired",
+            "resident",
+        ): "We are sorry: by its deadline too few helpers were found for your wish ({category}). Please make it again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
         ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
         (
             "unconsented",
             "worker",
-        ): "Wish {wish_id}: no guardian's consent holds, so nobody is sent. Please note the consent, then enter the wish anew. Thank you!",
+        ): "Wish {wish_id}: no guardian's consent holds, so nobody is sent. Please record the consent, then enter the wish anew. Thank you!",
         ("reminder", "resident"): "A reminder: a volunteer {near} will come on {when} ({category}).",
         (
             "reminder",

@@ -32,6 +32,7 @@ from services.runtime import Pulse, Stop, within
 SOURCE: Final = sources.NOTIFIER
 CONFIRMED: Final = "lastmetre.match.confirmed.v1"
 FAILED: Final = "lastmetre.confirmation.failed.v1"
+CLOSED: Final = "lastmetre.match.closed.v1"
 _BATCH_BYTES: Final = 512 * 1024
 _IDLE_SECONDS: Final = 1.0
 # So many rows may wait for their deletion.
@@ -59,6 +60,12 @@ def outgoing_of(end: Told | Untold, now: str) -> Outgoing:
         return _event(CONFIRMED, match, data, now)
     data["reason"] = _reason(end.reason)
     return _event(FAILED, match, data, now)
+
+
+def closing_of(match: Match, now: str) -> Outgoing:
+    """The event that ends a match of which not both sides were told before its slot was over: as in vain, so that its wish goes on, or expires."""
+    data = {"area": match.area, "match_id": match.match_id, "wish_id": match.wish_id, "offer_id": match.offer_id}
+    return _event(CLOSED, match, data | {"outcome": "not_done", "minutes": 0, "closed_at": now, "by": "default"}, now)
 
 
 def _reason(fault: str) -> str:

@@ -16,7 +16,7 @@ from services.notifier.exchange import Exchange
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
-from services.notifier.outbox import outgoing_of
+from services.notifier.outbox import closing_of, outgoing_of
 from services.notifier.receipt import UNKNOWN, Receipt, received
 from services.notifier.settings import Settings
 from services.notifier.store import Store
@@ -33,6 +33,7 @@ class Receipts:
         self._settings = settings
         self._store = store
         self._lanes = lanes
+        self._exchange = exchange
         self._routed = exchange.only is None
         self._delivery = delivery
         self._metrics = metrics
@@ -67,10 +68,12 @@ class Receipts:
             known = [one for one in receipts if one.key is not None]
             keys = list({one.key for one in known if one.key is not None})
             about_wishes = {one.key: one for one in await unit.lock_notices(keys)} if keys else {}
-            book = Book(await unit.read_matches({one.match_id for one in known if one.match_id is not None}) if known else (), self._settings.language)
+            matches = await unit.read_matches({one.match_id for one in known if one.match_id is not None}) if known else ()
+            book = Book(matches, self._settings.language, is_over=self._exchange.is_over)
             self._delivery.forget(book.matches)
             settled, put_off, ends = self._judge(book, receipts, about_wishes)
             records = [outgoing_of(end, self._lanes.now(end.match.area)) for end in ends]
+            records += [closing_of(match, self._lanes.now(match.area)) for match in book.let_go(ends)]
             leased = self._delivery.lease(book.new_notices.values())
             await unit.receipts.reopen_notices(book.changed_notices.values())
             await unit.change_matches(book.changed.values())

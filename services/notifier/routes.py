@@ -7,6 +7,7 @@ notices they got today, and the time. The answer is a channel, a moment to wait 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, timezone
+from functools import lru_cache
 from typing import Final, Literal
 
 import orjson
@@ -22,8 +23,15 @@ _REMINDERS: Final = frozenset(("reminder",))
 _ALARMS: Final = frozenset(("not_started", "not_finished"))
 # What is no longer true tomorrow: not sent late, but left out.
 _FLEETING_KINDS: Final = frozenset(("asked", "invited"))
+_QUESTIONS: Final = frozenset(("asked",))
+_CONFIRMATIONS: Final = frozenset(("confirmed",))
+# Who hears a question only now can hardly answer it in time.
+_TO_ANSWER: Final = timedelta(minutes=1)
+# Who hears only now that they are expected can hardly help any more; and the matcher, which lets go of no match whose slot is over, has to hear of it before.
+_TO_HELP: Final = timedelta(minutes=5)
 # Only a `red` wish invites, and an invitation's own event says no more about the wish.
 _INVITATIONS: Final = frozenset(("invited",))
+_MAY_BE_LATE: Final = _REMINDERS | _INVITATIONS | _QUESTIONS | _CONFIRMATIONS
 
 State = Literal["open", "placed", "unread", "failed"]
 # Why a channel counts as failed that was passed over, as it is out of order: it has its turn again where nothing else is left.
@@ -61,12 +69,16 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant; `answer_by` until when a word is awaited, if one is."""
+    """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant; `answer_by` until when a word is awaited, if one is.
+
+    `ends`: when the visit is to end, where it is in vain to say afterwards that it is settled; None where it is said all the same.
+    """
 
     kind: str
     urgency: str | None = None
     begins: datetime | None = None
     answer_by: datetime | None = None
+    ends: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +191,28 @@ def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: da
 
 def may_be_late(kind: str) -> bool:
     """Whether a notice of this kind can be `too_late` at all: what an errand is need not be looked at for the others."""
-    return kind in _REMINDERS | _INVITATIONS
+    return kind in _MAY_BE_LATE
+
+
+def useful_until(errand: Errand) -> datetime | None:
+    """Until when it may be said; None where always.
+
+    Nobody is reminded of a visit that has begun, invited when the invitation has ended, asked what they can't answer any more, or told to come when the visit
+    is all but over.
+    """
+    if errand.kind in _REMINDERS:
+        return errand.begins
+    if errand.kind in _INVITATIONS:
+        return errand.answer_by
+    if errand.kind in _QUESTIONS:
+        return None if errand.answer_by is None else errand.answer_by - _TO_ANSWER
+    return errand.ends - _TO_HELP if errand.kind in _CONFIRMATIONS and errand.ends is not None else None
 
 
 def too_late(errand: Errand, now: datetime | None) -> bool:
-    """Whether it says something that is over: nobody is reminded of a visit that has begun, or invited when the invitation has ended.
-
-    (A question falls away with its match; an invitation has none.)
-    """
-    ends = errand.begins if errand.kind in _REMINDERS else errand.answer_by if errand.kind in _INVITATIONS else None
-    return now is not None and ends is not None and ends <= now
+    """Whether it says something that is over."""
+    until = useful_until(errand)
+    return now is not None and until is not None and until <= now
 
 
 def must_be_told(errand: Errand, local: datetime) -> bool:
@@ -296,10 +320,13 @@ def local_day(now: datetime) -> datetime:
     return now.astimezone(LOCAL)
 
 
-def errand_of(kind: str, urgency: str | None, slot: tuple[str, str] | None, answer_by: str | None) -> Errand:
-    """The errand of a notice; `slot` is (start, end), and all instants are in RFC 3339."""
-    return Errand(kind, urgency, _instant(slot and slot[0]), _instant(answer_by))
+def errand_of(kind: str, urgency: str | None, slot: tuple[str, str] | None, answer_by: str | None, *, ends: bool = False) -> Errand:
+    """The errand of a notice; `slot` is (start, end), and all instants are in RFC 3339. `ends`: its slot's end counts."""
+    begins, over = (None, None) if slot is None else (instant_of(slot[0]), instant_of(slot[1]))
+    return Errand(kind, urgency, begins, None if answer_by is None else instant_of(answer_by), over if ends else None)
 
 
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text.upper()).astimezone(UTC)
+@lru_cache(maxsize=8192)
+def instant_of(text: str) -> datetime:
+    """An instant in RFC 3339; slots begin and end on few times of a day."""
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)

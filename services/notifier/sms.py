@@ -18,7 +18,7 @@ from schemas import shapes
 from services.notifier.book import Notice
 from services.notifier.channel_settings import Named, SmsChannel
 from services.notifier.channels import SENT, Answer, judge, session_of, signed_headers, system_of, unanswered
-from services.notifier.notices import words_of
+from services.notifier.notices import LATE, words_of
 from services.notifier.routes import Way
 from services.notifier.short import sms_text
 
@@ -43,7 +43,9 @@ def sms_body(notice: Notice, number: str, config: SmsChannel) -> bytes:
     parameters = words_of(notice.language, category=about.category, rung=about.rung, slot=about.slot)
     if notice.link is not None:
         parameters["link"] = notice.link
-    template = templates.get(f"{notice.kind}.{notice.party}") or templates.get(notice.kind) or templates.get("default")
+    # A template of its own for what comes late, as the usual one says that somebody will come.
+    names = (f"confirmed.resident.{LATE}",) if notice.reason == LATE else (f"{notice.kind}.{notice.party}", notice.kind)
+    template = next((found for name in (*names, "default") if (found := templates.get(name))), None)
     return orjson.dumps(
         {
             "to": number,

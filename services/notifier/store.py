@@ -20,7 +20,8 @@ import orjson
 
 from services.links.store import supersede
 from services.notifier import failpoints, vault_news
-from services.notifier.book import VISIT_KINDS, About, CalledOff, Match, Notice
+from services.notifier.book import VISIT_KINDS, About, CalledOff, Match, Need, Notice
+from services.notifier.notices import Language
 from services.notifier.outgoing import Outgoing, outgoing, packed
 from services.notifier.receipts_store import ReceiptsUnit
 from services.notifier.usual_store import UsualUnit
@@ -74,7 +75,7 @@ _MATCH_FIELDS: Final = (
 _plain_fields: Final = attrgetter(*_MATCH_FIELDS[:9])
 _NOTICE_COLUMNS = """
 n.key, n.party, n.kind, n.ref, n.language, n.text, n.state AS notice_state, n.attempts, n.channel, n.sent_at, n.fault, n.tried,
-n.offer_id AS asked_offer_id, n.answer_by, n.about
+n.offer_id AS asked_offer_id, n.answer_by, n.about, n.need
 """
 _READ_MATCHES = f"""
 WITH named AS (
@@ -101,12 +102,12 @@ UPDATE notifying.confirmations m SET state = c.state, released_for = c.released_
 FROM unnest($1::text[], $2::text[], $3::text[]) c(match_id, state, released_for) WHERE m.match_id = c.match_id
 """
 _WRITE_NOTICES = """
-INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about, due_at)
-SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about,
-    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $15) ELSE interval '0' END
+INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about, need, due_at)
+SELECT key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about, need,
+    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $16) ELSE interval '0' END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[], $13::text[], $14::text[])
-    new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about)
+    $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+    new(key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, answer_by, about, need)
 ON CONFLICT (key) DO NOTHING
 """
 _READ_KNOWN = "SELECT key FROM notifying.notices WHERE key = ANY($1::uuid[])"
@@ -130,7 +131,8 @@ WITH due AS (
     FROM due WHERE n.key = due.key RETURNING n.*
 )
 SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, m.slot_start, m.slot_end, m.category, m.rung, m.urgency, m.released_for,
-    m.offer_id
+    m.offer_id, n.kind = 'confirmed' AND n.party = 'resident' AND EXISTS (
+        SELECT FROM notifying.notices h WHERE h.match_id = n.match_id AND h.kind = 'confirmed' AND h.party = 'volunteer' AND h.state = 'sent') AS helper_told
 FROM taken n LEFT JOIN notifying.confirmations m USING (match_id)
 """  # noqa: S608 - columns are constants of this module
 _NEXT_DUE = """
@@ -158,7 +160,7 @@ UPDATE notifying.confirmations m SET called_off_at_us = c.at_us, called_off_late
 FROM unnest($1::text[], $2::bigint[], $3::boolean[]) c(match_id, at_us, late) WHERE m.match_id = c.match_id
 """
 _PUT_IN_APP = """
-INSERT INTO notifying.app_inbox AS known (key, ref, kind, text) VALUES ($1, $2, $3, $4)
+INSERT INTO notifying.app_inbox AS known (key, ref, kind, text, texts) VALUES ($1, $2, $3, $4, $5::jsonb)
 ON CONFLICT (key) DO UPDATE SET key = excluded.key
 RETURNING read_at IS NOT NULL AS read, extract(epoch FROM clock_timestamp() - at)::float8 AS seconds
 """
@@ -218,12 +220,23 @@ def _notice(row: Any) -> Notice:
         offer_id=row["asked_offer_id"] or row["offer_id"],
         answer_by=row["answer_by"],
         about=None if row["about"] is None else _about(row["about"]),
+        need=None if row["need"] is None else _need(row["need"]),
     )
+
+
+def packed_about(about: About | None) -> str | None:
+    """As a notice's row keeps it."""
+    return None if about is None else orjson.dumps((about.category, about.rung, about.slot)).decode()
 
 
 def _about(text: str) -> About:
     category, rung, slot = orjson.loads(text)
     return About(category, rung, None if slot is None else tuple(slot))
+
+
+def _need(text: str) -> Need:
+    rung, skills, vetting = orjson.loads(text)
+    return Need(rung, tuple(skills), vetting)
 
 
 def _matches(rows: Iterable[asyncpg.Record]) -> list[Match]:
@@ -312,7 +325,8 @@ class Unit:
         rows = [
             (
                 n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.state, n.offer_id, n.answer_by,
-                None if n.about is None else orjson.dumps((n.about.category, n.about.rung, n.about.slot)).decode(),
+                packed_about(n.about),
+                None if n.need is None else orjson.dumps((n.need.rung, n.need.skills, n.need.vetting)).decode(),
             )
             for n in notices
         ]  # fmt: skip
@@ -433,8 +447,8 @@ class Store:
         """Lease notices that are due, of partitions that are still ours."""
         rows = await self._relaxed.fetch(_LEASE_DUE, list(epochs), list(epochs.values()), limit, lease_seconds)
         leased = [_notice(row) for row in rows]
-        for notice in leased:
-            notice.state = "leased"
+        for notice, row in zip(leased, rows, strict=True):
+            notice.state, notice.helper_told = "leased", row["helper_told"]
         return leased
 
     async def next_due_seconds(self, partitions: Iterable[int]) -> float | None:
@@ -447,9 +461,12 @@ class Store:
         found: bool = await self._relaxed.fetchval(_HAS_RECEIPTS)
         return found
 
-    async def put_in_app(self, notice: Notice) -> tuple[bool, float]:
-        """Put a notice into its person's inbox in the app, once; whether they have read it, and for how many seconds it lies there."""
-        row = await self._durable.fetchrow(_PUT_IN_APP, notice.key, notice.ref, notice.kind, notice.text)
+    async def put_in_app(self, notice: Notice, texts: Mapping[Language, str]) -> tuple[bool, float]:
+        """Put a notice into its person's inbox in the app, once; whether they have read it, and for how many seconds it lies there.
+
+        `texts`: what it says, by language.
+        """
+        row = await self._durable.fetchrow(_PUT_IN_APP, notice.key, notice.ref, notice.kind, notice.text, orjson.dumps(texts).decode())
         assert row is not None
         return row["read"], row["seconds"]
 

@@ -30,12 +30,12 @@ from schemas.topics import CONFIRMATIONS, VISITS_GROUP
 from services.notifier import failpoints
 from services.notifier.consumers import consumer_of
 from services.notifier.faults import PASSING, retry_seconds
-from services.notifier.hearing import CLOSED, Heard, heard
+from services.notifier.hearing import Heard, heard
 from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.ledger import booking
 from services.notifier.metrics import Metrics
-from services.notifier.outbox import SOURCE, Publisher, dead_letter_of
+from services.notifier.outbox import CLOSED, SOURCE, Publisher, dead_letter_of
 from services.notifier.outgoing import Outgoing
 from services.notifier.settings import Settings
 from services.notifier.visits import End, Limits, Report, Visit, judged

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.notifier.book import VISIT_KINDS, Notice
+from services.notifier.store import packed_about
 from services.notifier.watch import Watched
 
 # Whoever has one in hand keeps it from the others, so that any process may look at any visit. What was said counts as for its end (`notifying.said`).
@@ -32,10 +33,10 @@ _SAY = """
 WITH standing AS (
     SELECT match_id FROM notifying.confirmations WHERE match_id = ANY($2::text[]) AND state = 'confirmed' ORDER BY match_id FOR SHARE
 )
-INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, due_at)
-SELECT n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, 'pending', n.offer_id, clock_timestamp()
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
-    n(key, match_id, wish_id, partition, area, party, kind, ref, language, text, offer_id) JOIN standing USING (match_id)
+INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, about, due_at)
+SELECT n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, 'pending', n.offer_id, n.about, clock_timestamp()
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+    $12::text[]) n(key, match_id, wish_id, partition, area, party, kind, ref, language, text, offer_id, about) JOIN standing USING (match_id)
 ON CONFLICT (key) DO NOTHING
 """
 _LOOKED = """
@@ -138,7 +139,9 @@ class WatchUnit:
 
     async def say(self, notices: Iterable[Notice]) -> None:
         """Write notices of matches that stand; one whose key is known stays as it is."""
-        rows = [(n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.offer_id) for n in notices]
+        rows = [
+            (n.key, n.match_id, n.wish_id, n.partition, n.area, n.party, n.kind, n.ref, n.language, n.text, n.offer_id, packed_about(n.about)) for n in notices
+        ]
         if rows:
             await self._connection.execute(_SAY, *_columns(rows))
 

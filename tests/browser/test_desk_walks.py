@@ -90,7 +90,7 @@ async def test_a_suspended_offer_sends_nobody_and_all_whom_it_concerns_read_so(c
     await town.say("offer.suspended", offer, {"offer_id": offer, "reason": "复核"})
     await town.match_is(wish, "released")
     async with come.come(volunteer(ref), width, lang) as helper, come.come(resident(f"res-{wish}"), width, lang) as wisher:
-        told = helper.page.get_by_text(helper.words("请不必前往", "please do not set out")).or_(helper.page.get_by_text("已取消，请不必前往"))
+        told = helper.page.get_by_text(helper.words("已取消，请不必前往", "please do not set out"))
         await helper.sees_after_reloading("/inbox", told)
         await helper.is_well_made()
         await helper.open("/mine")
@@ -98,7 +98,7 @@ async def test_a_suspended_offer_sends_nobody_and_all_whom_it_concerns_read_so(c
         await helper.open("/wall")
         await helper.sees(helper.page.get_by_text(helper.words("现在没有您有效的服务登记", "No offer of yours")))
         await helper.is_well_made()
-        await wisher.sees_after_reloading("/inbox", wisher.page.get_by_text("不能如约了"))
+        await wisher.sees_after_reloading("/inbox", wisher.page.get_by_text(wisher.words("不能如约了", "can't take place")))
         await wisher.open(f"/wishes/{wish}")
         await wisher.sees(wisher.page.get_by_text(wisher.words("正在身边找帮手", "We are looking for a helper nearby")))
         await wisher.is_well_made()
@@ -124,7 +124,7 @@ async def test_where_nobody_comes_the_household_and_the_desk_hear_and_the_call_b
         await town.board.execute(TIME_PASSES, match, minutes * MINUTE_US)
         async with come.come(who, width, lang) as called:
             alarm = called.page.locator("article", has_text=wish)
-            await called.sees_after_reloading("/inbox", alarm.get_by_text("有帮手还没有报到"))
+            await called.sees_after_reloading("/inbox", alarm.get_by_text(called.words("有帮手还没有报到", "a helper has not reported")))
             await called.is_well_made()
             if who is WORKER:
                 await called.tap(alarm.get_by_role("link", name=called.words("看这个心愿", "See the wish")))

@@ -22,7 +22,7 @@ from tests.chaos.rig import allowed
 from tests.effects.gateways import Gateways, gateways
 from tests.effects.people import PEOPLE, in_file, in_vault
 from tests.forked import Child, forked
-from tests.integration.notifier_rig import SECRET, Matcher, ask, header, matcher, process, records, settings_of
+from tests.integration.notifier_rig import SECRET, TO_COME, Matcher, ask, header, matcher, process, records, settings_of
 
 VARIABLE = "EFFECTS_SECRET"
 PROGRESS_SECONDS = 30.0
@@ -65,7 +65,7 @@ class Storm:
             source.area = f"area-{source.partition}"
             person = self.rng.randrange(PEOPLE)
             refs = {"resident_ref": f"r-{person:03}", "volunteer_ref": f"v-{person:03}"}
-            await source.propose(match_id, urgency=self.rng.choice(("red", "yellow", "blue")), **refs)
+            await source.propose(match_id, urgency=self.rng.choice(("red", "yellow", "blue")), slot=TO_COME, **refs)
             self.proposed.append(match_id)
             self.events += 1
             if self.rng.random() < 0.05:

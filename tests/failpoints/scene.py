@@ -22,7 +22,7 @@ from schemas.instants import MINUTE_US, parse_rfc3339, rfc3339
 from schemas.lanes import partition_of
 from services.notifier.book import desk_of, notice_key
 from services.notifier.notices import Kind, Party
-from tests.integration.notifier_rig import SLOT, Matcher
+from tests.integration.notifier_rig import SLOT, TO_COME, Matcher
 
 AREA: Final = "hightech"
 LANE: Final = partition_of(AREA)
@@ -146,10 +146,14 @@ class Town(Matcher):
         """All events of a case."""
         a, b, c, d, e, f = (case.match(letter) for letter in "abcdef")
         self.minute = case.number
-        at = {"time_text": self._at()}
+        at, now = {"time_text": self._at()}, time.time_ns() // 1000
+        # By the wall's clock nobody is told of what is over: the visit that ends here has just begun, and the others are to come.
+        begun = {"start": rfc3339(now - MINUTE_US), "end": rfc3339(now + 8 * 60 * MINUTE_US)} if case.timed else SLOT
+        self.slot = TO_COME if case.timed else SLOT
+        said_at = rfc3339(now) if case.timed else None
         for _ in range(2):
-            await self.propose(a, **at, event_id=f"{a}-proposed", resident_ref=BUDGETED, volunteer_ref=IN_APP, organisation="第一党支部")
-        await self.propose(b, **at, needs_answer=True, expires_at="2026-11-23T20:00:00Z", volunteer_ref=STUBBORN, event_id=f"{b}-proposed")
+            await self.propose(a, **at, event_id=f"{a}-proposed", resident_ref=BUDGETED, volunteer_ref=IN_APP, organisation="第一党支部", slot=begun)
+        await self.propose(b, **at, needs_answer=True, expires_at=INVITED_UNTIL, volunteer_ref=STUBBORN, event_id=f"{b}-proposed")
         await self._pair("match.agreed", b)
         await self.propose(c, **at, event_id=f"{c}-proposed", volunteer_ref=BY_TEXT)
         for one in (d, e):
@@ -164,11 +168,11 @@ class Town(Matcher):
             await self._watched(case)
         if case.number:
             await self._pair("match.released", before.match("c"), reason="declined")
-            await self._say("acknowledged", before.match("a"), f"{before.match('a')}-word", 30, by="community", outcome="not_done")
+            await self._say("acknowledged", before.match("a"), f"{before.match('a')}-word", 30, at=said_at, by="community", outcome="not_done")
         else:
             await self.send("wish.unmet", {"wish_id": "w-unmet", "need": {}}, event_id="nothing")  # not valid either
-        await self._say("finished", a, f"{a}-finished", 5, minutes=45)
-        await self._say("acknowledged", a, f"{a}-acknowledged", 9, by="resident", outcome="done")
+        await self._say("finished", a, f"{a}-finished", 5, at=said_at, minutes=45)
+        await self._say("acknowledged", a, f"{a}-acknowledged", 9, at=said_at, by="resident", outcome="done")
         await self.producer.flush()
 
     async def _watched(self, case: Case) -> None:

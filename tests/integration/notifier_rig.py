@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -37,7 +37,12 @@ from tests.listening import listening
 SECRET = "a-secret-of-fair-length"
 LIMIT_SECONDS = 30.0
 LOOK_SECONDS = 0.02
+# When what the matcher says here is said.
+SAID_AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
+_BEGUN = datetime.now(UTC)
 SLOT = {"start": "2026-11-24T08:00:00Z", "end": "2026-11-24T09:00:00Z"}
+# For a notifier in a process of its own, whose clock is the wall's.
+TO_COME = {"start": "2126-11-24T08:00:00Z", "end": "2126-11-24T09:00:00Z"}
 
 
 async def until(holds: Callable[[], Awaitable[bool] | bool], seconds: float = LIMIT_SECONDS) -> None:
@@ -110,12 +115,17 @@ def settings_of(bootstrap: str, dsn: str, channel: str, **more: Any) -> Settings
     return Settings(kafka=bootstrap, database=SecretStr(dsn), channel=SecretStr(channel), webhook_secret=SecretStr(SECRET), **(short | more))
 
 
+def as_it_is_said() -> datetime:
+    """The wall's clock as it would be on the day on which these events are said: slots are on fixed days, and a confirmation may come too late."""
+    return SAID_AT + (datetime.now(UTC) - _BEGUN)
+
+
 @asynccontextmanager
 async def running(settings: Settings, now: Callable[[], datetime] | None = None) -> AsyncIterator[Notifier]:
-    """A notifier in this process, stopped in good order at the end; `now`: the clock of quiet hours and numbers a day."""
+    """A notifier in this process, stopped in good order at the end; `now`: the clock of quiet hours, numbers a day, and what comes too late."""
     stop = Stop()
     store = await Store.connect(settings.database.get_secret_value())
-    exchange = exchange_of(settings, store, now)
+    exchange = exchange_of(settings, store, now or as_it_is_said)
     notifier = Notifier(settings, store, exchange)
     task = asyncio.create_task(notifier.run(stop))
     try:
@@ -149,6 +159,7 @@ class Matcher:
     partition: int = 2
     area: str = "hightech"
     source: str = sources.MATCHER
+    slot: dict[str, str] = field(default_factory=lambda: SLOT)
     _ids: int = 0
 
     async def send(self, name: str, data: dict[str, Any], *, event_id: str | None = None, time_text: str = "2026-11-23T08:00:00Z") -> None:
@@ -168,7 +179,7 @@ class Matcher:
             "resident_ref": f"r-{match_id}",
             "volunteer_ref": f"v-{match_id}",
             "rung": "building",
-            "slot": SLOT,
+            "slot": self.slot,
             "how": "paired",
             "reasons": [],
             "needs_answer": False,

@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
 from schemas.personal import find_personal_data
@@ -28,6 +29,8 @@ from services.notifier.bots import Bot
 from services.notifier.channel_settings import Named, channels_of
 from services.notifier.channels import SIGNATURE_HEADER, TIMESTAMP_HEADER, Answer, Webhook, signature
 from services.notifier.mail import Mail
+from services.notifier.notices import text_for_worker
+from services.notifier.said import in_each
 from services.notifier.sms import SmsGateway
 from services.notifier.store import Store
 from tests.conftest import Database
@@ -446,4 +449,8 @@ async def test_the_app_has_one_row_a_key_until_somebody_reads_it(database: Datab
     assert [("r-1", "confirmed", "您好，约好了。", None)] == await ask(database.dsn(), "SELECT ref, kind, text, read_at FROM notifying.app_inbox")
     await ask(database.dsn(), "UPDATE notifying.app_inbox SET read_at = clock_timestamp()")
     assert Answer("sent") == await channel.send(notice())
+    widened = Notice(uuid4(), None, "w-1", 2, "hightech", "worker", "widened", "desk-hightech", "en", text_for_worker("widened", "en", wish_id="w-1"), None)
+    await channel.send(widened)
+    texts = [orjson.loads(text) for (text,) in await ask(database.dsn(), "SELECT texts::text FROM notifying.app_inbox ORDER BY at")]
+    assert [{"zh-CN": "您好，约好了。"}, in_each(widened)] == texts, "in each language in which it can be said"
     await store.close()

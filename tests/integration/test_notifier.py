@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode
 from schemas.instants import parse_rfc3339
-from services.notifier.book import Book, Delivered
+from services.notifier.book import Book, Delivered, notice_key
 from services.notifier.outbox import outgoing_of
 from services.notifier.proposals import Proposal
 from services.notifier.settings import Settings
@@ -23,6 +24,7 @@ from services.notifier.store import Store
 from tests.conftest import Database
 from tests.integration.notifier_rig import (
     SLOT,
+    TO_COME,
     Matcher,
     Sink,
     ask,
@@ -122,7 +124,7 @@ async def test_waits_until_the_volunteer_agreed(settings: Settings, source: Matc
 
 async def test_an_invitation_that_has_ended_is_not_sent_any_more(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
     about = {"volunteer_ref": "v-1", "category": "repair", "urgency": "red", "rung": "unit", "slot": SLOT}
-    async with running(settings):
+    async with running(settings, lambda: datetime(2026, 11, 23, 20, tzinfo=UTC)):
         await source.send("helper.invited", {"wish_id": "w-1", "offer_id": "o-1", "expires_at": "2026-11-23T20:00:00Z", **about})
         await settled(1)
     assert ([], []) == (sink.told, list(sink.attempts))
@@ -286,6 +288,53 @@ async def test_what_cannot_be_delivered_fails_the_confirmation(
     (record,) = await records(settings.kafka, "confirmations")
     assert {"area": "hightech", "match_id": "m-1", "wish_id": "w-m-1", "offer_id": "o-m-1", "reason": reason} == orjson.loads(record.value)
     assert reason == decode(record.topic, record.value, record.headers).data.reason, "the matcher can read it"
+
+
+async def test_what_a_channel_held_back_until_the_visit_was_over_is_not_said_as_if_it_were_to_come(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, database: Database
+) -> None:
+    now, over = [datetime(2026, 11, 24, 8, tzinfo=UTC)], datetime(2026, 11, 24, 12, tzinfo=UTC)
+    # Whom the channel holds back meanwhile, and with what: 429 tells clearly that nobody has heard, 503 does not.
+    held = {"v-m-1": 429, "r-m-2": 429, "r-m-3": 429, "v-m-3": 429, "v-m-4": 503}
+    sink.judge = lambda body, _nth: held.get(body["ref"], 200) if now[0] < over else 200
+    texts = "SELECT ref, kind FROM notifying.notices WHERE state = 'sent' ORDER BY ref, kind"
+    async with running(settings.model_copy(update={"webhook_attempts_max": 10_000}), lambda: now[0]):
+        for number in range(1, 5):
+            await source.propose(f"m-{number}")
+        await until(lambda: sum(sink.accepted.values()) == 3 and len(sink.attempts) == 8)
+        now[0] = over
+        await settled(4)
+    assert sorted(await confirmations(settings)) == [
+        ("confirmation.failed.v1", "m-1"), ("confirmation.failed.v1", "m-3"), ("match.closed.v1", "m-1"), ("match.closed.v1", "m-3"),
+        ("match.confirmed.v1", "m-2"), ("match.confirmed.v1", "m-4"),
+    ]  # fmt: skip
+    # Who waited hears that nobody was sent; where the helper knew, the resident hears of it late; what may have been heard is said as it was.
+    assert [
+        ("r-m-1", "confirmed"), ("r-m-1", "released"), ("r-m-2", "confirmed"), ("r-m-4", "confirmed"), ("v-m-2", "confirmed"), ("v-m-4", "confirmed"),
+    ] == await ask(database.dsn(), texts)  # fmt: skip
+    said = {key: {orjson.loads(body)["text"] for body in bodies} for key, bodies in sink.bodies.items() if sink.accepted[key]}
+    words = ["没能及时通知到双方", "这条消息来迟了"]
+    assert [1, 1] == [sum(word in text for one in said.values() for text in one) for word in words]
+    assert 1 == len(said[str(notice_key("m-4", "volunteer", "confirmed"))])
+    ends = [orjson.loads(one.value) for one in await records(settings.kafka, "confirmations")]
+    assert {"too_late"} == {one["reason"] for one in ends if "reason" in one}
+    assert {("not_done", 0, "default")} == {(one["outcome"], one["minutes"], one["by"]) for one in ends if "outcome" in one}
+
+
+async def test_who_could_not_be_told_while_there_was_time_is_given_up_while_the_matcher_can_find_another(
+    settings: Settings, source: Matcher, sink: Sink, settled: Settled, database: Database
+) -> None:
+    now = [datetime(2026, 11, 24, 8, tzinfo=UTC)]
+    sink.judge = lambda body, _nth: 429
+    async with running(settings.model_copy(update={"webhook_attempts_max": 10_000}), lambda: now[0]):
+        await source.propose("m-1")
+        await source.propose("m-2", needs_answer=True, expires_at="2026-11-24T08:55:00Z")
+        await until(lambda: len(sink.attempts) == 3)
+        now[0] = datetime(2026, 11, 24, 8, 56, tzinfo=UTC)
+        await settled(2)
+    assert [("confirmation.failed.v1", "m-1"), ("confirmation.failed.v1", "m-2")] == sorted(await confirmations(settings))
+    assert [] == sink.told
+    assert [("failed", 2)] == await ask(database.dsn(), "SELECT state, count(*) FROM notifying.confirmations GROUP BY state")
 
 
 async def test_an_expired_wish_is_told_once(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
@@ -465,6 +514,7 @@ async def test_a_stale_epoch_changes_nothing(settings: Settings, source: Matcher
 
 
 async def test_kill_9_in_the_middle_leaves_one_effect_a_key(settings: Settings, source: Matcher, sink: Sink, settled: Settled) -> None:
+    source.slot = TO_COME
     matches = [f"m-{number}" for number in range(300)]
     sink.judge = lambda body, nth: 503 if nth == 1 and hash(body["ref"]) % 5 == 0 else 200
     for match_id in matches:
@@ -492,6 +542,7 @@ async def test_kill_9_in_the_middle_leaves_one_effect_a_key(settings: Settings, 
 async def test_two_processes_share_the_partitions_and_one_takes_over(
     settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled
 ) -> None:
+    source.slot = TO_COME
     async with process(settings) as first:
         await source.propose("m-0")
         await settled(1)
@@ -512,6 +563,7 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
 async def test_a_notifier_that_stood_still_says_nothing_that_another_has_taken_back_meanwhile(
     settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled
 ) -> None:
+    source.slot = TO_COME
     epochs = "SELECT sum(epoch)::int FROM notifying.partitions"
     sink.judge = lambda _body, _nth: None if 1 == sum(sink.attempts.values()) else 200
     async with process(settings.model_copy(update={"webhook_concurrency": 1, "webhook_timeout_seconds": 60.0})) as still:

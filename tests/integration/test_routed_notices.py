@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.kafka import Kafka
+from services.notifier.notices import text_for_worker
 from services.notifier.settings import Settings
 from tests.conftest import Database
 from tests.integration.channel_rig import Gateway, gateway
@@ -269,24 +270,34 @@ async def test_who_would_be_called_off_in_the_same_breath_is_not_told_to_come(ma
     assert 2 == len(first.effects), "only the two of the other match were told"
 
 
-async def test_a_person_reads_in_their_own_language_also_what_has_no_match(make: Make, source: Matcher, first: Gateway, settled: Settled) -> None:
+async def test_a_person_reads_in_their_own_language_also_what_has_no_match(
+    make: Make, source: Matcher, first: Gateway, settled: Settled, database: Database
+) -> None:
     people = {"v-9": "13900000000", "r-m-1": "13700000000", "v-m-2": "13600000000", "r-8": "13500000000"}
     english = "".join(f'[people."{ref}"]\nlanguage = "en"\naddresses = {{ sms = "{number}" }}\n' for ref, number in people.items())
     named = {"volunteer_ref": "v-9", "category": "study", "urgency": "red", "rung": "unit", "slot": SLOT, "expires_at": "2126-11-24T20:00:00Z"}
+    english += '[people."desk-hightech"]\nlanguage = "en"\nchannels = ["sms", "app"]\naddresses = { sms = "13400000000" }\n'
     settings = make(PEOPLE + english)
+    first.judge = lambda seen, _nth: 400 if seen.body["to"] == "13400000000" else 200
     await source.propose("m-1", needs_approval=True)
     await source.propose("m-2")
     await source.send("helper.invited", {"wish_id": "w-9", "offer_id": "o-9", **named})
     await source.send("wish.expired", {"wish_id": "w-m-1", "filled": 0})
     await source.send("wish.expired", {"wish_id": "w-8", "filled": 0, "resident_ref": "r-8", "category": "study"})  # they never had a match
+    await source.send("wish.unmet", {"wish_id": "w-9", "need": {"skills": ["nursing"], "vetting": 2, "rung": "area"}})
     async with running(settings):
-        await settled(5)
+        await settled(6)
     texts = {one.body["to"]: (one.body["language"], one.body["text"], one.body["parameters"]["near"]) for one in first.seen}
     assert ("en", "from the same stairway") == (texts["13900000000"][0], texts["13900000000"][2])
     assert "We are sorry" in texts["13700000000"][1]
     assert "We are sorry" in texts["13500000000"][1]
     assert "It is settled" in texts["13600000000"][1]
     assert "有着落了" in texts[NUMBER][1]
+    unmet = "Wish w-9: nobody can help as yet (skills nursing, vetting level 2). Could you see what can be done? Thank you!"
+    assert ("en", f"【最后一米】{unmet}", "") == texts["13400000000"]
+    # Read from its row for the second channel, which shows it in each language.
+    shown = await ask(database.dsn(), "SELECT text, texts ->> 'zh-CN' FROM notifying.app_inbox")
+    assert [(unmet, text_for_worker("unmet", "zh-CN", wish_id="w-9", skills=["nursing"], vetting=2))] == shown
 
 
 async def test_a_channel_that_hangs_does_not_hold_up_another(make: Make, source: Matcher, first: Gateway, other: Gateway) -> None:

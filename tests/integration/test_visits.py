@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -25,7 +26,7 @@ from services.notifier.visits_store import VisitsStore, VisitsUnit
 from services.notifier.watch import Watched, words
 from services.runtime import Stop
 from tests.conftest import Database
-from tests.integration.notifier_rig import Matcher, ask, header, matcher, process, records, running, settings_of, until
+from tests.integration.notifier_rig import SLOT, TO_COME, Matcher, ask, header, matcher, process, records, running, settings_of, until
 
 AREA = "hightech"
 LANE = partition_of(AREA)
@@ -351,7 +352,7 @@ async def _none_due(database: Database) -> bool:
 
 async def test_silence_closes_by_default(settings: Settings, town: Town, database: Database) -> None:
     await town.propose("m-1", slot={"start": "2026-11-20T08:00:00Z", "end": "2026-11-20T09:00:00Z"})
-    async with running(settings.model_copy(update={"report_minutes": 0})):
+    async with running(settings.model_copy(update={"report_minutes": 0}), lambda: datetime(2026, 11, 20, 8, tzinfo=UTC)):
         await until(lambda: _none_due_and_closed(database))
     assert [("m-1", 1, "done", 0, "default")] == await ask(database.dsn(), CLOSED)
     assert [] == await ask(database.dsn(), BOOKED)
@@ -365,7 +366,7 @@ async def _none_due_and_closed(database: Database) -> bool:
 async def test_killed_again_and_again_it_closes_and_books_each_visit_once(settings: Settings, town: Town, database: Database) -> None:
     matches = [f"m-{number}" for number in range(30)]
     for match_id in matches:
-        await town.propose(match_id)
+        await town.propose(match_id, slot={"start": SLOT["start"], "end": TO_COME["end"]})  # begun, and not over, by the wall's clock
     for _ in range(3):
         async with process(settings) as child:
             for match_id in matches[:: 2 + _]:

@@ -139,6 +139,8 @@ async def test_silence_calls_the_centre_household_of_the_stairway_and_then_the_w
     await desk.confirmed("m-1")
     await desk.at(-10)
     assert [("household", "not_started")] == await desk.at(15)
+    said = orjson.loads(await desk.pool.fetchval("SELECT about FROM notifying.notices"))
+    assert ["repair", "unit", [rfc3339(START), rfc3339(END)]] == said, "of their own stairway, so that it can be said again in their language"
     assert [("household", "not_started"), ("worker", "not_started")] == await desk.at(30)
     refs = await desk.pool.fetch("SELECT ref FROM notifying.notices ORDER BY ref")
     assert ["desk-hightech", "v-9"] == [row["ref"] for row in refs]

@@ -13,9 +13,9 @@ from schemas.instants import micros, parse_rfc3339
 from schemas.lanes import partition_of
 from schemas.topics import CONFIRMATIONS
 from services.notifier.book import PARTIES, Match, Notice, Told, Untold, notice_key
-from services.notifier.hearing import CLOSED, Heard, heard
+from services.notifier.hearing import Heard, heard
 from services.notifier.neighbours import sifted
-from services.notifier.outbox import CONFIRMED, FAILED, SOURCE, outgoing_of
+from services.notifier.outbox import CLOSED, CONFIRMED, FAILED, SOURCE, outgoing_of
 from services.notifier.outgoing import Outgoing
 from services.notifier.visiting import closed_event
 from services.notifier.visits import End, Visit

@@ -14,6 +14,7 @@ REASONS = (
     "unanswered",
     "withdrawn",
     "undeliverable",
+    "too_late",
     "unsafe",
     "group_incomplete",
     "not_approved",
@@ -42,7 +43,7 @@ EVERY = [("confirmed", "resident"), ("confirmed", "volunteer"), ("released", "re
             "declined",
             "抱歉，原定11月24日（周二）16:00至17:30的「关爱老人」不能如约了。我们正在为您另找帮手，找到后马上告诉您。",
         ),
-        ("released", "resident", "zh-CN", "withdrawn", "您好，原定11月24日（周二）16:00至17:30的「关爱老人」已按心愿的撤回取消。需要时，欢迎随时再提。"),
+        ("released", "resident", "zh-CN", "withdrawn", "您好，心愿已撤回，原定11月24日（周二）16:00至17:30的「关爱老人」也就取消了。需要时，欢迎随时再提。"),
     ],
 )
 def test_says_the_kind_of_help_and_the_local_time(kind: str, party: str, language: str, reason: str | None, expected: str) -> None:
@@ -85,8 +86,9 @@ def test_an_alarm_is_about_one_helper_of_those_who_may_be_several(kind: Kind, pa
 
 @pytest.mark.parametrize(("language", "words"), [("zh-CN", "截止时间"), ("en", "deadline")])
 def test_an_expired_wish_has_no_visit_to_name(language: str, words: str) -> None:
-    text = text_of("expired", "resident", language, category=None, rung="area", slot=None)  # type: ignore[arg-type]
+    text = text_of("expired", "resident", language, category="study", rung="area", slot=None)  # type: ignore[arg-type]
     assert words in text
+    assert ("学习辅导" if language == "zh-CN" else "help with learning") in text, "of several wishes they know which"
     assert "  " not in text
 
 
@@ -112,7 +114,7 @@ BY = "2026-11-24T04:00:00Z"
         (
             "invited",
             "zh-CN",
-            "您好，同楼有位邻居急需「关爱老人」，时间是11月24日（周二）16:00至17:30。您能去吗？可能也问了别人，先答应者先得；请在11月24日（周二）12:00前答复。谢谢您！",
+            "您好，同楼有位邻居急需「关爱老人」，时间是11月24日（周二）16:00至17:30。您能去吗？我们可能也问了别人，谁先答应就请谁去；请在11月24日（周二）12:00前答复。谢谢您！",
         ),
         (
             "invited",
@@ -141,7 +143,7 @@ def test_whoever_is_asked_hears_what_for_how_near_when_and_by_when_to_answer(kin
         ),
         ("unmet", "zh-CN", "您好，心愿 w-1 目前没有人能帮上：需要技能 nursing, walk，审核等级 2 级。请您帮忙想想办法。谢谢您！"),
         ("unconsented", "zh-CN", "您好，心愿 w-1 没有有效的监护人同意，已停止安排。请先登记同意，再重新发布心愿。谢谢您！"),
-        ("unconsented", "en", "Wish w-1: no guardian's consent holds, so nobody is sent. Please note the consent, then enter the wish anew. Thank you!"),
+        ("unconsented", "en", "Wish w-1: no guardian's consent holds, so nobody is sent. Please record the consent, then enter the wish anew. Thank you!"),
         ("unmet", "en", "Wish w-1: nobody can help as yet (skills nursing, walk, vetting level 2). Could you see what can be done? Thank you!"),
     ],
 )

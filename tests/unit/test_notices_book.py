@@ -122,7 +122,7 @@ def test_fails_where_one_side_cannot_be_told_and_takes_the_other_notice_back() -
     proposed(book)
     resident, volunteer = book.new_notices.values()
     volunteer.state = "leased"
-    assert [Untold(book.matches["m-1"], "refused")] == came_back(book, [volunteer], "dead")
+    assert [Untold(book.matches["m-1"], "refused", (book.matches["m-1"],))] == came_back(book, [volunteer], "dead")
     assert "failed" == book.matches["m-1"].state
     assert "discarded" == resident.state
 
@@ -135,6 +135,55 @@ def test_those_who_were_told_of_a_failed_match_hear_that_it_fell_through() -> No
     came_back(book, [volunteer], "dead")
     assert "released" == released(book, reason="undeliverable")
     assert {("resident", "confirmed"): "sent", ("volunteer", "confirmed"): "dead", ("resident", "released"): "pending"} == states(book.matches["m-1"])
+
+
+def test_where_the_slot_is_over_what_cannot_be_told_is_let_go_here_with_its_group_and_whoever_waits_is_told() -> None:
+    over: list[bool] = []
+    book = Book(is_over=lambda _match: bool(over))
+    for match_id in ("m-1", "m-2"):
+        proposed(book, match_id, group_id="g-1", group_size=2)
+    notices = on_their_way(book)
+    resident, volunteer = notices[:2]
+    came_back(book, [resident])
+    ends = came_back(book, [volunteer], "dead")
+    assert [] == book.let_go(ends), "while it is live it is the matcher's"
+    over.append(True)
+    matches = list(book.matches.values())
+    assert matches == book.let_go(ends)
+    assert [("released", "too_late")] * 2 == [(one.state, one.released_for) for one in matches]
+    (told,) = [one for one in book.new_notices.values() if one.kind == "released"]
+    assert ("resident", "m-1") == (told.party, told.match_id)
+    assert "没能及时通知到双方" in told.text
+    came_back(book, notices[2:3])  # it was on its way
+    assert "pending" == book.matches["m-2"].notices["resident", "released"].state
+
+
+def test_a_question_that_was_not_put_is_not_let_go_here() -> None:
+    book = Book(is_over=lambda _match: True)
+    proposed(book, **ASKED)
+    assert [] == book.let_go(came_back(book, on_their_way(book), "dead"))
+
+
+@pytest.mark.parametrize(("over", "ends"), [(False, 1), (True, 0)])
+def test_a_visit_that_was_settled_and_is_over_is_left_to_what_is_said_of_it_though_word_of_it_did_not_arrive(over: bool, ends: int) -> None:
+    book = Book(is_over=lambda _match: over)
+    proposed(book)
+    notices = on_their_way(book)
+    came_back(book, notices)
+    found = book.learn(notices[0], Delivered(notices[0], "dead", AT, "console", "not_delivered"))
+    assert (ends, []) == (len(found), book.let_go(found))
+    assert ("failed" if ends else "confirmed") == book.matches["m-1"].state
+
+
+@pytest.mark.parametrize(("at", "words"), [("2026-11-23T23:59:59Z", "请不必前往"), ("2026-11-24T00:00:00Z", "如果您已经去过")])
+def test_whoever_may_have_been_there_is_not_told_to_stay_at_home(at: str, words: str) -> None:
+    book = Book()
+    proposed(book)
+    resident, volunteer = on_their_way(book)
+    came_back(book, [volunteer])
+    came_back(book, [resident], "dead")
+    released(book, reason="undeliverable", at=at)
+    assert words in book.matches["m-1"].notices["volunteer", "released"].text
 
 
 def test_a_release_takes_back_what_is_not_sent() -> None:
@@ -217,7 +266,7 @@ def test_one_who_cannot_be_told_ends_the_group_and_is_the_only_one_named() -> No
         proposed(book, match_id, group_id="g-1", group_size=2)
     first, second, third, fourth = book.new_notices.values()
     first.state = third.state = "leased"
-    assert [Untold(book.matches["m-1"], "refused")] == came_back(book, [first], "dead")
+    assert [Untold(book.matches["m-1"], "refused", tuple(book.matches.values()))] == came_back(book, [first], "dead")
     assert "discarded" == book.matches["m-2"].state
     assert ["discarded", "discarded"] == [second.state, fourth.state]
     assert [] == came_back(book, [third])
@@ -254,7 +303,7 @@ def test_where_the_wish_is_withdrawn_no_resident_is_told_that_others_come() -> N
     came_back(book, on_their_way(book))
     for match_id in ("m-1", "m-2"):
         released(book, match_id, "withdrawn")
-        assert "已按心愿的撤回取消" in book.matches[match_id].notices["resident", "released"].text
+        assert "心愿已撤回" in book.matches[match_id].notices["resident", "released"].text
 
 
 def test_a_release_of_one_keeps_the_others_of_its_group_from_being_told() -> None:
@@ -421,7 +470,7 @@ def test_the_invited_volunteer_is_asked_once_an_invitation() -> None:
     assert [("volunteer", "invited", "v-1", None), ("volunteer", "invited", "v-2", None)] == [
         (one.party, one.kind, one.ref, one.match_id) for one in book.new_notices.values()
     ]
-    assert "先答应者先得" in next(iter(book.new_notices.values())).text
+    assert "谁先答应就请谁去" in next(iter(book.new_notices.values())).text
 
 
 def test_whoever_is_invited_again_later_is_asked_again() -> None:

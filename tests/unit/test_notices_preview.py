@@ -46,7 +46,8 @@ def test_a_text_message_with_the_longest_link_has_at_most_140_characters_and_end
 
 
 def test_every_notice_that_wants_an_answer_carries_its_link_to_one_person_and_to_no_group_or_log() -> None:
-    assert len(PURPOSES) * len(PRIVATE) * 2 == len(LINKED)
+    assert PURPOSES.keys() == {one[:2] for one in templates("en")} & PURPOSES.keys()
+    assert sum(one[:2] in PURPOSES for one in templates("en")) * len(PRIVATE) * 2 == len(LINKED)
     assert PRIVATE == {one.channel for one in LINKED}
 
 

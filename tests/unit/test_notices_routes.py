@@ -44,6 +44,7 @@ def step(
     urgency: str | None = "blue",
     begins: timedelta | None = FAR,
     answer_by: timedelta | None = None,
+    ends: timedelta | None = None,
     tried: tuple[Tried, ...] = (),
     told: int = 0,
     quiet: tuple[time, time] | None = None,
@@ -51,7 +52,7 @@ def step(
     now: datetime | None = DAY,
     addresses: tuple[str, ...] = ("sms", "voice", "email"),
 ) -> Step:
-    errand = Errand(kind, urgency, *(None if ahead is None else (now or DAY) + ahead for ahead in (begins, answer_by)))
+    errand = Errand(kind, urgency, *(None if ahead is None else (now or DAY) + ahead for ahead in (begins, answer_by, ends)))
     return next_step(Preferences(channels, None, quiet, budget), addresses, WAYS, errand, tried, told, now, RULES)
 
 
@@ -233,5 +234,15 @@ def test_nobody_is_invited_when_the_invitation_has_ended() -> None:
     assert "sms" == used(step("sms", kind="invited", answer_by=-SOON, now=None)), "without a clock nothing is late"
 
 
-def test_a_question_falls_away_with_its_match_and_not_by_the_clock() -> None:
-    assert "sms" == used(step("sms", kind="asked", answer_by=timedelta()))
+def test_a_question_is_not_put_when_nobody_could_answer_it_any_more() -> None:
+    assert GiveUp("too_late") == step("sms", kind="asked", answer_by=timedelta(minutes=1))
+    assert "sms" == used(step("sms", kind="asked", answer_by=timedelta(minutes=1, seconds=1)))
+    assert "sms" == used(step("sms", kind="asked", answer_by=-SOON, now=None)), "without a clock nothing is late"
+
+
+def test_nobody_is_told_to_come_when_the_visit_is_all_but_over_unless_they_are_told_all_the_same() -> None:
+    assert GiveUp("too_late") == step("sms", begins=-SOON, ends=timedelta(minutes=5))
+    assert "sms" == used(step("sms", begins=-SOON, ends=timedelta(minutes=5, seconds=1)))
+    assert "sms" == used(step("sms", begins=-SOON, ends=None))
+    assert "sms" == used(step("sms", kind="released", begins=-SOON, ends=-SOON)), "that it is off is told late, too"
+    assert "sms" == used(step("sms", begins=-SOON, ends=-SOON, now=None)), "without a clock nothing is late"

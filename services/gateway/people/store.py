@@ -158,7 +158,7 @@ WHERE area = $1 AND community IS NOT NULL
 ORDER BY community, compound LIMIT 200
 """
 _INBOX = """
-SELECT key, kind, text, at, read_at, wish_id, count(*) FILTER (WHERE read_at IS NULL) OVER () AS unread
+SELECT key, kind, coalesce(texts ->> $1, text) AS text, at, read_at, wish_id, count(*) FILTER (WHERE read_at IS NULL) OVER () AS unread
 FROM gateway.inbox ORDER BY read_at IS NOT NULL, at DESC LIMIT 100
 """
 _UNREAD = "SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL"
@@ -363,12 +363,12 @@ async def known_places(connection: Any, area: str) -> list[tuple[str, str | None
     return [(row["community"], row["compound"]) for row in await connection.fetch(_PLACES, area)]
 
 
-async def inbox(connection: Any) -> list[dict[str, Any]]:
+async def inbox(connection: Any, language: str) -> list[dict[str, Any]]:
     """The messages in the app to whoever asks, those not read yet first, then the newest, a hundred at most: key, kind, text, at, read_at.
 
-    `wish_id`: of what lies there for the desk; `unread`: how many are not read in all.
+    `text` is in the `language` in which they read, where it was kept in it. `wish_id`: of what lies there for the desk; `unread`: how many are not read in all.
     """
-    return [dict(row) for row in await connection.fetch(_INBOX)]
+    return [dict(row) for row in await connection.fetch(_INBOX, language)]
 
 
 async def unread(connection: Any) -> int:

@@ -15,6 +15,7 @@ from services.gateway.people.door import Told
 from services.gateway.people.settling import settled
 from services.gateway.people.visits import MyMatch
 from services.gateway.policy import Act, Thing
+from services.gateway.rendering import language_of
 from services.gateway.roles import Principal
 
 router = APIRouter()
@@ -116,9 +117,9 @@ async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str,
 
 @router.get("/inbox", response_class=HTMLResponse, summary="My messages")
 async def inbox(request: Request, gateway: GatewayOf, principal: Annotated[Principal, needs(Act.SEE_OWN)]) -> HTMLResponse:
-    """What the notifier has put into the app for me."""
+    """What the notifier has put into the app for me, in the language of the page."""
     async with gateway.database.acting_for(principal) as connection:
-        messages = await store.inbox(connection)
+        messages = await store.inbox(connection, language_of(request))
     return gateway.renderer.page(request, "inbox.html", messages=messages, words=words, now=words.utc_now())
 
 

@@ -74,9 +74,9 @@ async def put(owner: asyncpg.Connection, ref: str, text: str) -> UUID:
     return key
 
 
-async def texts(pool: Pool, who: Principal) -> list[str]:
+async def texts(pool: Pool, who: Principal, language: str = "zh-CN") -> list[str]:
     async with pool.acting_for(who) as connection:
-        return sorted(str(one["text"]) for one in await store.inbox(connection))
+        return sorted(str(one["text"]) for one in await store.inbox(connection, language))
 
 
 async def unread_on_the_monitor(pool: Pool, who: Principal) -> int:
@@ -93,6 +93,13 @@ async def test_everyone_finds_their_own_messages_and_no_others(owner: asyncpg.Co
     assert await texts(pool, Principal("a-4", frozenset({Role.WORKER}), Scope(AREA), "v-1", frozenset({"r-1"}))) == [], "a reference without its role"
     async with pool.pool.acquire() as nobody:
         assert await nobody.fetch("SELECT * FROM gateway.inbox") == []
+
+
+async def test_whoever_reads_in_a_language_is_shown_messages_in_it_and_what_an_earlier_version_left_as_it_is(owner: asyncpg.Connection, pool: Pool) -> None:
+    key = await put(owner, "v-1", "您好")
+    await owner.execute("UPDATE notifying.app_inbox SET texts = $2::jsonb WHERE key = $1", key, '{"zh-CN": "您好", "en": "Good day"}')
+    await put(owner, "v-1", "old")
+    assert [["old", "您好"], ["Good day", "old"]] == [await texts(pool, MEMBER, language) for language in ("zh-CN", "en")]
 
 
 async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_their_own_circle(owner: asyncpg.Connection, pool: Pool) -> None:
@@ -115,7 +122,7 @@ async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_the
     assert [1, 2] == [await unread_on_the_monitor(pool, who) for who in (worker, whole)]
     async with pool.acting_for(worker) as connection:
         await store.mark_read(connection, [str(key) for key in keys.values()])
-        assert [mine] == [one["wish_id"] for one in await store.inbox(connection)]
+        assert [mine] == [one["wish_id"] for one in await store.inbox(connection, "zh-CN")]
     assert [mine] == [row["text"] for row in await owner.fetch("SELECT text FROM notifying.app_inbox WHERE read_at IS NOT NULL")]
     assert [0, 1] == [await unread_on_the_monitor(pool, who) for who in (worker, whole)]
     await owner.execute("UPDATE notifying.app_inbox SET at = at - interval '31 days', read_at = NULL")
@@ -140,7 +147,7 @@ async def test_messages_that_came_in_by_the_hundred_are_all_read_in_the_end(owne
     seen: list[tuple[int, str, int]] = []
     for _ in range(3):
         async with pool.acting_for(MEMBER) as connection:
-            shown = await store.inbox(connection)
+            shown = await store.inbox(connection, "zh-CN")
             new = [one for one in shown if one["read_at"] is None]
             seen.append((len(new), shown[0]["text"], shown[0]["unread"]))
             await store.mark_read(connection, [str(one["key"]) for one in new])
@@ -154,10 +161,10 @@ async def test_a_message_is_read_once_and_by_whom_it_is_for(owner: asyncpg.Conne
     async with pool.acting_for(MEMBER) as connection:
         assert await store.unread(connection) == 1
         await store.mark_read(connection, [str(key)])
-        first = (await store.inbox(connection))[0]["read_at"]
+        first = (await store.inbox(connection, "zh-CN"))[0]["read_at"]
     async with pool.acting_for(MEMBER) as connection:
         await store.mark_read(connection, [str(key)])
-        assert (await store.unread(connection), (await store.inbox(connection))[0]["read_at"]) == (0, first)
+        assert (await store.unread(connection), (await store.inbox(connection, "zh-CN"))[0]["read_at"]) == (0, first)
 
 
 @pytest.mark.parametrize(
