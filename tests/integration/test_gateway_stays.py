@@ -334,6 +334,18 @@ async def test_an_admin_keeps_an_account_out_and_lets_it_in_again_on_a_page(rig:
     assert 404 == (await admin.post(f"/accounts/{outside.account_id}/disable", page="/accounts")).status_code
 
 
+async def test_of_many_accounts_the_first_are_shown_and_the_others_found_by_their_login(rig: GatewayRig) -> None:
+    scope = (AREA, "many")
+    admin = await browser(rig, "admin", scope=scope)
+    await rig.owner.execute(
+        "INSERT INTO gateway.accounts (account_id, login, roles, scope, created_at) "
+        "SELECT 'of-many-' || n, 'many-' || lpad(n::text, 3, '0'), '{volunteer}', $1, now() FROM generate_series(0, 249) n", list(scope),
+    )  # fmt: skip
+    page, found = (await admin.get("/accounts?login=MANY-")).text, (await admin.get("/accounts?login=many-24")).text
+    assert (200, 10) == (page.count('scope="row">many-'), found.count('scope="row">many-'))
+    assert ("50 more are not shown" in page, "more are not shown" in found) == (True, False)
+
+
 async def test_when_ones_devices_came_in_is_told_in_the_time_of_the_place(rig: GatewayRig) -> None:
     member = await browser(rig, "volunteer", volunteer_ref="v-clock")
     began = await rig.owner.fetchval("SELECT max(created_at) FROM gateway.sessions")
