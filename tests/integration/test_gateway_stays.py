@@ -476,5 +476,6 @@ async def test_neither_the_monitor_nor_attention_goes_through_all_matches_there_
         plans += [row[0] for row in await rig.owner.fetch(f"EXPLAIN {body.replace('now_us', '1::bigint')}")]
     await rig.owner.execute("DELETE FROM gateway.matches WHERE match_id LIKE 'm-gone-%'")
     assert [] == [line for line in plans if "Seq Scan on matches" in line]
-    for index in ("matches_under_way", "matches_to_approve", "matches_confirmed", "confirmations_under_way"):
+    for index in ("matches_under_way", "matches_to_approve", "matches_confirmed", "confirmations_under_way", "notices_unheard"):
         assert any(index in line for line in plans), index
+    assert any("Index Cond" in line and "due_at" in line for line in plans), "all that was ever given up is looked through"
