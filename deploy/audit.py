@@ -22,8 +22,7 @@ def verify(
     anchor: Annotated[list[str] | None, typer.Option("--anchor", help="另外记下的链尾 SEQ:HASH · an end of the chain noted elsewhere, SEQ:HASH")] = None,
 ) -> None:
     """校验审计链：改动、删除、换序、截尾都会发现 · Verify the chain: a row changed, removed, moved, or cut off at the end is found."""
-    from services.gateway.identity.audit import read_all
-    from services.gateway.identity.audit import verify as judge
+    from services.gateway.identity.audit import verify_stored
 
     noted = [_noted(text) for text in anchor or ()]
 
@@ -33,8 +32,7 @@ def verify(
             kept = outside.read()
         except ValueError:
             raise Trouble(f"库外链尾文件被改动：{outside.path}", f"The anchor file was changed: {outside.path}") from None
-        entries, head = await read_all(connection)
-        verdict = judge(entries, head, [*noted, *([] if kept is None else [kept])], keys)
+        verdict = await verify_stored(connection, [*noted, *([] if kept is None else [kept])], keys)
         if verdict.fault is not None:
             raise Trouble(f"审计链不成立：{verdict.fault[0]}", f"The audit log does not hold: {verdict.fault[1]}")
         typer.echo(f"{both(f'审计链成立，共 {verdict.rows} 条', f'the audit log holds, {verdict.rows} rows')}")

@@ -1,4 +1,4 @@
-"""`board rebuild`: put the gateway's board together anew, from the topics' start. A gateway that runs begins to do so at once."""
+"""`board rebuild`: put the gateway's board together anew, as far back as the topics go; what is older stays. One that runs begins to do so at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ def rebuild() -> None:
     from deploy.tools import target
 
     asyncio.run(_rebuild(target.find()))
-    Console().print(both("已清空，网关正在从主题重建。", "Emptied; the gateway is reading the topics anew."), markup=False, highlight=False)
+    Console().print(
+        both("主题里还有的已清空，正在重读；更早的保持不变。", "What the topics hold is emptied and being read anew; what is older stays."),
+        markup=False,
+        highlight=False,
+    )
 
 
 async def _rebuild(where: Target) -> None:

@@ -52,10 +52,13 @@ TOLD: Final[dict[str, Words]] = {
     "household,worker": ("中心户长、社区", "the centre household, the worker"),
 }
 _MOST: Final = 50
-# Half of the time for an answer is over, or the visit is near.
+# Half of the time for an answer is over, or the visit is near. What is held has a live match: by those it is found, and not among all wishes there ever were.
 _MATCHER: Final = """
     SELECT 'at_risk' AS kind, w.area, w.wish_id, NULL AS match_id, w.ends_at AS at FROM matching.wishes w
-        WHERE w.status IN ('open', 'held') AND w.ends_at > $1 AND w.ends_at <= $2
+        WHERE w.status = 'open' AND w.ends_at > $1 AND w.ends_at <= $2
+    UNION ALL
+    SELECT 'at_risk', w.area, w.wish_id, NULL, w.ends_at FROM (SELECT DISTINCT area, wish_id FROM matching.matches WHERE live) m
+        JOIN matching.wishes w USING (area, wish_id) WHERE w.status = 'held' AND w.ends_at > $1 AND w.ends_at <= $2
     UNION ALL
     SELECT 'at_risk', m.area, m.wish_id, m.match_id, m.starts_at FROM matching.matches m JOIN matching.wishes w USING (area, wish_id)
         WHERE m.live AND m.state IN ('proposed', 'agreed') AND m.ends_at > $1 AND m.starts_at <= $2 AND w.ends_at > $2

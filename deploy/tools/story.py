@@ -22,7 +22,7 @@ from deploy.tools.wording import FAULTS, NOTICE_KINDS, NOTICE_STATES, PARTIES, W
 from deploy.words import NOT_TEXT, Trouble
 from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
-from schemas.instants import parse_rfc3339
+from schemas.instants import DAY_US, parse_rfc3339
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.wishes import WishSubmitted
 from services.matcher.core.place import RUNGS
@@ -36,23 +36,28 @@ from services.matcher.store import Loader
 _WISHES: Final = "SELECT area, status, submitted_at, ends_at, need, data FROM matching.wishes WHERE wish_id = $1 ORDER BY submitted_at, area"
 _NEWEST: Final = "SELECT wish_id FROM matching.wishes ORDER BY submitted_at DESC LIMIT 3"
 _LANE: Final = "SELECT lane FROM matching.areas WHERE area = $1"
+# From a while before the wish on (an index tells where that is): nothing else bounds what is read of a journal of years.
 _JOURNAL: Final = """
     SELECT seq, at, kind, outcome, event, decision FROM matching.journal
-    WHERE lane = $1 AND area = $2 AND EXISTS (SELECT FROM unnest($3::bytea[]) id WHERE position(id IN event) > 0 OR position(id IN decision) > 0)
+    WHERE lane = $1 AND area = $2 AND at >= $4 AND EXISTS (SELECT FROM unnest($3::bytea[]) id WHERE position(id IN event) > 0 OR position(id IN decision) > 0)
     ORDER BY seq
 """
 _MATCHES: Final = """
     SELECT match_id, offer_id, rung, starts_at, ends_at, how, state, live, reason, expires_at FROM matching.matches
     WHERE area = $1 AND wish_id = $2 ORDER BY number
 """
-_NOTICES: Final = """
-    SELECT n.party, n.kind, n.state, n.attempts, n.channel, n.sent_at, n.fault, (extract(epoch FROM n.due_at) * 1000000)::bigint AS due_us,
-        m.offer_id
-    FROM notifying.notices n LEFT JOIN notifying.confirmations m USING (match_id)
-    WHERE n.wish_id = $1 AND n.area = $2 ORDER BY n.sent_at NULLS LAST, n.party
-"""
+_BECAME: Final = "n.party, n.kind, n.state, n.attempts, n.channel, n.sent_at, n.fault, (extract(epoch FROM n.due_at) * 1000000)::bigint AS due_us"
+# Those about its matches, and those about the wish alone, each by an index of its own.
+_NOTICES: Final = f"""
+    SELECT * FROM (
+        SELECT {_BECAME}, m.offer_id FROM notifying.confirmations m JOIN notifying.notices n USING (match_id) WHERE m.wish_id = $1 AND m.area = $2
+        UNION ALL SELECT {_BECAME}, NULL FROM notifying.notices n WHERE n.match_id IS NULL AND n.wish_id = $1 AND n.area = $2
+    ) told ORDER BY sent_at NULLS LAST, party
+"""  # noqa: S608 - of our own constants
 # The matcher decides nothing on these: the notifier keeps each for good, and how the visit ends follows from them.
 _REPORTS: Final = (ServiceStarted, ServiceFinished, ServiceAcknowledged)
+# A withdrawal or a claim may come before the wish, by as long as the topics keep events.
+_BEFORE_US: Final = 31 * DAY_US
 _FAILED: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 
 
@@ -151,7 +156,7 @@ async def _story(connection: asyncpg.Connection, wish_id: str, row: Any, policie
     lane = await connection.fetchval(_LANE, area)
     # As orjson writes the id, and as writers do that escape everything beyond ASCII.
     written = {orjson.dumps(wish_id), json.dumps(wish_id).encode()}
-    for line in await connection.fetch(_JOURNAL, lane, area, list(written)):
+    for line in await connection.fetch(_JOURNAL, lane, area, list(written), row["submitted_at"] - _BEFORE_US):
         story.steps.extend(steps_of(line, wish_id))
     story.matches = await connection.fetch(_MATCHES, area, wish_id)
     if story.status == OPEN:

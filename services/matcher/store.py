@@ -48,15 +48,18 @@ AREAS_OF_LANE: Final = "SELECT area FROM matching.areas WHERE lane = $1"
 ROUND_OF_AREA: Final = "SELECT round_at FROM matching.areas WHERE area = $1"
 CLOCK_OF_AREA: Final = "SELECT clock FROM matching.areas WHERE area = $1"
 _WISH_COLUMNS: Final = "wish_id, status, submitted_at, match_count, barred, invited, data"
+# In two parts, each by an index of what is under way: with an OR between them all that there ever was is read.
 WISHES_UNDER_WAY: Final = f"""
-    SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND (status = 'open'
-        OR wish_id IN (SELECT wish_id FROM matching.matches WHERE area = $1 AND live))
+    SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND status = 'open'
+    UNION ALL SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND status <> 'open'
+        AND wish_id IN (SELECT wish_id FROM matching.matches WHERE area = $1 AND live)
 """
 WISHES_BY_ID: Final = f"SELECT {_WISH_COLUMNS} FROM matching.wishes WHERE area = $1 AND wish_id = ANY($2)"
 _OFFERS: Final = "SELECT offer_id, status, status_at, data FROM matching.offers JOIN matching.posts USING (area, offer_id)"
 OFFERS_UNDER_WAY: Final = f"""
-    {_OFFERS} WHERE area = $1 AND (status = 'open'
-        OR offer_id IN (SELECT offer_id FROM matching.matches WHERE area = $1 AND live))
+    {_OFFERS} WHERE area = $1 AND status = 'open'
+    UNION ALL {_OFFERS} WHERE area = $1 AND status <> 'open'
+        AND offer_id IN (SELECT offer_id FROM matching.matches WHERE area = $1 AND live)
 """
 OFFERS_BY_ID: Final = f"{_OFFERS} WHERE area = $1 AND offer_id = ANY($2)"
 STANDING_MATCHES: Final = """

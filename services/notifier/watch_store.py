@@ -67,6 +67,8 @@ INSERT INTO notifying.wish_places (area, wish_id, place, ends_at_us) SELECT * FR
 ON CONFLICT DO NOTHING
 """
 _FORGET_WISHES = "DELETE FROM notifying.wish_places WHERE ends_at_us < $1"
+# Of a day that is over nobody asks how much people were told. It has no index of its own: what is kept is a month's.
+_FORGET_TOLD = "DELETE FROM notifying.told WHERE day < to_timestamp($1::bigint / 1000000)::date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +183,7 @@ class WatchUnit:
     async def forget_wishes(self, before: int) -> None:
         """Forget the places of wishes that ended before then."""
         await self._connection.execute(_FORGET_WISHES, before)
+
+    async def forget_told(self, before: int) -> None:
+        """Forget how many notices people got on days before then."""
+        await self._connection.execute(_FORGET_TOLD, before)

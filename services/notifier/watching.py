@@ -27,7 +27,7 @@ _BATCH_MAX: Final = 500
 # A visit that can't be looked at is tried again after this, and holds up no other.
 _POSTPONED_US: Final = 60 * MINUTE_US
 _CLEAN_SECONDS: Final = 3600.0
-# Links are kept beyond their end, to say so kindly; wishes' places beyond their window, as visits may be late.
+# Links are kept beyond their end, to say so kindly; wishes' places beyond their window, as visits may be late; counts of a day beyond it, in any time zone.
 _KEPT_US: Final = 30 * DAY_US
 
 
@@ -148,4 +148,5 @@ class Watching:
         async with self._pool.acquire() as connection:
             await forget(connection, before)
             await WatchUnit(connection).forget_wishes(before)
+            await WatchUnit(connection).forget_told(before)
         self._cleaned = time.monotonic()

@@ -334,6 +334,18 @@ async def test_an_admin_keeps_an_account_out_and_lets_it_in_again_on_a_page(rig:
     assert 404 == (await admin.post(f"/accounts/{outside.account_id}/disable", page="/accounts")).status_code
 
 
+async def test_of_many_accounts_the_first_are_shown_and_the_others_found_by_their_login(rig: GatewayRig) -> None:
+    scope = (AREA, "many")
+    admin = await browser(rig, "admin", scope=scope)
+    await rig.owner.execute(
+        "INSERT INTO gateway.accounts (account_id, login, roles, scope, created_at) "
+        "SELECT 'of-many-' || n, 'many-' || lpad(n::text, 3, '0'), '{volunteer}', $1, now() FROM generate_series(0, 249) n", list(scope),
+    )  # fmt: skip
+    page, found = (await admin.get("/accounts?login=MANY-")).text, (await admin.get("/accounts?login=many-24")).text
+    assert (200, 10) == (page.count('scope="row">many-'), found.count('scope="row">many-'))
+    assert ("50 more are not shown" in page, "more are not shown" in found) == (True, False)
+
+
 async def test_when_ones_devices_came_in_is_told_in_the_time_of_the_place(rig: GatewayRig) -> None:
     member = await browser(rig, "volunteer", volunteer_ref="v-clock")
     began = await rig.owner.fetchval("SELECT max(created_at) FROM gateway.sessions")
@@ -464,5 +476,6 @@ async def test_neither_the_monitor_nor_attention_goes_through_all_matches_there_
         plans += [row[0] for row in await rig.owner.fetch(f"EXPLAIN {body.replace('now_us', '1::bigint')}")]
     await rig.owner.execute("DELETE FROM gateway.matches WHERE match_id LIKE 'm-gone-%'")
     assert [] == [line for line in plans if "Seq Scan on matches" in line]
-    for index in ("matches_under_way", "matches_to_approve", "matches_confirmed", "confirmations_under_way"):
+    for index in ("matches_under_way", "matches_to_approve", "matches_confirmed", "confirmations_under_way", "notices_unheard"):
         assert any(index in line for line in plans), index
+    assert any("Index Cond" in line and "due_at" in line for line in plans), "all that was ever given up is looked through"

@@ -17,7 +17,7 @@ from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area, Match
 from services.matcher.policies import Policies
 from services.matcher.replay import Entry, Replay, from_database
-from services.matcher.store import INDEXES_ONLY, PAST_STARTS, BrokenInvariant, Changes, Loader, RawData
+from services.matcher.store import INDEXES_ONLY, OFFERS_UNDER_WAY, PAST_STARTS, WISHES_UNDER_WAY, BrokenInvariant, Changes, Loader, RawData
 from services.matcher.written import decision_text
 from tests import builders as build
 from tests.builders import Scene, instant, offer, wish
@@ -188,6 +188,18 @@ async def test_visits_that_are_over_are_found_by_an_index(connection: asyncpg.Co
     await connection.execute(f"PREPARE past(text, bigint) AS {PAST_STARTS}")
     plan = await connection.fetch("EXPLAIN EXECUTE past('a', 0)")
     assert "matches_past" in "".join(row[0] for row in plan)
+
+
+async def test_a_lane_is_taken_over_by_indexes_of_what_is_under_way_however_much_is_over(connection: asyncpg.Connection) -> None:
+    """In years, what is over is a thousand times as much: whoever reads it at each start, and for each question why, starts later every year."""
+    for name, value in INDEXES_ONLY.items():
+        await connection.execute(f"SET {name} = {value}")
+    for number, (statement, index) in enumerate(((WISHES_UNDER_WAY, "wishes_open"), (OFFERS_UNDER_WAY, "offers_open"))):
+        await connection.execute(f"PREPARE under_way_{number}(text) AS {statement}")
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE under_way_{number}('a')"))
+        assert index in plan, plan
+        assert "matches_live" in plan, plan
+        assert "SubPlan" not in plan, "asked of each row there ever was"
 
 
 async def test_what_is_known_of_somebody_outlives_the_worker_and_all_they_posted(connection: asyncpg.Connection) -> None:

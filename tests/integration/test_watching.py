@@ -119,6 +119,12 @@ async def test_both_sides_are_reminded_once_however_often_somebody_looks(desk: D
     assert 2 >= desk.told
 
 
+async def test_what_has_served_is_forgotten(desk: Desk) -> None:
+    await desk.pool.execute("INSERT INTO notifying.told SELECT 'r-1', current_date - days, 1 FROM unnest(ARRAY[0, 1, 20, 40, 400]) days")
+    await desk.watching._clean()
+    assert [0, 1, 20] == [row[0] for row in await desk.pool.fetch("SELECT current_date - day FROM notifying.told ORDER BY day DESC")]
+
+
 async def test_two_processes_that_look_at_once_say_everything_once(desk: Desk) -> None:
     for number in range(20):
         await desk.confirmed(f"m-{number}")

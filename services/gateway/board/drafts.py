@@ -38,7 +38,7 @@ _WAITING: Final = """
 """
 _COMMUNITIES: Final = """
     SELECT p.area, p.community, coalesce(c.reviews, false) AS reviews FROM (
-        SELECT DISTINCT area, community FROM gateway.wishes WHERE community IS NOT NULL
+        SELECT area, community FROM gateway.wishes WHERE community IS NOT NULL AND submitted_at > now() - interval '183 days' GROUP BY 1, 2
         UNION SELECT area, community FROM gateway.communities) p
     LEFT JOIN gateway.communities c USING (area, community) ORDER BY 1, 2 LIMIT 200
 """

@@ -1,8 +1,8 @@
 """The topics come in here: all five and their dead letters, read by one process from the offsets that lie beside the rows.
 
 Whoever has the lock reads; another gateway waits to take over. A record below its cursor is a repeat and skipped; the board can be rebuilt from the
-topics' start. Faults of the infrastructure are waited out in place. A record that is no valid event changes nothing here: the matcher makes a dead
-letter of it.
+topics, as far back as they go. Faults of the infrastructure are waited out in place. A record that is no valid event changes nothing here: the matcher
+makes a dead letter of it.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
@@ -59,6 +59,7 @@ _GATHER_SECONDS: Final = 0.05
 _BATCH_MAX: Final = 2000
 _PRUNE_SECONDS: Final = 600.0
 _TAKEN_DAYS: Final = 31
+_CLOCKS_DIFFER: Final = timedelta(minutes=10)
 _DEAD: Final = "-dlq"
 _LETTER_MAX_CHARACTERS: Final = 20_000
 _CIRCLE: Final = re.compile(shapes.CIRCLE)
@@ -197,7 +198,7 @@ class Reader:
                 await stop.pause(min(_RETRY_SECONDS * failures, 5.0))
 
     async def _as_writer(self, connection: asyncpg.Connection, stop: Stop) -> None:
-        writer = await Writer.take(connection)
+        writer = await Writer.take(connection, self._stream_days)
         if writer is None:
             self.at_work = True
             await stop.pause(_STANDBY_SECONDS)
@@ -219,7 +220,7 @@ class Reader:
             await self._go_on(consumer, writer)
             unknown = [tp for tp in partitions if (tp.topic, tp.partition) not in writer.cursors]
             if unknown:
-                await consumer.seek_to_beginning(*unknown)
+                await _begin(consumer, unknown, writer.begins_at)
             self.at_work = True
             self._log.info("board_reads", generation_cursors=len(writer.cursors))
             while not stop:
@@ -260,7 +261,7 @@ class Reader:
         now = asyncio.get_running_loop().time()
         if not found and now - self._pruned > _PRUNE_SECONDS:
             self._pruned = now
-            await writer.prune(self._stream_days, max(self._stream_days, _TAKEN_DAYS))
+            await writer.prune(max(self._stream_days, _TAKEN_DAYS))
         return came_at if fresh else None
 
     @staticmethod
@@ -310,6 +311,19 @@ class Reader:
             book.settle()
             await writer.write(book, cursors)
         writer.cursors.update(cursors)
+
+
+async def _begin(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], at: datetime | None) -> None:
+    """Go to the topics' start; after a rebuild to where they tell what it took away, and a little before, as the clocks of those who write differ."""
+    if at is None:
+        await consumer.seek_to_beginning(*partitions)
+        return
+    since = round((at - _CLOCKS_DIFFER).timestamp() * 1000)
+    for tp, found in (await consumer.offsets_for_times(dict.fromkeys(partitions, since))).items():
+        if found is None:
+            await consumer.seek_to_end(tp)
+        else:
+            consumer.seek(tp, found.offset)
 
 
 def bury(book: Book, letter: DeadLetter) -> None:

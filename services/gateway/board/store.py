@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from schemas.topics import TOPICS
 from services.gateway.board.projection import Book, place_line
 from services.gateway.board.rows import DeadLetter, Invitation, Match, News, Offer, Report, Wish
 
@@ -49,7 +50,7 @@ _TELL: Final = """
         subject text, wish_id text, match_id text, offer_id text, volunteer_ref text, resident_ref text, brief jsonb
     )) WITH ORDINALITY AS n (event_key, placed, at, received_at, area, community, compound, building, kind, subject, wish_id, match_id, offer_id,
         volunteer_ref, resident_ref, brief, number)
-    WHERE NOT EXISTS (SELECT FROM gateway.stream s WHERE s.event_key = n.event_key)
+    WHERE NOT EXISTS (SELECT FROM gateway.stream s WHERE s.event_key = n.event_key) AND n.received_at >= clock_timestamp() - make_interval(days => $2)
     ORDER BY n.number
 """
 _WAITING: Final = """
@@ -63,6 +64,16 @@ _BURY: Final = """
     SELECT d.* FROM jsonb_to_recordset($1::jsonb) AS d (topic text, partition int, position bigint, at timestamptz, reason text, message text, origin text,
         area text, community text, kind text, key text, headers jsonb, value text)
     ON CONFLICT DO NOTHING
+"""
+# What the topics still hold whole is taken away and told anew. What is older stays, for they have dropped it, or will before they are read again.
+_TOLD_ANEW_DAYS: Final = min(topic.retention_days for topic in TOPICS) - 1
+_OLD: Final = "SELECT FROM gateway.wishes w WHERE w.area = r.area AND w.wish_id = r.wish_id AND w.received_at < $1"
+_EMPTY: Final = (
+    *(f"DELETE FROM gateway.{table} r WHERE NOT EXISTS ({_OLD})" for table in ("matches", "reports", "invitations", "wishes")),
+    "DELETE FROM gateway.offers WHERE posted_at IS NULL OR posted_at >= $1",
+)
+_BEGIN_ANEW: Final = """
+    UPDATE gateway.reader SET generation = generation + 1, begins_at = clock_timestamp() - make_interval(days => $1) RETURNING begins_at
 """
 _PRUNE: Final = (
     "DELETE FROM gateway.stream WHERE stored_at < clock_timestamp() - make_interval(days => $1)",
@@ -112,20 +123,30 @@ def parsed(value: Any) -> Any:
 class Writer:
     """The board's one writer, for as long as its connection lasts."""
 
-    def __init__(self, connection: asyncpg.Connection, generation: int, cursors: dict[tuple[str, int], int]) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, generation: int, cursors: dict[tuple[str, int], int], *, begins_at: datetime | None, stream_days: int
+    ) -> None:
+        """`begins_at`: from when on the topics are read where there is no cursor; all of them where it is None. See `take` for `stream_days`."""
         self._connection = connection
         self._generation = generation
+        self._stream_days = stream_days
         self.cursors = cursors
+        self.begins_at = begins_at
 
     @classmethod
-    async def take(cls, connection: asyncpg.Connection) -> Self | None:
-        """Become the writer, or None while another is it."""
+    async def take(cls, connection: asyncpg.Connection, stream_days: int) -> Self | None:
+        """Become the writer, or None while another is it.
+
+        `stream_days`: how long lines of the stream are kept; what came before that, as a rebuild reads it, is no news.
+        """
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
             return None
         async with connection.transaction(isolation="repeatable_read"):
-            generation = await connection.fetchval("SELECT generation FROM gateway.reader")
+            reader = await connection.fetchrow("SELECT generation, begins_at FROM gateway.reader")
             rows = await connection.fetch("SELECT topic, partition, next_offset FROM gateway.cursors")
-        return cls(connection, generation, {(row["topic"], row["partition"]): row["next_offset"] for row in rows})
+        assert reader is not None
+        cursors = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        return cls(connection, reader["generation"], cursors, begins_at=reader["begins_at"], stream_days=stream_days)
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[None]:
@@ -193,15 +214,15 @@ class Writer:
         await self._upsert(Offer, [book.offers[key] for key in sorted(book.touched_offers)])
         news = [*await self._no_longer_waiting(book), *book.news]
         if news:
-            await self._connection.execute(_TELL, news)
+            await self._connection.execute(_TELL, news, self._stream_days)
         if book.dead:
             await self._connection.execute(_BURY, book.dead)
         await self._connection.execute(_ADVANCE, *_places(cursors), list(cursors.values()))
         await self._connection.execute(f"NOTIFY {CHANNEL}")
 
-    async def prune(self, stream_days: int, taken_days: int) -> None:
+    async def prune(self, taken_days: int) -> None:
         """Forget old lines of the stream, and old repeats."""
-        for statement, days in zip(_PRUNE, (stream_days, taken_days), strict=True):
+        for statement, days in zip(_PRUNE, (self._stream_days, taken_days), strict=True):
             await self._connection.execute(statement, days)
 
     async def _upsert(self, kind: type[Any], rows: Sequence[Any]) -> None:
@@ -223,13 +244,15 @@ class Writer:
 
 
 async def rebuild(connection: asyncpg.Connection) -> None:
-    """Empty the projection and set its reader back to the topics' start; a running reader notices.
+    """Empty the projection of what the topics still hold, and set its reader back to where they tell it; a running reader notices.
 
-    The stream, drafts and what was done to dead letters stay.
+    The stream, drafts and what was done to dead letters stay; so does what is older than what the topics keep, as nobody tells it again.
     """
     async with connection.transaction():
-        await connection.execute("UPDATE gateway.reader SET generation = generation + 1")
-        for table in (*(name for name, _ in _KEYS.values()), "taken", "cursors"):
+        begins_at = await connection.fetchval(_BEGIN_ANEW, _TOLD_ANEW_DAYS)
+        for statement in _EMPTY:
+            await connection.execute(statement, begins_at)
+        for table in ("taken", "cursors"):
             await connection.execute(f"DELETE FROM gateway.{table}")
 
 

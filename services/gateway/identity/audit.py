@@ -31,6 +31,14 @@ _PURPOSE: Final = "audit chain"
 _ANCHOR_PURPOSE: Final = "audit anchor"
 _THINGS_MAX: Final = 8
 _LENGTH_MAX: Final = 128
+_ROWS_AT_ONCE: Final = 1000
+# Those of the own area and those of nobody's, each by the index of its area: of a quiet one the latest lie behind millions of others.
+_RECENT: Final = """
+    SELECT * FROM (
+        (SELECT * FROM gateway.audit WHERE area = $1 ORDER BY seq DESC LIMIT $2)
+        UNION ALL (SELECT * FROM gateway.audit WHERE area IS NULL ORDER BY seq DESC LIMIT $2)
+    ) latest ORDER BY seq DESC LIMIT $2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,43 +197,66 @@ class Verdict:
     fault: tuple[str, str] | None = None
 
 
+class _Chain:
+    """Goes from row to row, in order of `seq`, and keeps none of them: the log of years is longer than memory."""
+
+    def __init__(self, anchors: Sequence[tuple[int, bytes]], keys: Keys) -> None:
+        self._wanted = dict(anchors)
+        self._keys = keys
+        self._seq, self._before = 0, START
+        self._fault: tuple[str, str] | None = None
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether it does with this row; the first that does not fit is the last that is looked at."""
+        seq = self._seq + 1
+        if entry.seq != seq:
+            self._fault = f"第 {seq} 条缺失", f"row {seq} is missing"
+            return False
+        try:
+            fits = hmac.compare_digest(entry.sealed(self._keys, self._before), entry.hash)
+        except DoesNotOpen:
+            fits = False
+        if not fits:
+            self._fault = f"第 {entry.seq} 条与链不符", f"row {entry.seq} does not fit the chain"
+            return False
+        self._before, self._seq = entry.hash, seq
+        if self._wanted.get(seq, entry.hash) != entry.hash:
+            self._fault = f"第 {seq} 条与库外记下的不同", f"row {seq} is not the one that was noted outside"
+        return self._fault is None
+
+    def verdict(self, head: tuple[int, bytes] | None) -> Verdict:
+        """After the last row, or the first that does not fit."""
+        fault, beyond = self._fault, max(self._wanted, default=0)
+        if fault is None and beyond > self._seq:
+            fault = f"末尾缺失：库外记到第 {beyond} 条", f"rows are cut off at the end: outside, row {beyond} was noted"
+        if fault is None and head != (self._seq, self._before):
+            fault = "链尾的记录与最后一条不符", "the chain's end on record is not the last row"
+        return Verdict(self._seq, self._before, fault)
+
+
 def verify(entries: Iterable[Entry], head: tuple[int, bytes] | None, anchors: Sequence[tuple[int, bytes]], keys: Keys) -> Verdict:
     """Go through all rows in order of `seq`. `head`: what the table of the chain's end says; `anchors`: ends noted elsewhere, (seq, hash).
 
     It finds a row that was changed, removed, put in or moved, rows cut off at the end, and a chain made anew without the key.
     """
-    before, seq = START, 0
-    wanted = dict(anchors)
-    for entry in entries:
-        if entry.seq != seq + 1:
-            return Verdict(seq, before, (f"第 {seq + 1} 条缺失", f"row {seq + 1} is missing"))
-        try:
-            holds = hmac.compare_digest(entry.sealed(keys, before), entry.hash)
-        except DoesNotOpen:
-            holds = False
-        if not holds:
-            return Verdict(seq, before, (f"第 {entry.seq} 条与链不符", f"row {entry.seq} does not fit the chain"))
-        before, seq = entry.hash, entry.seq
-        if wanted.get(seq, before) != before:
-            return Verdict(seq, before, (f"第 {seq} 条与库外记下的不同", f"row {seq} is not the one that was noted outside"))
-    beyond = max(wanted, default=0)
-    if beyond > seq:
-        return Verdict(seq, before, (f"末尾缺失：库外记到第 {beyond} 条", f"rows are cut off at the end: outside, row {beyond} was noted"))
-    if head != (seq, before):
-        return Verdict(seq, before, ("链尾的记录与最后一条不符", "the chain's end on record is not the last row"))
-    return Verdict(seq, before)
+    chain = _Chain(anchors, keys)
+    all(chain.holds(entry) for entry in entries)
+    return chain.verdict(head)
 
 
-async def read_all(connection: asyncpg.Connection) -> tuple[list[Entry], tuple[int, bytes] | None]:
-    """All rows and the end on record, in one snapshot; for the owner of the database."""
+async def verify_stored(connection: asyncpg.Connection, anchors: Sequence[tuple[int, bytes]], keys: Keys) -> Verdict:
+    """The same of the tables, in one snapshot and a few rows at a time; for the owner of the database."""
+    chain = _Chain(anchors, keys)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        rows = await connection.fetch("SELECT * FROM gateway.audit ORDER BY seq")
         head = await connection.fetchrow("SELECT seq, hash FROM gateway.audit_head")
-    return [Entry.of(row) for row in rows], None if head is None else (head["seq"], head["hash"])
+        async for row in connection.cursor("SELECT * FROM gateway.audit ORDER BY seq", prefetch=_ROWS_AT_ONCE):
+            if not chain.holds(Entry.of(row)):
+                break
+    return chain.verdict(None if head is None else (head["seq"], head["hash"]))
 
 
 async def recent(database: Database, principal: Principal, limit: int) -> list[Entry]:
     """The latest rows that somebody may see, the newest first."""
     async with database.acting_for(principal) as connection:
-        rows = await connection.fetch("SELECT * FROM gateway.audit ORDER BY seq DESC LIMIT $1", limit)
+        rows = await connection.fetch(_RECENT, principal.scope.area, limit)
     return [Entry.of(row) for row in rows]

@@ -27,6 +27,9 @@ _ACCOUNT: Final = """
     SELECT account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change, password_expires_at, totp, disabled_at, demo
     FROM gateway.accounts
 """
+_FOUND: Final = f"""
+    SELECT *, count(*) OVER () AS together FROM ({_ACCOUNT} WHERE (SELECT gateway.has('admin'))) a WHERE starts_with(login, $1) ORDER BY login LIMIT $2
+"""  # noqa: S608 - of our own constants
 _SESSION: Final = "SELECT digest, account_id, via, created_at, seen_at, ends_at FROM gateway.sessions"
 _SESSION_OF: Final = "SELECT * FROM gateway.session_of($1)"
 _SESSION_FIELDS: Final = tuple(field.name for field in fields(Session))
@@ -214,8 +217,14 @@ class Store:
     async def accounts(self, admin: Principal) -> list[Account]:
         """The accounts that an admin manages."""
         async with self._database.acting_for(admin) as connection:
-            rows = await connection.fetch(f"{_ACCOUNT} WHERE gateway.manages(scope) ORDER BY login")
+            rows = await connection.fetch(f"{_ACCOUNT} WHERE (SELECT gateway.has('admin')) ORDER BY login")
             return [account_of(row) for row in rows]
+
+    async def found_accounts(self, admin: Principal, login: str, most: int) -> tuple[list[Account], int]:
+        """The first of those whose login begins so, by login; and how many there are of them."""
+        async with self._database.acting_for(admin) as connection:
+            rows = await connection.fetch(_FOUND, login, most)
+            return [account_of(row) for row in rows], rows[0]["together"] if rows else 0
 
     async def account(self, admin: Principal, account_id: str) -> Account | None:
         """One of them."""

@@ -152,9 +152,10 @@ SELECT wish_id, data ->> 'title' AS title, state, reason FROM gateway.drafts
 WHERE area = $1 AND entered_by = $2 AND origin = 'entered' AND state <> 'published'
 ORDER BY entered_at DESC LIMIT 50
 """
+# Of half a year, and their own of all time: through half a million wishes it took two seconds.
 _PLACES = """
-SELECT DISTINCT community, compound FROM gateway.wishes
-WHERE area = $1 AND community IS NOT NULL
+SELECT community, compound FROM gateway.wishes WHERE area = $1 AND community IS NOT NULL AND submitted_at > now() - interval '183 days' GROUP BY 1, 2
+UNION SELECT community, compound FROM gateway.wishes WHERE area = $1 AND community IS NOT NULL AND resident_ref = ANY ($2::text[])
 ORDER BY community, compound LIMIT 200
 """
 _INBOX = """
@@ -358,9 +359,9 @@ async def my_drafts(connection: Any, area: str, account: str) -> list[dict[str, 
     return [dict(row) for row in await connection.fetch(_DRAFTS, area, account)]
 
 
-async def known_places(connection: Any, area: str) -> list[tuple[str, str | None]]:
-    """Communities and compounds that wishes have named, to choose from."""
-    return [(row["community"], row["compound"]) for row in await connection.fetch(_PLACES, area)]
+async def known_places(connection: Any, area: str, resident_refs: frozenset[str]) -> list[tuple[str, str | None]]:
+    """Communities and compounds that wishes have named within half a year, and those of these residents ever, to choose from."""
+    return [(row["community"], row["compound"]) for row in await connection.fetch(_PLACES, area, sorted(resident_refs))]
 
 
 async def inbox(connection: Any, language: str) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """One's own account (sessions, password), and the accounts that an admin manages."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, HTTPException, Path, Request
+from fastapi import APIRouter, Form, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
@@ -22,6 +22,8 @@ router = APIRouter()
 Own = Annotated[Principal, needs(Act.SEE_OWN)]
 Manager = Annotated[Principal, needs(Act.MANAGE_ACCOUNTS)]
 AccountId = Annotated[str, Path(pattern="^[a-z0-9-]{8,64}$")]
+Login = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$")]
+_SHOWN_MAX: Final = 200
 _WRONG: Final = ("现在的密码不对", "the present password is not right")
 _WAIT: Final = ("尝试次数过多，请稍候再试", "too many attempts: wait a moment")
 _BY_OPERATOR: Final = {
@@ -127,10 +129,11 @@ async def enable(gateway: GatewayOf, principal: Manager, account_id: AccountId) 
 
 
 @router.get("/accounts", response_class=HTMLResponse, summary="Accounts inside one's circle, as a page")
-async def accounts_page(request: Request, gateway: GatewayOf, principal: Manager) -> HTMLResponse:
-    """The same, to read, with a button for whom one may keep out or let in again."""
-    found = [_view(account) for account in await gateway.identity.store.accounts(principal)]
-    return gateway.renderer.page(request, "accounts.html", accounts=found, own=principal.account, words=words)
+async def accounts_page(request: Request, gateway: GatewayOf, principal: Manager, login: Login = "") -> HTMLResponse:
+    """The first of them, of those whose login begins as given, to read, with a button for whom one may keep out or let in again."""
+    found, together = await gateway.identity.store.found_accounts(principal, login.strip().lower(), _SHOWN_MAX)
+    shown: dict[str, Any] = {"accounts": [_view(account) for account in found], "together": together, "login": login.strip()}
+    return gateway.renderer.page(request, "accounts.html", own=principal.account, words=words, **shown)
 
 
 @router.post("/accounts/{account_id}/disable", response_class=RedirectResponse, status_code=303, summary="Keep an account out")

@@ -112,7 +112,7 @@ async def _page(request: Request, gateway: Gateway, principal: Principal, filled
     known: list[tuple[str, str | None]] = list(gateway.renderer.places.within(scope))
     if not known:
         async with gateway.database.acting_for(principal) as connection:
-            known = await store.known_places(connection, scope.area)
+            known = await store.known_places(connection, scope.area, principal.resident_refs)
     if not known and scope.community is not None:
         known = [(scope.community, scope.compound)]
     given: dict[str, Any] = {

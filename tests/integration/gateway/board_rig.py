@@ -89,14 +89,15 @@ class Rig:
     def client(self, principal: dict[str, Any] | None = None) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, headers={} if principal is None else header_of(principal), timeout=30)
 
-    async def say(self, kind: str, subject: str, data: dict[str, Any]) -> None:
-        """An event, as an integration would publish it."""
+    async def say(self, kind: str, subject: str, data: dict[str, Any], *, came_at: int | None = None) -> None:
+        """An event, as an integration would publish it; `came_at`: when Kafka is to say that it came, in microseconds."""
         name = f"lastmetre.{kind}"
         event = {"area": AREA, **data}
         headers = headers_of(name, str(uuid4()), "tests/board", after(0), subject, event["area"])
-        await self.producer.send_and_wait(TOPIC_OF[name], orjson.dumps(event), key=event["area"].encode(), headers=headers)
+        stamp = None if came_at is None else came_at // 1000
+        await self.producer.send_and_wait(TOPIC_OF[name], orjson.dumps(event), key=event["area"].encode(), headers=headers, timestamp_ms=stamp)
 
-    async def wish(self, wish_id: str, *, community: str = "c1", skill: str = "haircut", **more: Any) -> None:
+    async def wish(self, wish_id: str, *, community: str = "c1", skill: str = "haircut", came_at: int | None = None, **more: Any) -> None:
         data = {
             "wish_id": wish_id,
             "place": {"community": community, "compound": "p1", "building": "b1", "unit": "u1"},
@@ -109,7 +110,7 @@ class Rig:
             "resident_ref": f"resident-{wish_id}",
             **more,
         }
-        await self.say("wish.submitted.v1", wish_id, data)
+        await self.say("wish.submitted.v1", wish_id, data, came_at=came_at)
 
     async def offer(self, offer_id: str, *, community: str = "c1", skill: str = "haircut", **more: Any) -> None:
         """An offer that the matcher has when this returns."""

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from benchmarks import monitors
+from schemas.instants import DAY_US
 from services.gateway.board import store
-from tests.integration.gateway.board_rig import AREA, DEADLINE_SECONDS, Rig, somebody, soon
+from tests.integration.gateway.board_rig import AREA, DEADLINE_SECONDS, Rig, now_us, somebody, soon
 
 WORKER = somebody("worker", community="c1")
 ELSEWHERE = somebody("worker", community="c2")
@@ -149,17 +150,33 @@ def _read_to_the_end(stuck: socket.socket) -> int:
         total += len(part)
 
 
+_OF_LAST_SPRING = (
+    """INSERT INTO gateway.wishes (area, wish_id, state, submitted_at, received_at)
+        SELECT $1, 'w-spring', 'open', at, at FROM (SELECT now() - interval '200 days') t(at)""",
+    "INSERT INTO gateway.matches (area, match_id, wish_id, offer_id, state) VALUES ($1, 'm-spring', 'w-spring', 'o-spring', 'released')",
+    "INSERT INTO gateway.offers (area, offer_id, state, posted_at) VALUES ($1, 'o-spring', 'open', now() - interval '200 days')",
+)
+
+
 async def test_a_rebuilt_board_is_the_same_board_and_says_nothing_twice(rig: Rig) -> None:
     await rig.offer("o-again", skill="piano")
     await rig.wish("w-again", skill="piano")
     await rig.state_of("w-again", "matched")
+    # What came longer ago than lines of the stream are kept is no news, and what the topics keep no longer nobody tells again.
+    await rig.wish("w-of-last-week", skill="nobody_can", came_at=now_us() - 10 * DAY_US)
+    await rig.state_of("w-of-last-week", "open")
     async with rig.database() as board:
+        for statement in _OF_LAST_SPRING:
+            await board.execute(statement, AREA)
+        assert 0 == await board.fetchval("SELECT count(*) FROM gateway.stream WHERE kind = 'wish.submitted.v1' AND wish_id = 'w-of-last-week'")
         before = await board.fetch("SELECT * FROM gateway.wishes ORDER BY area, wish_id")
         matches = await board.fetch("SELECT * FROM gateway.matches ORDER BY area, match_id")
+        offers = await board.fetch("SELECT * FROM gateway.offers ORDER BY area, offer_id")
         said = await board.fetchval("SELECT count(*) FROM gateway.stream")
         await store.rebuild(board)
         await soon(lambda: board.fetch("SELECT * FROM gateway.wishes ORDER BY area, wish_id"), before)
         await soon(lambda: board.fetch("SELECT * FROM gateway.matches ORDER BY area, match_id"), matches)
+        await soon(lambda: board.fetch("SELECT * FROM gateway.offers ORDER BY area, offer_id"), offers)
         assert await board.fetchval("SELECT count(*) FROM gateway.stream") == said
 
 

@@ -131,11 +131,14 @@ async def test_a_worker_reads_what_lies_there_for_their_desk_about_wishes_in_the
 
 async def test_what_is_new_for_the_desk_is_counted_of_what_is_new_alone_and_the_circle_asked_once(pool: Pool) -> None:
     async with pool.acting_for(Principal("a-8", frozenset({Role.WORKER}), Scope(AREA, "c1"))) as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")  # of an empty table
         rows = await connection.fetch("EXPLAIN SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL")
     plan = "\n".join(row[0] for row in rows)
     of_the_desk = plan[plan.index("desk-") :]
     assert "read_at IS NULL" in of_the_desk, plan
     assert "current_setting" not in plan, "the circle is asked of each message"
+    assert "timestamp()" in of_the_desk, plan
+    assert [] == [line for line in plan.splitlines() if "Filter" in line and "timestamp()" in line], f"all that ever lay there is read:\n{plan}"
 
 
 async def test_messages_that_came_in_by_the_hundred_are_all_read_in_the_end(owner: asyncpg.Connection, pool: Pool) -> None:

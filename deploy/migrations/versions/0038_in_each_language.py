@@ -5,12 +5,12 @@ A row of before has its one text, and is shown as it stands. A word to the desk 
 
 from alembic import op
 
-revision = "0039_in_each_language"
-down_revision = "0036_unread"
+revision = "0038_in_each_language"
+down_revision = "0037_after_years"
 branch_labels = None
 depends_on = None
 
-# As 0036 made it; a column more at its end.
+# As 0037 made it; a column more at its end.
 _CIRCLE = " AND ".join(
     f"coalesce(w.{step} = (SELECT gateway.me() ->> '{step}'), (SELECT gateway.me() ->> '{step}') IS NULL)"
     for step in ("community", "compound", "building", "unit")
@@ -21,7 +21,7 @@ _INBOX = f"""
     UNION ALL
     SELECT i.key, i.kind, i.text, i.at, i.read_at, n.wish_id{{desk}}
     FROM notifying.app_inbox i JOIN notifying.notices n USING (key) JOIN gateway.wishes w USING (area, wish_id)
-    WHERE (SELECT gateway.has('worker')) AND i.ref = 'desk-' || (SELECT gateway.me() ->> 'area') AND i.at > clock_timestamp() - interval '30 days'
+    WHERE (SELECT gateway.has('worker')) AND i.ref = 'desk-' || (SELECT gateway.me() ->> 'area') AND i.at > statement_timestamp() - interval '30 days'
         AND w.area = (SELECT gateway.me() ->> 'area') AND {_CIRCLE}
 """  # noqa: S608 - our own words alone
 
