@@ -24,6 +24,9 @@ from services.matcher.minutes import Minutes
 # The shortest session that a broker takes unless it is told otherwise. A survivor learns by its next heartbeat that a lane is free.
 _SESSION_SECONDS: Final = 6.0
 _HEARTBEAT_SECONDS: Final = 0.5
+# How often the group's leader looks whether the topics are as they were when it dealt the lanes out. A broker that has just been started may have named none:
+# then nobody has a lane, nothing fails, and the client by itself would look again in five minutes.
+_METADATA_SECONDS: Final = 5.0
 # At a low rate a fetch brings one record, at a high one _RECORDS_MAX: a batch takes many fetches, until it has BATCH_MAX records.
 _FETCHES_MAX: Final = 128
 _RECORDS_MAX: Final = 500
@@ -91,6 +94,7 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
         broker_max_poll_records=_RECORDS_MAX,
         consumer_max_fetch_size=EVENT_ACCEPTED_MAX_BYTES,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
         broker_commit_interval=1.0,
         stream_buffer_maxsize=_FETCHES_MAX,
         stream_wait_empty=False,

@@ -17,9 +17,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import generate_latest
 
+from deploy import topics
 from deploy.kafka import Kafka
 from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS
-from services.matcher import minutes
+from services.matcher import agents, minutes
 from services.matcher.agents import make_app
 from services.matcher.app import _Health
 from services.matcher.intake import Item
@@ -40,6 +41,7 @@ class Taker:
         self.calls: list[list[str]] = []
         self.offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
         self.lanes: frozenset[int] = frozenset()
+        self.dealt = 0
 
     @property
     def records(self) -> int:
@@ -57,6 +59,7 @@ class Taker:
         return max(self.offsets.get((topic, lane), [-1])) + 1
 
     def assign(self, lanes: frozenset[int]) -> None:
+        self.dealt += 1
         self.lanes = lanes
 
     async def revoke(self, lanes: frozenset[int]) -> None:
@@ -163,6 +166,20 @@ async def test_the_end_of_a_partition_is_known_while_it_is_ours_and_asking_for_a
         ends = {place: offsets[-1] + 1 for place, offsets in sent.items()}
         await until(lambda: ends == {place: health.highwater(*place) for place in sent})
         assert health.highwater("wishes", PARTITIONS + 1) is None
+
+
+async def test_lanes_are_dealt_once_the_broker_knows_its_topics_where_it_did_not_yet(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that has just been started may name none. Whoever deals lanes out then deals out nothing, and would not look again for five minutes."""
+    monkeypatch.setattr(agents, "_METADATA_SECONDS", 1.0)
+    admin = AIOKafkaAdminClient(bootstrap_servers=fresh_topics.bootstrap)
+    await admin.start()
+    await admin.delete_topics(list(LANE_TOPICS))
+    await admin.close()
+    async with reading(fresh_topics) as taker:
+        await until(lambda: taker.dealt > 0)
+        assert frozenset() == taker.lanes
+        await topics.ensure(fresh_topics.bootstrap)
+        await until(lambda: taker.lanes == frozenset(range(PARTITIONS)))
 
 
 def test_one_look_at_the_metrics_asks_for_the_end_of_each_partition_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -561,6 +561,14 @@ COURSE: Final = (
         (f"{_LOST}::test_in_its_last_round_a_wish_for_two_is_given_who_is_kept_for_one_that_can_wait",),
     ),
     Mutant(
+        "two-visits-of-one-hour-cost-a-wish",
+        f"{_CORE}rounds.py",
+        "            clashes[wish.id] = wish",
+        "            pass",
+        "A round leaves two wishes of one hour to one helper, and for the second the next round is too late.",
+        (f"{_LOST}::test_who_is_given_to_two_wishes_of_one_hour_does_not_cost_the_second_its_last_moment",),
+    ),
+    Mutant(
         "two-wishes-for-one-place",
         f"{_CORE}rounds.py",
         "min(_PLACES_MAX, free)",

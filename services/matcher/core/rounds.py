@@ -254,8 +254,13 @@ def run_round(turn: Turn) -> None:
     turn.changed = True
     area.set_round(None)
     pool = Pool(turn)
+    clashes, late = dict[str, Wish](), {wish.id for wish, one in zip(pool.wishes, pool.late, strict=True) if one}
     for wish, first, count, choice in pool.taken():
-        _take(turn, pool, wish, first, choice, pool.scores[first : first + count].tolist())
+        if not _take(turn, pool, wish, first, choice, pool.scores[first : first + count].tolist()):
+            clashes[wish.id] = wish
+    # The solver knows no time, and may give a helper two visits of one hour. For whoever is left for the other one the next round may be too late.
+    for wish in sorted(clashes.values(), key=lambda wish: wish.id not in late):
+        turn.seek(wish)
     if turn.out:
         area.call_round(turn.now)
     else:
@@ -265,16 +270,17 @@ def run_round(turn: Turn) -> None:
             area.call_round(max(turn.now, min(ahead) - 1))
 
 
-def _take(turn: Turn, pool: Pool, wish: Wish, first: int, choice: int, scores: list[int]) -> None:
-    """Propose that choice of the wish, whose pairs begin at `first`."""
+def _take(turn: Turn, pool: Pool, wish: Wish, first: int, choice: int, scores: list[int]) -> bool:
+    """Propose that choice of the wish, whose pairs begin at `first`; False where an earlier pair of this round has taken the time."""
     edges = pool.edges
     offer = pool.offers[edges.helpers[first + choice]]
     start = turn.start_if_eligible(wish, offer)
     if start is None or offer.live >= offer.capacity:
-        return  # an earlier pair of this round has taken the time; the next round sees that
+        return False
     why: list[tuple[str, str | int]] = [("score", scores[choice])]
     if len(scores) > 1:
         runner_up = max((other for other in range(len(scores)) if other != choice), key=scores.__getitem__)
         why += [("ahead_of_next", scores[choice] - scores[runner_up]), ("next_best", pool.offers[edges.helpers[first + runner_up]].id)]
     turn.propose(wish, offer, start, edges.rungs[first + choice], "paired", why=why)
     turn.area.settle_wish(wish)
+    return True

@@ -457,3 +457,26 @@ def test_two_offers_of_one_person_who_stays_do_not_cost_a_wish_for_two_the_one_w
         wish(urgency="blue", helpers=2, wanted=(0, 3 * DAY)),
     )
     assert ["proposed w1 o3 @5 area"] == until(scene, 60)
+
+
+def test_who_is_given_to_two_wishes_of_one_hour_does_not_cost_the_second_its_last_moment() -> None:
+    """A round gives a helper with room for two visits both, and does not know that they are at one time; the next round would be too late for the other."""
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", capacity=2, windows=((0, 3 * DAY),)),
+        offer("o2", home="c2", windows=((0, 3 * DAY),)),
+        wish("w1", urgency="yellow", wanted=(0, HOUR + 7)),
+        wish("w2", urgency="yellow", wanted=(0, HOUR + 7)),
+    )
+    assert ["proposed w1 o1 @5 building", "proposed w2 o2 @5 area"] == until(scene, HOUR)
+
+
+def test_who_is_given_to_two_wishes_of_one_hour_does_not_cost_the_second_the_one_who_goes() -> None:
+    scene = Scene(policy=Policy())
+    scene.when(
+        offer("o1", home="c1/p1/b1/u2", capacity=2, windows=((0, HOUR + 7),)),
+        offer("o2", home="c2", windows=((0, HOUR + 7),)),
+        wish("w1", urgency="yellow", wanted=(0, 3 * HOUR)),
+        wish("w2", urgency="yellow", wanted=(0, 3 * HOUR)),
+    )
+    assert ["proposed w1 o1 @5 building", "proposed w2 o2 @5 area"] == until(scene, HOUR)
