@@ -33,7 +33,7 @@ WITHOUT_ACT: Final = frozenset({"/api/openapi.json", "/static"})
 CSRF_HEADER: Final = "x-csrf"
 CSRF_FIELD: Final = "csrf"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
-_ACCOUNT_PAGE: Final = "/account"
+_ACCOUNT_PAGE: Final = "/account/"  # itself and what lies below it, unlike "/accounts"
 _MARK: Final = "lastmetre_act"
 
 
@@ -87,7 +87,7 @@ def needs(act: Act) -> Any:
                 raise HTTPException(HTTPStatus.UNAUTHORIZED)
             await record(request, act, "denied")
             raise HTTPException(HTTPStatus.FORBIDDEN)
-        if caller.must_change and act is not Act.OPEN_PAGE and not request.scope["path"].startswith(_ACCOUNT_PAGE):
+        if caller.must_change and act is not Act.OPEN_PAGE and not f"{request.scope['path']}/".startswith(_ACCOUNT_PAGE):
             raise HTTPException(HTTPStatus.FORBIDDEN, _words_of("password"))
         if act in AUDITED and principal is not None and (act in AUDITED_LOOKS or request.method not in SAFE_METHODS):
             await record(request, act, "allowed")

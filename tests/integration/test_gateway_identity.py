@@ -99,6 +99,14 @@ async def test_a_first_password_ends_and_has_to_be_changed(rig: GatewayRig) -> N
     assert 303 == (await (await rig.browser()).sign_in(person, "seven boats under one bridge")).status_code
 
 
+async def test_an_admin_with_a_first_password_decides_about_nobody_yet(rig: GatewayRig) -> None:
+    admin, other = await rig.person("admin", must_change=True), await rig.person("volunteer")
+    browser = await rig.signed_in(admin)
+    answers = [await browser.get("/accounts"), await browser.post(f"/accounts/{other.account_id}/disable", "/account")]
+    assert [403, 403, 200] == [*(answer.status_code for answer in answers), (await browser.get("/account")).status_code]
+    assert await is_in(await rig.signed_in(other))
+
+
 async def test_whoever_has_to_change_the_first_password_is_shown_where_and_then_told_that_it_is_done(rig: GatewayRig) -> None:
     person = await rig.person("volunteer", volunteer_ref="vol-first", must_change=True, expires_at=datetime.now(UTC) + timedelta(days=400))
     browser = await rig.signed_in(person)
