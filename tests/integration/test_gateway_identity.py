@@ -232,6 +232,18 @@ async def test_a_stream_ends_once_its_session_has(rig: GatewayRig, monkeypatch: 
         assert ": " == (await anext(others)).strip("\n")
 
 
+async def test_a_stream_that_is_open_is_nobody_who_is_there(rig: GatewayRig) -> None:
+    ahead, browser = rig.clock.ahead, await rig.signed_in(await rig.person("worker"))
+    caller = await rig.identity.caller(browser.client.cookies[SESSION], None)
+    found = []
+    for hours in (3, 2):  # a worker's session ends after four without a request
+        rig.clock.pass_time(hours=hours)
+        rig.identity.forget(browser.client.cookies[SESSION])
+        found.append(await rig.identity.is_still(caller, None))
+    rig.clock.ahead = ahead
+    assert [True, False] == found
+
+
 async def test_every_page_lets_whoever_is_in_sign_out(rig: GatewayRig) -> None:
     for role in ("volunteer", "resident", "worker", "auditor", "admin"):
         browser = await rig.signed_in(await rig.person(role))

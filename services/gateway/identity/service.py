@@ -134,8 +134,8 @@ class Identity:
 
     # --- who is it?
 
-    async def caller(self, cookie: str | None, authorization: str | None) -> Caller:
-        """Who presents a session's cookie or an `Authorization` header; the header goes before."""
+    async def caller(self, cookie: str | None, authorization: str | None, *, asks: bool = True) -> Caller:
+        """Who presents a session's cookie or an `Authorization` header; the header goes before. `asks`: they do so now, which is noted."""
         if authorization is not None:
             scheme, _, value = authorization.partition(" ")
             value = value.strip()
@@ -152,16 +152,16 @@ class Identity:
             if found.session.is_over(now, self._lifetime(found.account, found.session.via)):
                 self.forget(cookie)
                 return replace(NOBODY, refused=True)
-            if now - found.session.seen_at > _TOUCH:
+            if asks and now - found.session.seen_at > _TOUCH:
                 await self.store.touch(found.session, now)
                 self.forget(cookie)
         return found.caller
 
     async def is_still(self, caller: Caller, authorization: str | None) -> bool:
-        """Whether what let somebody in before lets in the same one now: for answers that go on for hours."""
+        """Whether what let somebody in before lets in the same one now: for answers that go on for hours, though nobody asks for anything."""
         if authorization is None and caller.session is None:
             return True  # a demonstration
-        return (await self.caller(caller.secret, authorization)).principal == caller.principal
+        return (await self.caller(caller.secret, authorization, asks=False)).principal == caller.principal
 
     def forget(self, secret: str) -> None:
         """Look it up anew next time."""
