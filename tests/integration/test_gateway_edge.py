@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import re
+import resource
 import time
 import unicodedata
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from deploy.postgres import Postgres
 from deploy.state import free_port
 from schemas.place import Place
 from services.gateway import edge, heads
+from services.gateway.app import open_many
 from services.gateway.edge import BODY_MAX, DEPTH_MAX, FIELDS_MAX, depth_of
 from services.gateway.identity import second_factor
 from services.gateway.identity.keys import DoesNotOpen, Keys
@@ -402,6 +404,16 @@ async def test_one_account_alone_does_not_hold_every_stream(rig: GatewayRig) -> 
             await asyncio.sleep(0.05)
     async with browser.client.stream("GET", "/live") as again:
         assert 200 == again.status_code
+
+
+def test_many_may_be_connected_where_a_process_begins_with_few_files() -> None:
+    begun_with, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most))
+    try:
+        open_many()
+        assert (16_384 if most == resource.RLIM_INFINITY else min(most, 16_384)) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (begun_with, most))
 
 
 async def test_only_who_may_publish_events_has_the_measure_of_those_who_do(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
