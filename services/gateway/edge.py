@@ -170,9 +170,9 @@ def depth_of(body: bytes) -> int:
 
 
 def _refusal_of_address(scope: Scope) -> _Refusal | None:
-    """Why nobody looks at what is asked for at all."""
+    """Why nobody looks at what is asked for at all; what is too long is not even read to say so."""
     if len(scope["query_string"]) > QUERY_MAX:
-        scope["query_string"] = b""  # nobody reads it, the page that says so neither
+        scope["query_string"] = b""
         return _LONG_QUERY
     # No id has a character zero, and PostgreSQL, which cannot take it, would fail whoever is looked for in the same look.
     return _NO_SUCH_PATH if "\0" in scope["path"] else None
@@ -254,9 +254,7 @@ class Edge:
         if path.startswith(STATIC):
             await self._app(scope, receive, send)
             return
-        if (refusal := _refusal_of_address(scope)) is not None:
-            await self._not_taken(request, refusal, scope, receive, send)
-            return
+        refusal = _refusal_of_address(scope)  # told once it is known that they do not ask too often
         limit = BODY_MAX_OF.get(path, BODY_MAX)
         declared = request.headers.get("content-length", "0")
         if not declared.isascii() or not declared.isdigit() or int(declared) > limit:
@@ -274,6 +272,9 @@ class Edge:
         publishes = path in BODY_MAX_OF and may(caller.principal, Act.PUBLISH_EVENTS)
         if (wait := self._wait_of(request, caller, address, publishes=publishes, now=passage.began)) > 0:
             await self._too_often(request, wait, scope, receive, send)
+            return
+        if refusal is not None:
+            await self._not_taken(request, refusal, scope, receive, send)
             return
         try:
             receive = await self._measured(request, receive, limit if publishes else BODY_MAX)

@@ -145,7 +145,8 @@ def _without_slash(request: Request) -> str | None:
         return None
     meant = f"/{path.strip('/')}"
     found = any(route.matches({**request.scope, "path": meant})[0] is Match.FULL for route in all_routes(request.app.routes))
-    return quote(meant) if found else None
+    query = request.scope["query_string"].decode("latin-1")
+    return quote(meant) + (f"?{query}" if query else "") if found else None
 
 
 def _methods(request: Request) -> set[str]:
