@@ -364,6 +364,12 @@ async def test_where_others_come_in_a_demonstrations_account_is_nobody_by_key_an
         assert 200 == (await (await public.client(authorization=f"Bearer {other}")).get("/account")).status_code
 
 
+async def test_where_there_is_no_provider_nobody_comes_back_from_it_and_nothing_is_written(rig: GatewayRig) -> None:
+    before = await rig.owner.fetchval("SELECT count(*) FROM gateway.audit")
+    assert 404 == (await (await rig.browser()).get("/sign-in/oidc/callback?state=a&code=b")).status_code
+    assert before == await rig.owner.fetchval("SELECT count(*) FROM gateway.audit")
+
+
 async def test_while_the_provider_is_away_nobody_comes_in_by_it(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
     away = {"oidc_issuer": f"http://127.0.0.1:{free_port()}", "oidc_audience": "api"}
     async with running_gateway(tmp_path, rig.database, kafka, **away) as lonely:

@@ -310,21 +310,29 @@ class Identity:
             await self.store.set_password(account.account_id, await self.passwords.hash(password), before=account.password_hash)
         return await self._open(account, "password", replaced)
 
-    async def sign_in_by_provider(self, answer: Mapping[str, str], *, browser: str | None, replaced: str | None) -> SignedIn:
+    async def sign_in_by_provider(self, answer: Mapping[str, str], *, address: str, browser: str | None, replaced: str | None) -> SignedIn:
         """Sign in with what the provider's answer proves.
 
         Raises:
-            Refused: `unknown` (nobody here belongs to it), `no_second_factor`, `no_provider`.
+            Refused: `unknown` (nobody here belongs to it), `no_second_factor`, `no_provider`, `wait`.
             BadCallback, BadToken, ProviderAway: as `OpenID.finish`.
         """
         if self.openid is None:
             raise Refused("no_provider")
-        proven = await self.openid.finish(answer, browser, self.clock())
+        # Each that fails is written down: made-up answers must not bury the rest, as made-up passwords must not.
+        if (wait := self._by_address.take(address, time.monotonic())) > 0:
+            raise Refused("wait", wait)
+        try:
+            proven = await self.openid.finish(answer, browser, self.clock())
+        except ProviderAway:
+            self._by_address.give_back(address)
+            raise
         account = await self.store.by_identity(proven.issuer, proven.subject)
         if account is None or self._is_shut(account):
             raise Refused("unknown")
         if account.needs_second_factor and not proven.strong:
             raise Refused("no_second_factor")
+        self._by_address.give_back(address)
         return replace(await self._open(account, "oidc", replaced), next=proven.next)
 
     def _lifetime(self, account: Account, via: str) -> Lifetime:
