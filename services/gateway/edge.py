@@ -59,7 +59,6 @@ DEPTH_MAX: Final = 32
 _JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 _NO_BODY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
-_URLENCODED: Final = b"application/x-www-form-urlencoded"
 _UTF_8: Final = frozenset({b"utf-8", b"utf8"})
 
 # By account where somebody is signed in, else by address; `events` is for those who may publish.
@@ -182,14 +181,14 @@ def _refusal_of(request: Request, body: bytes) -> _Refusal | None:
     """Why a body is not passed on to whoever reads it: what it would cost them, or what they would make of it."""
     if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
         return _PACKED
-    kind, parameters = parse_options_header(request.headers.get("content-type", ""))
-    if kind == _URLENCODED:
-        return _MANY_FIELDS if body.count(b"&") >= FIELDS_MAX else None
-    if kind.startswith(b"multipart/"):
-        # In another charset a field can hold what is no text, which nothing takes that keeps or compares text.
-        return None if parameters.get(b"charset", b"utf-8").lower() in _UTF_8 else _CHARSET
+    kind = request.headers.get("content-type", "").lower()
+    if "urlencoded" in kind and body.count(b"&") >= FIELDS_MAX:
+        return _MANY_FIELDS
+    # In another charset a field can hold what is no text, which nothing takes that keeps or compares text.
+    if "multipart" in kind and parse_options_header(kind)[1].get(b"charset", b"utf-8") not in _UTF_8:
+        return _CHARSET
     # A batch of thousands of events is read by `schemas/`, which counts levels by itself and says in which field they are.
-    return _TOO_DEEP if request.scope["path"] not in BODY_MAX_OF and depth_of(body) > DEPTH_MAX else None
+    return _TOO_DEEP if "form" not in kind and request.scope["path"] not in BODY_MAX_OF and depth_of(body) > DEPTH_MAX else None
 
 
 @dataclass(slots=True)
