@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -33,6 +34,7 @@ from services.vault.vault import Vault
 
 _GRACE_SECONDS = 5
 _BACKLOG = 2048  # as uvicorn's own
+_FILES = 16_384  # all streams that may be open, and as much again
 
 
 class Server(uvicorn.Server):
@@ -101,6 +103,15 @@ async def _serve(server: uvicorn.Server, listening: list[socket.socket], stop: S
     await serving
 
 
+def open_many() -> None:
+    """Let this process have so many files open, as far as it may: each connection is one, and most systems begin with 1,024 where they allow many more."""
+    begun_with, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    if begun_with != resource.RLIM_INFINITY and begun_with < wanted:
+        with contextlib.suppress(OSError, ValueError):  # where a system says that it allows more than it does
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 async def _vault(settings: Settings, cleanup: contextlib.AsyncExitStack) -> Vault | None:
     if settings.vault_database is None:
         return None
@@ -121,6 +132,7 @@ async def main(settings: Settings, stop: Stop) -> None:
     """
     log = structlog.get_logger()
     pulse = Pulse()
+    open_many()
     try:
         keys = read_key_file(settings.identity_keys)
     except BadKeys as fault:

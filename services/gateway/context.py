@@ -1,5 +1,6 @@
 """What the routes work with: made once by `app.main`, handed to each request as `request.app.state.gateway`."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
@@ -40,10 +41,13 @@ class Gateway:
     streams: Shares = field(default_factory=lambda: Shares(STREAMS))
     waiting_reads: Shares = field(default_factory=lambda: Shares(WAITING_READS))
     looks: Looks = field(init=False)
+    taps: asyncio.Semaphore = field(init=False)
+    """Who says something by a link holds a connection until Kafka has it: half of them at most, so that the pages go on while Kafka is away."""
 
     def __post_init__(self) -> None:
         """What looks for many at once looks into this gateway's database."""
         self.looks = looks(self.database)
+        self.taps = asyncio.Semaphore(max(1, self.settings.pool_max // 2))
 
 
 async def _of(request: Request) -> Gateway:  # not `def`: that would be sent through a pool of threads for each request

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.requests import Request
+from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.errors import answer, plain
@@ -48,8 +49,17 @@ BODY_MAX_OF: Final = {"/api/v1/events": 8 * 1024 * 1024}
 """Where more is taken than `BODY_MAX`: a batch of events."""
 _DISCARDED_MAX: Final = 32 * BODY_MAX
 _DISCARD_SECONDS: Final = 10.0
+SECONDS_A_MIB: Final = 30.0
+"""So long a body may take to come, for each MiB that it may have: what has come of it is kept in memory meanwhile."""
+QUERY_MAX: Final = 8 * 1024
+FIELDS_MAX: Final = 1000
+"""Fields of a form at most, as its parser has it, which looks at each mark between them, also where there is no field."""
 DEPTH_MAX: Final = 32
-_JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# The quote that ends a text may be missing: a text that never ends would be looked through once more from each quote that is escaped in it.
+_JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+
+_NO_BODY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
+_UTF_8: Final = frozenset({b"utf-8", b"utf8"})
 
 # By account where somebody is signed in, else by address; `events` is for those who may publish.
 RATES: Final = {
@@ -88,13 +98,51 @@ class _TooLarge(Exception):
     """More was sent than is taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What is said of a request that is not taken. `why` is what is counted; `words` are Chinese and English."""
+
+    why: str
+    status: int
+    code: str | None = None
+    words: tuple[str, str] | None = None
+    field: str | None = None
+
+
+class _NotTaken(Exception):
+    """The request is not read any further."""
+
+    def __init__(self, refusal: _Refusal) -> None:
+        super().__init__(refusal.why)
+        self.refusal = refusal
+
+
+_NO_SUCH_PATH: Final = _Refusal("path", 404)
+_LONG_QUERY: Final = _Refusal("query", 414, "query_too_long", ("网址中的查询超过 8 KiB，请缩短", "the query of this address is longer than 8 KiB: shorten it"))
+_TOO_SLOW: Final = _Refusal("time", 408, "too_slow", ("内容没有及时收完，请重发", "not all of it came in time: send it again"))
+_TOO_DEEP: Final = _Refusal("depth", 400, "too_deep", ("JSON 嵌套过深", "the JSON is nested too deeply"))
+_MANY_FIELDS: Final = _Refusal(
+    "fields", 400, "too_many_fields", (f"表单超过 {FIELDS_MAX} 项，请减少", f"the form has more than {FIELDS_MAX} fields: send fewer")
+)
+_CHARSET: Final = _Refusal("charset", 415, "media_type", ("表单请用 UTF-8 编码发送", "send the form in UTF-8"), "content-type")
+_PACKED: Final = _Refusal(
+    "packed",
+    415,
+    "media_type",
+    ("请求内容请勿压缩，去掉请求头 Content-Encoding 后重发", "send it unpacked, without the header Content-Encoding"),
+    "content-encoding",
+)
+
+
 def _larger_than(limit: int) -> tuple[str, str]:
     most = f"{limit // BODY_MAX} MiB"
     return f"内容超过 {most}，请缩小或拆分后重发", f"this is larger than {most}: make it smaller, or split it, and send it again"
 
 
-async def _discard(receive: Receive) -> None:
+async def _discard(request: Request, receive: Receive) -> None:
     """Take in what is left of a body: whoever still sends when the connection is closed hears of a broken connection, and not why."""
+    if "expect" in request.headers:  # whoever asks first has sent nothing yet
+        return
     left = _DISCARDED_MAX
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_SECONDS):
@@ -118,6 +166,29 @@ def depth_of(body: bytes) -> int:
         elif first in b"]}":
             depth -= 1
     return deepest
+
+
+def _refusal_of_address(scope: Scope) -> _Refusal | None:
+    """Why nobody looks at what is asked for at all; what is too long is not even read to say so."""
+    if len(scope["query_string"]) > QUERY_MAX:
+        scope["query_string"] = b""
+        return _LONG_QUERY
+    # No id has a character zero, and PostgreSQL, which cannot take it, would fail whoever is looked for in the same look.
+    return _NO_SUCH_PATH if "\0" in scope["path"] else None
+
+
+def _refusal_of(request: Request, body: bytes) -> _Refusal | None:
+    """Why a body is not passed on to whoever reads it: what it would cost them, or what they would make of it."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        return _PACKED
+    kind = request.headers.get("content-type", "").lower()
+    if "urlencoded" in kind and body.count(b"&") >= FIELDS_MAX:
+        return _MANY_FIELDS
+    # In another charset a field can hold what is no text, which nothing takes that keeps or compares text.
+    if "multipart" in kind and parse_options_header(kind)[1].get(b"charset", b"utf-8") not in _UTF_8:
+        return _CHARSET
+    # A batch of thousands of events is read by `schemas/`, which counts levels by itself and says in which field they are.
+    return _TOO_DEEP if "form" not in kind and request.scope["path"] not in BODY_MAX_OF and depth_of(body) > DEPTH_MAX else None
 
 
 @dataclass(slots=True)
@@ -164,6 +235,8 @@ class Edge:
         failed: BaseException | None = None
         try:
             await self._inside(passage, scope, receive, self._outward(passage, send))
+        except ClientDisconnect:  # in the middle of what they sent: nobody is there to be answered, and it is no fault of ours
+            passage.status = passage.status or 499
         except Exception as fault:  # noqa: BLE001 - the edge: answered, logged with its trace, and counted
             failed = fault
             if passage.status == 0:
@@ -180,9 +253,7 @@ class Edge:
         if path.startswith(STATIC):
             await self._app(scope, receive, send)
             return
-        if "\0" in path:  # no id has one, and PostgreSQL, which cannot take it, would fail whoever is looked for in the same look
-            await answer(request, 404)(scope, receive, send)
-            return
+        refusal = _refusal_of_address(scope)  # told once it is known that they do not ask too often
         limit = BODY_MAX_OF.get(path, BODY_MAX)
         declared = request.headers.get("content-length", "0")
         if not declared.isascii() or not declared.isdigit() or int(declared) > limit:
@@ -196,30 +267,42 @@ class Edge:
                 return
         await self._identify(passage, scope)
         caller: Caller = scope["state"]["caller"]
-        if self._limited:
-            # Who may not publish is denied there, and each denial is written down: that goes by the measure of whoever writes.
-            publishes = path in BODY_MAX_OF and may(caller.principal, Act.PUBLISH_EVENTS)
-            kind = "events" if publishes else "read" if request.method in SAFE_METHODS else "write"
-            who = address if caller.principal is None else f"account {caller.principal.account}"
-            wait = self._buckets[kind].take(who, passage.began)
-            if wait > 0:
-                await self._too_often(request, wait, scope, receive, send)
-                return
-        try:
-            receive = await self._measured(request, receive, limit)
-        except _TooLarge:
-            await self._too_large(request, limit, scope, receive, send)
+        # Who may not publish is denied there, and each denial is written down: that goes by the measure of whoever writes.
+        publishes = path in BODY_MAX_OF and may(caller.principal, Act.PUBLISH_EVENTS)
+        if (wait := self._wait_of(request, caller, address, publishes=publishes, now=passage.began)) > 0:
+            await self._too_often(request, wait, scope, receive, send)
             return
-        except RecursionError:
-            self._meters.refused.labels("depth").inc()
-            await answer(request, 400, "too_deep", ("JSON 嵌套过深", "the JSON is nested too deeply"))(scope, receive, send)
+        if refusal is not None:
+            await self._not_taken(request, refusal, scope, receive, send)
+            return
+        try:
+            receive = await self._measured(request, receive, limit if publishes else BODY_MAX)
+        except _TooLarge:
+            if publishes or limit == BODY_MAX:
+                await self._too_large(request, limit, scope, receive, send)
+                return
+            await _discard(request, receive)
+            receive = _replay([_NO_BODY], receive)  # they hear why they may not, whatever it was, and nobody keeps a batch for that
+        except _NotTaken as fault:
+            await self._not_taken(request, fault.refusal, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
+    def _wait_of(self, request: Request, caller: Caller, address: str, *, publishes: bool, now: float) -> float:
+        """How long they have to wait, whoever they are, as they asked too often; 0 where they did not."""
+        if not self._limited:
+            return 0.0
+        kind = "events" if publishes else "read" if request.method in SAFE_METHODS else "write"
+        return self._buckets[kind].take(address if caller.principal is None else f"account {caller.principal.account}", now)
+
+    async def _not_taken(self, request: Request, refusal: _Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        self._meters.refused.labels(refusal.why).inc()
+        headers = {"Connection": "close"} if refusal is _TOO_SLOW else {}
+        await answer(request, refusal.status, refusal.code, refusal.words, field=refusal.field, headers=headers)(scope, receive, send)
+
     async def _too_large(self, request: Request, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         self._meters.refused.labels("size").inc()
-        if "expect" not in request.headers:  # whoever asks first has sent nothing yet
-            await _discard(receive)
+        await _discard(request, receive)
         await answer(request, 413, words=_larger_than(limit))(scope, receive, send)
 
     async def _too_often(self, request: Request, wait: float, scope: Scope, receive: Receive, send: Send) -> None:
@@ -242,27 +325,32 @@ class Edge:
         state.update(caller=caller, principal=caller.principal, csrf=form_token(caller.secret))
 
     async def _measured(self, request: Request, receive: Receive, limit: int) -> Receive:
-        """The body, once it is there and neither too large nor too deep; a request without one is not waited for."""
-        if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        """The body, once it is there and neither too large, too slow nor too deep; a request without one is not waited for."""
+        declared = request.headers.get("content-length", "0")
+        if declared == "0" and "transfer-encoding" not in request.headers:
             return receive
+        if int(declared) > limit:
+            raise _TooLarge
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return _replay([message], receive)
-            part = message.get("body", b"")
-            size += len(part)
-            if size > limit:
-                raise _TooLarge
-            parts.append(part)
-            if not message.get("more_body", False):
-                break
+        try:
+            async with asyncio.timeout(SECONDS_A_MIB * limit / BODY_MAX):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return _replay([message], receive)
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > limit:
+                        raise _TooLarge
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            raise _NotTaken(_TOO_SLOW) from None
         body = b"".join(parts)
-        kind = request.headers.get("content-type", "")
-        # A batch of thousands of events is read by `schemas/`, which counts levels by itself and says in which field they are.
-        if "form" not in kind and request.scope["path"] not in BODY_MAX_OF and depth_of(body) > DEPTH_MAX:
-            raise RecursionError
+        if (refusal := _refusal_of(request, body)) is not None:
+            raise _NotTaken(refusal)
         return _replay([{"type": "http.request", "body": body, "more_body": False}], receive)
 
     def _outward(self, passage: _Passage, send: Send) -> Send:

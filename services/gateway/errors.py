@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
 from schemas.errors import INVALID_FIELD, NOT_JSON, InvalidEvent, complaint_about
-from services.gateway.guard import Denied, all_routes, record
+from services.gateway.guard import Denied, all_routes, host_of, record
 from services.gateway.publisher import Unpublished
 
 WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
@@ -100,8 +100,11 @@ def answer(
 
 def _page_before(request: Request) -> str | None:
     """The page on which a form was that was not taken; None where none of ours is named, or it is the answer to that form itself."""
-    before = urlsplit(request.headers.get("referer", ""))
-    if request.method == "GET" or before.netloc != request.headers.get("host") or before.path == request.scope["path"]:
+    named = request.headers.get("referer", "")
+    if request.method == "GET" or host_of(named) is None:
+        return None
+    before = urlsplit(named)
+    if before.netloc != request.headers.get("host") or before.path == request.scope["path"]:
         return None
     kept = urlencode([(name, value) for name, value in parse_qsl(before.query) if name != "said"])
     return urlunsplit(("", "", f"/{before.path.lstrip('/')}", kept, ""))
@@ -128,9 +131,22 @@ def _http(request: Request, fault: Exception) -> Response:
     detail: Any = fault.detail
     if isinstance(detail, dict) and {"code", "zh", "en"} <= set(detail):
         return answer(request, fault.status_code, detail["code"], (detail["zh"], detail["en"]), field=detail.get("field"), headers=fault.headers)
+    if fault.status_code == HTTPStatus.NOT_FOUND and (page := _without_slash(request)) is not None:
+        return RedirectResponse(page, status_code=HTTPStatus.TEMPORARY_REDIRECT)
     if fault.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return answer(request, 405, headers={"Allow": ", ".join(sorted(_methods(request)))})
     return answer(request, fault.status_code, headers=fault.headers)
+
+
+def _without_slash(request: Request) -> str | None:
+    """The page that somebody meant who typed a slash behind it: without a host, as only the request names one, and without a scheme, which a proxy hides."""
+    path: str = request.scope["path"]
+    if request.method != "GET" or not wants_page(request) or not path.endswith("/"):
+        return None
+    meant = f"/{path.strip('/')}"
+    found = any(route.matches({**request.scope, "path": meant})[0] is Match.FULL for route in all_routes(request.app.routes))
+    query = request.scope["query_string"].decode("latin-1")
+    return quote(meant) + (f"?{query}" if query else "") if found else None
 
 
 def _methods(request: Request) -> set[str]:

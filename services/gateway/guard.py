@@ -33,7 +33,7 @@ WITHOUT_ACT: Final = frozenset({"/api/openapi.json", "/static"})
 CSRF_HEADER: Final = "x-csrf"
 CSRF_FIELD: Final = "csrf"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
-_ACCOUNT_PAGE: Final = "/account"
+_ACCOUNT_PAGE: Final = "/account/"  # itself and what lies below it, unlike "/accounts"
 _MARK: Final = "lastmetre_act"
 
 
@@ -87,7 +87,7 @@ def needs(act: Act) -> Any:
                 raise HTTPException(HTTPStatus.UNAUTHORIZED)
             await record(request, act, "denied")
             raise HTTPException(HTTPStatus.FORBIDDEN)
-        if caller.must_change and act is not Act.OPEN_PAGE and not request.scope["path"].startswith(_ACCOUNT_PAGE):
+        if caller.must_change and act is not Act.OPEN_PAGE and not f"{request.scope['path']}/".startswith(_ACCOUNT_PAGE):
             raise HTTPException(HTTPStatus.FORBIDDEN, _words_of("password"))
         if act in AUDITED and principal is not None and (act in AUDITED_LOOKS or request.method not in SAFE_METHODS):
             await record(request, act, "allowed")
@@ -121,6 +121,14 @@ async def record(request: Request, act: str, outcome: Outcome, *, things: Iterab
     await identity.audit.add(act, outcome, at=identity.clock(), request=request.state.request_id, principal=caller.principal, who=who, things=named)
 
 
+def host_of(address: str) -> str | None:
+    """The host and port that an address of a header names, as it stands; None where it is no address."""
+    try:
+        return urlsplit(address).netloc
+    except ValueError:  # such as a bracket that nothing closes
+        return None
+
+
 async def _see_that_it_is_from_here(request: Request, caller: Caller) -> None:
     """A browser sends cookies along with other sites' forms, too: so an unsafe request that is not signed with a key must come from our own page."""
     if request.method in SAFE_METHODS or "authorization" in request.headers or request.state.demonstrated:
@@ -129,7 +137,7 @@ async def _see_that_it_is_from_here(request: Request, caller: Caller) -> None:
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise wrong
     origin = request.headers.get("origin")
-    if origin not in {None, "null"} and urlsplit(str(origin)).netloc != request.headers.get("host"):
+    if origin not in {None, "null"} and host_of(str(origin)) != request.headers.get("host"):
         raise wrong
     given = request.headers.get(CSRF_HEADER)
     if given is None and request.headers.get("content-type", "").partition(";")[0].strip().lower() in _FORMS:

@@ -36,7 +36,7 @@ def create_app(gateway: Gateway, registry: CollectorRegistry | None = None) -> F
     Raises:
         services.gateway.guard.UnguardedRoute: a route names no act.
     """
-    app = FastAPI(title="Last Metre 最后一米", version="0.1.0", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app = FastAPI(title="Last Metre 最后一米", version="0.1.0", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", redirect_slashes=False)
     app.state.gateway = gateway
     for router in ROUTERS:
         announce(router)

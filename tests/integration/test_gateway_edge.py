@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import json
 import math
 import re
+import resource
+import time
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -23,6 +26,9 @@ from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.state import free_port
 from schemas.place import Place
+from services.gateway import edge, heads
+from services.gateway.app import open_many
+from services.gateway.edge import BODY_MAX, DEPTH_MAX, FIELDS_MAX, depth_of
 from services.gateway.identity import second_factor
 from services.gateway.identity.keys import DoesNotOpen, Keys
 from services.gateway.identity.model import new_api_key, new_secret
@@ -150,6 +156,120 @@ async def test_a_message_with_two_lengths_is_not_taken(rig: GatewayRig, head: by
     assert answer == b"" or b" 400 " in answer.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /nowhere HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nReferer: http://[\r\n\r\n",
+        b"POST /sign-in HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nReferer: http://[\r\nContent-Length: 0\r\n\r\n",
+        b"POST /sign-in HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\nOrigin: http://[\r\nContent-Length: 0\r\n\r\n",
+        b"GET /account HTTP/1.1\r\nHost: [\r\nAccept: text/html\r\n\r\n",
+    ],
+)
+async def test_a_header_that_names_no_address_is_no_fault_of_ours(rig: GatewayRig, head: bytes) -> None:
+    answer = await told(rig, head)
+    assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 403 ", b"HTTP/1.1 303 ")), answer[:200]
+
+
+async def test_a_form_in_another_charset_or_packed_is_told_what_to_send(rig: GatewayRig) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n\\ud800\r\n--b--\r\n'
+    for charset, status in (("unicode_escape", 415), ("utf-7", 415), ("UTF-8", 403)):
+        client = await rig.client(cookie="lm_browser=a", **{"content-type": f"multipart/form-data; boundary=b; charset={charset}"})
+        assert status == (await client.post("/sign-in", content=body)).status_code, charset
+    packed = await client.post("/api/v1/events", content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"})
+    assert (415, "content-encoding") == (packed.status_code, packed.json()["field"])
+
+
+async def test_nobody_is_led_to_where_a_request_says_that_we_are(rig: GatewayRig) -> None:
+    client = await rig.client(host="evil.example")
+    page = await client.get("/wall/?all=yes", headers={"accept": "text/html"})
+    assert (307, "/wall?all=yes") == (page.status_code, page.headers["location"])
+    # A key must not follow it, and from TLS into the open at that.
+    assert {404} == {(await client.request(method, "/api/v1/keys/")).status_code for method in ("GET", "POST")}
+    assert (await told(rig, b"GET //evil.example/ HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
+
+
+# --- what a request may cost
+
+
+def test_a_text_in_json_that_never_ends_is_looked_through_once() -> None:
+    began = time.process_time()
+    assert DEPTH_MAX + 1 == depth_of(b"{" * (DEPTH_MAX + 1) + b'\\"' * 500_000)
+    assert time.process_time() - began < 10, "it took hours, as each quote in it began another look"
+    assert (40, 1, 0) == (depth_of(b"[" * 40 + b']"["'), depth_of(b'["' + b"[" * 40), depth_of(b'"' + b"[" * 40))
+
+
+async def test_a_form_of_marks_alone_and_an_endless_query_are_not_read(rig: GatewayRig) -> None:
+    client = await rig.client()
+    form = await client.post("/sign-in", content=b"&" * FIELDS_MAX, headers={"content-type": "application/x-www-form-urlencoded; charset=utf-8"})
+    query = await client.get(f"/sign-in?{'a&' * 5000}", headers={"accept": "text/html"})
+    assert [(400, "too_many_fields"), 414] == [(form.status_code, form.json()["code"]), query.status_code]
+    assert "8 KiB" in query.text
+    assert 200 == (await client.get(f"/sign-in?next=/{'a' * 500}&{'a&' * 3000}")).status_code
+
+
+@pytest.mark.parametrize(("begun", "endless"), [(b"0\r\n", b"X-Much: %b\r\n" % (b"a" * 1000)), (b"1;", b"a" * 1000)])
+async def test_what_is_around_a_body_and_never_ends_is_ended(rig: GatewayRig, begun: bytes, endless: bytes) -> None:
+    head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await told(rig, head + begun, *[endless * 64] * 32)
+    assert answer == b"ended" or answer.startswith(b"HTTP/1.1 431 "), answer[:200]
+
+
+async def test_a_body_in_the_smallest_pieces_is_taken(rig: GatewayRig) -> None:
+    head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await told(rig, head, *[b"1\r\na\r\n" * 1000] * 40, b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 403 "), answer[:200]
+
+
+async def test_nobody_is_waited_for_longer_than_they_may(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "SECONDS_A_MIB", 0.1)
+    monkeypatch.setattr(heads, "HEAD_SECONDS", 0.1)
+    slow = await told(rig, b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+    assert (True, True) == (slow.startswith(b"HTTP/1.1 408 "), b'"too_slow"' in slow), slow
+    assert {b""} == {await told(rig, *parts) for parts in ((), (b"GET / HT",))}, "closed, though nobody asked"
+    asked = b"GET /offline HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert (await told(rig, asked)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_batch_of_somebody_who_may_send_none_is_not_kept_and_they_hear_why(rig: GatewayRig) -> None:
+    batch = b"x" * (2 * BODY_MAX)
+    unknown = await rig.client(authorization=f"Bearer {new_api_key().key}")
+    reading = await rig.client(authorization=f"Bearer {await rig.key(await rig.person('integrator'), 'read_events')}")
+    answers = [await client.post("/api/v1/events", content=batch) for client in (unknown, reading)]
+    assert [(401, "unknown_key"), (403, "not_allowed")] == [(answer.status_code, answer.json()["code"]) for answer in answers]
+
+
+async def test_whoever_hangs_up_in_the_middle_is_no_fault_of_ours(rig: GatewayRig) -> None:
+    with capture_logs() as lines:
+        _, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.settings.web_port)
+        writer.write(b"POST /api/v1/receipts/sms HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        await until_logged(lines, 1)
+    assert [("info", 499)] == [(line["log_level"], line["status"]) for line in lines if line["event"] == "request"]
+
+
+async def told(rig: GatewayRig, *parts: bytes) -> bytes:
+    """What is answered to these bytes, until the connection ends or all that was announced is there; `ended` where it was reset."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.settings.web_port)
+    found = b""
+    try:
+        async with asyncio.timeout(30):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+            while part := await reader.read(1 << 16):
+                found += part
+                head, _, body = found.partition(b"\r\n\r\n")
+                length = re.search(rb"content-length: (\d+)", head)
+                if length is not None and len(body) >= int(length[1]):
+                    break
+    except ConnectionError:
+        return b"ended"
+    finally:
+        writer.close()
+    return found
+
+
 # --- cookies, and who is before us
 
 
@@ -244,6 +364,12 @@ async def test_where_others_come_in_a_demonstrations_account_is_nobody_by_key_an
         assert 200 == (await (await public.client(authorization=f"Bearer {other}")).get("/account")).status_code
 
 
+async def test_where_there_is_no_provider_nobody_comes_back_from_it_and_nothing_is_written(rig: GatewayRig) -> None:
+    before = await rig.owner.fetchval("SELECT count(*) FROM gateway.audit")
+    assert 404 == (await (await rig.browser()).get("/sign-in/oidc/callback?state=a&code=b")).status_code
+    assert before == await rig.owner.fetchval("SELECT count(*) FROM gateway.audit")
+
+
 async def test_while_the_provider_is_away_nobody_comes_in_by_it(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:
     away = {"oidc_issuer": f"http://127.0.0.1:{free_port()}", "oidc_audience": "api"}
     async with running_gateway(tmp_path, rig.database, kafka, **away) as lonely:
@@ -284,6 +410,16 @@ async def test_one_account_alone_does_not_hold_every_stream(rig: GatewayRig) -> 
             await asyncio.sleep(0.05)
     async with browser.client.stream("GET", "/live") as again:
         assert 200 == again.status_code
+
+
+def test_many_may_be_connected_where_a_process_begins_with_few_files() -> None:
+    begun_with, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most))
+    try:
+        open_many()
+        assert (16_384 if most == resource.RLIM_INFINITY else min(most, 16_384)) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (begun_with, most))
 
 
 async def test_only_who_may_publish_events_has_the_measure_of_those_who_do(rig: GatewayRig, kafka: Kafka, tmp_path: Path) -> None:

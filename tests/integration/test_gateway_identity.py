@@ -99,6 +99,14 @@ async def test_a_first_password_ends_and_has_to_be_changed(rig: GatewayRig) -> N
     assert 303 == (await (await rig.browser()).sign_in(person, "seven boats under one bridge")).status_code
 
 
+async def test_an_admin_with_a_first_password_decides_about_nobody_yet(rig: GatewayRig) -> None:
+    admin, other = await rig.person("admin", must_change=True), await rig.person("volunteer")
+    browser = await rig.signed_in(admin)
+    answers = [await browser.get("/accounts"), await browser.post(f"/accounts/{other.account_id}/disable", "/account")]
+    assert [403, 403, 200] == [*(answer.status_code for answer in answers), (await browser.get("/account")).status_code]
+    assert await is_in(await rig.signed_in(other))
+
+
 async def test_whoever_has_to_change_the_first_password_is_shown_where_and_then_told_that_it_is_done(rig: GatewayRig) -> None:
     person = await rig.person("volunteer", volunteer_ref="vol-first", must_change=True, expires_at=datetime.now(UTC) + timedelta(days=400))
     browser = await rig.signed_in(person)
@@ -222,6 +230,18 @@ async def test_a_stream_ends_once_its_session_has(rig: GatewayRig, monkeypatch: 
             rig.gateway.hub.beat(asyncio.get_running_loop().time())
         assert [] == [part async for part in parts]
         assert ": " == (await anext(others)).strip("\n")
+
+
+async def test_a_stream_that_is_open_is_nobody_who_is_there(rig: GatewayRig) -> None:
+    ahead, browser = rig.clock.ahead, await rig.signed_in(await rig.person("worker"))
+    caller = await rig.identity.caller(browser.client.cookies[SESSION], None)
+    found = []
+    for hours in (3, 2):  # a worker's session ends after four without a request
+        rig.clock.pass_time(hours=hours)
+        rig.identity.forget(browser.client.cookies[SESSION])
+        found.append(await rig.identity.is_still(caller, None))
+    rig.clock.ahead = ahead
+    assert [True, False] == found
 
 
 async def test_every_page_lets_whoever_is_in_sign_out(rig: GatewayRig) -> None:

@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ from services.gateway.database import Database
 from services.gateway.door import examples, keys
 from services.gateway.door.answers import Refused
 from services.gateway.door.quotas import Quotas
+from services.gateway.door.subscriptions import MAX_OF_ACCOUNT
 from services.gateway.roles import Principal, Role, Scope
 from tests.conftest import TEMPLATE
 from tests.integration.door_rig import DEADLINE_SECONDS, INTEGRATOR, Gateway, Receiver, account, decided, integrator, is_signed, lying_on, running
@@ -348,6 +350,14 @@ async def test_a_key_is_made_rotated_with_an_overlap_and_revoked(http: httpx.Asy
     assert not any("key" in one for one in listed.values())
     assert 204 == (await http.delete(f"/api/v1/keys/{made['key_id']}")).status_code
     assert ["active", "revoked"] == sorted(one["state"] for one in (await http.get("/api/v1/keys")).json()["keys"])
+
+
+async def test_whoever_asks_for_many_at_once_gets_no_more_than_an_account_may_have(http: httpx.AsyncClient) -> None:
+    for path, wanted, most in (("/api/v1/keys", {"name": "app"}, keys.KEYS_MAX), (HOOKS, {"url": "https://app.example/"}, MAX_OF_ACCOUNT)):
+        found = await asyncio.gather(*(http.post(path, json=wanted) for _ in range(most + 8)))
+        assert {201: most, 409: 8} == Counter(answer.status_code for answer in found), path
+    made = [answer.json()["webhook_id"] for answer in found if answer.status_code == 201]
+    assert {204} == {(await http.delete(f"{HOOKS}/{webhook_id}")).status_code for webhook_id in made}
 
 
 async def test_a_rotated_key_keeps_its_end_and_rotation_makes_no_more_than_two_of_one(http: httpx.AsyncClient) -> None:

@@ -319,6 +319,31 @@ async def test_who_is_done_says_by_the_link_how_long_it_took(rig: GatewayRig) ->
     assert [90] == [one["minutes"] for one in await said(rig, "responses") if one.get("match_id") == "m-took"]
 
 
+async def test_while_kafka_takes_nothing_whoever_taps_a_link_holds_up_no_page(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    links, pool_max = rig.gateway.links, rig.gateway.settings.pool_max
+    assert links is not None
+    client, member = await rig.client(accept="text/html"), await rig.signed_in(await rig.person("volunteer", volunteer_ref="v-waits"))
+    until = (int(NOW.timestamp()) + 3600) * 1_000_000
+    codes = [
+        await mint(rig.owner, links, Claims(uuid4(), "acknowledge", "resident", AREA, f"w-tap-{one}", "o-1", f"m-tap-{one}", until)) for one in range(pool_max)
+    ]
+    (csrf,) = set(re.findall('name="csrf" value="([^"]+)"', (await client.get(f"/l/{codes[0]}")).text))
+    taken, before = asyncio.Event(), rig.gateway.publisher.say
+
+    async def waits(*said: Any, **more: Any) -> str:
+        await taken.wait()
+        return await before(*said, **more)
+
+    monkeypatch.setattr(rig.gateway.publisher, "say", waits)
+    taps = [asyncio.create_task(client.post("/a/say", data={"code": code, "action": "done", "csrf": csrf})) for code in codes]
+    async with asyncio.timeout(30):
+        while not rig.gateway.taps.locked():  # noqa: ASYNC110 - the taps come by and by
+            await asyncio.sleep(0.01)
+        assert 200 == (await member.get("/inbox")).status_code
+    taken.set()
+    assert {200} == {(await tap).status_code for tap in taps}
+
+
 @pytest.mark.parametrize(
     ("wish", "match", "said"),
     [

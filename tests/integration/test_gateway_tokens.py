@@ -121,6 +121,16 @@ async def is_in(browser: Browser) -> bool:
 # --- signing in
 
 
+async def test_made_up_answers_are_slowed_and_do_not_bury_the_audit_log(scene: Scene) -> None:
+    browser, counted = await scene.rig.browser(), "SELECT count(*) FROM gateway.audit"
+    before = await scene.rig.owner.fetchval(counted)
+    found = [await scene.back(browser, {"state": "made-up", "code": "made-up"}) for _ in range(40)]
+    assert (401, 429) == (found[0].status_code, found[-1].status_code)
+    assert int(found[-1].headers["retry-after"]) > 0
+    written = await scene.rig.owner.fetchval(counted) - before
+    assert 30 <= written < 40
+
+
 async def test_who_has_an_account_signs_in_at_the_provider_and_comes_back_where_they_wanted(scene: Scene) -> None:
     await scene.somebody("volunteer", subject="alice")
     browser = await scene.rig.browser()

@@ -31,6 +31,7 @@ from services.gateway.routes.receipts import is_signed
         "https://[::ffff:10.0.0.1]/hook",
         "https://[64:ff9b::a00:1]/hook",
         "https://[fd00::1]/hook",
+        "https://[fec0::1]/hook",
         "https://localhost/hook",
         "https://app.localhost/hook",
         "https://database.internal/hook",

@@ -32,6 +32,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if found.is_site_local:  # given up as a kind of address, and taken for public by the library; networks have them still
+            return False
     return found.is_global and not found.is_multicast and not found.is_reserved
 
 

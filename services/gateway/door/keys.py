@@ -104,6 +104,11 @@ async def family_of(connection: Connection, key_id: str | None) -> str | None:
     return key_id if found is None else str(found)
 
 
+async def one_after_the_other(connection: Connection, account: str) -> None:
+    """Until the transaction ends nobody else makes a key of this account: two who count them at once would both find the last one free."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('keys of ' || $1, 0))", account)
+
+
 async def listed(connection: Connection) -> list[Key]:
     """All keys that the asker may see, the newest first."""
     return [Key.of(row) for row in await connection.fetch(f"{_LIST} ORDER BY k.created_at DESC, k.key_id")]

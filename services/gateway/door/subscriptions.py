@@ -72,7 +72,8 @@ async def add(
 
 
 async def number_of(connection: Connection, account: str) -> int:
-    """How many an account has."""
+    """How many an account has; until the transaction ends nobody else is told so, and two who ask at once do not both find the last one free."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('webhooks of ' || $1, 0))", account)
     return int(await connection.fetchval("SELECT count(*) FROM gateway.webhooks WHERE account_id = $1", account))
 
 

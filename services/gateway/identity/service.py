@@ -134,8 +134,8 @@ class Identity:
 
     # --- who is it?
 
-    async def caller(self, cookie: str | None, authorization: str | None) -> Caller:
-        """Who presents a session's cookie or an `Authorization` header; the header goes before."""
+    async def caller(self, cookie: str | None, authorization: str | None, *, asks: bool = True) -> Caller:
+        """Who presents a session's cookie or an `Authorization` header; the header goes before. `asks`: they do so now, which is noted."""
         if authorization is not None:
             scheme, _, value = authorization.partition(" ")
             value = value.strip()
@@ -152,16 +152,16 @@ class Identity:
             if found.session.is_over(now, self._lifetime(found.account, found.session.via)):
                 self.forget(cookie)
                 return replace(NOBODY, refused=True)
-            if now - found.session.seen_at > _TOUCH:
+            if asks and now - found.session.seen_at > _TOUCH:
                 await self.store.touch(found.session, now)
                 self.forget(cookie)
         return found.caller
 
     async def is_still(self, caller: Caller, authorization: str | None) -> bool:
-        """Whether what let somebody in before lets in the same one now: for answers that go on for hours."""
+        """Whether what let somebody in before lets in the same one now: for answers that go on for hours, though nobody asks for anything."""
         if authorization is None and caller.session is None:
             return True  # a demonstration
-        return (await self.caller(caller.secret, authorization)).principal == caller.principal
+        return (await self.caller(caller.secret, authorization, asks=False)).principal == caller.principal
 
     def forget(self, secret: str) -> None:
         """Look it up anew next time."""
@@ -310,21 +310,29 @@ class Identity:
             await self.store.set_password(account.account_id, await self.passwords.hash(password), before=account.password_hash)
         return await self._open(account, "password", replaced)
 
-    async def sign_in_by_provider(self, answer: Mapping[str, str], *, browser: str | None, replaced: str | None) -> SignedIn:
+    async def sign_in_by_provider(self, answer: Mapping[str, str], *, address: str, browser: str | None, replaced: str | None) -> SignedIn:
         """Sign in with what the provider's answer proves.
 
         Raises:
-            Refused: `unknown` (nobody here belongs to it), `no_second_factor`, `no_provider`.
+            Refused: `unknown` (nobody here belongs to it), `no_second_factor`, `no_provider`, `wait`.
             BadCallback, BadToken, ProviderAway: as `OpenID.finish`.
         """
         if self.openid is None:
             raise Refused("no_provider")
-        proven = await self.openid.finish(answer, browser, self.clock())
+        # Each that fails is written down: made-up answers must not bury the rest, as made-up passwords must not.
+        if (wait := self._by_address.take(address, time.monotonic())) > 0:
+            raise Refused("wait", wait)
+        try:
+            proven = await self.openid.finish(answer, browser, self.clock())
+        except ProviderAway:
+            self._by_address.give_back(address)
+            raise
         account = await self.store.by_identity(proven.issuer, proven.subject)
         if account is None or self._is_shut(account):
             raise Refused("unknown")
         if account.needs_second_factor and not proven.strong:
             raise Refused("no_second_factor")
+        self._by_address.give_back(address)
         return replace(await self._open(account, "oidc", replaced), next=proven.next)
 
     def _lifetime(self, account: Account, via: str) -> Lifetime:

@@ -1,11 +1,15 @@
 """One-time links: what a code is about, and what a tap says. Looking never acts."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import uuid5
 
 from services.gateway.context import Gateway
+from services.gateway.publisher import Unpublished
 from services.links.claims import Action, Claims
 from services.links.keys import LinkKeys, digest, normal
 from services.links.store import Expired, Forged, Outcome, Redeemed, Seen, Superseded, look, redeem
@@ -18,6 +22,7 @@ _EVENTS: Final[dict[Action, str]] = {
     "finished": "lastmetre.service.finished.v1",
 }
 _OUTCOMES: Final = frozenset({"done", "partly", "not_done"})
+_TURN_SECONDS: Final = 5.0
 _GOES: Final = frozenset({"agreed", "confirmed", "started", "finished", "closed"})
 _WAITS: Final = frozenset({"unknown", "open"})
 Comes = Literal["yours", "not_yours", "called_off"]
@@ -80,12 +85,30 @@ async def said(gateway: Gateway, keys: LinkKeys, code: str, action: Action, now:
     Raises:
         services.gateway.publisher.Unpublished: nothing was said, and the link is as it was.
     """
-    async with gateway.database.pool.acquire() as connection, connection.transaction():
+    async with _in_turn(gateway.taps), gateway.database.pool.acquire() as connection, connection.transaction():
         outcome = await redeem(connection, keys, code, action, now)
         if isinstance(outcome, Redeemed) and (event := event_of(outcome.claims, action, minutes)) is not None:
             kind, data = event
             await gateway.publisher.say(kind, outcome.claims.wish_id, data, event_id=str(uuid5(outcome.claims.jti, action)))
     return outcome
+
+
+@asynccontextmanager
+async def _in_turn(taps: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of those who may tap at a time.
+
+    Raises:
+        Unpublished: those before are not done in time, as Kafka is away.
+    """
+    try:
+        async with asyncio.timeout(_TURN_SECONDS):
+            await taps.acquire()
+    except TimeoutError:
+        raise Unpublished("too many before") from None
+    try:
+        yield
+    finally:
+        taps.release()
 
 
 def event_of(claims: Claims, action: Action, minutes: int | None = None) -> tuple[str, dict[str, Any]] | None:

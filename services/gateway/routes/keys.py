@@ -89,6 +89,7 @@ async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: dat
     if wanted.expires_at is not None and wanted.expires_at <= now:
         raise Refused("bad_value", "expires_at", ("应晚于现在", "send a time after now"))
     async with _once(gateway, principal, key_id) as connection:
+        await keys.one_after_the_other(connection, principal.account)
         own = [one for one in await keys.listed(connection) if one.account_id == principal.account and one.state(now) in {"active", "ending"}]
         if len({one.counts_as for one in own}) >= keys.KEYS_MAX:
             raise Refused("too_many", str(keys.KEYS_MAX))

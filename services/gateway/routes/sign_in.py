@@ -44,6 +44,10 @@ def _name(gateway: Gateway, base: str) -> str:
     return cookie_name(base, https=gateway.settings.is_https)
 
 
+def _address(request: Request) -> str:
+    return measured_by(request.client.host) if request.client is not None else ""
+
+
 def set_session(gateway: Gateway, response: Response, done: SignedIn) -> None:
     """Give the browser its session, and mark it as known."""
     https = gateway.settings.is_https
@@ -88,13 +92,12 @@ async def sign_in(
     """A session, or words that do not tell which of the three was wrong."""
     here = safe_next(next_path)
     cookies = request.cookies
-    address = measured_by(request.client.host) if request.client is not None else ""
     try:
         done = await gateway.identity.sign_in(
             login,
             password,
             code,
-            address=address,
+            address=_address(request),
             device=cookies.get(_name(gateway, DEVICE_COOKIE)),
             replaced=cookies.get(_name(gateway, SESSION_COOKIE)),
         )
@@ -148,9 +151,14 @@ async def begin(request: Request, gateway: GatewayOf, _who: Anyone, next_path: A
 async def callback(request: Request, gateway: GatewayOf, _who: Anyone) -> Response:
     """A session where the provider vouches for somebody who has an account here."""
     cookies = request.cookies
+    if gateway.identity.openid is None:
+        return answer(request, 404)
     try:
         done = await gateway.identity.sign_in_by_provider(
-            dict(request.query_params), browser=cookies.get(_name(gateway, BROWSER_COOKIE)), replaced=cookies.get(_name(gateway, SESSION_COOKIE))
+            dict(request.query_params),
+            address=_address(request),
+            browser=cookies.get(_name(gateway, BROWSER_COOKIE)),
+            replaced=cookies.get(_name(gateway, SESSION_COOKIE)),
         )
     except Refused as fault:
         return await _refused(gateway, request, fault, "/")
