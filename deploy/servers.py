@@ -83,7 +83,7 @@ class ExternalPostgres:
             raise _no_url()
         if secure and not self._is_safe():
             raise Trouble(
-                "--secure 要求经网络的数据库连接加密并核验证书:请在 LASTMETRE_POSTGRES 末尾加 ?sslmode=verify-full(必要时加 &sslrootcert=证书文件)。",
+                "--secure 要求经网络的数据库连接加密并核验证书：请在 LASTMETRE_POSTGRES 末尾加 ?sslmode=verify-full（必要时加 &sslrootcert=证书文件）。",
                 "With --secure, a database over the network must be encrypted and its certificate checked: add ?sslmode=verify-full "
                 "to LASTMETRE_POSTGRES (and &sslrootcert=FILE where its authority is your own).",
             )

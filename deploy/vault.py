@@ -154,7 +154,7 @@ def put(
                 raise Trouble(
                     f"第 {number} 行：{fault.chinese}。之前的 {done} 人已存入。", f"line {number}: {fault.english}. The {done} before it are in."
                 ) from fault
-        console.print(join(speech, (f"已存入 {len(cards)} 人。", f"{len(cards)} people are in.")))
+        console.print(join(speech, (f"已存入 {len(cards)} 人。", f"{len(cards)} {'person is' if len(cards) == 1 else 'people are'} in.")))
 
     _run(work, lang)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -31,6 +32,8 @@ async def reachable(broker: Where) -> AsyncIterator[None]:
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as fault:
+        if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT}:  # of the file that we write to, which is told elsewhere
+            raise
         raise Trouble(
             f"Kafka（{broker}）没有应答。请确认系统在运行：python3 -m deploy status",
             f"Kafka at {broker} does not answer ({type(fault).__name__}). See whether the system runs: python3 -m deploy status",
