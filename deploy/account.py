@@ -140,8 +140,9 @@ def run_as_owner(main: Callable[[Any, Any], Coroutine[Any, Any, None]], *, chang
     from deploy.running import running
     from deploy.state import State, default_folder
 
-    keys = gateway_keys(State(default_folder()))
+    # First of all whether anything runs: where nothing ever did, there is no key file either, and that would be no help to hear.
     dsn = os.environ.get("LASTMETRE_POSTGRES") or running(default_folder()).dsn(OWNER)
+    keys = gateway_keys(State(default_folder()))
 
     async def inside() -> None:
         connection = await asyncpg.connect(dsn, timeout=10)

@@ -44,7 +44,7 @@ def platform_problem(system: str, machine: str, libc: str) -> tuple[str, str] | 
         )
     if system == "Linux" and libc != "glibc":
         return (
-            "需要使用 glibc 的 Linux(如 Debian、Ubuntu、Fedora);Alpine 等 musl 系统没有可用的程序包。",
+            "需要使用 glibc 的 Linux（如 Debian、Ubuntu、Fedora）；Alpine 等 musl 系统没有可用的程序包。",
             "A Linux with glibc is needed (Debian, Ubuntu, Fedora and so on); for musl, as in Alpine, the packages do not exist.",
         )
     return None

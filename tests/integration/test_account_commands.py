@@ -125,6 +125,11 @@ async def test_a_key_file_of_another_gateway_breaks_no_audit_log(rig: GatewayRig
     assert "zhou" not in (await terminal("account", "list")).split()
 
 
+async def test_where_nothing_runs_or_no_key_file_is_named_the_way_out_is_told(rig: GatewayRig, tmp_path: Path) -> None:
+    assert "python3 -m deploy up" in await Terminal(tmp_path, "")("account", "list", code=1)
+    assert "Let LASTMETRE_IDENTITY_KEYS name the gateway's key file." in await Terminal(tmp_path, rig.database.dsn())("account", "list", code=1)
+
+
 async def test_who_signs_in_at_a_provider_is_given_no_password(rig: GatewayRig, terminal: Terminal) -> None:
     told = await terminal("account", "add", "zhao", "--role", "worker", "--scope", "gaoxin", "--issuer", "https://id.example", "--subject", "s-1")
     assert ["signs in at the provider" in line for line in told.splitlines()] == [False, True]
