@@ -166,7 +166,7 @@ def show(
     who: Who,
     why: Why,
     fields: Annotated[str | None, typer.Option("--fields", help="只看这些字段，逗号分隔 · only these fields, with commas between")] = None,
-    match: Annotated[str | None, typer.Option("--match", help="为哪次匹配 · for which match")] = None,
+    match: Annotated[str | None, typer.Option("--match", help="为哪次配对 · for which match")] = None,
     wish: Annotated[str | None, typer.Option("--wish", help="为哪个心愿 · for which wish")] = None,
     lang: Lang = None,
 ) -> None:
@@ -196,7 +196,7 @@ def show(
 
 def _still_to_come(visits: Sequence[Visit]) -> tuple[str, str]:
     wishes = ", ".join(dict.fromkeys(one.wish_id for one in visits))
-    chinese = f"还有 {len(visits)} 次探访在约，对方还不知道。心愿：{wishes}。请撤回此人的心愿，或暂停此人的报名（offer.suspended）；系统随后告知对方。"
+    chinese = f"还有 {len(visits)} 次约好的服务，对方还不知道。心愿：{wishes}。请撤回此人的心愿，或暂停此人的服务（offer.suspended）；系统随后告知对方。"
     english = f"{len(visits)} visits with them are still to come, and the other side knows nothing of it. Wishes: {wishes}. "
     return chinese, english + "Withdraw the wish if it is theirs, or suspend their offer (offer.suspended): the other side is told then."
 
