@@ -138,6 +138,7 @@ def run_as_owner(main: Callable[[Any, Any], Coroutine[Any, Any, None]], *, chang
     from deploy.gateway_keys import gateway_keys
     from deploy.postgres import OWNER
     from deploy.running import running
+    from deploy.servers import not_reached
     from deploy.state import State, default_folder
 
     # First of all whether anything runs: where nothing ever did, there is no key file either, and that would be no help to hear.
@@ -156,10 +157,9 @@ def run_as_owner(main: Callable[[Any, Any], Coroutine[Any, Any, None]], *, chang
     try:
         asyncio.run(inside())
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
-        raise Trouble(
-            f"数据库没有应答或拒绝了（{type(fault).__name__}）。请看：python3 -m deploy status",
-            f"The database does not answer, or refuses ({type(fault).__name__}). See: python3 -m deploy status",
-        ) from fault
+        if isinstance(fault, OSError) and fault.filename is not None:  # a file of ours, such as the end of the audit log beside the keys
+            raise
+        raise not_reached(fault) from fault
 
 
 async def _see_keys(connection: Any, keys: Any) -> None:

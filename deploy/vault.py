@@ -76,9 +76,11 @@ async def _opened() -> AsyncIterator[Vault]:
     except asyncpg.DataError as fault:
         raise Trouble(*NOT_TEXT) from fault
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        kind, look = type(fault).__name__, ("请核对 LASTMETRE_VAULT_DATABASE", "See that LASTMETRE_VAULT_DATABASE is right")
+        if found.vault_database is None:
+            look = ("请看：python3 -m deploy status", "See: python3 -m deploy status")
         raise Trouble(
-            f"保险箱的数据库没有应答或拒绝了（{type(fault).__name__}）。请看：python3 -m deploy status",
-            f"The vault's database does not answer, or refuses ({type(fault).__name__}). See: python3 -m deploy status",
+            f"保险箱的数据库没有应答或拒绝了（{kind}）。{look[0]}", f"The vault's database does not answer, or refuses ({kind}). {look[1]}"
         ) from fault
 
 
