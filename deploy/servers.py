@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 import asyncpg
 
 from deploy.state import State
-from deploy.words import NOT_PREPARED, Trouble
+from deploy.words import NOT_PREPARED, NOT_TEXT, Trouble
 from services.broker import PREFIX, Broker, KafkaSettings
 from services.runtime import BadSettings, load_settings
 
@@ -171,6 +171,8 @@ _REFUSALS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
 def not_reached(fault: Exception) -> Trouble:
     """Why a tool does not get at PostgreSQL, and where to look: at the setting that names one, else at what `up` started."""
     kind, named = type(fault).__name__, os.environ.get("LASTMETRE_POSTGRES")
+    if isinstance(fault, asyncpg.DataError):
+        return Trouble(*NOT_TEXT)
     if isinstance(fault, (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)):
         return Trouble(*NOT_PREPARED)
     if not named:
