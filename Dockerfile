@@ -22,6 +22,8 @@ COPY deploy deploy
 # The names of places, and the policies.
 COPY config config
 ENV PATH=/opt/lastmetre-venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# For the tools (`python -m deploy account ...`): this is their Python, and /tmp alone can be written to.
+ENV LASTMETRE_VENV=off LASTMETRE_STATE=/tmp/lastmetre
 # Byte code is made once, here: the containers' file systems are read-only.
 RUN python -B -m compileall -q schemas services deploy
 USER 10001:10001

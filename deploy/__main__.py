@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 if sys.version_info < (3, 11):
     sys.stderr.write(
-        "需要 Python 3.11、3.12 或 3.13,当前为 %s。请用其中之一运行,例如 python3.12 -m deploy up。\n"
+        "需要 Python 3.11、3.12 或 3.13，当前为 %s。请用其中之一运行，例如 python3.12 -m deploy up。\n"
         "Python 3.11, 3.12 or 3.13 is needed, this is %s. Run with one of them, such as: python3.12 -m deploy up\n"
         % (sys.version.split()[0], sys.version.split()[0])
     )
@@ -32,7 +32,7 @@ IN_USE = (
 def show_what_can_be_shown():  # type: () -> None
     """Let a terminal whose encoding lacks a sign (such as a tick in GBK) show another one in its place: nothing is to fail for that."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace", "surrogateescape"):
             stream.reconfigure(errors="replace")
 
 

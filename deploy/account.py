@@ -61,6 +61,13 @@ class Made:
 
 
 _ROLES: Final = ", ".join(Role)
+_REFUSED: Final = {
+    "accounts_login_check": ("账号名须为 3 至 64 个字符，不含大写字母和空格。", "A login has 3 to 64 characters, no capitals and no blanks."),
+    "accounts_roles_check": (f"--role 可用 {_ROLES}。", f"--role: roles are {_ROLES}."),
+    "identities_subject_check": ("--subject 须为 1 至 255 个字符。", "--subject has 1 to 255 characters."),
+}
+"""What the database does not take: by its constraint."""
+_SCOPE_REFUSED: Final = ("--scope 和 --centre 须有 1 至 5 级。", "--scope and --centre have 1 to 5 levels.")
 _INSERT: Final = """
     INSERT INTO gateway.accounts (account_id, login, roles, scope, centre, volunteer_ref, resident_refs, password_hash, must_change,
                                   password_expires_at, totp, demo, created_at)
@@ -115,11 +122,8 @@ async def make(connection: Any, keys: Any, wanted: NewAccount, now: datetime) ->
             audited = await _note(connection, keys, "add_account", account_id)
     except asyncpg.UniqueViolationError:
         raise Trouble(f"账号 {wanted.login} 或该身份已存在。", f"There is an account {wanted.login}, or one of this identity, already.") from None
-    except asyncpg.CheckViolationError:
-        raise Trouble(
-            f"账号名须为 3 至 64 个小写字符；角色可用 {_ROLES}；范围的各级编号只用小写字母、数字或连字符。",
-            f"A login has 3 to 64 characters in lower case; roles are {_ROLES}; the ids of a scope are of a-z, 0-9 and -.",
-        ) from None
+    except asyncpg.CheckViolationError as fault:
+        raise Trouble(*_REFUSED.get(fault.constraint_name or "", _SCOPE_REFUSED)) from None
     return Made(account_id, wanted.login, password, totp, None if totp is None else second_factor.address(totp, wanted.login), audited)
 
 
@@ -134,10 +138,12 @@ def run_as_owner(main: Callable[[Any, Any], Coroutine[Any, Any, None]], *, chang
     from deploy.gateway_keys import gateway_keys
     from deploy.postgres import OWNER
     from deploy.running import running
+    from deploy.servers import not_reached
     from deploy.state import State, default_folder
 
-    keys = gateway_keys(State(default_folder()))
+    # First of all whether anything runs: where nothing ever did, there is no key file either, and that would be no help to hear.
     dsn = os.environ.get("LASTMETRE_POSTGRES") or running(default_folder()).dsn(OWNER)
+    keys = gateway_keys(State(default_folder()))
 
     async def inside() -> None:
         connection = await asyncpg.connect(dsn, timeout=10)
@@ -151,10 +157,9 @@ def run_as_owner(main: Callable[[Any, Any], Coroutine[Any, Any, None]], *, chang
     try:
         asyncio.run(inside())
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
-        raise Trouble(
-            f"数据库没有应答或拒绝了（{type(fault).__name__}）。请看：python3 -m deploy status",
-            f"The database does not answer, or refuses ({type(fault).__name__}). See: python3 -m deploy status",
-        ) from fault
+        if isinstance(fault, OSError) and fault.filename is not None:  # a file of ours, such as the end of the audit log beside the keys
+            raise
+        raise not_reached(fault) from fault
 
 
 async def _see_keys(connection: Any, keys: Any) -> None:
@@ -179,8 +184,8 @@ def _agreed(asked: str) -> bool:
         return False
 
 
-def _steps(text: str | None) -> tuple[str, ...] | None:
-    """A scope such as `ankang-hightech/jianmin` as its steps.
+def _steps(option: str, text: str | None) -> tuple[str, ...] | None:
+    """A scope such as `ankang-hightech/jianmin` as its steps; `option` is where it was given.
 
     Raises:
         Trouble: not the form of one.
@@ -190,8 +195,8 @@ def _steps(text: str | None) -> tuple[str, ...] | None:
     steps = tuple(text.split("/"))
     if len(steps) > _LEVELS_MAX or not all(re.fullmatch(r"[a-z0-9-]{1,32}", step) for step in steps):
         raise Trouble(
-            "范围的写法：区/社区/小区/楼/单元，从区起，可只写前几级。",
-            "Scope: area/community/compound/building/unit, from the area on, as far down as wanted.",
+            f"{option} 的写法：片区/社区/小区/楼/单元，从片区起，可只写前几级，各级编号只用小写字母、数字或连字符。",
+            f"{option} is area/community/compound/building/unit, from the area on, as far down as wanted; ids are of a-z, 0-9 and -.",
         )
     return steps
 
@@ -243,7 +248,7 @@ def add(
     login: Login,
     *,
     role: Annotated[list[str], typer.Option("--role", help=f"角色，可多个 · a role, more than once for several: {_ROLES}")],
-    scope: Annotated[str, typer.Option("--scope", help="范围：区/社区/… · scope: area/community/…")],
+    scope: Annotated[str, typer.Option("--scope", help="范围：片区/社区/… · scope: area/community/…")],
     centre: Annotated[str | None, typer.Option("--centre", help="中心户负责的单元 · the unit whose centre household this is")] = None,
     volunteer: Annotated[str | None, typer.Option("--volunteer", help="志愿者编号 · volunteer_ref")] = None,
     resident: Annotated[list[str] | None, typer.Option("--resident", help="居民编号，可多个 · resident_ref")] = None,
@@ -251,12 +256,14 @@ def add(
     subject: Annotated[str | None, typer.Option("--subject", help=_SUBJECT)] = None,
 ) -> None:
     """新增账号，初始密码 7 天内须修改 · Add an account; its first password is to be changed within a week."""
-    steps = _steps(scope)
+    steps = _steps("--scope", scope)
     assert steps is not None
+    if re.search(r"\s", login):  # a form takes those at the ends away, and nobody sees the others
+        raise Trouble(*_REFUSED["accounts_login_check"])
     if (issuer is None) != (subject is None):
         raise Trouble("--issuer 和 --subject 须一起给出。", "Give --issuer and --subject together.")
     oidc = (issuer, subject) if issuer is not None and subject is not None else None
-    wanted = NewAccount(login, tuple(role), steps, _steps(centre), volunteer, tuple(resident or ()), oidc)
+    wanted = NewAccount(login, tuple(role), steps, _steps("--centre", centre), volunteer, tuple(resident or ()), oidc)
 
     async def work(connection: Any, keys: Any) -> None:
         if oidc is not None:
@@ -390,7 +397,7 @@ def link(
             other = await connection.fetchval(query, *identity)
             raise Trouble(f"该身份属于账号 {other}：一个身份只能有一个账号。", f"This identity is account {other}'s: an identity has one account.") from None
         except asyncpg.CheckViolationError:
-            raise Trouble("--subject 须为 1 至 255 个字符。", "--subject has 1 to 255 characters.") from None
+            raise Trouble(*_REFUSED["identities_subject_check"]) from None
         anchor_of(keys).write(*end)
         typer.echo(
             both("已关联：只在统一登录处登录，本地密码和两步验证已作废", "linked: signs in at the provider alone; password and second factor here are gone")

@@ -42,10 +42,14 @@ def rebuild() -> None:
 async def _rebuild(where: Target) -> None:
     import asyncpg
 
+    from deploy.servers import not_reached
     from services.gateway.board import store
 
-    connection = await asyncpg.connect(where.dsn("board"), timeout=10)
     try:
-        await store.rebuild(connection)
-    finally:
-        await connection.close()
+        connection = await asyncpg.connect(where.dsn("board"), timeout=10)
+        try:
+            await store.rebuild(connection)
+        finally:
+            await connection.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        raise not_reached(fault) from fault

@@ -49,7 +49,7 @@ EXIT_WRONG_USE = 2
 
 app = typer.Typer(
     name="deploy",
-    help="最后一米:在本机启动、查看、停止全部服务 · Last Metre: start, look at and stop all of it on this machine",
+    help="最后一米：在本机启动、查看、停止全部服务 · Last Metre: start, look at and stop all of it on this machine",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -65,7 +65,7 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if code == EXIT_WRONG_USE and arguments:  # typer has said in English what is wrong
-            sys.stderr.write("用法有误，原因见上。各命令的用法：python3 -m deploy --help，python3 -m deploy 命令 --help\n")
+            sys.stderr.write("用法有误，见上文。各命令的用法：python3 -m deploy --help，python3 -m deploy 命令 --help\n")
         return code
     except Trouble as trouble:
         Console(stderr=True).print(str(trouble), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -276,7 +276,7 @@ def logs(
     found = sorted(folder.glob("*.log")) if name is None else [folder / f"{name}.log", *sorted(folder.glob(f"{glob.escape(name)}-[0-9].log"))]
     if not found or not all(path.exists() for path in found):
         known = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "-"
-        raise Trouble(f"没有这个日志。现有:{known}", f"There is no such log. There are: {known}", log=folder)
+        raise Trouble(f"没有这个日志。现有：{known}", f"There is no such log. There are: {known}", log=folder)
     with contextlib.suppress(BrokenPipeError):
         for label, line in _lines(found, lines, follow=follow):
             sys.stdout.write(f"{label} | {line}\n" if len(found) > 1 else f"{line}\n")
@@ -308,7 +308,7 @@ def _lines(paths: list[Path], last: int, *, follow: bool) -> Iterator[tuple[str,
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def test(context: typer.Context) -> None:
-    """检查并测试(参数传给 pytest) · Check style and types and run the tests; arguments go to pytest."""
+    """检查并测试（参数传给 pytest） · Check style and types and run the tests; arguments go to pytest."""
     from deploy.checks import run_all
 
     failed = [check for check in run_all(context.args) if check.code != 0]

@@ -28,7 +28,7 @@ _NAMES: Final = {
     "demo-centre": ("中心户", "a centre household"),
     "demo-resident": ("居民", "a resident"),
     "demo-worker": ("社区工作者", "a community worker"),
-    "demo-auditor": ("审计", "an auditor"),
+    "demo-auditor": ("审计员", "an auditor"),
     "demo-integrator": ("集成系统", "an integrating system"),
 }
 

@@ -29,7 +29,7 @@ from services.matcher.core.reasons import ITS_MATCH, vetting_demands
 from services.matcher.core.state import OPEN, Area
 from services.matcher.policies import Policies
 from services.matcher.policy_settings import PolicySettings
-from services.runtime import LOOPBACK, Ops, Pulse, Readiness, Stop, cannot_listen, reach, start
+from services.runtime import LOOPBACK, Ops, Readiness, Stop, cannot_listen, reach, start
 
 # Each question reads an area: a few at once, and no longer than somebody waits for a page.
 _AT_ONCE: Final = 2
@@ -132,7 +132,6 @@ async def _pool(dsn: str) -> asyncpg.Pool:
 
 async def main(settings: Settings, stop: Stop) -> None:
     """Answer until stopped."""
-    pulse = Pulse()
     pool = await reach("PostgreSQL", "LASTMETRE_DATABASE", partial(_pool, settings.database.get_secret_value()), stop)
     try:
         explainer = Explainer(pool, Policies.read(settings.policy), settings.explainer_secret.get_secret_value())
@@ -145,10 +144,10 @@ async def main(settings: Settings, stop: Stop) -> None:
                 raise cannot_listen("LASTMETRE_EXPLAINER_PORT", settings.explainer_port, fault) from fault
 
             async def ready() -> Readiness:
-                pulse.commit()
                 return Readiness(database=True, commit_age_seconds=0.0)
 
-            async with Ops(settings.ops_port, {"door": pulse}, ready, CollectorRegistry(), stuck_seconds=3600):
+            # No loop of its own goes round here: that it answers is its sign of life.
+            async with Ops(settings.ops_port, {}, ready, CollectorRegistry()):
                 structlog.get_logger().info("started", port=settings.explainer_port)
                 await stop.wait()
         finally:

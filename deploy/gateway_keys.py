@@ -26,10 +26,13 @@ def gateway_keys(state: State) -> Keys:
     Raises:
         Trouble: the key file cannot be used.
     """
+    path = gateway_key_file(state)
     try:
-        return read_key_file(gateway_key_file(state))
+        return read_key_file(path)
     except BadKeys as fault:
-        raise Trouble(fault.chinese, fault.english) from fault
+        if path.exists() or os.environ.get(VARIABLE):
+            raise Trouble(fault.chinese, fault.english) from fault
+        raise Trouble(f"{fault.chinese}。请用 {VARIABLE} 指明网关的密钥文件。", f"{fault.english}. Let {VARIABLE} name the gateway's key file.") from fault
 
 
 def make_gateway_key_file(state: State) -> None:

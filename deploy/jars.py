@@ -80,7 +80,7 @@ def check(folder: Path, jars: Sequence[Jar]) -> list[Jar]:
             missing.append(jar)
         elif digest_of(path) != jar.sha256:
             raise Trouble(
-                f"{path} 与清单中的 SHA-256 不符,可能已损坏或被篡改,拒绝使用。请删除该文件后重试。",
+                f"{path} 与清单中的 SHA-256 不符，可能已损坏或被篡改，拒绝使用。请删除该文件后重试。",
                 f"{path} does not have the SHA-256 that was pinned: broken or tampered with, so it is not used. Delete the file and try again.",
             )
     return missing
@@ -102,13 +102,13 @@ def _fetch(jar: Jar, folder: Path) -> None:
             except (requests.RequestException, RuntimeError, OSError) as fault:
                 if attempt == TRIES:
                     raise Trouble(
-                        f"无法下载 {jar.name}:{fault}。请检查网络或代理;证书不受信任时用 REQUESTS_CA_BUNDLE 指定 CA;也可用 LASTMETRE_MAVEN 指定镜像仓库。",
+                        f"无法下载 {jar.name}：{fault}。请检查网络或代理；证书不受信任时用 REQUESTS_CA_BUNDLE 指定 CA；也可用 LASTMETRE_MAVEN 指定镜像仓库。",
                         f"Could not download {jar.name}: {fault}. Check the network or the proxy; where its certificate "
                         "is not trusted, REQUESTS_CA_BUNDLE names the file of its authority; LASTMETRE_MAVEN can name a mirror.",
                     ) from fault
         if digest_of(found) != jar.sha256:
             raise Trouble(
-                f"下载的 {jar.name} 与清单中的 SHA-256 不符,已丢弃。请检查网络或镜像后重试。",
+                f"下载的 {jar.name} 与清单中的 SHA-256 不符，已丢弃。请检查网络或镜像后重试。",
                 f"The {jar.name} that was downloaded does not have the SHA-256 that was pinned; it was thrown away. Check the network or the mirror.",
             )
         kept = folder / jar.name

@@ -35,7 +35,7 @@ class Lock:
             file.close()
             holder = self.holder()
             raise Trouble(
-                f"已在运行(进程号 {holder})。请先停止:python3 -m deploy down",
+                f"已在运行（进程号 {holder}）。请先停止：python3 -m deploy down",
                 f"It is running already (pid {holder}). Stop it first: python3 -m deploy down",
             ) from None
         file.truncate(0)

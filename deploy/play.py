@@ -16,7 +16,7 @@ from deploy.words import both
 def _play(
     file: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, readable=True, help=both("事件文件,每行一个 CloudEvent", "events, one structured CloudEvent a line")),
+        typer.Argument(exists=True, dir_okay=False, readable=True, help=both("事件文件，每行一个 CloudEvent", "events, one structured CloudEvent a line")),
     ],
     out: Annotated[Path, typer.Option("--out", file_okay=False, help=both("结果写到此文件夹", "write the results to this folder"))],
     matchers: Annotated[int, typer.Option(min=1, max=6, help=both("匹配进程数", "how many matcher processes"))] = 1,
@@ -24,7 +24,7 @@ def _play(
     *,
     secure: Annotated[bool, typer.Option("--secure", help=both("使用加密并按规则授权的 Kafka", "with Kafka secured"))] = False,
 ) -> None:
-    """在空库上按事件时间播放一个文件,写出结果 · Play a file by event time on empty stores, and write what became of it."""
+    """在空库上按事件时间播放一个文件，写出结果 · Play a file by event time on empty stores, and write what became of it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -46,7 +46,7 @@ def _play(
     for name, value in summary.items():
         console.print(f"{name:22} {value}", highlight=False)
     if refused:
-        console.print(both(f"{refused} 行大于 Kafka 所收的 8 MiB,未发布", f"{refused} lines exceed the 8 MiB that Kafka takes and were not published"))
+        console.print(both(f"{refused} 行大于 Kafka 所收的 8 MiB，未发布", f"{refused} lines exceed the 8 MiB that Kafka takes and were not published"))
     console.print(both(f"结果在 {out}", f"results are in {out}"), highlight=False)
 
 

@@ -68,7 +68,7 @@ def binaries() -> Path:
     """The folder of the wheel's programs. The wheel is not imported: its import looks for folders that we don't need, and warns."""
     found = importlib.util.find_spec(WHEEL)
     if found is None or found.origin is None:
-        raise Trouble("未找到 PostgreSQL 的程序文件,请删除 .venv 后重试。", "PostgreSQL's programs are missing: delete .venv and try again.")
+        raise Trouble("未找到 PostgreSQL 的程序文件，请删除 .venv 后重试。", "PostgreSQL's programs are missing: delete .venv and try again.")
     return Path(found.origin).parent / "pginstall18" / "bin"
 
 
@@ -274,7 +274,7 @@ class Postgres:
             )
         if self._user is not None:
             return Trouble(
-                f"PostgreSQL 数据目录初始化失败。以 root 运行时它改用 {UNPRIVILEGED} 用户:请确认该用户能进入 {self.folder},或改用普通用户运行。",
+                f"PostgreSQL 数据目录初始化失败。以 root 运行时它改用 {UNPRIVILEGED} 用户：请确认该用户能进入 {self.folder}，或改用普通用户运行。",
                 f"PostgreSQL's data could not be prepared. Started by root it runs as {UNPRIVILEGED}: see that this user may enter "
                 f"{self.folder}, or start as an ordinary user.",
                 log=log,

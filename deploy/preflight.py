@@ -30,7 +30,7 @@ def python_problem(version: tuple[int, ...]) -> tuple[str, str] | None:
         return None
     have = ".".join(map(str, version[:3]))
     return (
-        f"需要 Python 3.11、3.12 或 3.13,当前为 {have}。请用其中之一运行,例如 python3.12 -m deploy up。",
+        f"需要 Python 3.11、3.12 或 3.13，当前为 {have}。请用其中之一运行，例如 python3.12 -m deploy up。",
         f"Python 3.11, 3.12 or 3.13 is needed, this is {have}. Run with one of them, such as: python3.12 -m deploy up",
     )
 
@@ -39,12 +39,12 @@ def platform_problem(system: str, machine: str, libc: str) -> tuple[str, str] | 
     """What is wrong with this system, or None. `libc` is its name where known ("glibc")."""
     if (system, machine) not in PLATFORMS:
         return (
-            f"不支持 {system} {machine}:所需程序包只有 Linux x86_64 与 macOS 版。Windows 请用 WSL2,其他机器可用 docker-compose.yml。",
+            f"不支持 {system} {machine}：所需程序包只有 Linux x86_64 与 macOS 版。Windows 请用 WSL2，其他机器可用 docker-compose.yml。",
             f"{system} {machine} is not supported: packages exist for Linux x86_64 and macOS. On Windows use WSL2, elsewhere docker-compose.yml.",
         )
     if system == "Linux" and libc != "glibc":
         return (
-            "需要使用 glibc 的 Linux(如 Debian、Ubuntu、Fedora);Alpine 等 musl 系统没有可用的程序包。",
+            "需要使用 glibc 的 Linux（如 Debian、Ubuntu、Fedora）；Alpine 等 musl 系统没有可用的程序包。",
             "A Linux with glibc is needed (Debian, Ubuntu, Fedora and so on); for musl, as in Alpine, the packages do not exist.",
         )
     return None
@@ -64,7 +64,7 @@ def disk_problem(folder: Path, needed_bytes: int) -> tuple[str, str] | None:
     if free >= needed_bytes:
         return None
     return (
-        f"磁盘空间不足:{folder} 剩余 {free / GIBIBYTE:.1f} GiB,至少需要 {needed_bytes / GIBIBYTE:.1f} GiB。请清理磁盘。",
+        f"磁盘空间不足：{folder} 剩余 {free / GIBIBYTE:.1f} GiB，至少需要 {needed_bytes / GIBIBYTE:.1f} GiB。请清理磁盘。",
         f"Too little disk space: {folder} has {free / GIBIBYTE:.1f} GiB left and {needed_bytes / GIBIBYTE:.1f} GiB are needed. Make room.",
     )
 
@@ -75,7 +75,7 @@ def folder_problem(folder: Path) -> tuple[str, str] | None:
     if os.access(folder, os.W_OK | os.X_OK):
         return None
     return (
-        f"无法写入 {folder}。请换到有写权限的文件夹,或修正其所有者(例如此前曾以 root 运行)。",
+        f"无法写入 {folder}。请换到有写权限的文件夹，或修正其所有者（例如此前曾以 root 运行）。",
         f"Cannot write in {folder}. Use a folder of yours, or mend its owner (was it started by root before?).",
     )
 
@@ -87,7 +87,7 @@ def loopback_problem() -> tuple[str, str] | None:
             probe.bind(("127.0.0.1", 0))
     except OSError as fault:
         return (
-            f"无法在回环地址 127.0.0.1 上监听({fault})。请检查网络或沙箱设置。",
+            f"无法在回环地址 127.0.0.1 上监听（{fault}）。请检查网络或沙箱设置。",
             f"Nothing can listen on the loopback address 127.0.0.1 ({fault}). Check the network or the sandbox.",
         )
     return None

@@ -5,6 +5,7 @@ It shows samples of our own making, needs no running system, and is how a text i
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -112,17 +113,43 @@ def preview(
     *,
     kind: Annotated[str | None, typer.Option(help="只看这一种 · this kind only")] = None,
     party: Annotated[str | None, typer.Option(help="只看发给这一方的 · to this side only")] = None,
-    lang: Annotated[str | None, typer.Option(help="zh-CN 或 en · or")] = None,
+    lang: Annotated[str | None, typer.Option(help="zh-CN（zh）或 en，默认两种 · zh-CN (zh) or en, both if not said")] = None,
     channel: Annotated[str | None, typer.Option(help=f"通道 · one of {', '.join(CHANNELS)}")] = None,
-    public_url: Annotated[str | None, typer.Option(help="带链接，如此网址 · with links to this address")] = None,
+    public_url: Annotated[str | None, typer.Option(help="带上指向此网址的链接 · with links to this address")] = None,
 ) -> None:
     """逐条查看各通道的通知文本 · Show every text in both languages as each channel carries it."""
-    found = list(samples(kind=kind, party=party, language=lang, channel=channel, public_url=public_url))
+    language = {"zh": "zh-CN", "both": None}.get(lang, lang) if lang is not None else None
+    _see_choices(kind=kind, party=party, language=language, channel=channel)
+    if public_url is not None and (not re.fullmatch(r"https?://[^\s/?#]+/?", public_url)):
+        raise Trouble(
+            "--public-url 填居民能打开的网址，如 https://example.org", "Give --public-url the address that people can open, such as https://example.org"
+        )
+    found = list(samples(kind=kind, party=party, language=language, channel=channel, public_url=public_url))
     if not found:
-        raise Trouble("没有这样的通知。", "There is no such notice.")
+        raise Trouble("没有这样的通知：这一种不发给这一方。", "There is no such notice: this kind does not go to this side.")
     for shown in found:
         subject = "" if shown.subject is None else f"  主题 · subject: {shown.subject}\n"
         typer.echo(f"{shown.title}\n{subject}  {shown.text}\n  {shown.length}\n")
+
+
+def _see_choices(*, kind: str | None, party: str | None, language: str | None, channel: str | None) -> None:
+    """Look whether each of them is one that there is.
+
+    Raises:
+        Trouble: one is not; those that there are stand beside it.
+    """
+    from services.notifier.notices import templates
+
+    named = list(templates("en"))
+    for option, given, known in (
+        ("--kind", kind, dict.fromkeys(place[0] for place in named)),
+        ("--party", party, dict.fromkeys(place[1] for place in named)),
+        ("--lang", language, get_args(Lang)),
+        ("--channel", channel, CHANNELS),
+    ):
+        if given is not None and given not in known:
+            choices = ", ".join(known)
+            raise Trouble(f"没有这样的通知。{option} 可选：{choices}", f"There is no such notice. For {option} there are: {choices}")
 
 
 def register(app: typer.Typer) -> None:

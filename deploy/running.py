@@ -55,9 +55,9 @@ def running(state_dir: Path) -> Running:
     state = State(state_dir)
     holder = Lock(state.folder).holder()
     if holder is None:
-        raise Trouble("尚未启动。请先运行:python3 -m deploy up", "It is not running. Start it first: python3 -m deploy up")
+        raise Trouble("尚未启动。请先运行：python3 -m deploy up", "It is not running. Start it first: python3 -m deploy up")
     try:
         status = json.loads((state.folder / STATUS_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise Trouble("正在启动,请稍候再试。", "It is still starting; try again in a moment.") from None
+        raise Trouble("正在启动，请稍候再试。", "It is still starting; try again in a moment.") from None
     return Running(holder, status, state)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 import asyncpg
 
 from deploy.state import State
-from deploy.words import Trouble
+from deploy.words import NOT_PREPARED, NOT_TEXT, Trouble
 from services.broker import PREFIX, Broker, KafkaSettings
 from services.runtime import BadSettings, load_settings
 
@@ -83,7 +83,7 @@ class ExternalPostgres:
             raise _no_url()
         if secure and not self._is_safe():
             raise Trouble(
-                "--secure 要求经网络的数据库连接加密并核验证书:请在 LASTMETRE_POSTGRES 末尾加 ?sslmode=verify-full(必要时加 &sslrootcert=证书文件)。",
+                "--secure 要求经网络的数据库连接加密并核验证书：请在 LASTMETRE_POSTGRES 末尾加 ?sslmode=verify-full（必要时加 &sslrootcert=证书文件）。",
                 "With --secure, a database over the network must be encrypted and its certificate checked: add ?sslmode=verify-full "
                 "to LASTMETRE_POSTGRES (and &sslrootcert=FILE where its authority is your own).",
             )
@@ -166,6 +166,30 @@ _REFUSALS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
         "LASTMETRE_POSTGRES cannot be used to connect ({said}). See to the connection string, and to what follows ? in it, such as sslmode.",
     ),
 )
+
+
+def not_reached(fault: Exception) -> Trouble:
+    """Why a tool does not get at PostgreSQL, and where to look: at the setting that names one, else at what `up` started."""
+    kind, named = type(fault).__name__, os.environ.get("LASTMETRE_POSTGRES")
+    if isinstance(fault, asyncpg.DataError):
+        return Trouble(*NOT_TEXT)
+    if isinstance(fault, (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)):
+        return Trouble(*NOT_PREPARED)
+    if not named:
+        return Trouble(
+            f"PostgreSQL 没有应答或拒绝了（{kind}）。请确认系统在运行：python3 -m deploy status",
+            f"PostgreSQL does not answer, or refuses ({kind}). See whether the system runs: python3 -m deploy status",
+        )
+    if isinstance(fault, asyncpg.PostgresError) and not isinstance(fault, (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)):
+        return Trouble(
+            f"PostgreSQL 拒绝了（{kind}）。请检查 LASTMETRE_POSTGRES 所指的服务器和用户权限。",
+            f"PostgreSQL refuses ({kind}). See to the server that LASTMETRE_POSTGRES names, and to what its user may do.",
+        )
+    try:
+        password = unquote(urlsplit(named).password or "")
+    except ValueError:
+        password = ""
+    return refusal(fault, password)
 
 
 def refusal(fault: Exception, password: str = "") -> Trouble:

@@ -268,7 +268,7 @@ class Stack:
         try:
             await topics.ensure(self.kafka.admin)
         except (OSError, KafkaError) as fault:
-            raise Trouble(f"无法连接 Kafka:{fault}", f"Kafka does not answer at {self.kafka.bootstrap}: {fault}") from fault
+            raise Trouble(f"无法连接 Kafka：{fault}", f"Kafka does not answer at {self.kafka.bootstrap}: {fault}") from fault
         self._report(Step("kafka", f"Kafka {self.kafka.bootstrap}", finished=True))
 
     async def _start_postgres(self) -> None:

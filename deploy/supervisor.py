@@ -159,7 +159,7 @@ class Service:
             if failures >= len(BACKOFF_SECONDS):
                 self.condition = "failed"
                 self.trouble = Trouble(
-                    f"服务 {self.name} 反复退出(退出码 {code}),不再重启。",
+                    f"服务 {self.name} 反复退出（退出码 {code}），不再重启。",
                     f"The service {self.name} ends again and again (exit code {code}); it is not started any more.",
                     log=self.log,
                 )

@@ -54,7 +54,7 @@ async def _until(admin: AIOKafkaAdminClient, wanted: dict[str, int], names: Iter
     while (seen := await _partitions(admin, names)) != wanted:
         if time.monotonic() > deadline:
             raise Trouble(
-                f"Kafka 主题在 {SETTLE_SECONDS:.0f} 秒内未就绪:{seen}",
+                f"Kafka 主题在 {SETTLE_SECONDS:.0f} 秒内未就绪：{seen}",
                 f"The topics were not settled within {SETTLE_SECONDS:.0f} s: {seen} instead of {wanted}",
             )
         await asyncio.sleep(POLL_SECONDS)
@@ -74,7 +74,7 @@ async def _align(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
     for answer in answers:
         for code, message, *_rest in answer.resources:
             if code != 0:
-                raise Trouble(f"无法更新主题设置:{message}", f"A topic's settings could not be changed: {message}")
+                raise Trouble(f"无法更新主题设置：{message}", f"A topic's settings could not be changed: {message}")
 
 
 async def ensure(kafka: Where, topics: Sequence[Topic] = TOPICS) -> None:
@@ -99,7 +99,7 @@ async def ensure(kafka: Where, topics: Sequence[Topic] = TOPICS) -> None:
         for topic in existing:
             if counts[topic.name] != topic.partitions:
                 raise Trouble(
-                    f"主题 {topic.name} 有 {counts[topic.name]} 个分区,应为 {topic.partitions} 个。请改用空的 Kafka,或用 --fresh 重来。",
+                    f"主题 {topic.name} 有 {counts[topic.name]} 个分区，应为 {topic.partitions} 个。请改用空的 Kafka，或用 --fresh 重来。",
                     f"The topic {topic.name} has {counts[topic.name]} partitions instead of {topic.partitions}: "
                     "take an empty Kafka, or start again with --fresh.",
                 )

@@ -76,9 +76,11 @@ async def _opened() -> AsyncIterator[Vault]:
     except asyncpg.DataError as fault:
         raise Trouble(*NOT_TEXT) from fault
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        kind, look = type(fault).__name__, ("请核对 LASTMETRE_VAULT_DATABASE", "See that LASTMETRE_VAULT_DATABASE is right")
+        if found.vault_database is None:
+            look = ("请看：python3 -m deploy status", "See: python3 -m deploy status")
         raise Trouble(
-            f"保险箱的数据库没有应答或拒绝了（{type(fault).__name__}）。请看：python3 -m deploy status",
-            f"The vault's database does not answer, or refuses ({type(fault).__name__}). See: python3 -m deploy status",
+            f"保险箱的数据库没有应答或拒绝了（{kind}）。{look[0]}", f"The vault's database does not answer, or refuses ({kind}). {look[1]}"
         ) from fault
 
 
@@ -154,7 +156,7 @@ def put(
                 raise Trouble(
                     f"第 {number} 行：{fault.chinese}。之前的 {done} 人已存入。", f"line {number}: {fault.english}. The {done} before it are in."
                 ) from fault
-        console.print(join(speech, (f"已存入 {len(cards)} 人。", f"{len(cards)} people are in.")))
+        console.print(join(speech, (f"已存入 {len(cards)} 人。", f"{len(cards)} {'person is' if len(cards) == 1 else 'people are'} in.")))
 
     _run(work, lang)
 
@@ -166,7 +168,7 @@ def show(
     who: Who,
     why: Why,
     fields: Annotated[str | None, typer.Option("--fields", help="只看这些字段，逗号分隔 · only these fields, with commas between")] = None,
-    match: Annotated[str | None, typer.Option("--match", help="为哪次匹配 · for which match")] = None,
+    match: Annotated[str | None, typer.Option("--match", help="为哪次配对 · for which match")] = None,
     wish: Annotated[str | None, typer.Option("--wish", help="为哪个心愿 · for which wish")] = None,
     lang: Lang = None,
 ) -> None:
@@ -196,7 +198,7 @@ def show(
 
 def _still_to_come(visits: Sequence[Visit]) -> tuple[str, str]:
     wishes = ", ".join(dict.fromkeys(one.wish_id for one in visits))
-    chinese = f"还有 {len(visits)} 次探访在约，对方还不知道。心愿：{wishes}。请撤回此人的心愿，或暂停此人的报名（offer.suspended）；系统随后告知对方。"
+    chinese = f"还有 {len(visits)} 次约好的服务，对方还不知道。心愿：{wishes}。请撤回此人的心愿，或暂停此人的服务（offer.suspended）；系统随后告知对方。"
     english = f"{len(visits)} visits with them are still to come, and the other side knows nothing of it. Wishes: {wishes}. "
     return chinese, english + "Withdraw the wish if it is theirs, or suspend their offer (offer.suspended): the other side is told then."
 

@@ -146,7 +146,7 @@ def make(folder: Path, lock: Path, log: Path, stream: TextIO) -> None:
     except (OSError, subprocess.CalledProcessError) as fault:
         shutil.rmtree(folder, ignore_errors=True)
         raise InstallFailed(
-            f"无法建立虚拟环境:{fault}。Debian/Ubuntu 请先安装 python3-venv。\n"
+            f"无法建立虚拟环境：{fault}。Debian/Ubuntu 请先安装 python3-venv。\n"
             f"The virtual environment could not be made: {fault}. On Debian or Ubuntu install python3-venv first."
         ) from fault
     argv = [str(interpreter(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
@@ -161,7 +161,7 @@ def make(folder: Path, lock: Path, log: Path, stream: TextIO) -> None:
     code = _run([*argv, str(lock)], log, stream, what)
     if code != 0:
         raise InstallFailed(
-            f"pip 安装失败(退出码 {code})。请检查网络、代理或 pip 的镜像设置后重试。\n"
+            f"pip 安装失败（退出码 {code}）。请检查网络、代理或 pip 的镜像设置后重试。\n"
             f"pip failed (exit code {code}). Check the network, the proxy or pip's mirror settings and try again.\n"
             f"日志 / log: {log}\n{_tail(log)}"
         )

@@ -32,6 +32,9 @@ NOT_TEXT = (
 """What a database says no to before it looks for anything."""
 
 
+NOT_PREPARED = ("数据库还没有准备好。请先运行：python3 -m deploy up", "The database is not prepared. Run first: python3 -m deploy up")
+
+
 def both(chinese: str, english: str) -> str:
     """One line in both languages, for progress and headings."""
     return f"{chinese} · {english}"

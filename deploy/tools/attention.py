@@ -38,7 +38,7 @@ KINDS: Final[dict[Kind, tuple[Words, Words]]] = {
         ("联系志愿者，并看看居民", "call the helper, and look in on the resident"),
     ),
     "stuck": (
-        ("卡住：已谈定，通知却没有送到", "stuck: agreed, but the notices do not get through"),
+        ("卡住：已说定，通知却没有送到", "stuck: agreed, but the notices do not get through"),
         ("看渠道和 notifier 日志", "see the channel and the notifier's log"),
     ),
     "not_finished": (("逾期：已开始，迟迟未结束", "overdue: started, not finished"), ("联系志愿者，确认平安", "call the helper: is all well?")),

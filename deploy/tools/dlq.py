@@ -148,7 +148,8 @@ def show_list(found: list[Letter], console: Console, lang: Lang) -> None:
         console.print(Text(join(lang, ("没有死信。", "There are no dead letters.")), style="green"))
         return
     heads = (("位置", "place"), ("时间", "when"), ("原因", "reason"), ("来自", "from"), ("类型", "type"), ("说明", "message"))
-    table = Table(*(join(lang, head) for head in heads), title=join(lang, (f"死信 {len(found)} 条", f"{len(found)} dead letters")), title_justify="left")
+    title = f"死信 {len(found)} 条", f"{len(found)} dead {'letter' if len(found) == 1 else 'letters'}"
+    table = Table(*(join(lang, head) for head in heads), title=join(lang, title), title_justify="left")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for letter in found:
         table.add_row(

@@ -118,9 +118,9 @@ def _posted(verdict: Verdict, _demands: Sequence[str]) -> Words:
 
 def _meeting(verdict: Verdict, _demands: Sequence[str]) -> Words:
     if verdict.passed:
-        return ("没有分开过", "never parted from this wish")
+        return ("没有解除过", "never parted from this wish")
     if verdict.facts["parted"]:
-        return ("曾配对后解除，或已婉拒，不再相配", "parted before, or the answer was no: they do not meet again")
+        return ("曾配对后解除，或已婉拒，不再配对", "parted before, or the answer was no: they do not meet again")
     return ("这位志愿者已在帮这个心愿", "its volunteer helps with this wish already")
 
 

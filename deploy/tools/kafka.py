@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -31,10 +33,12 @@ async def reachable(broker: Where) -> AsyncIterator[None]:
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as fault:
-        raise Trouble(
-            f"Kafka（{broker}）没有应答。请确认系统在运行：python3 -m deploy status",
-            f"Kafka at {broker} does not answer ({type(fault).__name__}). See whether the system runs: python3 -m deploy status",
-        ) from fault
+        if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT}:  # of the file that we write to, which is told elsewhere
+            raise
+        look = ("请核对 LASTMETRE_KAFKA，并确认 Kafka 在运行。", "See that LASTMETRE_KAFKA is right, and that Kafka runs.")
+        if not os.environ.get("LASTMETRE_KAFKA"):
+            look = ("请确认系统在运行：python3 -m deploy status", "See whether the system runs: python3 -m deploy status")
+        raise Trouble(f"Kafka（{broker}）没有应答。{look[0]}", f"Kafka at {broker} does not answer ({type(fault).__name__}). {look[1]}") from fault
 
 
 @asynccontextmanager

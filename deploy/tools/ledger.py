@@ -248,8 +248,8 @@ async def branch(target: Target, organisation: str, half: Half) -> Branch:
             found.points += one.points
             found.last_us = max(found.last_us, one.starts_us)
     if not members:
-        named = "、".join(map(clean, known)) or "-"
-        raise Trouble(f"没有人以“{clean(organisation)}”报到。已有：{named}", f'Nobody has reported in for "{clean(organisation)}". There are: {named}')
+        chinese, english = ((between.join(map(clean, known)) or "-") for between in ("、", "; "))
+        raise Trouble(f"没有人以“{clean(organisation)}”报到。已有：{chinese}", f'Nobody has reported in for "{clean(organisation)}". There are: {english}')
     return Branch(organisation, half, sorted(members.values(), key=lambda one: (-one.minutes, one.area, one.volunteer_ref)))
 
 

@@ -19,7 +19,7 @@ BY: Final[dict[str, Words]] = {
     "default": ("到时未反馈，按默认", "by default: nobody spoke in time"),
 }
 UNITS: Final[dict[str, Words]] = {"minutes": ("分钟", "minutes"), "points": ("积分（百分之一）", "points (hundredths)")}
-_REFERENCES: Final[Words] = ("编号不含个人信息，仅保管库能对应到人。", "References hold no personal data; only the vault can say who they are.")
+_REFERENCES: Final[Words] = ("编号不含个人信息，仅保险箱能对应到人。", "References hold no personal data; only the vault can say who they are.")
 _CORRECTIONS: Final[Words] = ("带 * 的记录事后有更正，数字已包含更正。", "* was corrected later; the figures include the correction.")
 
 

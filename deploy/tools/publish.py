@@ -93,7 +93,7 @@ def read_lines(files: Iterable[str], *, raw: bool) -> list[Line]:
 def _refusal(faults: list[tuple[str, str]]) -> Trouble:
     more = len(faults) - _FAULTS_SHOWN
     zh = [f"有 {len(faults)} 行不合规，什么都没有发送：", *(one for one, _ in faults[:_FAULTS_SHOWN])]
-    en = [f"{len(faults)} lines are not valid; nothing was sent:", *(one for _, one in faults[:_FAULTS_SHOWN])]
+    en = [f"{len(faults)} {'line is' if len(faults) == 1 else 'lines are'} not valid; nothing was sent:", *(one for _, one in faults[:_FAULTS_SHOWN])]
     if more > 0:
         zh.append(f"……另有 {more} 行")
         en.append(f"... and {more} more")
@@ -137,7 +137,8 @@ async def publish(broker: Where, lines: list[Line], console: Console, lang: Lang
         async with kafka.producer(broker) as producer:
             for start in range(0, len(lines), _IN_FLIGHT_MAX):
                 await _send(producer, lines[start : start + _IN_FLIGHT_MAX], console, lang)
-        said = (f"已发送 {len(lines)} 个事件，Kafka 均已确认。", f"{len(lines)} events sent and acknowledged by Kafka.")
+        events = "event" if len(lines) == 1 else "events"
+        said = (f"已发送 {len(lines)} 个事件，Kafka 均已确认。", f"{len(lines)} {events} sent and acknowledged by Kafka.")
         console.print(Text(join(lang, said), style="green"))
         return await Following(lines, console, lang).follow(source, wait_seconds) if wait_seconds > 0 else True
 

@@ -19,7 +19,7 @@ import orjson
 from deploy.tools.target import Target
 from deploy.tools.telling import tell
 from deploy.tools.wording import FAULTS, NOTICE_KINDS, NOTICE_STATES, PARTIES, Words, clean, word
-from deploy.words import NOT_TEXT, Trouble
+from deploy.words import NOT_PREPARED, NOT_TEXT, Trouble
 from schemas.codec import decode_structured
 from schemas.errors import InvalidEvent
 from schemas.instants import DAY_US, parse_rfc3339
@@ -136,7 +136,7 @@ async def readable() -> AsyncIterator[None]:
     except asyncpg.DataError as fault:
         raise Trouble(*NOT_TEXT) from fault
     except _FAILED as fault:
-        raise Trouble("数据库还没有准备好。请先运行：python3 -m deploy up", "The database is not prepared. Run first: python3 -m deploy up") from fault
+        raise Trouble(*NOT_PREPARED) from fault
 
 
 async def no_such_wish(connection: asyncpg.Connection, wish_id: str) -> Trouble:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from deploy.migrate import TENANTS
 from deploy.running import Running, running
-from deploy.servers import named_broker
+from deploy.servers import named_broker, not_reached
 from deploy.state import default_folder
 from deploy.words import Trouble
 from services.broker import Broker, Where
@@ -70,10 +70,7 @@ class Target:
         try:
             connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, server_settings={"default_transaction_read_only": "on"})
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
-            raise Trouble(
-                "无法连接 PostgreSQL。请确认系统在运行：python3 -m deploy status",
-                f"PostgreSQL does not answer ({type(fault).__name__}). See whether the system runs: python3 -m deploy status",
-            ) from fault
+            raise not_reached(fault) from fault
         try:
             yield connection
         finally:

@@ -80,7 +80,7 @@ def _wish_withdrawn(data: WishWithdrawn) -> Words:
 
 def _consent_withdrawn(data: ConsentWithdrawn) -> Words:
     why = _because(data.reason)
-    return (f"心愿 {clean(data.wish_id)} 的同意已收回{why[0]}", f"consent for wish {clean(data.wish_id)} is withdrawn{why[1]}")
+    return (f"心愿 {clean(data.wish_id)} 的同意已撤回{why[0]}", f"consent for wish {clean(data.wish_id)} is withdrawn{why[1]}")
 
 
 def _offer_posted(data: OfferPosted) -> Words:
@@ -95,7 +95,7 @@ def _offer_posted(data: OfferPosted) -> Words:
 
 def _offer_withdrawn(data: OfferWithdrawn) -> Words:
     why = _because(data.reason)
-    return (f"服务 {clean(data.offer_id)} 已收回{why[0]}", f"offer {clean(data.offer_id)} is withdrawn{why[1]}")
+    return (f"服务 {clean(data.offer_id)} 已撤回{why[0]}", f"offer {clean(data.offer_id)} is withdrawn{why[1]}")
 
 
 def _offer_suspended(data: OfferSuspended) -> Words:

@@ -45,7 +45,7 @@ RELEASES: Final[dict[str, Words]] = {
     "unanswered": ("到时未答复", "nobody answered in time"),
     "withdrawn": ("心愿已撤回", "the wish was withdrawn"),
     "undeliverable": ("通知送不到", "a side could not be told"),
-    "unsafe": ("为安全起见：志愿者被暂停、审核或资质不再符合，或同意被收回", "for safety: the helper was suspended or lacks a check now, or consent is gone"),
+    "unsafe": ("为安全起见：志愿者被暂停、审核或资质不再符合，或同意已撤回", "for safety: the helper was suspended or lacks a check now, or consent is gone"),
     "group_incomplete": ("同行的人缺了一位", "one of the group is missing"),
 }
 # Also the names of the rules that exclude an offer; `None` among reasons is "all rules hold".
@@ -69,7 +69,7 @@ RULES: Final[dict[str, Words]] = {
     "vetting": ("审核", "vetting"),
     "time": ("时间", "time"),
     "posted": ("服务状态", "offer"),
-    "meeting": ("能否相遇", "meeting"),
+    "meeting": ("能否配对", "meeting"),
     "capacity": ("接单量", "capacity"),
     "together": ("两人同行", "two together"),
 }
@@ -89,7 +89,7 @@ DEMANDS: Final[dict[str, Words]] = {
 }
 OFFER_STATES: Final[dict[str, Words]] = {
     "open": ("开放", "open"),
-    "withdrawn": ("已收回", "withdrawn"),
+    "withdrawn": ("已撤回", "withdrawn"),
     "suspended": ("已暂停", "suspended"),
     "lapsed": ("时段都已过去", "all of its windows are over"),
 }
@@ -115,7 +115,7 @@ MATCH_STATES: Final[dict[str, Words]] = {
     "confirmed": ("已确认", "confirmed"),
     "released": ("已解除", "released"),
     "closed": ("已完成", "closed"),
-    "unhelped": ("没有帮成", "did not help"),
+    "unhelped": ("没有办成", "did not help"),
 }
 NOTICE_STATES: Final[dict[str, Words]] = {
     "pending": ("待发", "waiting to be sent"),
@@ -144,6 +144,8 @@ NOTICE_KINDS: Final[dict[str, Words]] = {
 FAULTS: Final[dict[str, Words]] = {
     "no_consent": ("没有有效的监护人同意", "no consent of a guardian holds"),
     "helper_no_consent": ("未成年志愿者没有有效的监护人同意", "no consent of a guardian holds for a helper who is a minor"),
+    "erased": ("此人已从保险箱删除", "this person was erased from the vault"),
+    "key_destroyed": ("此人已从保险箱删除", "this person was erased from the vault"),
     "no_channel": ("没有可用的联系渠道", "there is no address for any of their channels"),
     "bad_address": ("联系地址不可用", "the address cannot be used"),
     "refused": ("对方渠道拒收", "the channel refused it"),
@@ -168,6 +170,8 @@ FAULTS: Final[dict[str, Words]] = {
     "over_budget": ("已达本人每天的通知上限", "their number of notices a day is used up"),
     "too_late": ("已来不及", "it would come too late"),
     "unread": ("在应用内还未读", "not read in the app yet"),
+    "channel_down": ("渠道没有应答，先走其他渠道", "the channel answers nobody, so others come first"),
+    "links_away": ("暂时无法生成链接", "no link can be made just now"),
     "directory_away": ("通讯录暂不可用", "the directory of people is away"),
     "database": ("数据库暂不可用", "the database is away"),
     "interrupted": ("发送时进程中断", "the process was interrupted while it was being sent"),

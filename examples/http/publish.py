@@ -6,6 +6,8 @@
 import json, os, sys, time, urllib.error, urllib.parse, urllib.request
 from typing import Any
 
+if len(sys.argv) != 2 or not {"LASTMETRE_URL", "LASTMETRE_KEY"} <= os.environ.keys():
+    sys.exit("usage: LASTMETRE_URL=… LASTMETRE_KEY=… python publish.py wish.json")
 URL, KEY = os.environ["LASTMETRE_URL"], os.environ["LASTMETRE_KEY"]
 EVENTS = URL + "/api/v1/events"
 WAIT_SECONDS = float(os.environ.get("WAIT_SECONDS", "120"))
@@ -19,6 +21,8 @@ def call(url: str, body: bytes | None = None) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as refusal:  # 4xx: mend it, 429 and 503: wait for Retry-After, then send the same id again
         sys.exit(f"{refusal.code} {refusal.read().decode()}")
+    except urllib.error.URLError as fault:  # nobody knows whether it came: send the same id again
+        sys.exit(f"{URL}: {fault.reason}")
 
 
 def read(**where: str) -> Any:

@@ -2,6 +2,7 @@
 # Publish one wish and wait for what is decided about it: LASTMETRE_URL=… LASTMETRE_KEY=… sh publish.sh wish.json
 # wish.json is an event with @RUN@ (an id of this run), @NOW@ and @END@ (in a day) still to be filled in; its area must be the key's.
 set -eu
+[ $# -eq 1 ] && [ -n "${LASTMETRE_URL:-}" ] && [ -n "${LASTMETRE_KEY:-}" ] || { echo "usage: LASTMETRE_URL=… LASTMETRE_KEY=… sh publish.sh wish.json" >&2; exit 2; }
 events="$LASTMETRE_URL/api/v1/events"
 call() { curl --silent --show-error --fail-with-body --max-time 40 --header "authorization: Bearer $LASTMETRE_KEY" "$@"; }
 at() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ; } # GNU's date, or BSD's

@@ -28,7 +28,7 @@ from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
 from services.gateway.web import create_app
-from services.runtime import BadSettings, Ops, Pulse, Readiness, Stop, cannot_listen, collect_rarely, reach
+from services.runtime import BadSettings, Ops, Readiness, Stop, cannot_listen, collect_rarely, reach
 from services.vault.faults import BadKeys as BadVaultKeys
 from services.vault.vault import Vault
 
@@ -131,7 +131,6 @@ async def main(settings: Settings, stop: Stop) -> None:
         Unreachable: PostgreSQL or Kafka did not answer.
     """
     log = structlog.get_logger()
-    pulse = Pulse()
     open_many()
     try:
         keys = read_key_file(settings.identity_keys)
@@ -157,11 +156,10 @@ async def main(settings: Settings, stop: Stop) -> None:
         listening = _listening(settings, cleanup)
 
         async def ready() -> Readiness:
-            pulse.beat()
             ready = server.started and answers.ready.is_set()
-            return Readiness(ready, pulse.commit_age_seconds, {}, () if ready else ("starting",))
+            return Readiness(ready, 0.0, {}, () if ready else ("starting",))
 
-        async with Ops(settings.ops_port, {"web": pulse}, ready, registry, stuck_seconds=3600), asyncio.TaskGroup() as beside:
+        async with Ops(settings.ops_port, {}, ready, registry), asyncio.TaskGroup() as beside:
             for loop in (tail, answers):
                 beside.create_task(loop.run(stop), name=type(loop).__name__)
             collect_rarely()

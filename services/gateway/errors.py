@@ -23,7 +23,7 @@ WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
     400: ("bad_request", "请求的格式不对", "the request is not well-formed"),
     401: ("sign_in", "请先登录", "please sign in"),
     403: ("not_allowed", "没有权限做这件事", "you may not do this"),
-    404: ("not_found", "没有这一项，或不对你开放", "there is no such thing, or not for you"),
+    404: ("not_found", "没有这一项，或不对您开放", "there is no such thing, or not for you"),
     405: ("method", "不支持这种请求方法", "this method is not for this address"),
     409: ("conflict", "情况已经变了，请刷新后再试", "things have changed meanwhile: reload and try again"),
     413: ("too_large", "内容过大，请缩小或拆分后重发", "this is too large: make it smaller, or split it, and send it again"),

@@ -49,7 +49,7 @@ REFUSALS: Final[dict[str, Words]] = {
     "language_missing": ("这个心愿需要会说的语言，您还没有登记", "It needs a language that you have not registered"),
     "out_of_reach": ("超出了您登记的服务范围", "It is farther away than you said you go"),
     "vetting_too_low": ("这个心愿需要更高的审核等级", "It needs a higher level of checks"),
-    "not_available": ("与您的时间不合，或之前已解除过", "None of your times fits, or you were parted before"),
+    "not_available": ("与您的时间不合，或您与它的约定之前已取消", "None of your times fits, or you were parted before"),
     "offer_full": ("您手上的服务已满，先办完一件吧", "You have all the visits that you take at once"),
     "needs_two": ("这个心愿要两人同行，暂时还缺一位", "It takes two together, and the second is missing"),
 }
@@ -164,7 +164,7 @@ ACTS: Final[dict[str, Words]] = {
     "publish_events": ("发送事件", "Publish events"),
     "read_events": ("读取事件", "Read events"),
     "manage_keys": ("管理密钥", "Manage keys"),
-    "manage_webhooks": ("管理回调", "Manage webhooks"),
+    "manage_webhooks": ("管理 webhook", "Manage webhooks"),
     "manage_accounts": ("管理账号", "Manage accounts"),
     "see_audit": ("看审计记录", "See the audit log"),
     "sign_in": ("登录", "Sign in"),
@@ -183,7 +183,7 @@ ROLES: Final[dict[str, Words]] = {
     "guardian": ("监护人", "guardian"),
     "volunteer": ("志愿者", "volunteer"),
     "worker": ("社区工作者", "community worker"),
-    "auditor": ("审计", "auditor"),
+    "auditor": ("审计员", "auditor"),
     "integrator": ("集成系统", "integrator"),
     "admin": ("管理员", "administrator"),
 }

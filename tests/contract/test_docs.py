@@ -13,17 +13,21 @@ from typing import Any
 
 import pytest
 import typer
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from deploy import cli
+from deploy.explainer import Settings as ExplainerSettings
 from deploy.prepare import MigrationsSettings, TopicsSettings
+from services.gateway.board.__main__ import measure
+from services.gateway.edge import Meters
 from services.gateway.settings import Settings as GatewaySettings
 from services.matcher.app import MatcherSettings
 from services.matcher.metrics import Metrics as MatcherMetrics
 from services.notifier.metrics import Metrics as NotifierMetrics
 from services.notifier.settings import Settings as NotifierSettings
-from services.runtime import PREFIX
+from services.runtime import PREFIX, ServiceSettings
 from services.vault.settings import VaultSettings
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +38,12 @@ README_LINES_MAX = 150
 # Made by the commands, not part of the project.
 MADE = (".venv", ".lastmetre")
 ENDINGS = ("py", "md", "yml", "yaml", "toml", "in", "lock", "jsonl", "json", "sha256", "example")
+# The board's writer has the settings that all services with Kafka have, and no others.
 OWNERS: dict[str, tuple[type[BaseSettings], ...]] = {
-    "all": (MatcherSettings, NotifierSettings, GatewaySettings, TopicsSettings),
-    "matcher, notifier, gateway": (MatcherSettings, NotifierSettings, GatewaySettings),
+    "with Kafka": (MatcherSettings, NotifierSettings, GatewaySettings, ServiceSettings, TopicsSettings),
+    "services": (MatcherSettings, NotifierSettings, GatewaySettings, ServiceSettings, ExplainerSettings),
+    "matcher, explainer": (MatcherSettings, ExplainerSettings),
+    "explainer": (ExplainerSettings,),
     "notifier, gateway": (NotifierSettings, GatewaySettings),
     "matcher": (MatcherSettings,),
     "notifier": (NotifierSettings,),
@@ -243,9 +250,12 @@ def test_the_table_tells_each_settings_default() -> None:
 
 def test_every_metric_that_is_named_exists() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    families = [family for registry in (MatcherMetrics().registry, NotifierMetrics().registry) for family in registry.collect()]
+    board, gateway = CollectorRegistry(), CollectorRegistry()
+    measure(board, lambda: None)
+    Meters(gateway)
+    families = [family for registry in (MatcherMetrics().registry, NotifierMetrics().registry, board, gateway) for family in registry.collect()]
     exist = {name for family in families for name in (family.name, f"{family.name}_total")}
-    named = {name for name in re.findall(r"lastmetre_(?:matcher|notifier)_\w+", text) if not name.endswith("_")}
+    named = {name for name in re.findall(r"lastmetre_(?:matcher|notifier|board|gateway)_\w+", text) if not name.endswith("_")}
     assert [] == sorted(named - exist)
 
 

@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{cases} cases in {seconds:.0f} s, {len(faults)} with something lost or doubled")
     for fault in faults:
         print(fault, file=sys.stderr)
+    if not cases:  # nothing was tried, and nothing is shown by it
+        parser.error(f"argument --only: no point has {given.only!r} in its name")
     return 1 if faults else 0
 
 

@@ -69,7 +69,14 @@ async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig
     assert 303 == (await browser.post("/account/password", "/account", present=password, new="seven boats under one bridge")).status_code
     assert "wang" in await terminal("account", "list")
     assert "wang" in await terminal("account", "add", "wang", "--role", "worker", "--scope", "gaoxin", code=1)
-    assert "scope" in await terminal("account", "add", "li", "--role", "emperor", "--scope", "gaoxin", code=1)
+    for login, role, more, said in (
+        ("li", "worker", (), "A login has 3 to 64 characters"),
+        ("li lei", "worker", (), "no blanks"),
+        ("lilei", "emperor", (), "--role: roles are resident, "),
+        ("lilei", "worker", ("--centre", "gaoxin/b 4"), "--centre is area/"),
+        ("lilei", "worker", ("--issuer", "https://a.example", "--subject", "s" * 256), "--subject has 1 to 255"),
+    ):
+        assert said in await terminal("account", "add", login, "--role", role, "--scope", "gaoxin", *more, code=1)
     again = re.findall(r": (\S+)$", await terminal("account", "reset", "wang"), re.MULTILINE)
     assert again[1] != password
     assert 401 == (await (await rig.browser()).sign_in(wang, "seven boats under one bridge")).status_code
@@ -116,6 +123,11 @@ async def test_a_key_file_of_another_gateway_breaks_no_audit_log(rig: GatewayRig
     assert 200 == (await person.get("/account")).status_code
     await terminal("audit", "verify")
     assert "zhou" not in (await terminal("account", "list")).split()
+
+
+async def test_where_nothing_runs_or_no_key_file_is_named_the_way_out_is_told(rig: GatewayRig, tmp_path: Path) -> None:
+    assert "python3 -m deploy up" in await Terminal(tmp_path, "")("account", "list", code=1)
+    assert "Let LASTMETRE_IDENTITY_KEYS name the gateway's key file." in await Terminal(tmp_path, rig.database.dsn())("account", "list", code=1)
 
 
 async def test_who_signs_in_at_a_provider_is_given_no_password(rig: GatewayRig, terminal: Terminal) -> None:

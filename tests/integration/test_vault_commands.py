@@ -105,7 +105,7 @@ def test_a_file_in_another_encoding_is_named_as_such_and_the_mark_that_some_edit
     assert "line 1: is no JSON in UTF-8" in told
     assert "第 1 行：不是 UTF-8 编码的 JSON" in told
     file.write_text(card("r-8"), encoding="utf-8-sig")
-    assert "1 people are in" in terminal("put", str(file), *AS)
+    assert "1 person is in" in terminal("put", str(file), *AS)
     narrow = Terminal(tmp_path / "state", LASTMETRE_VAULT_DATABASE=terminal.env["LASTMETRE_VAULT_DATABASE"], COLUMNS="60")
     assert "…" not in narrow("audit")
 

@@ -395,6 +395,14 @@ def test_the_command_prints_each_violation_and_exits_1(tmp_path: Path, capsys: p
     assert "summary/numbers  []  expired is 2, the files say 1\n" == capsys.readouterr().out
 
 
+@pytest.mark.parametrize("more", [["nowhere"], ["", "--input", "nothing.jsonl"]])
+def test_a_folder_or_a_file_that_is_not_there_is_a_slip_and_no_verdict(tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / more[0]), *more[1:]])
+    assert 2 == ended.value.code
+    assert re.search(r"error: \S+ is no (folder|file)\n$", capsys.readouterr().err)
+
+
 def test_every_rule_of_the_checker_was_shown_to_bite() -> None:
     named: set[str] = set()
     for module in ROOT.glob("*.py"):

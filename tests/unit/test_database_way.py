@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import asyncpg
 import pytest
+from typer.testing import CliRunner
 
+from deploy.board import board
 from deploy.postgres import SOCKET_NAME_BYTES, SOCKET_PATH_MAX, Postgres
-from deploy.servers import ExternalPostgres
+from deploy.servers import ExternalPostgres, not_reached
 from deploy.state import State
 from deploy.words import Trouble
 
@@ -70,3 +73,32 @@ def test_a_link_in_place_of_the_socket_folder_is_not_followed(tmp_path: Path) ->
     server.sockets.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Trouble, match="not ours alone"):
         server._prepare_sockets()
+
+
+@pytest.mark.parametrize(
+    ("named", "fault", "said"),
+    [
+        (None, ConnectionRefusedError(), "python3 -m deploy status"),
+        (None, asyncpg.UndefinedTableError("no such table"), "The database is not prepared"),
+        (PLACE, ConnectionRefusedError(), "host and port in LASTMETRE_POSTGRES"),
+        (PLACE, asyncpg.InvalidPasswordError("password word is wrong"), "password in LASTMETRE_POSTGRES"),
+        (PLACE, asyncpg.InvalidCatalogNameError("none"), "at the end of LASTMETRE_POSTGRES"),
+        (PLACE, asyncpg.TooManyConnectionsError("enough"), "the server that LASTMETRE_POSTGRES names"),
+        ("postgresql://[", asyncpg.InterfaceError("postgresql://["), "LASTMETRE_POSTGRES cannot be used"),
+    ],
+)
+def test_a_tool_that_does_not_get_at_postgresql_says_where_to_look(named: str | None, fault: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LASTMETRE_POSTGRES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("LASTMETRE_POSTGRES", named)
+    told = str(not_reached(fault))
+    assert said in told
+    assert "password word" not in told
+
+
+def test_the_board_is_rebuilt_or_says_what_keeps_it_from_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LASTMETRE_STATE", str(tmp_path))
+    monkeypatch.setenv("LASTMETRE_POSTGRES", "postgresql://owner:word@127.0.0.1:1/lastmetre")
+    done = CliRunner().invoke(board, ["rebuild"])
+    assert isinstance(done.exception, Trouble)
+    assert "host and port in LASTMETRE_POSTGRES" in done.exception.english

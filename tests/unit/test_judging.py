@@ -169,7 +169,7 @@ def test_whoever_helps_and_is_no_centre_household_is_told_so_to_the_centre_house
         (wish(), offer(windows=[(30, 200)]), "time", "时间：最早 11-23 20:30:00 可开始", "time: can begin at 11-23 20:30:00"),
         (wish(), offer(windows=[(0, 30)]), "time", "时间：没有够长的共同时段", "time: no window in common is long enough"),
         (wish(), offer(), "posted", "服务状态：开放", "offer: open"),
-        (wish(), offer(), "meeting", "能否相遇：没有分开过", "meeting: never parted from this wish"),
+        (wish(), offer(), "meeting", "能否配对：没有解除过", "meeting: never parted from this wish"),
         (wish(), offer(capacity=3), "capacity", "接单量：手上 0 单，最多 3 单", "capacity: has 0, takes 3 at most"),
     ],
 )
@@ -185,7 +185,7 @@ def test_each_rule_says_what_it_looked_at(wished: Event, offered: Event, rule: s
         ("time", {"blocked_by": "week", "per_week_max": 3}, "已到上限（3 次）", "limit a week is reached (3)"),
         ("time", {"blocked_by": "too_late"}, "剩下的时间已不够", "has not enough time left"),
         ("posted", {"status": "suspended"}, "已暂停", "suspended"),
-        ("meeting", {"parted": True, "helps_already": False}, "不再相配", "do not meet again"),
+        ("meeting", {"parted": True, "helps_already": False}, "不再配对", "do not meet again"),
         ("meeting", {"parted": False, "helps_already": True}, "已在帮这个心愿", "helps with this wish already"),
         ("together", {"places_free": 2, "start": None, "with": []}, "没有第二位能同时到", "nobody else can come at the same time"),
         ("together", {"places_free": 1, "start": None, "with": []}, "两人一组", "come in twos"),

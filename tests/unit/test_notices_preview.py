@@ -8,9 +8,11 @@ import sys
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from deploy.preview import CHANNELS, CODE, PRIVATE, Shown, places, samples
+from deploy.preview import CHANNELS, CODE, PRIVATE, Shown, notices, places, samples
 from deploy.state import ROOT
+from deploy.words import Trouble
 from schemas.personal import find_personal_data
 from services.links.settings import URL_CHARACTERS_MAX
 from services.notifier.linking import PURPOSES
@@ -98,4 +100,28 @@ def test_the_command_shows_what_is_asked_for() -> None:
 def test_the_command_says_where_there_is_nothing_to_show() -> None:
     done = run("--kind", "greeting")
     assert (1, "") == (done.returncode, done.stdout)
-    assert "There is no such notice." in done.stderr
+    assert "There is no such notice. For --kind there are: asked, " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--party", "neighbour"], "--party 可选：volunteer, "),
+        (["--lang", "fr"], "--lang 可选：zh-CN, en"),
+        (["--channel", "pigeon"], "--channel 可选：console, "),
+        (["--kind", "asked", "--party", "resident"], "这一种不发给这一方"),
+        (["--public-url", "example"], "--public-url 填居民能打开的网址"),
+    ],
+)
+def test_the_command_names_the_option_and_what_there_is(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(notices, ["preview", *arguments])
+    assert isinstance(done.exception, Trouble)
+    assert said in done.exception.chinese
+
+
+def test_the_command_knows_the_tools_word_for_a_language() -> None:
+    shown = {
+        word: CliRunner().invoke(notices, ["preview", "--kind", "asked", "--channel", "sms", "--lang", word]).stdout for word in ("zh", "zh-CN", "en", "both")
+    }
+    assert shown["zh"] == shown["zh-CN"] != shown["en"]
+    assert shown["zh"] + shown["en"] == shown["both"]

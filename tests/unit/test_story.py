@@ -12,9 +12,11 @@ from deploy.tools.wording import FAULTS, NOTICE_KINDS, PARTIES
 from schemas import codec
 from schemas.codec import Event
 from schemas.confirmations import NO_CONSENT
+from services.gateway.board.words import RELEASES
 from services.matcher.core.decide import decide
 from services.matcher.core.policy import Policy
 from services.notifier.notices import Kind, Party
+from services.notifier.routes import DOWN
 from tests.builders import Scene, event, given, instant, offer, service, text_of, wish, wish_withdrawn
 
 
@@ -93,3 +95,9 @@ def test_every_fault_of_a_channel_has_words() -> None:
     from services.notifier.receipt import UNDELIVERED
 
     assert {NO_CONSENT, INTERRUPTED, UNDELIVERED, *_CLEAR, *_UNCLEAR} <= set(FAULTS)
+
+
+def test_whatever_keeps_somebody_from_being_told_has_words_at_the_terminal_and_on_the_monitor() -> None:
+    from_the_vault = {"no_consent", "helper_no_consent", "erased", "key_destroyed"}  # docs/channels.md: for these somebody is not told at all
+    assert set() == {DOWN, "links_away", "no_channel", *from_the_vault} - FAULTS.keys()
+    assert set() == {"no_channel", *from_the_vault} - RELEASES.keys()

@@ -45,6 +45,10 @@ RELEASES: Final[dict[str, Words]] = {
     "undeliverable": ("通知送不到", "a side could not be told"),
     "unsafe": ("为安全起见", "for safety"),
     "no_consent": ("没有有效的监护人同意：请先登记，再重新发布", "no guardian's consent holds: note one, then enter the wish anew"),
+    "helper_no_consent": ("未成年志愿者没有有效的监护人同意", "no guardian's consent holds for a helper who is a minor"),
+    "no_channel": ("没有可用的联系渠道", "there is no address for any of their channels"),
+    "erased": ("此人已从保险箱删除", "this person was erased from the vault"),
+    "key_destroyed": ("此人已从保险箱删除", "this person was erased from the vault"),
     "group_incomplete": ("同行的人缺了一位", "one of the group is missing"),
 }
 REFUSALS: Final[dict[str, Words]] = {
@@ -64,9 +68,9 @@ OUTCOMES: Final[dict[str, Words]] = {"done": ("已办好", "done"), "partly": ("
 KINDS: Final[dict[str, Words]] = {
     "wish.submitted.v1": ("新心愿", "New wish"),
     "wish.withdrawn.v1": ("心愿撤回", "Wish withdrawn"),
-    "consent.withdrawn.v1": ("同意收回", "Consent withdrawn"),
+    "consent.withdrawn.v1": ("同意撤回", "Consent withdrawn"),
     "offer.posted.v1": ("服务上架", "Offer posted"),
-    "offer.withdrawn.v1": ("服务收回", "Offer withdrawn"),
+    "offer.withdrawn.v1": ("服务撤回", "Offer withdrawn"),
     "offer.suspended.v1": ("服务暂停", "Offer suspended"),
     "wish.claimed.v1": ("有人认领", "Claimed"),
     "match.accepted.v1": ("志愿者答应", "Accepted"),

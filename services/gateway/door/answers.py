@@ -24,7 +24,7 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     ),
     "reserved_source": (
         403,
-        "字段 {field} 不能是 lastmetre 或以 lastmetre/ 开头，那是本系统自用的，请改用你们自己的名称",
+        "字段 {field} 不能是 lastmetre 或以 lastmetre/ 开头，那是本系统自用的，请改用您自己的名称",
         "field {field} must not be lastmetre or begin with lastmetre/, which is the system's own: use a name of yours",
     ),
     "batch_too_large": (413, "一批至多 {field}，请拆分后重发", "a batch holds at most {field}: split it and send it again"),

@@ -29,8 +29,8 @@ LABELS: Final[dict[str, words.Words]] = {
     "started": ("我到了", "I am there"),
     "finished": ("办完了", "Done"),
     "done": ("办好了", "It helped"),
-    "partly": ("帮了一部分", "It helped in part"),
-    "not_done": ("没有帮成", "It did not help"),
+    "partly": ("办了一部分", "It helped in part"),
+    "not_done": ("没有办成", "It did not help"),
 }
 
 

@@ -172,7 +172,10 @@ async def test_the_story_says_why_this_one_and_why_not_that_one(rig: Rig) -> Non
 async def test_the_door_answers_only_to_the_secret_and_its_role_reads_alone(rig: Rig) -> None:
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"http://127.0.0.1:{rig.ports['explainer-door']}/why", params={"area": AREA, "wish_id": "w", "offer_id": "o"})
+        alive = await client.get(f"http://127.0.0.1:{rig.ports['explainer']}/livez")
     assert answer.status_code == 401
+    # No loop that could stand still: once nobody had asked /readyz for an hour, it was to be restarted.
+    assert {"alive": True, "stuck": [], "beat_age_seconds": {}} == alive.json()
     async with rig.database("lastmetre_explainer") as connection:
         assert await connection.fetchval("SELECT count(*) FROM matching.wishes") > 0
         for statement in ("DELETE FROM matching.wishes", "SELECT 1 FROM gateway.wishes", "SELECT 1 FROM notifying.notices"):
