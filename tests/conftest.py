@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Dozens of brokers and services start here and live for seconds: none of them is to compile for the hour, or what another one compiled already.
     os.environ.setdefault("LASTMETRE_JAVA", "-XX:TieredStopAtLevel=1")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # A shell without job control lets what it puts in the background ignore Ctrl-C, and so all that is started from there, which is to heed it here.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _is_worker(config):
         ahead.open_session()
 
