@@ -32,6 +32,7 @@ from schemas.registry import MODEL_OF
 from services.gateway.database import Database
 from services.gateway.door import examples, keys
 from services.gateway.door.answers import Refused
+from services.gateway.door.positions import written
 from services.gateway.door.quotas import Quotas
 from services.gateway.door.subscriptions import MAX_OF_ACCOUNT
 from services.gateway.roles import Principal, Role, Scope
@@ -91,10 +92,12 @@ async def test_reads_an_areas_events_in_order_and_goes_on_from_a_position(door: 
     rest = (await http.get(EVENTS, params={"topic": "confirmations", "after": first["next"]})).json()
     none = (await http.get(EVENTS, params={"topic": "confirmations", "after": rest["next"]})).json()
     again = (await http.get(EVENTS, params={"topic": "confirmations", "after": first["next"]})).json()
+    lost = (await http.get(EVENTS, params={"topic": "confirmations", "after": written("confirmations", area, 10**6), "limit": 500})).json()
 
     assert ids == [event["id"] for event in (*first["events"], *rest["events"])]
     assert ([], False, False) == (none["events"], none["more"], none["gap"])
     assert rest["events"] == again["events"]
+    assert (ids, True) == ([event["id"] for event in lost["events"]], lost["gap"]), "whoever comes from behind the end begins anew"
     assert {area} == {event["data"]["area"] for event in first["events"]}
 
 

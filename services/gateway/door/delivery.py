@@ -182,7 +182,7 @@ class Deliveries:
                 await self._note(pool, webhook, place.topic, offset, record.offset + 1, status)
                 offset = record.offset + 1
             at = record.offset + 1
-        if at > offset:
+        if at != offset:  # before it, where Kafka has lost what was delivered and the client has begun anew
             await self._note(pool, webhook, place.topic, offset, at, None)
         return at
 

@@ -1,7 +1,7 @@
 """Reading the topics out again from any position: for `GET /api/v1/events`, and to find where a webhook begins.
 
 An area lies in one partition, so a position is one offset. What is given out is opaque, `topic:partition:offset` in base64url, and stays good for as
-long as the topic keeps its records; after that reading goes on at the oldest that is left, and says so.
+long as the topic keeps its records; after that, and where Kafka has lost them, reading goes on at the oldest that is left, and says so.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ def offset_of(text: str, topic: str, area: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was read: structured events, the next offset, whether more lies there, and whether records before had been dropped by age."""
+    """What was read: structured events, the next offset, whether more lies there, and whether records before had been dropped by age or lost."""
 
     events: list[bytes]
     next_offset: int
@@ -134,8 +134,8 @@ class Positions:
         async with self.consumer() as consumer:
             begin = int((await consumer.beginning_offsets([place]))[place])
             end = int((await consumer.end_offsets([place]))[place])
-            gap = offset < begin
-            at = min(max(offset, begin), end)
+            gap = not begin <= offset <= end
+            at = begin if gap else offset  # behind the end: Kafka has lost what was read, and there is other now
             consumer.assign([place])
             consumer.seek(place, at)
             while True:
