@@ -69,8 +69,8 @@ async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
     return connection
 
 
-async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end: int) -> list[Any]:
-    """The records of [start, end) with a plain consumer; fewer where Kafka no longer has them.
+async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end: int | None) -> list[Any]:
+    """The records of [start, end) with a plain consumer, or all from `start` on; fewer where Kafka no longer has them.
 
     Raises:
         OSError: Kafka does not answer just now. The part that has come must not pass for all: the rest would be skipped for good.
@@ -79,6 +79,8 @@ async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end:
         async with _lent_consumer(broker) as consumer:
             tp = TopicPartition(topic, partition)
             consumer.assign([tp])
+            if end is None:
+                end = int((await consumer.end_offsets([tp]))[tp])
             return await records_between(consumer, tp, start, end)
     except KafkaError as fault:
         raise OSError("Kafka does not answer") from fault

@@ -111,7 +111,7 @@ class Matcher:
         self._taken = self._seen = 0
         self._flush = asyncio.Event()
         self._moved = asyncio.Event()
-        self.fill_gap: Callable[[str, int, int, int], Awaitable[list[Any]]] | None = None
+        self.fill_gap: Callable[[str, int, int, int | None], Awaitable[list[Any]]] | None = None
         self.go_on: Callable[[int, Mapping[str, int], Judge], Awaitable[dict[str, int]]] | None = None
         self.pulse = Pulse()
         self.log = structlog.get_logger().bind()
@@ -242,11 +242,12 @@ class Matcher:
             stuck = {place: span for place, span in behind.items() if self._behind[place][1] > (1 if idle else _STUCK_CALLS)}
         if self.fill_gap is None:
             return
-        for (topic, number), (cursor, end) in stuck.items():
-            self.log.warning("catching_up", lane=number, topic=topic, records=end - cursor)
-            run = await self.fill_gap(topic, number, cursor, end)
-            if run:
-                await self.take_in([await intake.read_by_turns(run)])
+        for number in sorted({number for _, number in stuck}):  # all its topics together, for what was said first is decided first
+            spans = {topic: span for (topic, lane), span in behind.items() if lane == number}
+            self.log.warning("catching_up", lane=number, topics=sorted(spans), records=sum(end - cursor for cursor, end in spans.values()))
+            runs = [await self.fill_gap(topic, number, cursor, end) for topic, (cursor, end) in spans.items()]
+            if any(runs):
+                await self.take_in([await intake.read_by_turns(run) for run in runs if run])
 
     async def _look_for_ends(self, ends: Callable[[str, int], int | None]) -> None:
         short = frozenset(
@@ -280,14 +281,19 @@ class Matcher:
         await self._decide(work, side)
 
     async def _missed(self, lane: Lane, items: list[Item]) -> list[Item]:
-        """What lies between the cursor and the first record at hand: skipped by someone, so read now."""
+        """What lies between the cursor and the first record at hand: skipped by someone, so read now.
+
+        And what is there of the lane's other topics: where the database is of an earlier day, all of them are behind, and a confirmation
+        that is read before its wish has no effect, now and when it comes again.
+        """
         first: dict[str, int] = {}
         for item in items:
             first[item.record.topic] = min(item.record.offset, first.get(item.record.topic, item.record.offset))
         gaps = {topic: offset for topic, offset in first.items() if offset > lane.cursors[topic]}
         if not gaps or self.fill_gap is None:
             return []
-        runs = [await self.fill_gap(topic, lane.number, lane.cursors[topic], offset) for topic, offset in gaps.items()]
+        spans = gaps | {topic: None for topic in lane.cursors if topic not in first}
+        runs = [await self.fill_gap(topic, lane.number, lane.cursors[topic], end) for topic, end in spans.items()]
         self.log.warning("gap_read", lane=lane.number, records=sum(map(len, runs)), topics=sorted(gaps))
         return intake.in_order([await intake.read_by_turns(run) for run in runs if run])
 

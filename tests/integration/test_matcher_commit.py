@@ -146,8 +146,8 @@ async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
         worker.record("wishes", 2, codec.structured(build.wish("w2", at=2, event_id="wish-2"))),
     ]
 
-    async def read_again(_topic: str, _partition: int, start: int, end: int) -> list[Any]:
-        return records[start:end]
+    async def read_again(topic: str, _partition: int, start: int, end: int | None) -> list[Any]:
+        return records[start:end] if topic == "wishes" else []
 
     worker.matcher.fill_gap = read_again
     await worker.matcher.take_in([read_run(records[start:end]) for start, end in brought])
@@ -155,6 +155,23 @@ async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
     assert [(event_id, outcome) for event_id, _, outcome, _ in await worker.journal()] == [("wish-1", "decided"), ("wish-2", "decided")]
     assert [1] == [row["n"] for row in await worker.owner("SELECT count(*) AS n FROM matching.outbox")]
     assert 3 == worker.matcher.cursor("wishes", LANE)
+    await worker.matcher.close()
+
+
+async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_read_before_its_wish(new_database: Callable[[], Awaitable[Database]]) -> None:
+    worker = Worker(await new_database())
+    posted, submitted = build.offer("o1", at=0), build.wish("w1", at=1, urgency="red")
+    match = build.given(posted, submitted).match("w1")
+    logs = {"offers": [posted], "wishes": [submitted], "confirmations": [build.confirmed(match, at=2), build.closed(match, at=300)]}
+    records = {topic: [worker.record(topic, offset, codec.structured(event)) for offset, event in enumerate(events)] for topic, events in logs.items()}
+
+    async def read_again(topic: str, _partition: int, start: int, end: int | None) -> list[Any]:
+        return records.get(topic, [])[start:end]
+
+    worker.matcher.fill_gap = read_again
+    await worker.matcher.take_in([read_run(records["confirmations"][1:])])
+
+    assert ["decided"] * 4 == [outcome for event_id, _, outcome, _ in await worker.journal() if event_id is not None]
     await worker.matcher.close()
 
 
