@@ -164,7 +164,7 @@ async def _catch_up(matcher: Matcher, highwater: Callable[[str, int], int | None
     while not await stop.pause(_CATCH_UP_SECONDS):
         try:
             await matcher.catch_up(highwater)
-        except (KafkaError, OSError) as error:
+        except (KafkaError, *AWAY) as error:
             log.warning("catch_up_retry", error=type(error).__name__)
 
 
