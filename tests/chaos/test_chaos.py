@@ -13,7 +13,7 @@ from tests.chaos.rig import under_load
 
 SEED = int(os.environ.get("LASTMETRE_CHAOS_SEED", "20261123"))
 EVENTS_PER_SECOND = 50
-KILLS = 3
+KILLS = 2
 
 pytestmark = pytest.mark.timeout(280)
 

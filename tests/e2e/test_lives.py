@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.lives.run import run
 
 SEED = 11
-LIVES = 20
+LIVES = 12
 PLAY_SECONDS = 130.0
 
 
