@@ -11,7 +11,6 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
 
 from services.broker import records_between
 
@@ -29,21 +28,16 @@ async def places_to_go_on(consumer: AIOKafkaConsumer, places: Mapping[TopicParti
     The partitions must be assigned to the consumer, whose position in each is anywhere afterwards.
 
     Raises:
-        OSError: Kafka does not answer just now.
-        IllegalStateError: a partition is not assigned to the consumer any more.
+        KafkaError: Kafka does not answer just now; IllegalStateError: a partition is not assigned to the consumer any more.
+        TimeoutError: what is there does not come.
     """
     found = dict(places)
     begun = [tp for tp, place in places.items() if place > 0]
-    try:
-        begins, ends = (await consumer.beginning_offsets(begun), await consumer.end_offsets(begun)) if begun else ({}, {})
-        for tp in begun:
-            found[tp] = await _place(consumer, tp, places[tp], (begins[tp], ends[tp]), judge)
-            if found[tp] != places[tp]:
-                structlog.get_logger().warning("log_rewound", topic=tp.topic, partition=tp.partition, read_to=places[tp], goes_on_at=found[tp])
-    except IllegalStateError:
-        raise
-    except KafkaError as fault:
-        raise OSError("Kafka does not answer") from fault
+    begins, ends = (await consumer.beginning_offsets(begun), await consumer.end_offsets(begun)) if begun else ({}, {})
+    for tp in begun:
+        found[tp] = await _place(consumer, tp, places[tp], (begins[tp], ends[tp]), judge)
+        if found[tp] != places[tp]:
+            structlog.get_logger().warning("log_rewound", topic=tp.topic, partition=tp.partition, read_to=places[tp], goes_on_at=found[tp])
     return found
 
 

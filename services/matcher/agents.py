@@ -8,7 +8,7 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import faust
@@ -39,6 +39,16 @@ _Inbox = asyncio.Queue[tuple[Any, Any]]
 
 class SplitLane(Exception):
     """A lane's partitions went to different workers; deciding it here would be deciding on half of the truth."""
+
+
+def lanes_of(assigned: Iterable[TP]) -> frozenset[TP]:
+    """Those of these partitions that belong to lanes."""
+    return frozenset(tp for tp in assigned if tp.topic in LANE_TOPICS)
+
+
+def is_whole(ours: frozenset[TP]) -> bool:
+    """Whether each lane of which there is a partition has all of them."""
+    return all(TP(topic, lane) in ours for topic in LANE_TOPICS for lane in {tp.partition for tp in ours})
 
 
 async def _take_in(app: faust.App, matcher: Matcher, inbox: _Inbox, minutes: Minutes | None) -> None:
@@ -135,12 +145,11 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
 
     @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
     async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:
-        lanes = frozenset(tp.partition for tp in assigned if tp.topic in LANE_TOPICS)
-        whole = all(TP(topic, lane) in assigned for topic in LANE_TOPICS for lane in lanes)
-        if not whole:
-            on_crash(SplitLane(sorted(tp for tp in assigned if tp.topic in LANE_TOPICS)))
+        ours = lanes_of(assigned)
+        if not is_whole(ours):
+            on_crash(SplitLane(sorted(ours)))
             return
-        matcher.assign(lanes)
+        matcher.assign(frozenset(tp.partition for tp in ours))
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def on_revoked(_app: faust.App, revoked: set[TP], **_: Any) -> None:

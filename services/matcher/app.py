@@ -19,7 +19,7 @@ from pydantic import Field
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
 from services.broker import Broker, Consumer, records_between
-from services.matcher.agents import SplitLane, make_app
+from services.matcher.agents import SplitLane, is_whole, lanes_of, make_app
 from services.matcher.matcher import AWAY, Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
@@ -75,20 +75,21 @@ async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end:
     Raises:
         OSError: Kafka does not answer just now. The part that has come must not pass for all: the rest would be skipped for good.
     """
-    try:
-        async with _lent_consumer(broker) as consumer:
-            tp = TopicPartition(topic, partition)
-            consumer.assign([tp])
-            if end is None:
-                end = int((await consumer.end_offsets([tp]))[tp])
-            return await records_between(consumer, tp, start, end)
-    except KafkaError as fault:
-        raise OSError("Kafka does not answer") from fault
+    async with _lent_consumer(broker) as consumer:
+        tp = TopicPartition(topic, partition)
+        consumer.assign([tp])
+        if end is None:
+            end = int((await consumer.end_offsets([tp]))[tp])
+        return await records_between(consumer, tp, start, end)
 
 
 @contextlib.asynccontextmanager
 async def _lent_consumer(broker: Broker) -> AsyncIterator[Consumer]:
-    """A plain consumer, of no group."""
+    """A plain consumer, of no group.
+
+    Raises:
+        OSError: Kafka does not answer just now, to it or to what is asked with it.
+    """
     consumer = Consumer(
         **broker.client(), enable_auto_commit=False, fetch_max_bytes=EVENT_ACCEPTED_MAX_BYTES * 2,
         max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES * 2, auto_offset_reset="earliest",
@@ -96,6 +97,8 @@ async def _lent_consumer(broker: Broker) -> AsyncIterator[Consumer]:
     try:
         await consumer.start()
         yield consumer
+    except KafkaError as fault:
+        raise OSError("Kafka does not answer") from fault
     finally:
         await consumer.stop()
 
@@ -109,12 +112,9 @@ async def _go_on(broker: Broker, lane: int, cursors: Mapping[str, int], judge: J
     places = {TopicPartition(topic, lane): cursor for topic, cursor in cursors.items()}
     if not any(places.values()):
         return dict(cursors)
-    try:
-        async with _lent_consumer(broker) as consumer:
-            consumer.assign(list(places))
-            return {tp.topic: place for tp, place in (await places_to_go_on(consumer, places, judge)).items()}
-    except KafkaError as fault:
-        raise OSError("Kafka does not answer") from fault
+    async with _lent_consumer(broker) as consumer:
+        consumer.assign(list(places))
+        return {tp.topic: place for tp, place in (await places_to_go_on(consumer, places, judge)).items()}
 
 
 async def _wall_ticks(matcher: Matcher, stop: Stop) -> None:
@@ -181,8 +181,8 @@ async def _watch(app: Any, stop: Stop) -> None:
     while not await stop.pause(_WATCH_SECONDS):
         if app.crashed:
             raise FaustCrashed from app.crash_reason
-        ours = [tp for tp in app.consumer.assignment() if tp.topic in LANE_TOPICS]
-        if len(ours) == len(LANE_TOPICS) * len({tp.partition for tp in ours}):
+        ours = lanes_of(app.consumer.assignment())
+        if is_whole(ours):
             whole_at = time.monotonic()
         elif time.monotonic() - whole_at > _SPLIT_SECONDS:
             raise SplitLane(sorted(ours))

@@ -393,10 +393,8 @@ class Delivery:
             await unit.confirm_both(list(usual.values()), told)
             if len(told) < len(records):
                 await unit.write_outbox([*(record for end, record in zip(ends, records, strict=True) if end.match.match_id not in usual), *closings])
-        if again:
-            # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
-            records = await self._unpublished(ours)
-        self.announce([*records, *closings] if not again else records, leased, book)
+        # An attempt that seemed to fail may have been committed: what it wrote to the outbox was not handed over.
+        self.announce(await self._unpublished(ours) if again else [*records, *closings], leased, book)
 
     async def _matches(self, unit: Unit, match_ids: Collection[str], epochs: Mapping[int, int]) -> list[Match]:
         """These as they stand behind the fence. Each is taken from memory once: should the commit fail, or another of its notices come, it is read."""

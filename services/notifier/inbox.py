@@ -210,11 +210,12 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             return
         await failpoints.after("poll")
         async with self._busy:
-            records = [one for tp in sorted(found) if tp.partition in self._lanes for one in found[tp]]
+            ours = [tp for tp in sorted(found) if tp.partition in self._lanes]
+            records = [one for tp in ours for one in found[tp]]
             await failpoints.before("validate")
             letters = [read(record) for record in records if record.offset >= self._next_offsets[record.partition]]
             await failpoints.after("validate")
-            self._look_again({one.partition for one in records if one.offset < self._next_offsets[one.partition]})
+            self._look_again([tp.partition for tp in ours if found[tp][0].offset < self._next_offsets[tp.partition]])
             if letters:
                 await self._take_in(letters)
                 self.pulse.commit()
@@ -323,7 +324,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 wish_ids.add(data.wish_id)
         return await unit.read_matches(match_ids, group_ids, wish_ids) if match_ids or wish_ids else ()
 
-    def _look_again(self, repeated: set[int]) -> None:
+    def _look_again(self, repeated: Iterable[int]) -> None:
         """The client goes back by itself only where the log does not reach as far as we had read: then it is taken over anew."""
         for partition in repeated:
             self._forget([partition])
