@@ -82,6 +82,8 @@ def server_properties(data: Path, broker_port: int, controller_port: int) -> dic
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "transaction.state.log.num.partitions": "4",
+        # Nothing behind an open transaction is read: whoever forgets one holds up an area for a minute, not for Kafka's quarter of an hour.
+        "transaction.max.timeout.ms": "60000",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         # After a crash the node may register again only once its old session is over: 3 s instead of 9 s.

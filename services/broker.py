@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -17,7 +18,11 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX: Final = "LASTMETRE_"
-_RECORDS_WAIT_MS: Final = 5_000
+# Read is what was committed: what a producer took back, by ending its transaction so, was never said.
+COMMITTED: Final = "read_committed"
+_RECORDS_SECONDS: Final = 5.0
+# Where nothing but marks of transactions is left, the client goes past them and answers only when its time is over.
+_RECORDS_LOOK_MS: Final = 250
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_SSL"]
 """As Kafka spells them. A password over a line that is not encrypted is not among them."""
@@ -100,7 +105,10 @@ class Broker:
 
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """A consumer that can be stopped while the broker is away."""
+    """A consumer of what was committed, that can be stopped while the broker is away."""
+
+    def __init__(self, *topics: str, **settings: Any) -> None:
+        super().__init__(*topics, isolation_level=COMMITTED, **settings)
 
     async def stop(self) -> None:
         """Leave the group and close all connections, whatever the broker says to that.
@@ -113,7 +121,7 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
 
 
 async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> list[Any]:
-    """The records of [start, end) of a partition that is assigned to this consumer; fewer where Kafka no longer has them.
+    """The records of [start, end) of a partition that is assigned to this consumer; fewer where Kafka has none, or no longer.
 
     Raises:
         TimeoutError: nothing came for a while. The part that has come must not pass for all.
@@ -121,10 +129,13 @@ async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start:
     """
     consumer.seek(tp, start)
     found: list[Any] = []
+    came_at, reached = time.monotonic(), -1
     while (position := await consumer.position(tp)) < end:
-        records = (await consumer.getmany(tp, timeout_ms=_RECORDS_WAIT_MS)).get(tp, [])
-        if not records and await consumer.position(tp) == position:
+        if position != reached:
+            came_at, reached = time.monotonic(), position
+        elif time.monotonic() - came_at > _RECORDS_SECONDS:
             raise TimeoutError
+        records = (await consumer.getmany(tp, timeout_ms=_RECORDS_LOOK_MS)).get(tp, [])
         found.extend(record for record in records if start <= record.offset < end)
     return found
 

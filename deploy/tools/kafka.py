@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from deploy.words import Trouble
 from schemas.codec import STRUCTURED_TYPE
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, PARTITIONS
-from services.broker import Broker, Where
+from services.broker import Broker, Consumer, Where, records_between
 
 STRUCTURED_HEADERS: Final = [("content-type", STRUCTURED_TYPE.encode())]
 _REQUEST_MS: Final = 15_000
@@ -55,9 +55,9 @@ async def producer(broker: Where) -> AsyncIterator[AIOKafkaProducer]:
 
 
 @asynccontextmanager
-async def consumer(broker: Where, topics: Sequence[str], *, from_start: bool) -> AsyncIterator[AIOKafkaConsumer]:
+async def consumer(broker: Where, topics: Sequence[str], *, from_start: bool) -> AsyncIterator[Consumer]:
     """A consumer of all partitions of these topics; without `from_start`, of what comes from now on."""
-    made = AIOKafkaConsumer(
+    made = Consumer(
         **Broker.of(broker).client(),
         client_id="lastmetre-deploy",
         group_id=None,
@@ -115,6 +115,5 @@ async def read_one(broker: Where, topic: str, partition: int, offset: int) -> An
         if not first <= offset < end:
             return None
         source.assign([place])
-        source.seek(place, offset)
-        record = await source.getone(place)
-        return record if record.offset == offset else None
+        found = await records_between(source, place, offset, offset + 1)
+        return found[0] if found else None

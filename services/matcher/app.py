@@ -218,12 +218,11 @@ class _Health:
         return sum(max(0, end - cursor) for cursor, end in reached if end is not None)
 
     def highwater(self, topic: str, partition: int) -> int | None:
-        """The end of a partition's log, as the consumer last heard it; None where it is not, or no longer, ours to read."""
+        """The end of a partition's log, up to where no transaction is open, as the consumer last heard it; None where it is not, or no longer, ours to read."""
         place = TopicPartition(topic, partition)
         if place not in self._app.consumer.assignment():  # else the client fails on it, and the worker with it, whenever lanes go
             return None
-        end: int | None = self._app.consumer.highwater(place)
-        return end
+        return self._app.consumer.end(place)  # type: ignore[no-any-return] # Faust is untyped for us
 
 
 @contextlib.asynccontextmanager

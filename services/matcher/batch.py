@@ -85,7 +85,7 @@ class Batch:
 
     def _take(self, draft: Draft, item: Item) -> None:
         record, event = item.record, item.event
-        draft.cursors[record.topic] = max(record.offset + 1, draft.cursors[record.topic])  # by event time offsets go up and down
+        draft.cursors[record.topic] = max(item.next_offset, draft.cursors[record.topic])  # by event time offsets go up and down
         line = {"lane": draft.lane.number, "topic": record.topic, "offset": record.offset}
         self.lines.append(line)
         if event is None:

@@ -22,6 +22,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import maybe_async, notify
 
+from services.broker import COMMITTED
 from services.matcher.intake import Item, read_by_turns
 
 _GATHER_BYTES: Final = 64 * 1024
@@ -30,7 +31,7 @@ _IDLE_WAIT_MS: Final = 500
 
 @dataclass(slots=True)
 class Chunk:
-    """What one fetch brought of one partition: `last` is the offset of its last record, whether that is among the items or was taken in before."""
+    """What one fetch brought of one partition. `last`: the offset up to which the client has read, at or behind its last record, taken in before or not."""
 
     tp: TP
     last: int
@@ -54,6 +55,12 @@ class LoopConsumer(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust
     """Faust's consumer "thread", without the thread."""
 
     Worker = _Task
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        # Faust reads what was committed only where it writes in transactions of its own.
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = COMMITTED  # noqa: SLF001
+        return consumer
 
     async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         """There is no other loop to send the call to."""
@@ -84,6 +91,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         if records is None or self.should_stop:
             return
         owned = self._owned()
+        lasts = {tp: self._last(owned, tp, run[-1].offset) for tp, run in records.items() if run}
         read = {tp: await self._read(tp, run) for tp, run in records.items() if run}
         if self._owned() is not owned:
             return  # the group has dealt anew while a large record was read: what we have now begins at its own place
@@ -95,16 +103,22 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         if not found:
             return
         self._brought = sum(map(len, found.values()))
-        chunks = [self._chunk(tp, run[-1].offset, read[tp]) for tp, run in found.items()]
+        chunks = [self._chunk(tp, lasts[tp], read[tp]) for tp in found]
         first = chunks[0].tp
         message = self._to_message(first, found[first][-1])
-        message.key, message.value, message.headers = None, chunks, []
+        message.key, message.value, message.headers, message.offset = None, chunks, [], chunks[0].last
         yield first, message
 
     def _is_next(self, tp: TP, last: int, active: set[TP] | None) -> bool:
         """Whether this comes from where we read, and is not what was handed over before."""
         read = self._read_offset[tp]
         return (active is None or tp in active or tp in self._buffered_partitions) and (read is None or read <= last)
+
+    @staticmethod
+    def _last(owned: Any, tp: TP, offset: int) -> int:
+        """Up to where the client has read, that has just brought a record from `offset`: the mark of its transaction, behind it, is not to look like a gap."""
+        state = owned.state_value(tp) if owned is not None else None
+        return max(offset, state.position - 1) if state is not None and state.has_valid_position else offset
 
     def _gather(self, milliseconds: int) -> None:
         # The client has no public way to change this while it runs. Fetching goes on in a thread of its own: it sees the one or the other.
@@ -124,6 +138,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
     def _chunk(self, tp: TP, last: int, items: list[Item]) -> Chunk:
         # Faust takes offsets between two messages for gaps, which it would acknowledge by itself: ours are in the chunk.
         self._read_offset[tp] = last
+        if items:
+            items[-1].behind = last - items[-1].record.offset
         # What Faust would note of a message of its own, and warns where it did not for long.
         self.app.monitor.stream_inbound_time[tp] = time.monotonic()
         return Chunk(tp, last, items)
@@ -136,6 +152,11 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
         return True
+
+    def end(self, tp: TP) -> int | None:
+        """The end of what is committed on a partition that is ours, as the broker last said; None where it has not said yet."""
+        end: int | None = self._thread._consumer.last_stable_offset(tp)  # noqa: SLF001
+        return end
 
     def acknowledge(self, chunks: Iterable[Chunk]) -> None:
         """These are taken in, and so is all that came before them: chunks of a partition are taken in in their order."""

@@ -33,7 +33,10 @@ _TURN_SECONDS: Final = 0.1
 
 @dataclass(slots=True)
 class Item:
-    """One record taken in: either an event, or the reason why it is none, with the dead letter that it becomes."""
+    """One record taken in: either an event, or the reason why it is none, with the dead letter that it becomes.
+
+    `behind`: how many offsets behind it hold no record that is to be read: marks of transactions, and what was taken back.
+    """
 
     record: Any
     event: Event | None
@@ -41,6 +44,12 @@ class Item:
     misplaced: bool = False
     order: int = 0
     letter: Message | None = None
+    behind: int = 0
+
+    @property
+    def next_offset(self) -> int:
+        """Where its topic is to be read on."""
+        return int(self.record.offset) + 1 + self.behind
 
 
 # The items of one topic, each with what its area has to say yet.

@@ -248,6 +248,15 @@ class Matcher:
             runs = [await self.fill_gap(topic, number, cursor, end) for topic, (cursor, end) in spans.items()]
             if any(runs):
                 await self.take_in([await intake.read_by_turns(run) for run in runs if run])
+            await self._go_past({topic: span for (topic, span), run in zip(spans.items(), runs, strict=True) if not run}, number)
+
+    async def _go_past(self, spans: Mapping[str, tuple[int, int]], number: int) -> None:
+        """These stretches of a lane's topics hold no record: nothing but marks of transactions, and what was taken back."""
+        async with self._lock:
+            lane = self.lanes.get(number)
+            for topic, (start, end) in spans.items():
+                if lane is not None and lane.cursors[topic] == start:
+                    lane.cursors[topic] = end
 
     async def _look_for_ends(self, ends: Callable[[str, int], int | None]) -> None:
         short = frozenset(

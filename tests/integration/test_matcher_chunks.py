@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import generate_latest
@@ -20,6 +20,7 @@ from prometheus_client import generate_latest
 from deploy import topics
 from deploy.kafka import Kafka
 from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS
+from services.broker import Consumer, records_between
 from services.matcher import agents, minutes
 from services.matcher.agents import make_app
 from services.matcher.app import _Health
@@ -40,6 +41,7 @@ class Taker:
         self.runs = 0
         self.calls: list[list[str]] = []
         self.offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
+        self.reached: dict[tuple[str, int], int] = {}
         self.lanes: frozenset[int] = frozenset()
         self.dealt = 0
 
@@ -53,6 +55,7 @@ class Taker:
             self.runs += 1
             for item in run:
                 self.offsets[item.record.topic, item.record.partition].append(item.record.offset)
+                self.reached[item.record.topic, item.record.partition] = item.next_offset
         return frozenset()
 
     def cursor(self, topic: str, lane: int) -> int:
@@ -154,6 +157,36 @@ async def test_reads_what_was_sent_compressed_whichever_way(fresh_topics: Kafka)
     async with reading(fresh_topics) as taker:
         await until(lambda: taker.records >= RECORDS * len(codecs))
     assert sent == taker.offsets
+
+
+async def test_what_a_producer_took_back_is_not_read_and_the_marks_of_its_transactions_are_nothing_that_was_skipped(fresh_topics: Kafka) -> None:
+    place = TopicPartition("wishes", 0)
+    anything: Any = Taker()
+    app = make_app(fresh_topics.bootstrap, anything, lambda _: None, gather_ms=5)
+    health = _Health(anything, anything, Metrics(), app)
+    producer = AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap, transactional_id="an-integration")
+    await producer.start()
+    try:
+        async with faust_app_running(app):
+            await until(lambda: bool(anything.lanes))
+            async with producer.transaction():
+                await producer.send_and_wait(place.topic, b"said", partition=place.partition)
+            await until(lambda: anything.reached.get(place) == 2)
+            await producer.begin_transaction()
+            await producer.send_and_wait(place.topic, b"taken back", partition=place.partition)
+            await until(lambda: health.highwater(*place) == 2)  # what is not committed yet is nothing to wait for
+            await producer.abort_transaction()
+            async with producer.transaction():
+                await producer.send_and_wait(place.topic, b"said again", partition=place.partition)
+            await until(lambda: anything.reached[place] == 6 == health.highwater(*place))
+        assert {place: [0, 4]} == anything.offsets
+        await until_acknowledged(fresh_topics, {place: 6})
+    finally:
+        await producer.stop()
+    async with Consumer(bootstrap_servers=fresh_topics.bootstrap) as consumer:
+        consumer.assign([place])
+        assert [b"said"] == [record.value for record in await records_between(consumer, place, 0, 4)]
+        assert [] == await records_between(consumer, place, 5, 6)
 
 
 async def test_the_end_of_a_partition_is_known_while_it_is_ours_and_asking_for_anothers_is_no_fault(fresh_topics: Kafka) -> None:

@@ -158,6 +158,23 @@ async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
     await worker.matcher.close()
 
 
+async def test_a_stretch_without_a_record_is_gone_past_once_it_was_looked_at(new_database: Callable[[], Awaitable[Database]]) -> None:
+    worker = Worker(await new_database())
+    await worker.takes(build.wish("w1", at=1, event_id="wish-1"))
+    spans = []
+
+    async def read_nothing(topic: str, _partition: int, start: int, end: int | None) -> list[Any]:
+        spans.append((topic, start, end))
+        return []
+
+    worker.matcher.fill_gap = read_nothing
+    for _ in range(4):
+        await worker.matcher.catch_up(lambda topic, _: 3 if topic == "wishes" else 0)
+    assert [("wishes", 1, 3)] == spans
+    assert 3 == worker.matcher.cursor("wishes", LANE)
+    await worker.matcher.close()
+
+
 async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_read_before_its_wish(new_database: Callable[[], Awaitable[Database]]) -> None:
     worker = Worker(await new_database())
     posted, submitted = build.offer("o1", at=0), build.wish("w1", at=1, urgency="red")

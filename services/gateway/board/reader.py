@@ -256,7 +256,7 @@ class Reader:
             await self._take_in(writer, fresh)
         else:
             await writer.check()
-        self._lag = self._behind(consumer, writer)
+        self._lag = await self._behind(consumer)
         self.pulse.commit()
         now = asyncio.get_running_loop().time()
         if not found and now - self._pruned > _PRUNE_SECONDS:
@@ -265,11 +265,9 @@ class Reader:
         return came_at if fresh else None
 
     @staticmethod
-    def _behind(consumer: AIOKafkaConsumer, writer: Writer) -> int:
-        total = 0
-        for (topic, partition), next_offset in writer.cursors.items():
-            total += max(0, (consumer.highwater(TopicPartition(topic, partition)) or 0) - next_offset)
-        return total
+    async def _behind(consumer: AIOKafkaConsumer) -> int:
+        """What the client has yet to bring, once all that it has brought is written: behind the last record there may be marks of transactions."""
+        return sum([max(0, (consumer.last_stable_offset(tp) or 0) - await consumer.position(tp)) for tp in consumer.assignment()])
 
     async def _take_in(self, writer: Writer, records: Sequence[Any]) -> None:
         """A record on which the work itself fails is found by halving the batch, told, and left out: the topics have it, and a rebuild tries it again."""

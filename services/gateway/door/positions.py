@@ -144,11 +144,11 @@ class Positions:
                     break
                 patience = _FETCH_SECONDS if at < end else left
                 for record in (await consumer.getmany(place, timeout_ms=round(patience * 1000), max_records=limit - len(events))).get(place, ()):
-                    at = record.offset + 1
                     scanned += 1
                     found = event_of(record, area)
                     if found is not None:
                         events.append(found[2])
+                at = await consumer.position(place)  # behind a record there may be the mark of its transaction
                 end = max(end, at)
                 if len(events) >= limit or scanned >= _SCANNED_MAX or (at < end and time.monotonic() > until + _FETCH_SECONDS):
                     break
