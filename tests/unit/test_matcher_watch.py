@@ -1,0 +1,67 @@
+"""A worker whose lanes are split, or of which a part has crashed, does not stay in the group."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from schemas.topics import LANE_TOPICS
+from services.matcher import app
+from services.matcher.agents import SplitLane
+from services.runtime import Stop
+
+WHOLE = frozenset(TP(topic, 0) for topic in LANE_TOPICS)
+LIMIT_SECONDS = 30.0
+
+
+class Group:
+    """What the group says that is ours; each look may find something else."""
+
+    def __init__(self, *assigned: frozenset[TP]) -> None:
+        self.assigned = list(assigned)
+        self.looks = 0
+        self.looked = asyncio.Event()
+
+    def assignment(self) -> frozenset[TP]:
+        self.looks += 1
+        if self.looks >= len(self.assigned):
+            self.looked.set()
+        return self.assigned[min(self.looks, len(self.assigned)) - 1]
+
+
+def worker(group: Group, crash: Exception | None = None) -> Any:
+    return SimpleNamespace(consumer=group, crashed=crash is not None, crash_reason=crash)
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_WATCH_SECONDS", 0.001)
+
+
+async def test_a_worker_that_has_a_part_of_a_lane_for_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_SPLIT_SECONDS", 0.01)
+    with pytest.raises(SplitLane):
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await app._watch(worker(Group(WHOLE, WHOLE - {TP(LANE_TOPICS[0], 0)})), Stop())
+
+
+async def test_a_part_that_is_whole_again_soon_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_SPLIT_SECONDS", 3600.0)
+    group, stop = Group(WHOLE, WHOLE - {TP(LANE_TOPICS[0], 0)}, WHOLE, frozenset(), WHOLE), Stop()
+    watch = asyncio.create_task(app._watch(worker(group), stop))
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await group.looked.wait()
+        stop.set()
+        await watch
+
+
+async def test_a_worker_of_which_a_part_has_crashed_ends_with_its_reason() -> None:
+    reason = RuntimeError("a part")
+    with pytest.raises(app.FaustCrashed) as ended:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await app._watch(worker(Group(WHOLE), reason), Stop())
+    assert reason is ended.value.__cause__
