@@ -26,7 +26,7 @@ PLACE = TopicPartition(WISHES, 0)
 @pytest.fixture
 async def three(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> Broker:
     """A broker with three records in one place, of which one comes at a time; what does not come is not waited for for long."""
-    monkeypatch.setattr(broker_module, "_RECORDS_WAIT_MS", 500)
+    monkeypatch.setattr(broker_module, "_RECORDS_SECONDS", 0.5)
     async with AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap) as producer:
         for text in (b"one", b"two", b"three"):
             await producer.send_and_wait(PLACE.topic, text, partition=PLACE.partition)
