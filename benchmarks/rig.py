@@ -1,7 +1,7 @@
 """The servers that everyone is measured on, and what all measurements need of them.
 
 One Kafka and one PostgreSQL, as `deploy` starts them, serve all contenders, one at a time; each measurement begins with empty topics and a new database.
-Topic `matches` is stamped by the broker (`LogAppendTime`), so that when a match is on Kafka is said by neither contender nor by an observer that would
+Topics are stamped by the broker (`LogAppendTime`), so that when a match is on Kafka is said by neither contender nor by an observer that would
 take processor time.
 """
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -27,11 +27,10 @@ from deploy import migrate, topics
 from deploy.process import Process
 from deploy.stack import Stack
 from deploy.state import ROOT, State, default_folder
-from schemas.topics import CONFIRMATIONS, MATCHES, OFFERS, PARTITIONS, TOPICS, WISHES, Topic, dead_letter_topic
+from schemas.topics import CONFIRMATIONS, MATCHES, OFFERS, PARTITIONS, TOPICS, WISHES, dead_letter_topic
 
 _AT_ONCE: Final = Path(__file__).with_name("at-once.toml")
 _TEMPLATE: Final = "bench_template"
-_STAMPED: Final = (MATCHES, CONFIRMATIONS)
 _REMADE: Final = (WISHES, OFFERS, MATCHES, CONFIRMATIONS, dead_letter_topic(WISHES), dead_letter_topic(OFFERS))
 _BATCH_BYTES: Final = 512 * 1024
 _POLL_SECONDS: Final = 0.05
@@ -103,7 +102,7 @@ class Rig:
 
     async def fresh(self) -> None:
         """Empty topics and a new database."""
-        remade = [_Stamped.like(topic) if topic.name in _STAMPED else topic for topic in TOPICS if topic.name in _REMADE]
+        remade = [topic for topic in TOPICS if topic.name in _REMADE]
         await topics.remake(self.bootstrap, remade)
         if self.database:
             await migrate.drop(self._stack.postgres, self.database)
@@ -281,20 +280,6 @@ class Watch:
             self._first = seen, spent
         elif seen > self._first[0]:
             self.cpu_us = (spent - self._first[1]) / (seen - self._first[0]) * 1e6
-
-
-class _Stamped(Topic):
-    """A declared topic whose records get the broker's time."""
-
-    @property
-    def config(self) -> dict[str, str]:
-        """The topic's settings, with that one changed."""
-        return {**super().config, "message.timestamp.type": "LogAppendTime"}
-
-    @classmethod
-    def like(cls, topic: Topic) -> Self:
-        """This topic, stamped."""
-        return cls(*(getattr(topic, one.name) for one in fields(topic)))
 
 
 def _told(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:

@@ -38,7 +38,9 @@ class Topic:
             "cleanup.policy": self.cleanup_policy,
             "retention.ms": str(self.retention_days * _DAY_MS),
             "max.message.bytes": str(self.max_message_bytes),
-            "message.timestamp.type": "CreateTime",
+            # When it came, by the broker's clock. By a producer's, which may be years behind, what it sends would be past keeping as it comes, and deleted
+            # within minutes, whether it was read or not.
+            "message.timestamp.type": "LogAppendTime",
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,15 @@ async def test_mends_a_topic_whose_settings_differ(fresh_topics: Kafka) -> None:
     await topics.ensure(fresh_topics.bootstrap, [other])
     await topics.ensure(fresh_topics.bootstrap, [TOPIC])
     await topics.ensure(fresh_topics.bootstrap, [TOPIC])
+
+
+async def test_what_a_clock_that_is_years_behind_sends_is_kept_from_when_it_came(fresh_topics: Kafka) -> None:
+    await topics.ensure(fresh_topics.bootstrap, [TOPIC])
+    before = time.time_ns() // 1_000_000
+    async with AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap) as producer:
+        sent = await producer.send_and_wait(TOPIC.name, b"from the year it was made", partition=0, timestamp_ms=1)
+    async with AIOKafkaConsumer(TOPIC.name, bootstrap_servers=fresh_topics.bootstrap, auto_offset_reset="earliest") as consumer:
+        assert before <= (await consumer.getone()).timestamp == sent.timestamp
 
 
 async def test_emptied_topics_hold_nothing(fresh_topics: Kafka) -> None:

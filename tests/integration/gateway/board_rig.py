@@ -7,7 +7,8 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -16,10 +17,12 @@ import httpx
 import orjson
 from aiokafka import AIOKafkaProducer
 
+from deploy import topics
 from deploy.stack import Stack
 from schemas.codec import headers_of
 from schemas.instants import MINUTE_US, rfc3339
 from schemas.registry import TOPIC_OF
+from schemas.topics import TOPICS, Topic
 
 AREA = "high-tech"
 DEADLINE_SECONDS = 60.0
@@ -64,6 +67,22 @@ class Watch:
         return [line["kind"] for line in self.lines if line["wish_id"] == wish_id]
 
 
+class _Dated(Topic):
+    """A topic whose records have the time that their sender gives them."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        return {**super().config, "message.timestamp.type": "CreateTime"}
+
+
+@asynccontextmanager
+async def _dated_by_the_sender(bootstrap: str, name: str) -> AsyncIterator[None]:
+    topic = next(topic for topic in TOPICS if topic.name == name)
+    await topics.ensure(bootstrap, [_Dated(*(getattr(topic, one.name) for one in fields(topic)))])
+    yield
+    await topics.ensure(bootstrap, [topic])
+
+
 @dataclass(slots=True)
 class Rig:
     """The stack and its doors."""
@@ -94,8 +113,12 @@ class Rig:
         name = f"lastmetre.{kind}"
         event = {"area": AREA, **data}
         headers = headers_of(name, str(uuid4()), "tests/board", after(0), subject, event["area"])
-        stamp = None if came_at is None else came_at // 1000
-        await self.producer.send_and_wait(TOPIC_OF[name], orjson.dumps(event), key=event["area"].encode(), headers=headers, timestamp_ms=stamp)
+        send = partial(self.producer.send_and_wait, TOPIC_OF[name], orjson.dumps(event), key=event["area"].encode(), headers=headers)
+        if came_at is None:
+            await send()
+            return
+        async with _dated_by_the_sender(self.stack.kafka.bootstrap, TOPIC_OF[name]):
+            assert came_at // 1000 == (await send(timestamp_ms=came_at // 1000)).timestamp
 
     async def wish(self, wish_id: str, *, community: str = "c1", skill: str = "haircut", came_at: int | None = None, **more: Any) -> None:
         data = {
