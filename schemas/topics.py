@@ -41,6 +41,9 @@ class Topic:
             # When it came, by the broker's clock. By a producer's, which may be years behind, what it sends would be past keeping as it comes, and deleted
             # within minutes, whether it was read or not.
             "message.timestamp.type": "LogAppendTime",
+            # Held as it is, however its producer sent it, so that the largest message is measured as whoever reads it has it in memory: a megabyte can hold
+            # gigabytes of blanks.
+            "compression.type": "uncompressed",
         }
 
 

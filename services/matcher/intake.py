@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from schemas import codec, personal
+from schemas import codec, dead_letters
 from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.lanes import is_misplaced, partition_of
@@ -227,19 +227,5 @@ def mended(item: Item) -> Message:
 def dead_letter(item: Item) -> Message:
     """The record as it came, with the reason why it was not taken; only personal numbers in it are masked."""
     record = item.record
-    fault = item.fault or InvalidEvent(DECISION_FAILED)
-    value = record.value
-    headers: list[tuple[str, bytes | None]] = [(name, content) for name, content in codec.masked_headers(record.headers) if not name.startswith("dlq-")]
-    headers.extend(
-        (
-            ("dlq-reason", fault.reason.encode()),
-            ("dlq-message", str(fault).encode()),
-            ("dlq-topic", record.topic.encode()),
-            ("dlq-partition", str(record.partition).encode()),
-            ("dlq-offset", str(record.offset).encode()),
-        )
-    )
-    key = record.key
-    if key is not None and personal.is_bare_number(key.decode(errors="replace")):
-        key = b"*" * len(key)
-    return Message(dead_letter_topic(record.topic), record.partition, key, None if value is None else codec.masked_value(value), headers)
+    key, value, headers = dead_letters.dead_letter(record, item.fault or InvalidEvent(DECISION_FAILED))
+    return Message(dead_letter_topic(record.topic), record.partition, key, value, headers)

@@ -16,7 +16,8 @@ import structlog
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from schemas import shapes, sources
-from schemas.codec import headers_of, masked_headers, masked_value
+from schemas.codec import headers_of
+from schemas.dead_letters import dead_letter
 from schemas.errors import InvalidEvent
 from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_topic
 from services.broker import Broker, Where
@@ -82,17 +83,8 @@ def _event(kind: str, match: Match, data: dict[str, Any], now: str) -> Outgoing:
 
 def dead_letter_of(record: ConsumerRecord[Any, Any], fault: InvalidEvent) -> Outgoing:
     """A record that was not taken, as it came but for personal numbers in it, with the reason."""
-    headers = masked_headers([one for one in record.headers if not one[0].startswith("dlq-")])
-    headers += [
-        ("dlq-reason", fault.reason.encode()),
-        ("dlq-message", str(fault).encode()),
-        ("dlq-topic", record.topic.encode()),
-        ("dlq-partition", b"%d" % record.partition),
-        ("dlq-offset", b"%d" % record.offset),
-    ]
+    key, value, headers = dead_letter(record, fault)
     cause = derived_id(f"dead letter\n{record.topic}\n{record.partition}\n{record.offset}")
-    value = None if record.value is None else masked_value(record.value)
-    key = None if record.key is None else masked_value(record.key)
     return Outgoing(cause, record.partition, dead_letter_topic(record.topic), key, headers, value)
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import MessageSizeTooLargeError
 
 from deploy import topics
 from deploy.kafka import Kafka
 from deploy.words import Trouble
-from schemas.topics import TOPICS
+from schemas.topics import MIB, TOPICS
 
 TOPIC = TOPICS[0]
 
@@ -108,6 +109,17 @@ async def test_what_a_clock_that_is_years_behind_sends_is_kept_from_when_it_came
         sent = await producer.send_and_wait(TOPIC.name, b"from the year it was made", partition=0, timestamp_ms=1)
     async with AIOKafkaConsumer(TOPIC.name, bootstrap_servers=fresh_topics.bootstrap, auto_offset_reset="earliest") as consumer:
         assert before <= (await consumer.getone()).timestamp == sent.timestamp
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_what_is_too_large_once_it_is_unpacked_is_refused_however_small_it_was_made(fresh_topics: Kafka, codec: str) -> None:
+    await topics.ensure(fresh_topics.bootstrap, [TOPIC])
+    async with AIOKafkaProducer(
+        bootstrap_servers=fresh_topics.bootstrap, compression_type=codec, max_request_size=100 * MIB, max_batch_size=100 * MIB
+    ) as producer:
+        assert (await producer.send_and_wait(TOPIC.name, b" " * (TOPIC.max_message_bytes - MIB), partition=0)).offset == 0
+        with pytest.raises(MessageSizeTooLargeError):
+            await producer.send_and_wait(TOPIC.name, b" " * (TOPIC.max_message_bytes + 1), partition=0)
 
 
 async def test_emptied_topics_hold_nothing(fresh_topics: Kafka) -> None:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -22,7 +22,8 @@ from deploy.stack import Stack
 from schemas.codec import headers_of
 from schemas.instants import MINUTE_US, rfc3339
 from schemas.registry import TOPIC_OF
-from schemas.topics import TOPICS, Topic
+from schemas.topics import TOPICS
+from tests.topic_settings import changed
 
 AREA = "high-tech"
 DEADLINE_SECONDS = 60.0
@@ -67,18 +68,10 @@ class Watch:
         return [line["kind"] for line in self.lines if line["wish_id"] == wish_id]
 
 
-class _Dated(Topic):
-    """A topic whose records have the time that their sender gives them."""
-
-    @property
-    def config(self) -> dict[str, str]:
-        return {**super().config, "message.timestamp.type": "CreateTime"}
-
-
 @asynccontextmanager
 async def _dated_by_the_sender(bootstrap: str, name: str) -> AsyncIterator[None]:
     topic = next(topic for topic in TOPICS if topic.name == name)
-    await topics.ensure(bootstrap, [_Dated(*(getattr(topic, one.name) for one in fields(topic)))])
+    await topics.ensure(bootstrap, [changed(topic, message_timestamp_type="CreateTime")])
     yield
     await topics.ensure(bootstrap, [topic])
 
