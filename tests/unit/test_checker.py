@@ -325,6 +325,19 @@ def test_takes_it_that_a_visit_is_called_off_for_a_check_that_does_not_hold_any_
     assert not {"release/reason", "release/check", "together/released-together"} & run(day, tmp_path).rules()
 
 
+def test_is_not_sure_of_who_is_invited_by_an_offer_that_was_withdrawn_before_it_came(tmp_path: Path) -> None:
+    day = good_day()
+    day.take("08:11", "offer.withdrawn", {"offer_id": "o7"}, at=len(day.entries) - 1)
+    day.take("08:12", "offer.posted", day.of("o2") | {"offer_id": "o7", "volunteer_ref": "v-7", "accepts": "ask"}, at=len(day.entries) - 1)
+    invited = day.event("helper.invited", {"wish_id": "w6", "offer_id": "o7", "expires_at": instant("08:23")}, "08:13")
+    day.take("08:13", "wish.submitted", wish("w6", "cook", span("14:00", "15:00")), [invited], at=len(day.entries) - 1)
+
+    report = run(day, tmp_path)
+
+    assert ["invitation/rule"] == [one.rule for one in report.warnings if one.rule.startswith("invitation")]
+    assert not any(one.rule.startswith("invitation") for one in report.violations)
+
+
 def test_wants_the_reason_code_that_the_contract_names(tmp_path: Path) -> None:
     day = good_day()
     event = day.event("wish.submitted", wish("w9", "cook", span("09:00", "09:30")), "08:00")
