@@ -513,6 +513,22 @@ def test_judges_every_generated_line_as_the_generator_meant_it(seed: int) -> Non
             assert {expected["reason"]} == verdict.codes
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"resident_ref": "a b"}, {"resident_ref": "x" * 129}, {"wish_id": "13812345678"}, {"title": "a\x7fb"}, {"languages": ["zh_CN"]},
+        {"skills": ["13812345678"]},
+        {"window": {"start": "1970-01-01T00:00:00Z", "end": "2026-11-24T10:00:00Z"}},
+    ],
+)  # fmt: skip
+def test_is_in_doubt_where_only_the_schemas_set_a_bound(more: dict[str, object]) -> None:
+    day = MadeFolder()
+    data = wish("w1", "cook", span("09:00", "10:00")) | {"note": "一\n二"}
+
+    assert "valid" == judge(json.dumps(day.event("wish.submitted", data, "08:00")).encode()).kind
+    assert "doubtful" == judge(json.dumps(day.event("wish.submitted", data | more, "08:00")).encode()).kind
+
+
 def test_generates_the_same_file_from_the_same_seed_and_no_other() -> None:
     one, same, other = ([line_of(draft) for draft in generate(seed, 300)] for seed in (5, 5, 6))
     assert one == same
