@@ -68,6 +68,9 @@ _ATTRIBUTE_MAX_CHARACTERS: Final = 512
 _IDENTITY_MAX_BYTES: Final = 2048
 _EXTENSIONS_MAX_CHARACTERS: Final = 65_536
 _DEADLINE_MAX_US: Final = 366 * DAY_US
+# What others say is said before then: a wish may end a year after it, a visit be closed days after that, and all of it is still to be read and written,
+# in UTC and in local time.
+_SAID_BEFORE_US: Final = parse_rfc3339("9997-01-01T00:00:00Z")
 _ROUTES: Final = {kind: (TOPIC_OF[kind], model) for kind, model in MODEL_OF.items()}
 _NESTED: Final = fields_with_models()
 _IDS: Final = fields_with_ids()
@@ -268,19 +271,27 @@ def _event(topic: str, attributes: list[str], raw: bytes, extensions: dict[str, 
         raise InvalidEvent(errors.WRONG_TOPIC, right_topic)
     if content_type != "application/json" and _JSON_TYPE.fullmatch(content_type) is None:
         raise InvalidEvent(errors.INVALID_FIELD, "datacontenttype", ("应为 application/json", "send application/json"))
-    try:
-        time = parse_rfc3339(time_text)
-    except ValueError:
-        raise InvalidEvent(errors.INVALID_FIELD, "time", shapes.INSTANT_WORDS) from None
+    from_others = topic in _FROM_OTHERS
+    time = _time_of(time_text, from_others=from_others)
     for name, content in (("id", event_id), ("source", source), ("subject", subject), ("partitionkey", partitionkey)):
         if is_bare_number(content):
             raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, name)
     if not sound:
         strict_json.parse(raw, "data")
-    data = _validated(model, raw, from_others=topic in _FROM_OTHERS)
+    data = _validated(model, raw, from_others=from_others)
     if model is WishSubmitted and micros(data.window.end) - time > _DEADLINE_MAX_US:
         raise InvalidEvent(errors.FAR_OFF_DATE, "data.window")
     return Event(event_id, source, kind, time, time_text, subject, partitionkey, data, raw, extensions)
+
+
+def _time_of(text: str, *, from_others: bool) -> int:
+    try:
+        time = parse_rfc3339(text)
+    except ValueError:
+        raise InvalidEvent(errors.INVALID_FIELD, "time", shapes.INSTANT_WORDS) from None
+    if from_others and time >= _SAID_BEFORE_US:
+        raise InvalidEvent(errors.INVALID_FIELD, "time", ("应早于 9997 年", "send a time before the year 9997"))
+    return time
 
 
 def _extensions(attributes: dict[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ RFC3339_PATTERN: Final = (
 _RFC3339 = re.compile(RFC3339_PATTERN)
 # How the last two but one letters of an offset begin that has 60 minutes or more: Python would add them up, pydantic refuses them.
 _NO_MINUTES = frozenset(f":{digit}" for digit in "6789")
-# What an event's own time may be: whatever is added to it can still be written as RFC 3339 in UTC.
+# What an event's own time may be, a service's too; what others say has to be earlier, so that all that follows from it still lies before this: see the codec.
 _EARLIEST_US = 0
 _LATEST_US = 253_370_764_800 * SECOND_US  # 9999-01-01T00:00:00Z
 

@@ -25,6 +25,8 @@ class Proof(Incoming):
 class OfferPosted(OfArea):
     """`lastmetre.offer.posted.v1`: the same `offer_id` again replaces the offer; live matches stand, but for those that its checks forbid now.
 
+    `per_week_max`: so many visits of the volunteer's in the area, over all of their offers, may begin within any seven days, whatever the day of the week.
+    `rest_minutes`: so long from the end of one of them to the begin of the next.
     `proofs` (added): an area may ask for one where certain skills are wished.
     """
 

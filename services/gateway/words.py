@@ -195,12 +195,13 @@ def word(table: Mapping[str, Words], code: str | None) -> Words:
 
 
 def day(at: datetime, now: datetime) -> Words:
-    """Its day, as one says it today: `今天`, `明天`, else `11月23日（周一）`."""
+    """Its day, as one says it today: `今天`, `明天`, else `11月23日（周一）`; where it is of another year, with that: a wish may be for next year."""
     local, today = at.astimezone(LOCAL), now.astimezone(LOCAL).date()
     ahead = (local.date() - today).days
     if ahead in {0, 1}:
         return ("今天", "明天")[ahead], ("today", "tomorrow")[ahead]
-    return f"{local.month}月{local.day}日（周{_WEEKDAYS[local.weekday()]}）", f"{local:%a} {local.day} {local:%b}"
+    zh, en = ("", "") if local.year == today.year else (f"{local.year}年", f" {local.year}")
+    return f"{zh}{local.month}月{local.day}日（周{_WEEKDAYS[local.weekday()]}）", f"{local:%a} {local.day} {local:%b}{en}"
 
 
 def moment(at: datetime, now: datetime) -> Words:

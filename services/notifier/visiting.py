@@ -87,6 +87,14 @@ def report_of(event: Event) -> Told | None:
     return Told(pair, Report(*whose, "started" if isinstance(data, ServiceStarted) else "finished", data.match_id, data.minutes), None)
 
 
+def heard_by(told: Told, now: int) -> Told:
+    """As it is noted by the wall's clock: nobody says anything later than it is heard.
+
+    A clock that is ahead would hold the visit open for as long, and outrank whatever is said until then.
+    """
+    return told if told.report.at <= now else replace(told, report=replace(told.report, at=now))
+
+
 class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """The consumer's loop, and the clock's."""
 
@@ -297,10 +305,13 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             ours = await unit.fence(epochs)
             counted = [one for one in read if one[1] in ours]
             events = [event for *_, event, _ in counted if event is not None]
+            now = time.time_ns() // 1000
             told = [one for event in events if event.event is not None and (one := report_of(event.event)) is not None]
+            if not self._by_event:
+                told = [heard_by(one, now) for one in told]
             begun = [event.begun for event in events if event.begun is not None]
             await unit.note_reports(told)
-            await unit.begin_visits(begun, self._limits.report_us, time.time_ns() // 1000, max(self._settings.timing.remind_us))
+            await unit.begin_visits(begun, self._limits.report_us, now, max(self._settings.timing.remind_us))
             await unit.note_stages(told)
             clocks = self.lanes.later((event.area, partition, event.time) for _, partition, _, event, _ in counted if event is not None)
             self.lanes.set_forward(clocks)  # the same again where this transaction fails: the lanes are taken over anew then

@@ -50,7 +50,8 @@ def invite(area: Area, entry: Entry, data: JsonObject, report: Report) -> None:
         report.broken("invitation/fields", "the wish, the offer or the end of the invitation is not known", **ids)
         return
     if offer.auto or wish.together or rules.certain_slot(area, wish, offer, edge=True) is None:
-        report.broken("invitation/rule", "invited although a rule bars this pair, or they need not be asked", **ids)
+        note = report.doubtful if offer.odd else report.broken
+        note("invitation/rule", "invited although a rule bars this pair, or they need not be asked", **ids)
     if pair in area.invited and pair not in area.anew:
         report.broken("invitation/once", "invited before, and not posted anew since, or they said no", **ids)
     area.anew.discard(pair)

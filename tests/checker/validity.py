@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -35,6 +35,16 @@ TOPICS = {
     "match.approved.v1": "responses", "service.started.v1": "responses", "service.finished.v1": "responses",
     "service.acknowledged.v1": "responses",
 }  # fmt: skip
+
+
+# Of what follows the page says nothing, and `schemas/` sets bounds.
+NAME = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
+LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,35}")
+BARE_NUMBER = re.compile(r"\+?\d{11,18}|\d{17}[xX]")
+PROSE = {"title": 60, "note": 500, "reason": 500, "organisation": 120}
+MOST = {"per_week_max": 168, "rest_minutes": 7 * 24 * 60, "minutes": 24 * 60}
+TIMES = ("time", "start", "end", "checked_at")
+YEARS = range(1971, 9996)
 
 
 @dataclass
@@ -188,6 +198,7 @@ def judge(raw: bytes) -> Verdict:
         return verdict
     verdict.topic = TOPICS[name]
     _envelope(verdict, event)
+    verdict.doubts.extend(_unsaid(event, ""))
     if isinstance(event.get("data"), dict):
         _data(verdict, name, event, event["data"])
     else:
@@ -207,6 +218,33 @@ def _data(verdict: Verdict, name: str, event: JsonObject, data: JsonObject) -> N
         _small(verdict, name, data)
     if event.get("subject") not in [data.get(one) for one in ("wish_id", "offer_id", "match_id", "claim_id")]:
         verdict.doubts.append("subject is none of the ids")
+
+
+def _unsaid(value: Json, name: str) -> Iterator[str]:
+    """What may be refused although the page does not forbid it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _unsaid(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _unsaid(inner, name)
+    elif isinstance(value, str):
+        if _is_odd_text(value, name):
+            yield f"{name}: a text of a form that the page does not forbid"
+    elif isinstance(value, int) and value > MOST.get(name, value):
+        yield f"{name} is {value}"
+
+
+def _is_odd_text(text: str, name: str) -> bool:
+    instant = parse_time(text) if name in TIMES else None
+    if instant is not None:
+        return instant.year < YEARS[0] or (name == "time" and instant.year > YEARS[-1])
+    if name in PROSE:
+        empty = name == "organisation" and not text
+        return empty or len(text) > PROSE[name] or any(unicodedata.category(sign) == "Cc" and sign not in "\t\n\r" for sign in text)
+    form = LANGUAGE if name == "languages" else NAME if name.endswith(("_id", "_ref")) else None
+    wrong_form = form is not None and form.fullmatch(text) is None
+    return wrong_form or BARE_NUMBER.fullmatch(text) is not None or any(unicodedata.category(sign) == "Cc" for sign in text)
 
 
 def _no_constant(name: str) -> Json:

@@ -234,6 +234,23 @@ def test_an_event_of_just_the_largest_size_is_judged_and_one_byte_more_is_too_la
     assert errors.TOO_LARGE == refusal(written(DATA), [*HEADERS, ("ce_big", b"x" * 70_000)]).reason
 
 
+@pytest.mark.parametrize("time_text", ["9996-12-31T23:59:59.999999Z", "9997-01-01T00:00:59+00:01", "1970-01-01T00:00:00-00:00"])
+def test_an_event_is_from_the_years_in_which_all_that_follows_from_it_can_be_written(time_text: str) -> None:
+    assert time_text == decode("wishes", written(envelope(time=time_text)), STRUCTURED).time_text
+
+
+@pytest.mark.parametrize("time_text", ["9997-01-01T00:00:00Z", "9998-12-31T12:00:00Z", "9996-12-31T23:59:59-00:01"])
+def test_what_others_say_in_later_years_is_refused_and_what_services_decide_then_is_not(time_text: str) -> None:
+    said = refusal(written(envelope(time=time_text)), [*STRUCTURED])
+    closed = next(example for example in GOOD if "match.closed" in read(example).type)
+    event = read(closed)
+    headers = headers_of(event.type, event.id, event.source, time_text, event.subject, event.area)
+
+    assert (errors.INVALID_FIELD, "time") == (said.reason, said.field)
+    assert "9997" in said.words[0]
+    assert time_text == decode(closed.topic, event.raw, headers).time_text
+
+
 def test_a_field_nested_between_what_the_parsers_read_is_too_deep() -> None:
     for levels in (40, 199, 220, 253, 400, 2000):
         assert errors.TOO_DEEP == refusal(b'{"wish_id":"w","area":"a","x":' + b"[" * levels + b"]" * levels + b"}", HEADERS).reason

@@ -152,7 +152,7 @@ def any_offer(number: int, who: str) -> dict[str, Any]:
         "offer_id": f"o{number}", "volunteer_ref": who, "reach": str(CHANCES.choice(RUNG_ORDER[2:] + RUNG_ORDER[1:])),
         "skills": CHANCES.sample(["carry", "repair", "erhu"], 2),
         "languages": CHANCES.choice([[], ["en", "zh"]]), "vetting_level": CHANCES.choice([0, 2, 4, 4]), "capacity": CHANCES.randint(1, 4),
-        "checked_at": CHANCES.choice([None, NOW - timedelta(days=10), NOW - timedelta(days=500)]), "windows": json.dumps(windows),
+        "checked_at": CHANCES.choice([None, NOW - timedelta(days=10), NOW - timedelta(days=364), NOW - timedelta(days=500)]), "windows": json.dumps(windows),
         "state": CHANCES.choice(["open", "open", "open", "withdrawn"]),
     }  # fmt: skip
 

@@ -52,12 +52,14 @@ PENDING = "SELECT count(*) FROM notifying.visit_outbox"
 class Town(Matcher):
     """The matcher's topic, and beside it what volunteers, residents and the community say."""
 
-    async def say(self, step: str, match_id: str, minute: int, *, event_id: str | None = None, names_match: bool = False, **more: Any) -> None:
+    async def say(
+        self, step: str, match_id: str, minute: int, *, event_id: str | None = None, names_match: bool = False, time_text: str | None = None, **more: Any
+    ) -> None:
         self._ids += 1
         data = {"area": self.area, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}", **more}
         if names_match:
             data["match_id"] = match_id
-        headers = headers_of(f"lastmetre.service.{step}.v1", event_id or f"s-{self._ids}", "app", AT.format(minute), f"w-{match_id}", self.area)
+        headers = headers_of(f"lastmetre.service.{step}.v1", event_id or f"s-{self._ids}", "app", time_text or AT.format(minute), f"w-{match_id}", self.area)
         await self.producer.send_and_wait("responses", orjson.dumps(data), key=self.area.encode(), partition=LANE, headers=headers)
 
     async def finish(self, match_id: str, minute: int = 5, took: int = 45, **more: Any) -> None:
@@ -102,9 +104,11 @@ async def test_a_visit_goes_its_way_to_the_ledger(settings: Settings, town: Town
     await town.propose("m-1", organisation="第一党支部")
     async with running(settings):
         await town.say("started", "m-1", 1)
+        await town.say("started", "m-1", 1, time_text="2099-01-01T00:00:00Z")  # by a clock that is ahead: noted as heard
         await town.finish("m-1")
         await town.acknowledge("m-1", rating=5)
-        await read(database, 5)
+        await read(database, 6)
+    assert [(True,)] == await ask(database.dsn(), f"SELECT max(at_us) <= {time.time_ns() // 1000} FROM notifying.reports")
     (closed,) = await closings(settings)
     assert ("m-1", "w-m-1", "o-m-1", "done", 45, "resident") == tuple(closed[name] for name in ("match_id", "wish_id", "offer_id", "outcome", "minutes", "by"))
     assert AT.format(9) == closed["closed_at"]

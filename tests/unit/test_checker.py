@@ -325,6 +325,19 @@ def test_takes_it_that_a_visit_is_called_off_for_a_check_that_does_not_hold_any_
     assert not {"release/reason", "release/check", "together/released-together"} & run(day, tmp_path).rules()
 
 
+def test_is_not_sure_of_who_is_invited_by_an_offer_that_was_withdrawn_before_it_came(tmp_path: Path) -> None:
+    day = good_day()
+    day.take("08:11", "offer.withdrawn", {"offer_id": "o7"}, at=len(day.entries) - 1)
+    day.take("08:12", "offer.posted", day.of("o2") | {"offer_id": "o7", "volunteer_ref": "v-7", "accepts": "ask"}, at=len(day.entries) - 1)
+    invited = day.event("helper.invited", {"wish_id": "w6", "offer_id": "o7", "expires_at": instant("08:23")}, "08:13")
+    day.take("08:13", "wish.submitted", wish("w6", "cook", span("14:00", "15:00")), [invited], at=len(day.entries) - 1)
+
+    report = run(day, tmp_path)
+
+    assert ["invitation/rule"] == [one.rule for one in report.warnings if one.rule.startswith("invitation")]
+    assert not any(one.rule.startswith("invitation") for one in report.violations)
+
+
 def test_wants_the_reason_code_that_the_contract_names(tmp_path: Path) -> None:
     day = good_day()
     event = day.event("wish.submitted", wish("w9", "cook", span("09:00", "09:30")), "08:00")
@@ -498,6 +511,22 @@ def test_judges_every_generated_line_as_the_generator_meant_it(seed: int) -> Non
         assert (expected["kind"], wanted) == (expected["kind"], verdict.kind)
         if "reason" in expected:
             assert {expected["reason"]} == verdict.codes
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"resident_ref": "a b"}, {"resident_ref": "x" * 129}, {"wish_id": "13812345678"}, {"title": "a\x7fb"}, {"languages": ["zh_CN"]},
+        {"skills": ["13812345678"]},
+        {"window": {"start": "1970-01-01T00:00:00Z", "end": "2026-11-24T10:00:00Z"}},
+    ],
+)  # fmt: skip
+def test_is_in_doubt_where_only_the_schemas_set_a_bound(more: dict[str, object]) -> None:
+    day = MadeFolder()
+    data = wish("w1", "cook", span("09:00", "10:00")) | {"note": "一\n二"}
+
+    assert "valid" == judge(json.dumps(day.event("wish.submitted", data, "08:00")).encode()).kind
+    assert "doubtful" == judge(json.dumps(day.event("wish.submitted", data | more, "08:00")).encode()).kind
 
 
 def test_generates_the_same_file_from_the_same_seed_and_no_other() -> None:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from schemas import sources
 from schemas.base import Outcome
 from schemas.instants import MINUTE_US
+from services.notifier.visiting import heard_by
 from services.notifier.visits import MINUTES_MAX, By, End, Limits, Report, Visit, end_of, judged
+from services.notifier.visits_store import Told
 
 START = 1_795_600_800_000_000
 HOUR = 60
@@ -49,6 +51,22 @@ def due(*reports: Report, now: int) -> float | None:
     """When to look again, in minutes since the slot's start."""
     again = end_of(VISIT, reports, now, LIMITS)[1]
     return None if again is None else (again - START) / MINUTE_US
+
+
+# ---- clocks that are ahead
+
+
+def test_a_clock_that_is_ahead_holds_no_visit_open_and_outranks_nothing_that_is_said_after_it() -> None:
+    year = 365 * 24 * 60
+
+    def heard(report: Report, minutes: float) -> Report:
+        return heard_by(Told(("a", "w", "o"), report, None), at(minutes)).report
+
+    done, in_vain, on_time = finished(year, took=45), word(year, "not_done"), word(90)
+
+    assert 65 + 48 * 60 == due(heard(done, 65), now=at(65))
+    assert End("done", 45, "resident", at(90)) == end(heard(done, 65), heard(in_vain, 70), heard(on_time, 91))
+    assert on_time == heard(on_time, 91)
 
 
 # ---- minutes

@@ -87,7 +87,7 @@ def helpers_of(principal: Principal, now: datetime, *, own: bool = False) -> dic
     return {
         "word": word,
         "clock": words.clock,
-        "moment": words.day_and_time,
+        "moment": lambda at: words.day_and_time(at, now),
         "ago": ago,
         "left": left,
         "title_of": title_of,

@@ -139,9 +139,10 @@ def clock(at: datetime) -> str:
     return f"{at.astimezone(LOCAL):%H:%M:%S}"
 
 
-def day_and_time(at: datetime) -> str:
-    """`11-25 16:05`, local."""
-    return f"{at.astimezone(LOCAL):%m-%d %H:%M}"
+def day_and_time(at: datetime, now: datetime) -> str:
+    """`11-25 16:05`, local; of another year `2027-01-05 16:05`."""
+    local = at.astimezone(LOCAL)
+    return f"{local:%m-%d %H:%M}" if local.year == now.astimezone(LOCAL).year else f"{local:%Y-%m-%d %H:%M}"
 
 
 def span(minutes: float) -> Words:

@@ -36,6 +36,10 @@ _PERSONAL: Final[Words] = (
     "For safety, please leave out phone, identity-card and door numbers here: the helper is told the door shortly before the visit",
 )
 _SHORT: Final[Words] = ("这段时间短于服务所需的时长，请选长一些", "This is shorter than the visit takes: choose a longer time")
+_OVER: Final[Words] = ("这段时间已经过去，请另选", "This is over already: choose another time")
+_FAR: Final[Words] = ("请选一年之内的日期", "Choose a day within a year from now")
+# The contract's `far_off_date`: said of the whole event it would stand at no field, and a draft of which it is so could be neither published nor refused.
+_AHEAD_MAX: Final = timedelta(days=366)
 _BAD_STEP: Final[Words] = ("只用小写字母、数字和连字符，如 p3、b12", "Use a-z, 0-9 and -, such as p3 or b12")
 _GAP: Final[Words] = ("填了下一级，这一级也要填", "A step below is given, so this one is needed")
 
@@ -100,6 +104,8 @@ def entered(form: Form, *, area: str, wish_id: str, resident_ref: str, now: date
     wanted = window(form["when"], form, now) if form["when"] in WHEN else None
     if wanted is None:
         faults["when"] = _CHOOSE if form["when"] != "day" else _REQUIRED
+    elif wanted[1] <= now or wanted[1] - now > _AHEAD_MAX:
+        faults["when"] = _OVER if wanted[1] <= now else _FAR
     for name in ("title", "community"):
         if not form[name].strip():
             faults[name] = _REQUIRED

@@ -70,7 +70,7 @@ WITH offers AS MATERIALIZED (
         LATERAL (
             SELECT min({_rung_to("o")}) AS rung FROM offers o
             WHERE NOT o.is_full AND o.skills @> w.skills AND (w.languages = '{{}}' OR o.languages && w.languages) AND {_rung_to("o")} <= o.reach
-                AND o.vetting_level >= w.vetting AND (w.vetting < 4 OR o.checked_at >= $2 - interval '365 days')
+                AND o.vetting_level >= w.vetting AND (w.vetting < 4 OR o.checked_at >= greatest(w.starts_at, $2) - interval '365 days')
                 AND EXISTS (SELECT FROM unnest(o.starts, o.ends) AS x(start, until)
                     WHERE least(x.until, w.ends_at) - greatest(x.start, w.starts_at, $2) >= make_interval(mins => w.minutes))
         ) best

@@ -145,7 +145,7 @@ def missing(wish: OpenWish, offer: MyOffer, now: datetime) -> str | None:
         return "out_of_reach"
     if offer.vetting_level < wish.vetting:
         return "vetting_too_low"
-    if wish.vetting == _FULL_CHECK and (offer.checked_at is None or offer.checked_at < now - timedelta(days=_CHECK_DAYS)):
+    if wish.vetting == _FULL_CHECK and (offer.checked_at is None or offer.checked_at < max(wish.starts_at, now) - timedelta(days=_CHECK_DAYS)):
         return "vetting_too_low"
     needed = timedelta(minutes=wish.minutes)
     if not any(min(end, wish.ends_at) - max(start, wish.starts_at, now) >= needed for start, end in offer.windows):

@@ -186,7 +186,9 @@ def _vetting(wish: Wish, offer: Offer, now: int) -> Verdict:
     facts: dict[str, Fact] = {"level": offer.level, "needed": wish.vetting, "checked_at": None, "age_days": None, "valid_days": None, "fresh": None}
     if wish.vetting >= VETTING_MAX:
         facts["checked_at"] = offer.checked_at
-        facts["age_days"] = (visit - offer.checked_at) // DAY_US
+        age = visit - offer.checked_at
+        # A check that is too old by an hour is not said to be as old as it may be.
+        facts["age_days"] = age // DAY_US if age <= CHECK_VALID_US else -(-age // DAY_US)
         facts["valid_days"] = CHECK_VALID_US // DAY_US
         facts["fresh"] = check_is_fresh(wish, offer, visit)
     return Verdict(VETTING, is_vetted(wish, offer) and check_is_fresh(wish, offer, visit), facts)

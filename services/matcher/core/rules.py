@@ -73,7 +73,7 @@ def taken(offer: Offer, length: int, now: int) -> list[Stretch]:
     """
     rest, most, starts = offer.rest, offer.per_week_max, offer.volunteer.starts
     stretches = [(busy_start - rest, busy_end + rest) for busy_start, busy_end in offer.volunteer.slots]
-    if rest and offer.volunteer.last_at + rest > now:
+    if rest and offer.volunteer.visits and offer.volunteer.last_at + rest > now:
         stretches.append((now, offer.volunteer.last_at + rest))
     if most is not None:
         # No start may lie between `last - WEEK_US` and `first + WEEK_US`; a slot that begins at the former is over `length` later.

@@ -216,3 +216,21 @@ async def test_a_draft_that_is_too_late_is_not_published(rig: Rig) -> None:
         answer = await client.post("/review/00000000-0000-4000-8000-000000000001/publish")
     assert answer.headers["location"] == "/review?said=too_late"
     assert await post(rig, WORKER, "/review/00000000-0000-4000-8000-000000000001/refuse", reason="太迟") == 303
+
+
+async def test_a_draft_that_the_contract_does_not_take_can_still_be_refused(rig: Rig) -> None:
+    path = "/review/00000000-0000-4000-8000-000000000002"
+    async with rig.database() as board:
+        data = {"wish_id": "w-far", "area": AREA, "minutes": 60, "window": {"start": after(400 * 1440), "end": after(401 * 1440)}, "title": "太远"}
+        data |= {"urgency": "blue", "category": "other", "skills": ["x"], "beneficiary": {"age_band": "elder"}}
+        data |= {"place": {"community": "c5"}, "resident_ref": "r-far"}
+        await board.execute(
+            """INSERT INTO gateway.drafts (draft_id, area, community, wish_id, data, origin, entered_by)
+            VALUES ('00000000-0000-4000-8000-000000000002', $1, 'c5', 'w-far', $2::jsonb, 'entered', 'somebody')""",
+            AREA,
+            orjson.dumps(data).decode(),
+        )
+    async with rig.client(WORKER) as client:
+        answer = await client.post(f"{path}/publish")
+    assert (answer.status_code, answer.json()["code"]) == (422, "far_off_date")
+    assert await post(rig, WORKER, f"{path}/refuse", reason="太远") == 303

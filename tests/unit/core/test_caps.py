@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from schemas.instants import MINUTE_US
 from services.matcher.core.people import Volunteer
 from services.matcher.core.rules import earliest_start, possible_starts
 from services.matcher.core.state import Offer, Wish
@@ -55,6 +56,15 @@ def test_a_visit_fits_exactly_between_two_with_rest() -> None:
 
 def test_no_rest_is_as_if_nothing_was_said() -> None:
     assert ["@0", "@60"] == slots_of(wish("w1"), wish("w2"), rest_minutes=0)
+
+
+def test_nobody_rests_before_their_first_visit_be_it_on_the_first_day_that_there_is() -> None:
+    epoch = -build.NOON // MINUTE_US
+    scene = given(offer(at=epoch, windows=[(epoch, epoch + 4 * HOUR)], checked=epoch, rest_minutes=30))
+
+    (told,) = scene.when(wish("w1", at=epoch, wanted=(epoch, epoch + 4 * HOUR)))
+
+    assert f"@{epoch}" == told.split()[3]
 
 
 def test_the_rest_is_that_of_the_offer_which_is_asked_now() -> None:

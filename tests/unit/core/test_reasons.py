@@ -118,8 +118,8 @@ def test_the_level_is_held_against_what_is_needed() -> None:
     assert {VETTING: {"level": 1, "needed": 2, "checked_at": None, "age_days": None, "valid_days": None, "fresh": None}} == failing(scene)
 
 
-@pytest.mark.parametrize(("checked", "age", "fresh"), [(-30, 30, True), (-365, 365, True), (-366, 366, False), (1, -1, False)])
-def test_the_age_of_a_check_counts_at_the_visit(checked: int, age: int, fresh: bool) -> None:
+@pytest.mark.parametrize(("checked", "age", "fresh"), [(-30, 30, True), (-364.5, 364, True), (-365, 365, True), (-365.5, 366, False), (0.5, -1, False)])
+def test_the_age_of_a_check_counts_at_the_visit(checked: float, age: int, fresh: bool) -> None:
     scene = waiting(wish(vetting_min=4), offer(checked=checked * DAY))
     verdict = about(scene)[VETTING]
     assert (fresh, fresh, age, 365) == (verdict.passed, verdict.facts["fresh"], verdict.facts["age_days"], verdict.facts["valid_days"])

@@ -69,6 +69,19 @@ def test_what_is_wrong_is_said_at_its_field_in_both_languages(values: dict[str, 
     assert "138" not in zh + en
 
 
+@pytest.mark.parametrize(
+    ("day", "words"),
+    [
+        ("2026-11-22", "already"), ("0001-01-01", "already"), ("2026-11-23", None), ("2027-11-23", None), ("2027-11-24", None),
+        ("2027-11-25", "within a year"), ("9999-12-31", "within a year"),
+    ],
+)  # fmt: skip
+def test_a_day_that_is_over_or_over_a_year_ahead_is_refused_where_it_was_chosen(day: str, words: str | None) -> None:
+    found = filled(when="day", day=day, **{"from": "09:00", "until": "12:00" if day != "2026-11-23" else "15:00"})
+    assert ([] if words is None else ["when"]) == list(found.faults)
+    assert words is None or words in found.faults["when"][1]
+
+
 @pytest.mark.parametrize("when", ["now", "today", "tomorrow_am", "tomorrow_pm", "tomorrow", "week"])
 def test_each_time_lies_ahead_and_is_long_enough(when: str) -> None:
     window = _window(filled(when=when).data)

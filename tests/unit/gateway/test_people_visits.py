@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.gateway import words
+from services.gateway.board import words as board_words
 from services.gateway.people import following
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.visits import Booked, MyMatch, actions, as_booked, standing, state_words
@@ -158,3 +159,20 @@ def test_what_is_over_cannot_be_taken_back(state: str, *, can: bool) -> None:
 )
 def test_a_wish_is_not_taken_back_once_all_who_were_to_come_are_there(state: str, visits: list[dict[str, Any]], *, can: bool) -> None:
     assert can == following.can_withdraw(replace(WISH, state=state), [replace(VISIT, **change) for change in visits], NOW)
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "zh", "en"),
+    [
+        ("2026-12-31T16:30:00Z", "2026-12-31T15:59:59Z", "明天 00:30", "tomorrow 00:30"),
+        ("2026-12-31T16:30:00Z", "2026-12-31T16:00:00Z", "今天 00:30", "today 00:30"),
+        ("2026-12-31T15:30:00Z", "2026-12-31T16:00:00Z", "2026年12月31日（周四） 23:30", "Thu 31 Dec 2026 23:30"),
+        ("2027-11-27T02:00:00Z", "2026-11-27T02:00:00Z", "2027年11月27日（周六） 10:00", "Sat 27 Nov 2027 10:00"),
+        ("2028-02-29T02:00:00Z", "2028-02-26T02:00:00Z", "2月29日（周二） 10:00", "Tue 29 Feb 10:00"),
+    ],
+)
+def test_a_moment_of_another_year_is_told_with_its_year_and_days_are_those_of_the_place(at: str, now: str, zh: str, en: str) -> None:
+    then, today = datetime.fromisoformat(at), datetime.fromisoformat(now)
+    assert (zh, en) == words.moment(then, today)
+    assert ("2027-11-27 10:00" == board_words.day_and_time(then, today)) == (at.startswith("2027"))
+    assert board_words.day_and_time(then, then).count("-") == 1

@@ -68,6 +68,13 @@ def test_a_full_check_is_good_for_a_year() -> None:
     assert missing(minor, replace(checked, checked_at=NOW - timedelta(days=366)), NOW) == "vetting_too_low"
 
 
+def test_a_full_check_has_to_be_good_on_the_day_of_the_visit() -> None:
+    minor = replace(WISH, age_band="under_18", starts_at=NOW + timedelta(hours=2), ends_at=NOW + timedelta(hours=5))
+    checked = replace(OFFER, vetting_level=4, windows=((NOW, NOW + timedelta(hours=5)),))
+    assert missing(minor, replace(checked, checked_at=minor.starts_at - timedelta(days=365)), NOW) is None
+    assert missing(minor, replace(checked, checked_at=NOW - timedelta(days=365, hours=-1)), NOW) == "vetting_too_low"
+
+
 def test_what_one_can_do_comes_first_then_what_is_urgent_then_what_is_near() -> None:
     cannot = seen(replace(WISH, wish_id="cannot", urgency="red", skills=("erhu",)))
     urgent = seen(replace(WISH, wish_id="urgent", urgency="red", place=Place(community="c2")))
