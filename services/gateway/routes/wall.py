@@ -76,9 +76,9 @@ async def answer(
     before = await store.before_claim(gateway.looks, principal, wish_id)
     if not before.near:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    match = before.match_of(wish_id)
-    if match is not None:
-        outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
+    theirs = claiming.granted_to(gateway, principal, wish_id, before)
+    if theirs is not None:
+        outcome = Outcome(theirs)
     elif said in words.REFUSALS:
         outcome = Outcome(Rejected(said), await claiming.instead_of(gateway, principal, wish_id, before))
     else:
