@@ -153,6 +153,19 @@ async def test_whose_answer_was_lost_on_the_way_hears_that_it_is_theirs_though_t
     assert Rejected("not_open") == (await claiming.claim(rig.gateway, who, "w-lost")).answer
 
 
+async def test_an_old_address_of_an_answer_says_what_has_become_of_it(rig: GatewayRig, owner: asyncpg.Connection) -> None:
+    await fill(owner, "offers", **OFFER, offer_id="o-old", volunteer_ref="v-old")
+    for wish in ("mine", "theirs"):
+        await fill(owner, "wishes", **WISH | {"wish_id": f"w-old-{wish}", "state": "closed"})
+    match = {"match_id": "m-old", "wish_id": "w-old-mine", "offer_id": "o-old", "volunteer_ref": "v-old", "state": "closed"}
+    await fill(owner, "matches", **MATCH | match)
+    browser = await english(rig, "v-old")
+
+    mine = await browser.get("/wall/w-old-mine/answer?is=granted")
+    assert (303, "/mine") == (mine.status_code, mine.headers["location"])
+    assert "Somebody has taken this wish already, or it is over" in (await browser.get("/wall/w-old-theirs/answer?is=later")).text
+
+
 def any_place() -> dict[str, str | None]:
     steps = [("community", ("jianmin", "qiulin")), ("compound", ("xincun", "p2")), ("building", ("b1", "b2")), ("unit", ("u1", "u2"))]
     deep = CHANCES.randint(1, 4)

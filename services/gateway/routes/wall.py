@@ -71,8 +71,8 @@ async def answer(
     principal: Annotated[Principal, needs(Act.CLAIM_WISH)],
     wish_id: str,
     said: Annotated[str, Query(alias="is", pattern="^[a-z_]{1,40}$")] = "later",
-) -> HTMLResponse:
-    """A page of its own, to be looked at again: a match of one's own counts more than what the address says."""
+) -> Response:
+    """A page of its own, to be looked at again: a match of one's own, and what has become of it or of the wish, counts more than what the address says."""
     before = await store.before_claim(gateway.looks, principal, wish_id)
     if not before.near:
         raise HTTPException(HTTPStatus.NOT_FOUND)
@@ -81,6 +81,10 @@ async def answer(
         outcome = Outcome(theirs)
     elif said in words.REFUSALS:
         outcome = Outcome(Rejected(said), await claiming.instead_of(gateway, principal, wish_id, before))
+    elif any(one.wish_id == wish_id for one in before.matches):  # looked at again, when their match is over
+        return RedirectResponse("/mine", HTTPStatus.SEE_OTHER)
+    elif before.wish is None:  # somebody else's by now, or over
+        outcome = Outcome(Rejected("not_open"), await claiming.instead_of(gateway, principal, wish_id, before))
     else:
         outcome = Outcome(Later())
     return gateway.renderer.page(request, "answered.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))

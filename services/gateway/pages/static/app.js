@@ -20,6 +20,7 @@ const AWAY = english
 
 // A button that was tapped is not tapped twice; where no answer comes, it can be after a while, and what was said twice counts once.
 const AGAIN_MS = 20000;
+const SLOW_MS = 5000;
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.method !== "post" || event.defaultPrevented) return;
@@ -28,6 +29,7 @@ document.addEventListener("submit", (event) => {
   const able = (is) => form.querySelectorAll("button").forEach((one) => { one.disabled = !is; });
   setTimeout(() => able(false));
   setTimeout(() => able(true), AGAIN_MS);
+  setTimeout(() => told(english ? "Still waiting for the answer." : "还在等回音，请稍候。", "wait", form), SLOW_MS);
 });
 
 // A tap that was meant for what stood here a moment ago is none on what has come in its place: an answer brings another wish, and its button.
@@ -40,7 +42,6 @@ document.addEventListener("submit", (event) => {
 }, true);
 
 // A claim is sent by htmx.
-const SLOW_MS = 5000;
 const waits = new WeakMap();
 document.addEventListener("htmx:beforeRequest", (event) => {
   const form = event.detail.elt;
@@ -76,6 +77,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
 window.addEventListener("pageshow", async (event) => {
   if (!event.persisted) return;
   document.querySelectorAll("form button[disabled]").forEach((one) => { one.disabled = false; });
+  document.querySelectorAll(".notice.told").forEach((one) => one.remove());
   if (wish && wish.dataset.sent) { location.replace(location.pathname); return; } // it is in, or is kept by the tab
   if (!("signedIn" in document.body.dataset)) return;
   document.body.hidden = true;
