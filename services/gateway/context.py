@@ -13,7 +13,7 @@ from services.gateway.identity.service import Identity
 from services.gateway.people.door import Doors
 from services.gateway.people.shelf import Shelf
 from services.gateway.people.store import Looks, looks
-from services.gateway.people.turnstile import Turnstile
+from services.gateway.people.turnstile import Granted, Turnstile
 from services.gateway.publisher import Publisher
 from services.gateway.rendering import Renderer
 from services.gateway.settings import Settings
@@ -38,6 +38,7 @@ class Gateway:
     links: LinkKeys | None
     door: Door
     turnstile: Turnstile = field(default_factory=Turnstile)
+    granted: Granted = field(default_factory=Granted)
     streams: Shares = field(default_factory=lambda: Shares(STREAMS))
     waiting_reads: Shares = field(default_factory=lambda: Shares(WAITING_READS))
     looks: Looks = field(init=False)

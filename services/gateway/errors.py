@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from jinja2 import TemplateNotFound
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from schemas.errors import INVALID_FIELD, NOT_JSON, InvalidEvent, complaint_about
 from services.gateway.guard import Denied, all_routes, host_of, record
@@ -99,15 +99,27 @@ def answer(
 
 
 def _page_before(request: Request) -> str | None:
-    """The page on which a form was that was not taken; None where none of ours is named, or it is the answer to that form itself."""
+    """The page on which a form was that was not taken; None where none of ours is named, or it is the answer to that form itself, which has no page."""
     named = request.headers.get("referer", "")
     if request.method == "GET" or host_of(named) is None:
         return None
     before = urlsplit(named)
-    if before.netloc != request.headers.get("host") or before.path == request.scope["path"]:
+    if before.netloc != request.headers.get("host") or (before.path == request.scope["path"] and not _is_page(request)):
         return None
     kept = urlencode([(name, value) for name, value in parse_qsl(before.query) if name != "said"])
     return urlunsplit(("", "", f"/{before.path.lstrip('/')}", kept, ""))
+
+
+def _is_page(request: Request) -> bool:
+    """Whether where a form was sent to is a page of its own, as the form for a wish is."""
+    return any(getattr(route, "path", None) == request.scope["path"] and "GET" in (getattr(route, "methods", None) or ()) for route in _routes(request))
+
+
+def _sign_in(request: Request) -> str:
+    """Where one signs in, and comes back from to the page that was asked for, or on which a form was: of that they hear that it was not taken."""
+    if request.method == "GET":
+        return f"/sign-in?next={quote(request.url.path)}"
+    return f"/sign-in?next={quote(_page_before(request) or '/')}&said=ended"
 
 
 def plain(status: int) -> Response:
@@ -119,11 +131,10 @@ def plain(status: int) -> Response:
 def _http(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, StarletteHTTPException)
     if fault.status_code == HTTPStatus.UNAUTHORIZED:
-        here = request.url.path if request.method == "GET" else "/"
         if request.headers.get("hx-request") == "true":
-            return answer(request, 401, headers={"HX-Redirect": f"/sign-in?next={quote(here)}"})
+            return answer(request, 401, headers={"HX-Redirect": _sign_in(request)})
         if wants_page(request):
-            return RedirectResponse(f"/sign-in?next={quote(here)}", status_code=HTTPStatus.SEE_OTHER)
+            return RedirectResponse(_sign_in(request), status_code=HTTPStatus.SEE_OTHER)
         if not request.scope["path"].startswith("/api/"):
             return answer(request, 401, headers={"WWW-Authenticate": "Bearer"})
         why = request.state.caller.why or "sign_in"
@@ -144,14 +155,18 @@ def _without_slash(request: Request) -> str | None:
     if request.method != "GET" or not wants_page(request) or not path.endswith("/"):
         return None
     meant = f"/{path.strip('/')}"
-    found = any(route.matches({**request.scope, "path": meant})[0] is Match.FULL for route in all_routes(request.app.routes))
+    found = any(route.matches({**request.scope, "path": meant})[0] is Match.FULL for route in _routes(request))
     query = request.scope["query_string"].decode("latin-1")
     return quote(meant) + (f"?{query}" if query else "") if found else None
 
 
+def _routes(request: Request) -> Iterator[BaseRoute]:
+    return all_routes(request.app.routes)
+
+
 def _methods(request: Request) -> set[str]:
     """What this address takes: the router names the methods of the first route that has it, and a page has one for looking and one for sending."""
-    here = (route for route in all_routes(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE)
+    here = (route for route in _routes(request) if route.matches(request.scope)[0] is not Match.NONE)
     return set[str]().union(*(getattr(route, "methods", None) or () for route in here))
 
 

@@ -77,14 +77,13 @@ def needs(act: Act) -> Any:
     async def check(request: Request) -> Principal | None:
         caller: Caller = request.state.caller
         principal = caller.principal
-        if principal is None and "cookie" not in request.headers and not may(None, act):
-            raise HTTPException(HTTPStatus.UNAUTHORIZED)  # a program without a key: it has no form to be out of date
+        if principal is None and not may(None, act):
+            # A program without a key, or a page of somebody who has been signed out since: to say that its form is out of date would not help either.
+            raise HTTPException(HTTPStatus.UNAUTHORIZED)
         await _see_that_it_is_from_here(request, caller)
         if caller.refused and "authorization" in request.headers:
             raise HTTPException(HTTPStatus.UNAUTHORIZED)
         if not may(principal, act):
-            if principal is None:
-                raise HTTPException(HTTPStatus.UNAUTHORIZED)
             await record(request, act, "denied")
             raise HTTPException(HTTPStatus.FORBIDDEN)
         if caller.must_change and act is not Act.OPEN_PAGE and not f"{request.scope['path']}/".startswith(_ACCOUNT_PAGE):

@@ -97,6 +97,10 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "password": Flash("good", ("密码已修改，别处都已退出登录。", "The password is changed; you are signed out everywhere else.")),
         "saved": Flash("good", ("设置已保存。", "The setting is saved.")),
         "replayed": Flash("good", ("已重新发布。", "Published again.")),
+        "ended": Flash(
+            "wait",
+            ("您的登录已结束，刚才的没有送出。请重新登录，再试一次。", "Your sign-in has ended, and what you sent was not taken. Sign in, and try again."),
+        ),
         "later": Flash("wait", ("已收到，正在处理，稍后请刷新看结果。", "It is in and being worked on; please look again in a moment.")),
     }
 )

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitor, Visitors, resident, volunteer
+from services.gateway.edge import SESSION_COOKIE
+from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitor, Visitors, resident, session_of, volunteer
 from tests.browser.stage import Stage
 from tests.browser.town import AREA, HOME
 
 # A skill of its own for each walk, so that nobody of another walk is asked. Each width and each language once.
 WALKS = pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "sewing"), (DESK, "en", "calligraphy")])
+# Taps whatever button is in a card, again and again, until half a second after an answer has come there; how many taps these were.
+IMPATIENT = """selector => new Promise(ends => {
+    let taps = 0, since = 0;
+    const again = setInterval(() => {
+        if (!since && document.querySelector(`${selector}[tabindex]`)) since = Date.now();
+        if (since && Date.now() - since > 500) { clearInterval(again); ends(taps); return; }
+        const button = document.querySelector(`${selector} form button:enabled`);
+        if (button) { taps += 1; button.click(); }
+    }, 5);
+})"""
 
 
 async def claim(visitor: Visitor, title: str) -> None:
@@ -104,6 +117,74 @@ async def test_without_javascript_a_claim_has_its_answer_and_whoever_is_late_the
     async with come.come(volunteer(f"vol-{skill}-second"), width, lang) as again:
         await again.open(answer)
         await again.is_well_made()
+
+
+async def test_taps_that_go_on_when_the_answer_has_come_claim_nothing_that_came_in_its_place(come: Visitors, town_hall: Stage) -> None:
+    town, skill = town_hall.town, "guitar"
+    for who in ("first", "second"):
+        await town.offer(f"vol-{skill}-{who}", skills=(skill,))
+    wish, other = await town.wish("抢着认领的事", skill), await town.wish("没有人点过的事", skill)
+    await town.wish_is(other, "open")
+    async with come.come(volunteer(f"vol-{skill}-first")) as first, come.come(volunteer(f"vol-{skill}-second")) as second:
+        page = second.page
+        card = page.locator(f"#wish-{wish}")
+        await second.sees_after_reloading("/wall", card)
+        await claim(first, "抢着认领的事")
+        await first.sees(first.page.get_by_text("认领成功"))
+        # The answer is lost: what is said of it stands beside what was tapped, which keeps the focus.
+        await page.route("**/claim", lambda route: route.abort("connectionreset"))
+        await second.tap(card.get_by_role("button"))
+        await second.sees(card.get_by_role("alert").get_by_text("已经送到的不会重复"))
+        await page.wait_for_function("selector => document.activeElement.matches(`${selector} button`)", arg=f"#wish-{wish}")
+        await page.unroute("**/claim")
+        # On and on until half a second after the answer: the wish that is offered in its place has a button where the finger is.
+        assert 1 < await page.evaluate(IMPATIENT, f"#wish-{wish}")
+        await second.sees(card.get_by_text("这次没认领上"))
+        await second.sees(card.get_by_role("heading", name="没有人点过的事"))
+        assert [0, 1] == [await card.get_by_role("alert").count(), await card.locator("form button:enabled").count()]
+        assert page.url == f"{second.url}/wall"
+        assert 0 == await town.board.fetchval("SELECT count(*) FROM gateway.matches WHERE wish_id = $1", other)
+
+
+async def test_a_wish_that_was_filled_in_when_the_session_ended_is_kept_for_whom_it_was(come: Visitors, town_hall: Stage) -> None:
+    board = town_hall.town.board
+    async with come.come(resident("res-kept")) as visitor:
+        page = visitor.page
+
+        async def comes_back(who: dict[str, Any]) -> None:
+            secret = await session_of(board, who)
+            await page.context.add_cookies([{"name": SESSION_COOKIE, "value": secret, "url": visitor.url, "httpOnly": True, "sameSite": "Lax"}])
+            await visitor.open("/enter")
+
+        await visitor.open("/enter")
+        await page.locator("#title").fill("这一句不会丢")
+        await visitor.tap(page.locator("label", has=page.locator("#category-repair")))
+        await page.context.clear_cookies()  # as its end, or signing out in another tab, leaves it
+        await visitor.tap(page.get_by_role("button", name="提交心愿"))
+        await visitor.sees(page.get_by_text("您的登录已结束，刚才的没有送出"))
+        assert "/enter" == await page.locator("[name=next]").input_value()
+        await comes_back(resident("res-kept"))
+        await visitor.sees(page.get_by_text("没有送出的内容还在"))
+        assert "这一句不会丢" == await page.locator("#title").input_value()
+        assert await page.locator("#category-repair").is_checked()
+        await visitor.is_well_made()
+
+        # A browser's own cache has the form of before: what is sent by it now is another wish, and not a repeat.
+        form = await page.locator(".wish-form").evaluate("form => Object.fromEntries(new FormData(form))")
+        form["where"] = f"{HOME['community']}/{HOME['compound']}"
+        for title, status in (("这一句不会丢", 303), ("这一句不会丢", 303), ("另外一件事", 422)):
+            answer = await page.context.request.post(f"{visitor.url}/enter", form=form | {"title": title}, headers={"accept": "text/html"}, max_redirects=0)
+            assert (title, status) == (title, answer.status)
+            await town_hall.town.wish_is(form["wish_id"], "open")
+        assert form["wish_id"] not in await answer.text()
+
+        # Nobody else in the same tab reads what somebody typed.
+        await page.locator("#title").fill("不给别人看")
+        await page.context.clear_cookies()
+        await visitor.tap(page.get_by_role("button", name="提交心愿"))
+        await visitor.sees(page.get_by_text("您的登录已结束"))
+        await comes_back(resident("res-other"))
+        assert "" == await page.locator("#title").input_value()
 
 
 async def enter(visitor: Visitor, title: str, category: str) -> None:

@@ -64,6 +64,22 @@ async def test_a_list_stays_where_the_worker_has_scrolled_it_to_while_news_comes
         await page.locator("#parts ul[data-before]").wait_for(state="detached")
         assert 200 == await waiting.evaluate("list => list.scrollTop")
 
+        # Whoever opened a wish elsewhere left the focus on its link: the page goes on all the same after a while, and the link keeps it.
+        link = page.locator("#parts .column a").first
+        address = await link.get_attribute("href")
+        await link.focus()
+        await link.evaluate("link => { link.dataset.before = 'yes'; const now = performance.now(); performance.now = () => now + 61_000; }")
+        await town_hall.town.wish("再来一件", "nobody_scrolls")
+        await page.locator("#parts a[data-before]").wait_for(state="detached")
+        assert address == await page.evaluate("document.activeElement.getAttribute('href')")
+
+        # After an hour without anybody at work on it, it begins anew, with the charts and the scripts of now.
+        await page.evaluate(
+            "() => { document.documentElement.dataset.before = 'yes'; const now = performance.now(); performance.now = () => now + 3_700_000; }"
+        )
+        await town_hall.town.wish("最后一件", "nobody_scrolls")
+        await page.locator("html:not([data-before])").wait_for()
+
 
 @pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "law_advice"), (DESK, "en", "rehab")])
 async def test_a_worker_watches_and_steps_in(come: Visitors, town_hall: Stage, width: int, lang: Lang, skill: str) -> None:

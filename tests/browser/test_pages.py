@@ -13,6 +13,8 @@ from tests.browser.town import AREA, until
 FIRST_PAGE_MAX = 100_000
 PHONE_NOW = 390
 """Pixels that most phones of today are broad."""
+NARROW = 320
+"""Pixels of the narrowest phones, and of a page at a desk that is zoomed in four times."""
 ROW_MAX = 160
 """Of a table's row on a phone, in pixels: more is a column so narrow that its words are broken into letters."""
 
@@ -84,6 +86,9 @@ async def test_every_page_is_well_made(come: Visitors, who: dict[str, Any] | Non
         await visitor.open(path)
         assert await visitor.page.locator("html").get_attribute("lang") == lang
         await visitor.is_well_made()
+        if width == PHONE:
+            await visitor.page.set_viewport_size({"width": NARROW, "height": 568})
+            assert NARROW == await visitor.page.evaluate("document.documentElement.scrollWidth")
 
 
 @pytest.mark.parametrize(("who", "path"), [("auditor", "/audit"), ("admin", "/accounts"), ("worker", "/review"), ("integrator", "/keys")])

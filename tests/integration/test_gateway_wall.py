@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Sequence
@@ -16,11 +17,13 @@ import pytest
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from schemas.place import Place, Rung
+from services.gateway.board.hub import Claimed, Rejected
 from services.gateway.people import claiming, store
 from services.gateway.people.wall import RUNG_ORDER, Choice, OpenWish, chosen, home_of, shown
 from services.gateway.roles import Principal, Role, Scope
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
 from tests.integration.gateway_seeds import fill
+from tests.integration.notifier_rig import until
 
 AREA: Final = "ankang-hightech"
 NOW: Final = datetime.now(UTC)
@@ -125,6 +128,42 @@ async def test_who_has_all_the_visits_they_take_at_once_is_told_so_and_offered_n
     # A visit whose slot is over takes no room, whether or not anybody has said yet how it went.
     await owner.execute("UPDATE gateway.matches SET state = 'confirmed', starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'")
     assert "/wall/w-open/claim" in (await browser.get("/wall")).text
+
+
+async def test_whose_answer_was_lost_on_the_way_hears_that_it_is_theirs_though_the_board_does_not_show_it_yet(
+    rig: GatewayRig, owner: asyncpg.Connection
+) -> None:
+    await fill(owner, "wishes", **WISH | {"wish_id": "w-lost", "helpers_needed": 3})
+    await fill(owner, "offers", **OFFER, offer_id="o-lost", volunteer_ref="v-lost")
+    granted, who = Claimed("m-lost", (NOW, NOW + timedelta(hours=1)), needs_answer=False), member("v-lost")
+    first = asyncio.create_task(claiming.claim(rig.gateway, who, "w-lost"))
+
+    await until(lambda: rig.gateway.hub.someone_waits)
+    rig.gateway.hub.granted(AREA, "w-lost", "o-lost", granted)
+    assert granted == (await first).answer
+
+    # The matcher would refuse it to them: it is taken, by themselves.
+    assert granted == (await claiming.claim(rig.gateway, who, "w-lost")).answer
+    await owner.execute("UPDATE gateway.wishes SET state = 'matched' WHERE wish_id = 'w-lost'")
+    assert granted == (await claiming.claim(rig.gateway, who, "w-lost")).answer
+    assert Rejected("not_open") == (await claiming.claim(rig.gateway, member("v-other"), "w-lost")).answer
+
+    # Once the board knows of that match, it goes by the board.
+    await fill(owner, "matches", **MATCH | {"match_id": "m-lost", "wish_id": "w-lost", "offer_id": "o-lost", "volunteer_ref": "v-lost", "state": "released"})
+    assert Rejected("not_open") == (await claiming.claim(rig.gateway, who, "w-lost")).answer
+
+
+async def test_an_old_address_of_an_answer_says_what_has_become_of_it(rig: GatewayRig, owner: asyncpg.Connection) -> None:
+    await fill(owner, "offers", **OFFER, offer_id="o-old", volunteer_ref="v-old")
+    for wish in ("mine", "theirs"):
+        await fill(owner, "wishes", **WISH | {"wish_id": f"w-old-{wish}", "state": "closed"})
+    match = {"match_id": "m-old", "wish_id": "w-old-mine", "offer_id": "o-old", "volunteer_ref": "v-old", "state": "closed"}
+    await fill(owner, "matches", **MATCH | match)
+    browser = await english(rig, "v-old")
+
+    mine = await browser.get("/wall/w-old-mine/answer?is=granted")
+    assert (303, "/mine") == (mine.status_code, mine.headers["location"])
+    assert "Somebody has taken this wish already, or it is over" in (await browser.get("/wall/w-old-theirs/answer?is=later")).text
 
 
 def any_place() -> dict[str, str | None]:

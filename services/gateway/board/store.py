@@ -112,7 +112,18 @@ class Stale(Exception):
 
 async def set_codecs(connection: asyncpg.Connection) -> None:
     """Read and write jsonb as Python values; rows go as they are, as orjson knows dataclasses (`asdict` copies all that is in them: a quarter of ingest)."""
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json, decoder=orjson.loads)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, default=_as_text).decode()
+
+
+def _as_text(value: Any) -> str:
+    """An id that was read from PostgreSQL: asyncpg's own kind of UUID, which orjson does not take for one."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 def parsed(value: Any) -> Any:

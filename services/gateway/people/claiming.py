@@ -1,5 +1,6 @@
 """One claim, from the tap to its answer: said on Kafka, decided by the matcher, heard again here."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -81,17 +82,17 @@ class Outcome:
 async def claim(gateway: Gateway, principal: Principal, wish_id: str) -> Outcome:
     """Ask for a wish and wait for the answer, no longer than the settings say.
 
-    A second tap finds the match that the first one made. Where the wish is no longer open, nobody needs to be asked.
+    A second tap finds the match that the first one made, whether the board shows it yet or not. Where the wish is no longer open, nobody needs to be asked.
     """
     area = principal.scope.area
     before = await store.before_claim(gateway.looks, principal, wish_id)
     if not before.near:
         raise HTTPException(HTTPStatus.NOT_FOUND)  # of what lies beyond their circle they hear nothing
-    match, wish = before.match_of(wish_id), before.wish
+    theirs, wish = granted_to(gateway, principal, wish_id, before), before.wish
     if wish is not None:
         require(principal, Act.CLAIM_WISH, Thing(area, wish.place))
-    if match is not None:
-        return Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
+    if theirs is not None:
+        return Outcome(theirs)
     if wish is None:
         return await _refused(gateway, principal, "not_open", wish_id, before)
     one = shown(wish, before.offers, home_of(before.offers, principal.scope), utc_now())
@@ -104,7 +105,18 @@ async def claim(gateway: Gateway, principal: Principal, wish_id: str) -> Outcome
         answer = await _ask(gateway, area, wish_id, offer_id)
     if isinstance(answer, Rejected):
         return await _refused(gateway, principal, answer.reason, wish_id, before)
+    if isinstance(answer, Claimed) and principal.volunteer_ref is not None:
+        gateway.granted.note((area, wish_id, principal.volunteer_ref), answer, time.monotonic())
     return Outcome(answer)
+
+
+def granted_to(gateway: Gateway, principal: Principal, wish_id: str, before: Before) -> Claimed | None:
+    """The match that they have of a wish: as the board shows it, or as it was granted here a while ago, where the board does not know of that match yet."""
+    match = before.match_of(wish_id)
+    if match is not None:
+        return Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer)
+    answer = gateway.granted.of((principal.scope.area, wish_id, principal.volunteer_ref or ""), time.monotonic())
+    return None if answer is None or any(one.match_id == answer.match_id for one in before.matches) else answer
 
 
 async def _ask(gateway: Gateway, area: str, wish_id: str, offer_id: str) -> Answer:

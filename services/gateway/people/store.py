@@ -147,6 +147,10 @@ INSERT INTO gateway.drafts (draft_id, area, community, compound, building, unit,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, 'entered', $9, $10)
 ON CONFLICT (area, wish_id) DO NOTHING
 """
+_ENTERED = """
+SELECT title FROM gateway.wishes WHERE area = $1 AND wish_id = $2
+UNION ALL SELECT data ->> 'title' FROM gateway.drafts WHERE area = $1 AND wish_id = $2
+"""
 _DRAFTS = """
 SELECT wish_id, data ->> 'title' AS title, state, reason FROM gateway.drafts
 WHERE area = $1 AND entered_by = $2 AND origin = 'entered' AND state <> 'published'
@@ -352,6 +356,12 @@ async def add_draft(connection: Any, draft_id: str, data: dict[str, Any], accoun
         _DRAFT, draft_id, data["area"], place["community"], place.get("compound"), place.get("building"), place.get("unit"), data["wish_id"],
         json.dumps(data, ensure_ascii=False), data["resident_ref"], account,
     )  # fmt: skip
+
+
+async def entered_before(connection: Any, area: str, wish_id: str) -> str | None:
+    """The title of what was entered under this id, as far as it shows."""
+    title: str | None = await connection.fetchval(_ENTERED, area, wish_id)
+    return title
 
 
 async def my_drafts(connection: Any, area: str, account: str) -> list[dict[str, Any]]:

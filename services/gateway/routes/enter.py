@@ -25,6 +25,10 @@ Asker = Annotated[Principal, needs(Act.ENTER_WISH)]
 SUBMITTED: Final = "lastmetre.wish.submitted.v1"
 _WISH_ID: Final = re.compile(r"w-[0-9a-f]{16}")
 _FIELDS_MAX: Final = 60
+_ENTERED_BEFORE: Final[words.Words] = (
+    "用这张表已经提过一个心愿。如果这是另一件事，请再点一次“提交心愿”；否则请看“我的心愿”或看板",
+    "A wish was entered by this form already. If this is another one, tap “Send the wish” once more; else see “My wishes”, or the monitor",
+)
 _ELSEWHERE: Final[words.Words] = ("这里不在您的范围内，请由当地社区代为登记", "This is outside your own circle: ask the community there to enter it")
 
 
@@ -55,15 +59,24 @@ async def enter(request: Request, gateway: GatewayOf, principal: Asker) -> Respo
     if not taken.faults:
         require(principal, Act.ENTER_WISH, Thing(principal.scope.area, place, resident_ref))
         try:
-            return await _kept(gateway, principal, taken)
+            kept = await _kept(gateway, principal, taken)
+            if kept is not None:
+                return kept
+            # A page that the browser had kept: what is sent by it now would be taken for what was sent by it before, and be lost.
+            taken.faults["title"] = _ENTERED_BEFORE
+            filled = Form({**filled.values, "wish_id": _new_wish_id()}, filled.skills)
         except InvalidEvent as fault:  # the whole event, where a field alone was right
             taken.faults["title"] = fault.words
     return await _page(request, gateway, principal, filled, taken.faults, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-async def _kept(gateway: Gateway, principal: Principal, taken: Entered) -> RedirectResponse:
+async def _kept(gateway: Gateway, principal: Principal, taken: Entered) -> RedirectResponse | None:
+    """What follows once it is published, or laid before a worker; None where another wish was entered by this form."""
     area, wish_id = principal.scope.area, taken.data["wish_id"]
     async with gateway.database.acting_for(principal) as connection:
+        before = await store.entered_before(connection, area, wish_id)
+        if before is not None and before != taken.data["title"]:
+            return None
         reviewed = not principal.has(Role.WORKER) and await store.is_reviewed(connection, area, taken.data["place"]["community"])
         if reviewed:
             await store.add_draft(connection, str(uuid4()), taken.data, principal.account)
@@ -126,6 +139,8 @@ async def _page(request: Request, gateway: Gateway, principal: Principal, filled
         "refs": sorted(principal.resident_refs),
         "today": now.astimezone(words.LOCAL).date().isoformat(),
         "words": words,
+        # Whose it is, where a browser tab keeps what was not taken: told to nobody who does not know it.
+        "keep": gateway.identity.keys.mac("kept form", principal.account.encode()).hex()[:16],
     }
     return gateway.renderer.page(request, "enter.html", status=status, **given)
 

@@ -71,16 +71,20 @@ async def answer(
     principal: Annotated[Principal, needs(Act.CLAIM_WISH)],
     wish_id: str,
     said: Annotated[str, Query(alias="is", pattern="^[a-z_]{1,40}$")] = "later",
-) -> HTMLResponse:
-    """A page of its own, to be looked at again: a match of one's own counts more than what the address says."""
+) -> Response:
+    """A page of its own, to be looked at again: a match of one's own, and what has become of it or of the wish, counts more than what the address says."""
     before = await store.before_claim(gateway.looks, principal, wish_id)
     if not before.near:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    match = before.match_of(wish_id)
-    if match is not None:
-        outcome = Outcome(Claimed(match.match_id, (match.starts_at, match.ends_at), match.needs_answer))
+    theirs = claiming.granted_to(gateway, principal, wish_id, before)
+    if theirs is not None:
+        outcome = Outcome(theirs)
     elif said in words.REFUSALS:
         outcome = Outcome(Rejected(said), await claiming.instead_of(gateway, principal, wish_id, before))
+    elif any(one.wish_id == wish_id for one in before.matches):  # looked at again, when their match is over
+        return RedirectResponse("/mine", HTTPStatus.SEE_OTHER)
+    elif before.wish is None:  # somebody else's by now, or over
+        outcome = Outcome(Rejected("not_open"), await claiming.instead_of(gateway, principal, wish_id, before))
     else:
         outcome = Outcome(Later())
     return gateway.renderer.page(request, "answered.html", outcome=outcome, wish_id=wish_id, words=words, now=words.utc_now(), kind=_kind(outcome))

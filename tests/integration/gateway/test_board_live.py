@@ -14,7 +14,7 @@ import pytest
 from benchmarks import monitors
 from schemas.instants import DAY_US
 from services.gateway.board import store
-from tests.integration.gateway.board_rig import AREA, DEADLINE_SECONDS, Rig, now_us, somebody, soon
+from tests.integration.gateway.board_rig import AREA, DEADLINE_SECONDS, Rig, after, now_us, somebody, soon
 
 WORKER = somebody("worker", community="c1")
 ELSEWHERE = somebody("worker", community="c2")
@@ -42,6 +42,19 @@ async def test_a_confirmed_wish_is_on_an_open_monitor_of_its_community_and_on_no
     assert here.kinds("w-there") == []
     assert here.ids == sorted(set(here.ids))
     await rig.state_of("w-live", "matched")
+
+
+async def test_a_wish_that_is_read_after_what_was_said_of_it_is_on_the_board_and_so_is_that(rig: Rig) -> None:
+    match = {"wish_id": "w-late", "offer_id": "o-late", "match_id": "m-late", "outcome": "done", "minutes": 60, "closed_at": after(0), "by": "resident"}
+    async with rig.watching(WORKER) as here, rig.database() as board:
+        await rig.say("match.closed.v1", "m-late", match)
+        waits = "SELECT count(*) FROM gateway.stream WHERE wish_id = 'w-late' AND seq IS NULL"
+        await soon(lambda: board.fetchval(waits), 1)
+        await rig.wish("w-late", skill="nobody_can")
+        await here.until(lambda one: one["wish_id"] == "w-late" and one["kind"] == "match.closed.v1")
+        assert {"wish.submitted.v1", "match.closed.v1"} <= set(here.kinds("w-late"))
+        assert 0 == await board.fetchval(waits)
+    await rig.state_of("w-late", "closed")
 
 
 async def test_a_stream_that_was_broken_goes_on_where_it_was(rig: Rig) -> None:

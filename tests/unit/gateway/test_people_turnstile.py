@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from services.gateway.board.hub import Answer, Claimed, Later, Rejected
-from services.gateway.people.turnstile import Turnstile
+from services.gateway.people.turnstile import Granted, Turnstile
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 GRANTED = Claimed("m-1", (NOW, NOW), needs_answer=False)
@@ -67,3 +67,9 @@ async def test_where_asking_fails_nobody_waits_for_ever() -> None:
     assert [GRANTED] == await tap(turnstile, matcher, "o2")
     assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], OSError)
     assert [GRANTED] == await tap(turnstile, Matcher(GRANTED), "o3")
+
+
+def test_what_was_granted_is_kept_for_whom_it_was_for_a_quarter_of_an_hour() -> None:
+    kept = Granted()
+    kept.note((*WISH, "v1"), GRANTED, 1000.0)
+    assert [GRANTED, None, None] == [kept.of((*WISH, "v1"), 1899.0), kept.of((*WISH, "v1"), 1900.0), kept.of((*WISH, "v2"), 1000.0)]

@@ -47,15 +47,31 @@
     return answer;
   };
 
-  // The lists stay where somebody has scrolled them to.
+  // Somebody is among the parts, and was a moment ago: a link that was opened elsewhere keeps the focus for as long as the page is open.
+  const box = document.getElementById("parts");
+  const REST_MS = 60000;
+  let touched = 0;
+  for (const kind of ["focusin", "keydown", "pointerdown"]) document.addEventListener(kind, () => { touched = performance.now(); });
+  const isInUse = () => box.contains(document.activeElement) && performance.now() - touched < REST_MS;
+
+  // The lists stay where somebody has scrolled them to, and the focus on what it was on.
   const renew = (parts) => {
-    const lists = () => [...document.querySelectorAll("#parts .column ul")];
+    const lists = () => [...box.querySelectorAll(".column ul")];
     const places = lists().map((one) => one.scrollTop);
-    document.getElementById("parts").innerHTML = parts;
+    const at = box.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    box.innerHTML = parts;
     lists().forEach((one, number) => { one.scrollTop = places[number] || 0; });
+    const before = touched;
+    if (at) box.querySelector(`a[href="${CSS.escape(at)}"]`)?.focus({ preventScroll: true });
+    touched = before; // that was nobody's doing
   };
 
-  const isInUse = () => Boolean(document.activeElement && document.activeElement.closest("#parts"));
+  // A page that lies open for days begins anew where nobody is at work on it: its charts are of when it was opened, and its scripts may be of an earlier version.
+  const LASTS_MS = 3600000;
+  const REST_BEFORE_MS = 300000;
+  const version = () => box.querySelector("[data-version]")?.dataset.version;
+  const first = version();
+  const isOld = () => (version() !== first && performance.now() > REST_MS) || (performance.now() > LASTS_MS && performance.now() - touched > REST_BEFORE_MS);
   // Many pages open at once do not ask at once: each waits a while of its own, and none asks while nobody looks.
   const follow = () => {
     if (due) return;
@@ -67,7 +83,10 @@
         const answer = await look();
         const parts = answer.ok ? await answer.text() : "";
         if (isInUse()) follow(); // somebody went there meanwhile, and would lose their place
-        else if (answer.ok) renew(parts);
+        else if (answer.ok) {
+          renew(parts);
+          if (isOld()) location.reload();
+        }
       } catch { /* the next line tries again */ }
     }, 1500 + Math.random() * 2500);
   };
