@@ -32,6 +32,7 @@ from services.matcher.policies import Policies
 from services.matcher.store import BrokenInvariant, Loader
 from services.rewound import Judge
 from services.runtime import Pulse, Stop, info_lines
+from services.sessions import PASSING
 
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
@@ -47,21 +48,7 @@ BATCH_MAX: Final = 3000
 """About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
-AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what the driver says when the server goes in the middle of an answer
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server ended our transaction
-    asyncpg.TransactionTimeoutError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidPasswordError,  # a password is being changed
-    asyncpg.PostgresSystemError,
-)
+AWAY: Final[tuple[type[BaseException], ...]] = (OSError, *PASSING)
 
 
 class Fenced(Exception):
@@ -70,6 +57,10 @@ class Fenced(Exception):
     def __init__(self, taken: list[Lane]) -> None:
         super().__init__([lane.number for lane in taken])
         self.taken = taken
+
+
+_AGAIN: Final[tuple[type[BaseException], ...]] = (*AWAY, asyncpg.UniqueViolationError)
+_NO_ITEMS_OWN: Final[tuple[type[BaseException], ...]] = (*_AGAIN, Fenced, BrokenInvariant)
 
 
 class Rewound(Exception):
@@ -305,7 +296,7 @@ class Matcher:
             found.item.fault = InvalidEvent(DECISION_FAILED)
             found.item.event = None
             await self._decide(work, side)
-        except (*AWAY, Fenced, BrokenInvariant, asyncpg.UniqueViolationError):
+        except _NO_ITEMS_OWN:
             raise
         except Exception as error:  # noqa: BLE001 - one of them cannot be stored: find out which
             await self._halve(work, error, side)
@@ -481,7 +472,7 @@ class Matcher:
                 await asyncio.sleep(_FENCED_PAUSE_SECONDS)
                 if self._stop:
                     raise
-            except (*AWAY, asyncpg.UniqueViolationError) as error:
+            except _AGAIN as error:
                 # After a lost connection nobody knows whether the commit happened: the cursors in the database do.
                 self.log.warning("database_retry", error=type(error).__name__, attempt=attempt)
                 for number in list(self.lanes) if numbers is None else numbers:

@@ -26,6 +26,7 @@ from schemas.codec import Event, decode
 from schemas.errors import InvalidEvent
 from schemas.lanes import is_misplaced
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, TOPICS
+from services import sessions
 from services.broker import Broker, Consumer
 from services.gateway.board.projection import Book, event_key, keys_of
 from services.gateway.board.rows import DeadLetter, News
@@ -34,22 +35,7 @@ from services.rewound import places_to_go_on
 from services.runtime import Pulse, Stop
 
 # Faults of the infrastructure, which pass; all others are a record's own.
-PASSING: Final[tuple[type[BaseException], ...]] = (
-    OSError,  # TimeoutError is one
-    KafkaError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidPasswordError,
-    asyncpg.PostgresSystemError,
-    asyncpg.InternalServerError,
-    asyncpg.SyntaxOrAccessError,  # the tables are not there yet, or of another release: no record's fault
-)
+PASSING: Final[tuple[type[BaseException], ...]] = (OSError, KafkaError, *sessions.PASSING)  # TimeoutError is an OSError
 _NOT_ITS_OWN: Final[tuple[type[BaseException], ...]] = (*PASSING, Stale)
 _STANDBY_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
