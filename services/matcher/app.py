@@ -20,7 +20,7 @@ from pydantic import Field
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
 from services.broker import Broker, Consumer, records_between
 from services.matcher.agents import SplitLane, is_whole, lanes_of, make_app
-from services.matcher.matcher import AWAY, Matcher
+from services.matcher.matcher import AWAY, STATEMENT_SECONDS, Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
 from services.matcher.outbox import Publisher
@@ -53,11 +53,11 @@ class MatcherSettings(PolicySettings, ServiceSettings):
     )
 
 
-async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
+async def _connect(settings: MatcherSettings, statement_seconds: float = STATEMENT_SECONDS[0]) -> asyncpg.Connection:
     connection = await asyncpg.connect(
         settings.database.get_secret_value(),
         timeout=5,
-        command_timeout=120,
+        command_timeout=statement_seconds,
         server_settings={
             "application_name": "lastmetre-matcher",
             # A worker that is frozen in the middle of a transaction must not keep its lanes locked for those who take over.
@@ -263,7 +263,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
 
     publisher = Publisher(settings.broker, on_published)
     matcher = Matcher(
-        lambda: _connect(settings),
+        partial(_connect, settings),
         publisher,
         metrics,
         stop,

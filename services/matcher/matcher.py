@@ -10,6 +10,7 @@ anything goes wrong before the commit is known, the areas that were touched are 
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,10 @@ _MINUTE_MAX: Final = 5000
 BATCH_MAX: Final = 3000
 """About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
+# So long a statement may take; each time that one takes longer, what is tried again has the next of these. The last is for reading a lane with hundreds of
+# thousands of offers, the first for a way to the server that has ended without a word: nothing else tells of it.
+STATEMENT_SECONDS: Final = (15.0, 30.0, 60.0, 120.0)
+_CLOSE_SECONDS: Final = 2.0
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
 AWAY: Final[tuple[type[BaseException], ...]] = (OSError, *PASSING)
 
@@ -68,11 +73,14 @@ class Rewound(Exception):
 
 
 class Matcher:
-    """All lanes of one worker. Public methods may be called at any time; one of them works at a time."""
+    """All lanes of one worker. Public methods may be called at any time; one of them works at a time.
+
+    `connect` gives a connection on which a statement may take so many seconds.
+    """
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        connect: Callable[[float], Awaitable[asyncpg.Connection]],
         publisher: Publisher,
         metrics: Metrics,
         stop: Stop,
@@ -90,6 +98,7 @@ class Matcher:
         self._policies = policies or Policies()
         self._lock = asyncio.Lock()
         self._connections: dict[int, asyncpg.Connection] = {}
+        self._overran = 0
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
         self._revoked: frozenset[int] = frozenset()
@@ -453,7 +462,10 @@ class Matcher:
     async def _ready_connection(self, side: int = 0) -> asyncpg.Connection:
         connection = self._connections.get(side)
         if connection is None or connection.is_closed():
-            connection = self._connections[side] = await self._connect()
+            try:
+                connection = self._connections[side] = await self._connect(STATEMENT_SECONDS[min(self._overran, len(STATEMENT_SECONDS) - 1)])
+            except TimeoutError as fault:
+                raise ConnectionError("no answer") from fault  # no statement has taken long
         return connection
 
     async def _patiently(self, step: Callable[[], Awaitable[None]], side: int = 0, numbers: frozenset[int] | None = None) -> None:
@@ -462,6 +474,9 @@ class Matcher:
         while True:
             try:
                 await step()
+                if self._overran:  # the connection that has more time than usual has served
+                    self._overran = 0
+                    self._drop_connection(side)
                 return
             except Fenced as fenced:
                 # Where the group still says that the lane is ours, another worker is about to learn that it is not.
@@ -478,6 +493,7 @@ class Matcher:
                 for number in list(self.lanes) if numbers is None else numbers:
                     self.lanes.pop(number, None)
                 self._drop_connection(side)
+                self._overran += isinstance(error, TimeoutError)
                 self._metrics.retries.inc()
                 self.pulse.beat()
                 await asyncio.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
@@ -494,7 +510,8 @@ class Matcher:
         """Let go of the connections."""
         async with self._lock:
             for connection in self._connections.values():
-                await connection.close()
+                with contextlib.suppress(*AWAY):
+                    await connection.close(timeout=_CLOSE_SECONDS)
 
 
 def _cut(runs: Sequence[Sequence[Item]]) -> Iterator[list[Sequence[Item]]]:
