@@ -39,6 +39,8 @@ PASSING: Final[tuple[type[BaseException], ...]] = (OSError, KafkaError, *session
 _NOT_ITS_OWN: Final[tuple[type[BaseException], ...]] = (*PASSING, Stale)
 _STANDBY_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
+# Whoever writes asks the database at each turn, every half a second.
+_SILENT_MAX: Final = "30s"
 _WAIT_MS: Final = 500
 # A batch costs a dozen statements whatever its size, and one deed's events come a few milliseconds apart: those that follow are gathered.
 _GATHER_SECONDS: Final = 0.05
@@ -140,6 +142,15 @@ def _time_of(record: Any) -> datetime:
     return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
+async def connected(dsn: str) -> asyncpg.Connection:
+    """A connection of the writer's, which the server ends where nothing comes over it.
+
+    The lock of one that it does not know to be dead would keep all others from writing: for two hours, as most systems have it.
+    """
+    limits = dict.fromkeys(("idle_session_timeout", "idle_in_transaction_session_timeout"), _SILENT_MAX)
+    return await asyncpg.connect(dsn, timeout=10, command_timeout=60, server_settings={"application_name": "lastmetre-board", **limits})
+
+
 class Reader:
     """The loop. `lag` is in records, None while this process is not the one that reads.
 
@@ -167,7 +178,7 @@ class Reader:
         while not stop:
             self.pulse.beat()
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=10, command_timeout=60, server_settings={"application_name": "lastmetre-board"})
+                connection = await connected(self._dsn)
                 try:
                     await set_codecs(connection)
                     await self._as_writer(connection, stop)
