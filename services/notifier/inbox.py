@@ -144,7 +144,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                     self._delivery.look()
             except IllegalStateError:  # revoked meanwhile
                 if self._to_take.get(partition) == since:
-                    del self._to_take[partition]
+                    self._forget([partition])
                 continue
             self._log.info("partition_taken", partition=partition, epoch=taken.epoch, next_offset=next_offset, unpublished=len(taken.unpublished))
 
@@ -186,6 +186,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                     now = time.monotonic()
                     owned = list(self._lanes.owned)
                     self._forget(owned)
+                    self._lanes.doubt(owned)
                     self._to_take |= dict.fromkeys(owned, now)
                     await stop.pause(retry_seconds(failures))
         finally:
