@@ -18,7 +18,7 @@ from faust.contrib.asgi import faust_app_running
 from pydantic import Field
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
-from services.broker import Broker, Consumer, records_between
+from services.broker import SILENT_SECONDS, Broker, Consumer, records_between
 from services.matcher.agents import SplitLane, is_whole, lanes_of, make_app
 from services.matcher.matcher import AWAY, STATEMENT_SECONDS, Matcher
 from services.matcher.metrics import Metrics
@@ -210,7 +210,10 @@ class _Health:
             reasons.append("lanes_not_loaded")
         if age > _READY_COMMIT_AGE_SECONDS:
             reasons.append("no_commit")
-        return Readiness(database=not reasons, commit_age_seconds=age, lag=lag, reasons=tuple(reasons))
+        database = not reasons
+        if database and not any(lag.values()) and self._app.consumer.silent_seconds() > SILENT_SECONDS:
+            reasons.append("broker")
+        return Readiness(database=database, commit_age_seconds=age, lag=lag, reasons=tuple(reasons))
 
     def _lag_of(self, topic: str) -> int:
         lanes = self._matcher.lanes.items()

@@ -21,6 +21,7 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
 from schemas.topics import MATCHES, NOTIFIER_GROUP
+from services.broker import silent_seconds
 from services.notifier import failpoints
 from services.notifier.book import Book, Notice
 from services.notifier.consumers import consumer_of
@@ -86,6 +87,12 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 return None
             total += max(0, (end or 0) - next_offset)
         return total
+
+    def silent_seconds(self) -> float:
+        """For how long the broker has said nothing of our partitions, while all is taken that it told of before."""
+        if self._consumer is None or self.lag() != 0:
+            return 0.0
+        return silent_seconds(self._consumer, self._consumer.assignment())
 
     # --- partitions come and go
 
