@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 
+from services import runtime
 from services.broker import SILENT_SECONDS, Broker, silent_seconds
 from services.gateway.board.hub import Answers, Hub
+from services.runtime import Pulse
 
 PLACES = [TopicPartition("matches", number) for number in range(2)]
 
@@ -51,3 +54,19 @@ def test_a_gateway_is_deaf_once_it_has_listened_and_hears_nothing() -> None:
     consumer._ago = dict.fromkeys(PLACES, 2 * SILENT_SECONDS)
     deaf["it hears nothing"] = answers.is_deaf
     assert {"it starts": False, "it starts anew": True, "it hears": False, "it hears nothing": True} == deaf
+
+
+async def test_a_loop_that_waits_for_a_broker_goes_on_beating(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_BEAT_SECONDS", 0.01)
+    pulse, beats, beaten = Pulse(), 0, asyncio.Event()
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+        if beats == 3:
+            beaten.set()
+
+    monkeypatch.setattr(pulse, "beat", beat)
+    async with asyncio.timeout(10):
+        with pulse.beating():
+            await beaten.wait()

@@ -39,6 +39,7 @@ _PAGE: Final = 128
 _PACE_SECONDS: Final = 0.005
 _POLL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
+_REQUEST_MS: Final = 15_000
 PASSING: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # What a volunteer sees of wishes around them, beside what concerns themselves.
 _FOR_ALL_NEAR: Final = frozenset({"wish.submitted.v1", "wish.withdrawn.v1", "wish.expired.v1", "wish.widened.v1"})
@@ -446,6 +447,7 @@ class Answers:
             auto_offset_reset="latest",
             max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
             retry_backoff_ms=50,
+            request_timeout_ms=_REQUEST_MS,
         )
         consumer.assign([TopicPartition(MATCHES, number) for number in range(PARTITIONS)])
         try:
