@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from services import runtime
 from services.broker import SILENT_SECONDS, Broker, silent_seconds
 from services.gateway.board.hub import Answers, Hub
+from services.gateway.board.reader import Reader
 from services.runtime import Pulse
 
 PLACES = [TopicPartition("matches", number) for number in range(2)]
@@ -54,6 +55,22 @@ def test_a_gateway_is_deaf_once_it_has_listened_and_hears_nothing() -> None:
     consumer._ago = dict.fromkeys(PLACES, 2 * SILENT_SECONDS)
     deaf["it hears nothing"] = answers.is_deaf
     assert {"it starts": False, "it starts anew": True, "it hears": False, "it hears nothing": True} == deaf
+
+
+def test_a_board_that_waits_for_an_answer_or_hears_nothing_is_away() -> None:
+    reader, consumer = Reader(Broker("127.0.0.1:1"), "postgresql://nobody@127.0.0.1:1/none"), Consumer(0.1, 0.1)
+    away = {"it starts": reader.is_away}
+    reader.at_work = True
+    away["it stands by"] = reader.is_away
+    reader._lag, reader._consumer = 0, consumer  # type: ignore[assignment]
+    away["it reads"] = reader.is_away
+    consumer._ago = dict.fromkeys(PLACES, 2 * SILENT_SECONDS)
+    away["it hears nothing"] = reader.is_away
+    reader._lag = 7
+    away["it has more to read"] = reader.is_away
+    reader.pulse._beat -= 60.0
+    away["PostgreSQL does not answer"] = reader.is_away
+    assert {"it starts", "it hears nothing", "PostgreSQL does not answer"} == {when for when, is_away in away.items() if is_away}
 
 
 async def test_a_loop_that_waits_for_a_broker_goes_on_beating(monkeypatch: pytest.MonkeyPatch) -> None:

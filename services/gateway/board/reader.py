@@ -27,7 +27,7 @@ from schemas.errors import InvalidEvent
 from schemas.lanes import is_misplaced
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, TOPICS
 from services import sessions
-from services.broker import Broker, Consumer
+from services.broker import SILENT_SECONDS, Broker, Consumer, silent_seconds
 from services.gateway.board.projection import Book, event_key, keys_of
 from services.gateway.board.rows import DeadLetter, News
 from services.gateway.board.store import Stale, Writer, set_codecs
@@ -41,6 +41,7 @@ _STANDBY_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
 # Whoever writes asks the database at each turn, every half a second.
 _SILENT_MAX: Final = "30s"
+_ANSWER_SECONDS: Final = 30.0
 _WAIT_MS: Final = 500
 # A batch costs a dozen statements whatever its size, and one deed's events come a few milliseconds apart: those that follow are gathered.
 _GATHER_SECONDS: Final = 0.05
@@ -165,12 +166,20 @@ class Reader:
         self._stream_days = stream_days
         self._pruned = 0.0
         self._lag: int | None = None
+        self._consumer: Consumer | None = None
         self._log: Any = structlog.get_logger().bind()
 
     @property
     def lag(self) -> int | None:
         """Records that are on the topics and not on the board."""
         return self._lag
+
+    @property
+    def is_away(self) -> bool:
+        """Whether PostgreSQL or Kafka is: it neither reads nor stands by, waits for an answer, or hears nothing though all is read."""
+        if not self.at_work or self.pulse.age_seconds > _ANSWER_SECONDS:
+            return True
+        return self._lag == 0 and self._consumer is not None and silent_seconds(self._consumer, self._consumer.assignment()) > SILENT_SECONDS
 
     async def run(self, stop: Stop) -> None:
         """Read until stopped."""
@@ -218,7 +227,7 @@ class Reader:
             unknown = [tp for tp in partitions if (tp.topic, tp.partition) not in writer.cursors]
             if unknown:
                 await _begin(consumer, unknown, writer.begins_at)
-            self.at_work = True
+            self.at_work, self._consumer = True, consumer
             self._log.info("board_reads", generation_cursors=len(writer.cursors))
             while not stop:
                 self.pulse.beat()
@@ -226,6 +235,7 @@ class Reader:
                 if came_at is not None:
                     await stop.pause(max(0.0, came_at + _GATHER_SECONDS - time.monotonic()))
         finally:
+            self._consumer = None
             await consumer.stop()
 
     @staticmethod
