@@ -41,6 +41,8 @@ _STANDBY_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
 # Whoever writes asks the database at each turn, every half a second.
 _SILENT_MAX: Final = "30s"
+# A statement of a batch takes a second or two. One that is not answered is given up twice: by itself, and with its transaction.
+_STATEMENT_SECONDS: Final = 20.0
 _ANSWER_SECONDS: Final = 30.0
 _WAIT_MS: Final = 500
 # A batch costs a dozen statements whatever its size, and one deed's events come a few milliseconds apart: those that follow are gathered.
@@ -149,7 +151,7 @@ async def connected(dsn: str) -> asyncpg.Connection:
     The lock of one that it does not know to be dead would keep all others from writing: for two hours, as most systems have it.
     """
     limits = dict.fromkeys(("idle_session_timeout", "idle_in_transaction_session_timeout"), _SILENT_MAX)
-    return await asyncpg.connect(dsn, timeout=10, command_timeout=60, server_settings={"application_name": "lastmetre-board", **limits})
+    return await asyncpg.connect(dsn, timeout=10, command_timeout=_STATEMENT_SECONDS, server_settings={"application_name": "lastmetre-board", **limits})
 
 
 class Reader:
