@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -118,6 +119,19 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
         """
         await asyncio.gather(super().stop(), return_exceptions=True)
         await self._client.close()
+
+
+SILENT_SECONDS: Final = 10.0
+"""A broker answers each question for records within half a second, also where there are none: one that says nothing for longer than this is away."""
+
+
+def silent_seconds(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> float:
+    """For how long the broker has said nothing of any of these partitions, which are assigned to the consumer; 0 where it has not been asked yet.
+
+    Of what lies here and is not taken yet it is not asked: so it tells something only where all is taken.
+    """
+    heard = [at for tp in partitions if (at := consumer.last_poll_timestamp(tp)) is not None]
+    return max(0.0, time.time() - max(heard) / 1000) if heard else 0.0
 
 
 async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> list[Any]:

@@ -47,6 +47,7 @@ EXIT_INTERRUPTED: Final = 130
 _PARENT_SECONDS: Final = 0.5
 _LOG_BUFFER_BYTES: Final = 256 * 1024
 _SAME_SECONDS: Final = 1.0
+_BEAT_SECONDS: Final = 1.0
 
 Clock = Literal["wall", "event"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -429,6 +430,25 @@ class Pulse:
     def beat(self) -> None:
         """The loop went round; waiting in good order for a database counts too."""
         self._beat = time.monotonic()
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat all the while: what is waited for here is a broker's to do, and takes as long as that is away."""
+        loop = asyncio.get_running_loop()
+
+        timer: asyncio.TimerHandle | None = None
+
+        def beat() -> None:
+            nonlocal timer
+            self.beat()
+            timer = loop.call_later(_BEAT_SECONDS, beat)
+
+        beat()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def commit(self) -> None:
         """A transaction was committed, or nothing was left to commit."""

@@ -4,6 +4,34 @@ from typing import Any, Final
 
 import asyncpg
 
+AWAY: Final[tuple[type[BaseException], ...]] = (
+    asyncpg.InterfaceError,  # the connection was closed under us
+    asyncpg.InternalClientError,  # what the driver says when the server goes in the middle of an answer
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidTransactionStateError,  # the server takes no writing just now, as a standby does; or it ended our transaction, as we were frozen
+    asyncpg.InvalidSQLStatementNameError,  # a pooler between us gave us another's session
+    asyncpg.InvalidAuthorizationSpecificationError,  # we are shut out, or a password is being changed
+    asyncpg.InvalidCatalogNameError,  # a backup is being put back
+    asyncpg.TransactionRollbackError,  # deadlock, serialisation
+    asyncpg.InsufficientResourcesError,  # connections, memory, disk
+    asyncpg.ObjectNotInPrerequisiteStateError,  # somebody else has the lock; or an operator lets nobody in
+    asyncpg.OperatorInterventionError,  # the server stops, or starts, or cancelled us
+    asyncpg.PostgresSystemError,
+)
+"""What PostgreSQL, or its driver, says of the server or of the way to it, whatever it was asked for: the same may be answered in a moment."""
+
+PASSING: Final[tuple[type[BaseException], ...]] = (
+    *AWAY,
+    asyncpg.InvalidCachedStatementError,  # a migration changed what a statement gives that was prepared before it
+    asyncpg.InvalidSchemaNameError,  # the tables are not there yet, or are of another release, or not ours to use
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.InternalServerError,
+)
+"""What is not about the event that was to be stored, so that it must not be set aside for it: the same is tried again until it passes.
+
+All else is about what was to be stored, such as a value out of range, or a constraint.
+"""
+
 # Our statements name their rows by key, in tables that begin empty and grow fast: a plan made while they were small must not scan them, nor be compiled for
 # longer than it runs.
 INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}

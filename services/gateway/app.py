@@ -33,6 +33,7 @@ from services.vault.faults import BadKeys as BadVaultKeys
 from services.vault.vault import Vault
 
 _GRACE_SECONDS = 5
+_SILENT_SECONDS = 10.0  # the board's end is asked for each second
 _BACKLOG = 2048  # as uvicorn's own
 _FILES = 16_384  # all streams that may be open, and as much again
 
@@ -156,8 +157,13 @@ async def main(settings: Settings, stop: Stop) -> None:
         listening = _listening(settings, cleanup)
 
         async def ready() -> Readiness:
-            ready = server.started and answers.ready.is_set()
-            return Readiness(ready, 0.0, {}, () if ready else ("starting",))
+            database = tail.pulse.age_seconds <= _SILENT_SECONDS
+            reasons = [] if database else ["database"]
+            if answers.is_deaf:
+                reasons.append("broker")
+            elif not server.started or not answers.ready.is_set():
+                reasons.append("starting")
+            return Readiness(database, 0.0, {}, tuple(reasons))
 
         async with Ops(settings.ops_port, {}, ready, registry), asyncio.TaskGroup() as beside:
             for loop in (tail, answers):

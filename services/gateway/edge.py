@@ -19,7 +19,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.errors import answer, plain
+from services.gateway.errors import answer, away, is_away, plain
 from services.gateway.guard import SAFE_METHODS, form_token
 from services.gateway.identity.model import NOBODY, Caller, new_secret
 from services.gateway.identity.service import Identity
@@ -239,7 +239,10 @@ class Edge:
             passage.status = passage.status or 499
         except Exception as fault:  # noqa: BLE001 - the edge: answered, logged with its trace, and counted
             failed = fault
-            if passage.status == 0:
+            if passage.status == 0 and is_away(fault):  # before it was known who asks
+                failed = None
+                await away(passage.request, fault)(scope, receive, self._outward(passage, send))
+            elif passage.status == 0:
                 await plain(500)(scope, receive, self._outward(passage, send))
         except BaseException:
             passage.status = passage.status or 499

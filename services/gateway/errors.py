@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from socket import gaierror
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+import structlog
 from asyncpg.exceptions import CharacterNotInRepertoireError, UntranslatableCharacterError
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute, Match
 
 from schemas.errors import INVALID_FIELD, NOT_JSON, InvalidEvent, complaint_about
+from services import sessions
 from services.gateway.guard import Denied, all_routes, host_of, record
 from services.gateway.publisher import Unpublished
 
@@ -62,6 +65,8 @@ UNPROVEN: Final[Mapping[str, tuple[str, str]]] = {
 """What is wrong where a program has proven nothing (401). Of a key that is not wholly known here, nothing tells whether there is one of its id."""
 
 
+AWAY: Final[tuple[type[Exception], ...]] = cast("tuple[type[Exception], ...]", (ConnectionError, TimeoutError, gaierror, *sessions.AWAY))
+_AGAIN: Final = {"Retry-After": "2"}
 _AN_OBJECT: Final = ("应为 JSON 对象，并带请求头 Content-Type: application/json", "send a JSON object, with the header Content-Type: application/json")
 
 
@@ -197,7 +202,20 @@ def _unstorable(request: Request, _fault: Exception) -> Response:
 
 
 def _unpublished(request: Request, _fault: Exception) -> Response:
-    return answer(request, 503, headers={"Retry-After": "2"})
+    return answer(request, 503, headers=_AGAIN)
+
+
+def is_away(fault: BaseException) -> bool:
+    """Whether it says that PostgreSQL is away. What the driver cannot write down, for it is not of the kind, is a ValueError too: a mistake of ours."""
+    return isinstance(fault, AWAY) and not isinstance(fault, ValueError)
+
+
+def away(request: Request, fault: Exception) -> Response:
+    """PostgreSQL does not do it now: nobody here has made a mistake, and it may be tried again. One line without a trace, for there are many then."""
+    if not is_away(fault):
+        raise fault
+    structlog.get_logger().warning("database_away", fault=type(fault).__name__, request_id=request.state.request_id)
+    return answer(request, 503, headers=_AGAIN)
 
 
 def install(app: FastAPI) -> None:
@@ -208,6 +226,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InvalidEvent, _bad_event)
     app.add_exception_handler(Unpublished, _unpublished)
+    for kind in AWAY:
+        app.add_exception_handler(kind, away)
     # What PostgreSQL can keep as no text, such as a character zero.
     for fault in (CharacterNotInRepertoireError, UntranslatableCharacterError):
         app.add_exception_handler(fault, _unstorable)

@@ -18,9 +18,9 @@ from faust.contrib.asgi import faust_app_running
 from pydantic import Field
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
-from services.broker import Broker, Consumer, records_between
+from services.broker import SILENT_SECONDS, Broker, Consumer, records_between
 from services.matcher.agents import SplitLane, is_whole, lanes_of, make_app
-from services.matcher.matcher import AWAY, Matcher
+from services.matcher.matcher import AWAY, STATEMENT_SECONDS, Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
 from services.matcher.outbox import Publisher
@@ -53,11 +53,11 @@ class MatcherSettings(PolicySettings, ServiceSettings):
     )
 
 
-async def _connect(settings: MatcherSettings) -> asyncpg.Connection:
+async def _connect(settings: MatcherSettings, statement_seconds: float = STATEMENT_SECONDS[0]) -> asyncpg.Connection:
     connection = await asyncpg.connect(
         settings.database.get_secret_value(),
         timeout=5,
-        command_timeout=120,
+        command_timeout=statement_seconds,
         server_settings={
             "application_name": "lastmetre-matcher",
             # A worker that is frozen in the middle of a transaction must not keep its lanes locked for those who take over.
@@ -210,7 +210,10 @@ class _Health:
             reasons.append("lanes_not_loaded")
         if age > _READY_COMMIT_AGE_SECONDS:
             reasons.append("no_commit")
-        return Readiness(database=not reasons, commit_age_seconds=age, lag=lag, reasons=tuple(reasons))
+        database = not reasons
+        if database and not any(lag.values()) and self._app.consumer.silent_seconds() > SILENT_SECONDS:
+            reasons.append("broker")
+        return Readiness(database=database, commit_age_seconds=age, lag=lag, reasons=tuple(reasons))
 
     def _lag_of(self, topic: str) -> int:
         lanes = self._matcher.lanes.items()
@@ -262,7 +265,7 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
 
     publisher = Publisher(settings.broker, on_published)
     matcher = Matcher(
-        lambda: _connect(settings),
+        partial(_connect, settings),
         publisher,
         metrics,
         stop,

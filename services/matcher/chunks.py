@@ -22,7 +22,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import maybe_async, notify
 
-from services.broker import COMMITTED
+from services.broker import COMMITTED, silent_seconds
 from services.matcher.intake import Item, read_by_turns
 
 _GATHER_BYTES: Final = 64 * 1024
@@ -124,6 +124,11 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         # The client has no public way to change this while it runs. Fetching goes on in a thread of its own: it sees the one or the other.
         fetcher = self._thread._consumer._fetcher  # noqa: SLF001
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (_GATHER_BYTES, milliseconds) if milliseconds else (1, _IDLE_WAIT_MS)  # noqa: SLF001
+
+    def silent_seconds(self) -> float:
+        """For how long the broker has said nothing of our partitions (`services.broker`)."""
+        consumer = self._thread._consumer  # noqa: SLF001
+        return 0.0 if consumer is None else silent_seconds(consumer, consumer.assignment())
 
     def _owned(self) -> Any:
         """Which partitions we have by the group's last word: another object after each."""

@@ -10,6 +10,7 @@ anything goes wrong before the commit is known, the areas that were touched are 
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from services.matcher.policies import Policies
 from services.matcher.store import BrokenInvariant, Loader
 from services.rewound import Judge
 from services.runtime import Pulse, Stop, info_lines
+from services.sessions import PASSING
 
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
@@ -46,22 +48,12 @@ _MINUTE_MAX: Final = 5000
 BATCH_MAX: Final = 3000
 """About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
+# So long a statement may take; each time that one takes longer, what is tried again has the next of these. The last is for reading a lane with hundreds of
+# thousands of offers, the first for a way to the server that has ended without a word: nothing else tells of it.
+STATEMENT_SECONDS: Final = (15.0, 30.0, 60.0, 120.0)
+_CLOSE_SECONDS: Final = 2.0
 # The connection is gone or the server is not ready; the transaction did not happen, or we cannot know whether it did.
-AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what the driver says when the server goes in the middle of an answer
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server ended our transaction
-    asyncpg.TransactionTimeoutError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidPasswordError,  # a password is being changed
-    asyncpg.PostgresSystemError,
-)
+AWAY: Final[tuple[type[BaseException], ...]] = (OSError, *PASSING)
 
 
 class Fenced(Exception):
@@ -72,16 +64,23 @@ class Fenced(Exception):
         self.taken = taken
 
 
+_AGAIN: Final[tuple[type[BaseException], ...]] = (*AWAY, asyncpg.UniqueViolationError)
+_NO_ITEMS_OWN: Final[tuple[type[BaseException], ...]] = (*_AGAIN, Fenced, BrokenInvariant)
+
+
 class Rewound(Exception):
     """The log of a topic ends before what was read of it. Whoever begins anew goes on where it does; Faust would pass over all that is there again."""
 
 
 class Matcher:
-    """All lanes of one worker. Public methods may be called at any time; one of them works at a time."""
+    """All lanes of one worker. Public methods may be called at any time; one of them works at a time.
+
+    `connect` gives a connection on which a statement may take so many seconds.
+    """
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        connect: Callable[[float], Awaitable[asyncpg.Connection]],
         publisher: Publisher,
         metrics: Metrics,
         stop: Stop,
@@ -99,6 +98,7 @@ class Matcher:
         self._policies = policies or Policies()
         self._lock = asyncio.Lock()
         self._connections: dict[int, asyncpg.Connection] = {}
+        self._overran = 0
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
         self._revoked: frozenset[int] = frozenset()
@@ -314,7 +314,7 @@ class Matcher:
             found.item.fault = InvalidEvent(DECISION_FAILED)
             found.item.event = None
             await self._decide(work, side)
-        except (*AWAY, Fenced, BrokenInvariant, asyncpg.UniqueViolationError):
+        except _NO_ITEMS_OWN:
             raise
         except Exception as error:  # noqa: BLE001 - one of them cannot be stored: find out which
             await self._halve(work, error, side)
@@ -471,7 +471,10 @@ class Matcher:
     async def _ready_connection(self, side: int = 0) -> asyncpg.Connection:
         connection = self._connections.get(side)
         if connection is None or connection.is_closed():
-            connection = self._connections[side] = await self._connect()
+            try:
+                connection = self._connections[side] = await self._connect(STATEMENT_SECONDS[min(self._overran, len(STATEMENT_SECONDS) - 1)])
+            except TimeoutError as fault:
+                raise ConnectionError("no answer") from fault  # no statement has taken long
         return connection
 
     async def _patiently(self, step: Callable[[], Awaitable[None]], side: int = 0, numbers: frozenset[int] | None = None) -> None:
@@ -480,6 +483,9 @@ class Matcher:
         while True:
             try:
                 await step()
+                if self._overran:  # the connection that has more time than usual has served
+                    self._overran = 0
+                    self._drop_connection(side)
                 return
             except Fenced as fenced:
                 # Where the group still says that the lane is ours, another worker is about to learn that it is not.
@@ -490,12 +496,13 @@ class Matcher:
                 await asyncio.sleep(_FENCED_PAUSE_SECONDS)
                 if self._stop:
                     raise
-            except (*AWAY, asyncpg.UniqueViolationError) as error:
+            except _AGAIN as error:
                 # After a lost connection nobody knows whether the commit happened: the cursors in the database do.
                 self.log.warning("database_retry", error=type(error).__name__, attempt=attempt)
                 for number in list(self.lanes) if numbers is None else numbers:
                     self.lanes.pop(number, None)
                 self._drop_connection(side)
+                self._overran += isinstance(error, TimeoutError)
                 self._metrics.retries.inc()
                 self.pulse.beat()
                 await asyncio.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
@@ -512,7 +519,8 @@ class Matcher:
         """Let go of the connections."""
         async with self._lock:
             for connection in self._connections.values():
-                await connection.close()
+                with contextlib.suppress(*AWAY):
+                    await connection.close(timeout=_CLOSE_SECONDS)
 
 
 def _cut(runs: Sequence[Sequence[Item]]) -> Iterator[list[Sequence[Item]]]:

@@ -117,7 +117,8 @@ class Publisher:
     async def _deliver(self, parcels: list[Parcel], stop: Stop) -> None:
         while not stop:
             try:
-                await self._send([message for parcel in parcels for message in parcel.messages])
+                with self.pulse.beating():
+                    await self._send([message for parcel in parcels for message in parcel.messages])
                 break
             except (KafkaError, OSError) as error:
                 # The rows are safe; the lane's readers wait.

@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 
 from schemas.topics import MATCHES
+from services.broker import SILENT_SECONDS
 from services.notifier.apprised import Unusable
 from services.notifier.delivery import Delivery
 from services.notifier.directory import BadDirectory
@@ -129,6 +130,8 @@ class Notifier:
         age = self.inbox.pulse.commit_age_seconds
         if lag and age > self._settings.lag_seconds_max:
             reasons.append("stalled")
+        if self.inbox.silent_seconds() > SILENT_SECONDS:
+            reasons.append("broker")
         return Readiness(database, age, {} if lag is None else {MATCHES: lag}, tuple(reasons))
 
     async def _database_answers(self) -> bool:

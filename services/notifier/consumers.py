@@ -9,6 +9,8 @@ from services.notifier.settings import Settings
 SESSION_TIMEOUT_MS: Final = 6000
 # Who stays learns by the next heartbeat that someone has left.
 HEARTBEAT_MS: Final = 500
+# So long a way to the broker that ended without a word is taken for one that answers.
+_REQUEST_MS: Final = 20_000
 
 
 def consumer_of(settings: Settings, **own: Any) -> Consumer:
@@ -24,6 +26,7 @@ def consumer_of(settings: Settings, **own: Any) -> Consumer:
         auto_offset_reset="earliest",
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=HEARTBEAT_MS,
+        request_timeout_ms=_REQUEST_MS,
         max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
         fetch_max_bytes=16 * MIB,
         max_poll_records=settings.batch_max,

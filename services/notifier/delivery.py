@@ -41,6 +41,8 @@ _IDLE_SECONDS: Final = 1.0
 _ROOM_SECONDS: Final = 0.25
 _ROOM_SECONDS_MAX: Final = 1.0
 _RECORDED_SECONDS: Final = 0.2
+# The pause between looks whether partitions are ours again, after a fault of the infrastructure.
+_DOUBTED_SECONDS: Final = 0.1
 # So long others let notices go first, at most: under a load that never ends they still take a batch at a time.
 _FIRST_SECONDS: Final = 2.0
 # Beyond the channel's own time limit: the wait for a free hand and for the record of the result.
@@ -314,11 +316,16 @@ class Delivery:
                 await within(_IDLE_SECONDS, self._news)
                 continue
             await self._gather()
-            results = self._results[:most]
+            doubted = self._lanes.doubted
+            results = [result for result in self._results if result.notice.partition not in doubted][:most]
+            if not results:  # forgotten, they would be sent once more
+                await stop.pause(_DOUBTED_SECONDS)
+                continue
             try:
                 async with self._leasing:
                     await self._record(results, again=unclear)
-                    del self._results[: len(results)]
+                    written = set(map(id, results))
+                    self._results = [result for result in self._results if id(result) not in written]
                     self._exchange.recorded(results)
                     self._let_go(results)
             except PASSING as error:

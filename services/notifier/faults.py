@@ -2,29 +2,14 @@
 
 from typing import Final
 
-import asyncpg
 from aiokafka.errors import KafkaError
+
+from services import sessions
 
 RETRY_SECONDS: Final = 0.1
 RETRY_SECONDS_MAX: Final = 5.0
 
-PASSING: Final[tuple[type[BaseException], ...]] = (
-    OSError,  # TimeoutError is one
-    KafkaError,
-    asyncpg.InterfaceError,  # the connection was closed under us
-    asyncpg.InternalClientError,  # the server went in the middle of an answer
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # the server stops, or cancelled us
-    asyncpg.CannotConnectNowError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,  # deadlock, serialisation
-    asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server ended our transaction
-    asyncpg.TransactionTimeoutError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidPasswordError,  # a password is being changed
-    asyncpg.PostgresSystemError,
-    asyncpg.InternalServerError,
-)
+PASSING: Final[tuple[type[BaseException], ...]] = (OSError, KafkaError, *sessions.PASSING)  # TimeoutError is an OSError
 
 
 def retry_seconds(attempt: int) -> float:

@@ -21,6 +21,7 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
 from schemas.topics import MATCHES, NOTIFIER_GROUP
+from services.broker import silent_seconds
 from services.notifier import failpoints
 from services.notifier.book import Book, Notice
 from services.notifier.consumers import consumer_of
@@ -87,6 +88,12 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             total += max(0, (end or 0) - next_offset)
         return total
 
+    def silent_seconds(self) -> float:
+        """For how long the broker has said nothing of our partitions, while all is taken that it told of before."""
+        if self._consumer is None or self.lag() != 0:
+            return 0.0
+        return silent_seconds(self._consumer, self._consumer.assignment())
+
     # --- partitions come and go
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -122,25 +129,30 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
     async def _take_over(self) -> None:
         assert self._consumer is not None
         now = time.monotonic()
-        for partition in sorted(p for p, since in self._to_take.items() if since <= now):
+        for partition, since in sorted((p, since) for p, since in self._to_take.items() if since <= now):
             async with self._busy:
-                if partition not in self._to_take:
+                if self._to_take.get(partition) != since:
                     continue  # revoked while we waited
                 taken = await self._store.take_over(partition)
-                next_offset = taken.next_offset
-                try:
-                    if partition in self._unseen:
-                        next_offset = await self._go_on(partition, taken.epoch, next_offset)
-                        self._unseen.discard(partition)
+            next_offset = taken.next_offset
+            try:
+                if partition in self._unseen:
+                    # Not while others wait for `_busy`: where the group is dealt out anew the client waits for that, and that waits for us to let go.
+                    next_offset = await self._go_on(partition, taken.epoch, next_offset)
+                async with self._busy:
+                    if self._to_take.get(partition) != since:
+                        continue  # dealt out meanwhile: where it is ours again, it is taken over again
                     self._consumer.seek(TopicPartition(MATCHES, partition), next_offset)
-                except IllegalStateError:
-                    self._to_take.pop(partition, None)
-                    continue  # revoked meanwhile
-                self._to_take.pop(partition, None)
-                self._lanes.take(partition, taken.epoch, taken.clocks)
-                self._next_offsets[partition] = next_offset
-                self._publisher.hand_over(taken.unpublished)
-                self._delivery.look()
+                    self._unseen.discard(partition)
+                    del self._to_take[partition]
+                    self._lanes.take(partition, taken.epoch, taken.clocks)
+                    self._next_offsets[partition] = next_offset
+                    self._publisher.hand_over(taken.unpublished)
+                    self._delivery.look()
+            except IllegalStateError:  # revoked meanwhile
+                if self._to_take.get(partition) == since:
+                    self._forget([partition])
+                continue
             self._log.info("partition_taken", partition=partition, epoch=taken.epoch, next_offset=next_offset, unpublished=len(taken.unpublished))
 
     async def _go_on(self, partition: int, epoch: int, next_offset: int) -> int:
@@ -181,6 +193,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                     now = time.monotonic()
                     owned = list(self._lanes.owned)
                     self._forget(owned)
+                    self._lanes.doubt(owned)
                     self._to_take |= dict.fromkeys(owned, now)
                     await stop.pause(retry_seconds(failures))
         finally:

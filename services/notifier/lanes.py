@@ -22,6 +22,7 @@ class Lanes:
     def __init__(self, clock: Clock) -> None:
         self._by_event = clock == "event"
         self._epochs: dict[int, int] = {}
+        self._doubted: set[int] = set()
         self._clocks: dict[str, tuple[int, int]] = {}
         self._beat_at = time.time()  # the wall's: the other one stands still with a machine that sleeps
         self._stood_still = False
@@ -46,6 +47,16 @@ class Lanes:
         """Epochs by partition, a copy."""
         return dict(self._epochs)
 
+    @property
+    def doubted(self) -> frozenset[int]:
+        """What was ours until a fault of the infrastructure, and will be taken over again unless the group says otherwise."""
+        return frozenset(self._doubted)
+
+    def doubt(self, partitions: Iterable[int]) -> None:
+        """Whether they are still ours nobody can say just now. What was done for them meanwhile is neither written nor forgotten."""
+        self.drop(partitions := list(partitions))
+        self._doubted.update(partitions)
+
     def __contains__(self, partition: int) -> bool:
         return partition in self._epochs
 
@@ -56,6 +67,7 @@ class Lanes:
     def take(self, partition: int, epoch: int, clocks: dict[str, int]) -> None:
         """It is ours now, and its areas' clocks are what is stored of them."""
         self._epochs[partition] = epoch
+        self._doubted.discard(partition)
         for area in [area for area, (at, _) in self._clocks.items() if at == partition]:
             del self._clocks[area]
         for area, micros in clocks.items():
@@ -68,6 +80,7 @@ class Lanes:
         """
         for partition in set(partitions):
             self._epochs.pop(partition, None)
+            self._doubted.discard(partition)
 
     def later(self, seen: Iterable[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
         """What the (area, partition, time) of events set forward: area -> (partition, micros). Empty where the wall's clock counts."""

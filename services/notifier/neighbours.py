@@ -124,7 +124,8 @@ class Neighbours:
                     if found:
                         await failpoints.after("poll")
                         await self._take_in(await self.read(record for run in found.values() for record in run))
-                        await consumer.commit()
+                        with self.pulse.beating():
+                            await consumer.commit()
                         failures = 0
                         if sum(map(len, found.values())) < self._settings.batch_max:
                             await stop.pause(_GATHER_SECONDS)

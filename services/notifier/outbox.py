@@ -149,7 +149,8 @@ class Publisher:
         while records and not stop:
             try:
                 await failpoints.before("publish")
-                await self._send(records)
+                with self.pulse.beating():
+                    await self._send(records)
                 await failpoints.after("publish")
                 self._published.extend(one.id for one in records)
                 self.pulse.commit()

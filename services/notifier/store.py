@@ -30,7 +30,7 @@ from services.vault.ladder import Stage
 
 CONNECTIONS_MAX: Final = 4
 CONNECT_SECONDS: Final = 10.0
-STATEMENT_SECONDS: Final = 30.0
+STATEMENT_SECONDS: Final = 15.0
 # A process that is frozen in the middle of a transaction must not hold its partitions' locks for longer.
 _IDLE_IN_TRANSACTION: Final = "5s"
 _TRANSACTION_SECONDS: Final = 40

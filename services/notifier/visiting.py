@@ -161,25 +161,29 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def _take_over(self, consumer: AIOKafkaConsumer) -> None:
         now = time.monotonic()
-        for partition in sorted(p for p, since in self._to_take.items() if since <= now):
+        for partition, since in sorted((p, since) for p, since in self._to_take.items() if since <= now):
             async with self._busy:
-                if partition not in self._to_take:
+                if self._to_take.get(partition) != since:
                     continue  # revoked while we waited
                 lane = await self._store.take_over(partition)
-                offsets = dict(lane.offsets)
-                try:
-                    if partition in self._unseen:
-                        offsets = await self._go_on(consumer, partition, lane)
-                        self._unseen.discard(partition)
+            offsets = dict(lane.offsets)
+            try:
+                if partition in self._unseen:
+                    # Not while others wait for `_busy`: where the group is dealt out anew the client waits for that, and that waits for us to let go.
+                    offsets = await self._go_on(consumer, partition, lane)
+                async with self._busy:
+                    if self._to_take.get(partition) != since:
+                        continue  # dealt out meanwhile: where it is ours again, it is taken over again
                     for topic, offset in offsets.items():
                         consumer.seek(TopicPartition(topic, partition), offset)
-                except IllegalStateError:
-                    self._to_take.pop(partition, None)
-                    continue  # revoked meanwhile
-                self._to_take.pop(partition, None)
-                self.lanes.take(partition, lane.epoch, lane.clocks)
-                self._offsets[partition], self._ticked_to[partition] = offsets, lane.ticked
-                self.publisher.hand_over(lane.unpublished)
+                    self._unseen.discard(partition)
+                    del self._to_take[partition]
+                    self.lanes.take(partition, lane.epoch, lane.clocks)
+                    self._offsets[partition], self._ticked_to[partition] = offsets, lane.ticked
+                    self.publisher.hand_over(lane.unpublished)
+            except IllegalStateError:  # revoked meanwhile
+                if self._to_take.get(partition) == since:
+                    del self._to_take[partition]
 
     async def _go_on(self, consumer: AIOKafkaConsumer, partition: int, lane: Lane) -> dict[str, int]:
         """Where to read on: there, or before it where this is no longer the log that was read; then it is written down."""

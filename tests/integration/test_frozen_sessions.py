@@ -8,6 +8,8 @@ from typing import Final, TypeAlias
 import asyncpg
 import pytest
 
+from services.gateway.board import reader
+from services.gateway.board.store import Writer
 from services.gateway.database import Database as Gateway
 from services.matcher.app import MatcherSettings
 from services.matcher.app import _connect as matcher
@@ -35,6 +37,20 @@ async def test_whoever_is_frozen_between_preparing_a_statement_and_asking_it_kee
     with pytest.raises(PASSING):
         await frozen.fetchval("SELECT 3")
     await other.close()
+
+
+async def test_a_writer_of_the_board_who_is_gone_without_a_word_does_not_keep_the_next_one_from_writing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_SILENT_MAX", "500ms")
+    gone, then = await reader.connected(database.dsn("board")), await asyncpg.connect(database.dsn("board"))
+    assert await Writer.take(gone, 7) is not None
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await Writer.take(then, 7) is None:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.05)
+    with pytest.raises(PASSING):
+        await gone.fetchval("SELECT 1")
+    await then.close()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import asyncpg
 import pyotp
 import pytest
 from structlog.testing import capture_logs
@@ -459,6 +460,27 @@ async def test_what_nobody_foresaw_is_told_in_general_words(rig: GatewayRig, mon
     assert "Traceback" not in answer.text
     assert "nosniff" == answer.headers["x-content-type-options"]
     assert [("error", 500)] == [(line["log_level"], line["status"]) for line in lines if line["event"] == "request"]
+
+
+async def test_a_database_that_lets_nobody_in_is_told_as_away_and_not_as_our_mistake(rig: GatewayRig) -> None:
+    person = await rig.signed_in(await rig.person("volunteer"))
+    outside = await asyncpg.connect(rig.database.server.owner_dsn(rig.database.server.maintenance))
+    try:
+        await outside.execute(f'ALTER DATABASE "{rig.database.name}" ALLOW_CONNECTIONS false')
+        await rig.owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        with capture_logs() as lines:
+            page = await person.get("/account")
+            program = await (await rig.client(authorization="Bearer lmk_0123456789abcdef_x")).get("/api/v1/events")
+            await until_logged(lines, 2)
+    finally:
+        await outside.execute(f'ALTER DATABASE "{rig.database.name}" ALLOW_CONNECTIONS true')
+        await outside.close()
+    for answer in (page, program):
+        assert (503, "2") == (answer.status_code, answer.headers.get("retry-after")), answer.text
+    assert "服务暂时不可用" in page.text
+    assert not [line for line in lines if "exc_info" in line]
+    assert 2 == sum(line["event"] == "database_away" for line in lines)
+    assert 200 == (await person.get("/account")).status_code
 
 
 async def test_the_log_has_no_query_no_address_and_no_secret(rig: GatewayRig) -> None:

@@ -51,8 +51,12 @@ class Worker:
         self._database = database
         self._offsets: dict[str, int] = {}
         self.publisher = Publisher("127.0.0.1:1", self._nothing)
-        connect: Callable[[], Awaitable[asyncpg.Connection]] = lambda: asyncpg.connect(database.dsn("matcher"))  # noqa: E731
-        self.matcher = Matcher(connect, self.publisher, Metrics(), Stop(), owner="test", event_time=True)
+        self.given_seconds: list[float] = []
+        self.matcher = Matcher(self._connect, self.publisher, Metrics(), Stop(), owner="test", event_time=True)
+
+    async def _connect(self, statement_seconds: float) -> asyncpg.Connection:
+        self.given_seconds.append(statement_seconds)
+        return await asyncpg.connect(self._database.dsn("matcher"), command_timeout=statement_seconds)
 
     async def _nothing(self, *_: object) -> None:
         """Nobody publishes, so nobody hears of it."""
@@ -131,6 +135,30 @@ async def test_a_commit_that_failed_leaves_nothing_in_memory(new_database: Calla
     assert {"w2": ("held", ["o1"])} == stormy.in_memory()
     for worker in (calm, stormy):
         await worker.matcher.close()
+
+
+async def test_a_statement_that_is_not_answered_is_asked_again_on_a_connection_that_has_more_time(
+    new_database: Callable[[], Awaitable[Database]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.matcher.matcher.STATEMENT_SECONDS", (0.3, 20.0))
+    first, batch = story()
+    worker = Worker(database := await new_database())
+    await worker.takes(first)
+    assert [0.3] == worker.given_seconds
+    holder = await asyncpg.connect(database.dsn())
+    async with holder.transaction():
+        await holder.execute("SELECT FROM matching.lanes FOR UPDATE")
+        taking = asyncio.create_task(worker.takes(*batch))
+        async with asyncio.timeout(20):
+            while len(worker.given_seconds) < 2:  # noqa: ASYNC110 - another task writes into the list
+                await asyncio.sleep(0.01)
+    await taking
+    assert {"w2": ("held", ["o1"])} == worker.in_memory()
+    assert [0.3, 20.0] == worker.given_seconds
+    await worker.takes_what_is_none()
+    assert [0.3, 20.0, 0.3] == worker.given_seconds
+    await holder.close()
+    await worker.matcher.close()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode
 from schemas.instants import parse_rfc3339
 from services.notifier.book import Book, Delivered, notice_key
+from services.notifier.inbox import Inbox
 from services.notifier.outbox import outgoing_of
 from services.notifier.proposals import Proposal
 from services.notifier.settings import Settings
@@ -558,6 +559,32 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
     assert 242 == len(sink.accepted)
     found = await records(settings.kafka, "confirmations")
     assert 121 == len({header(one, "ce_subject") for one in found})
+
+
+async def test_a_group_that_is_dealt_out_anew_while_a_log_is_looked_at_goes_on(
+    settings: Settings, source: Matcher, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):  # more than are looked at in one step
+        await source.propose(f"m-{number}")
+    async with running(settings):
+        await settled(30)
+    looking, dealing = asyncio.Event(), asyncio.Event()
+
+    async def cannot_tell(_inbox: Inbox, records: Sequence[Any]) -> list[bool | None]:
+        looking.set()
+        await dealing.wait()
+        return [None] * len(records)
+
+    monkeypatch.setattr(Inbox, "_were_read", cannot_tell)
+    async with running(settings) as first:
+        await looking.wait()
+        consumer = first.inbox._consumer
+        assert consumer is not None
+        async with running(settings):
+            await until(lambda: bool(consumer._subscription.reassignment_in_progress))
+            dealing.set()
+            await source.propose("m-30")
+            await settled(31)
 
 
 async def test_a_notifier_that_stood_still_says_nothing_that_another_has_taken_back_meanwhile(

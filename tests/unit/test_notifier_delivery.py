@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
@@ -11,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.book import PARTIES, Match, Notice, notice_key
+from services.notifier.book import PARTIES, Delivered, Match, Notice, notice_key
 from services.notifier.delivery import Delivery
 from services.notifier.ids import NAMESPACE, derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
+from services.runtime import Stop
 
 SLOT = ("2026-11-24T09:00:00+08:00", "2026-11-24T10:00:00+08:00")
 LANE, EPOCH = 2, 7
@@ -99,6 +101,35 @@ async def test_a_match_of_which_a_notice_waits_for_room_is_read(delivery: Delive
     delivery.hand_over(delivery.lease([match.notices["resident", "confirmed"]]))
     delivery.keep([match], {LANE: EPOCH})
     assert ["m-1"] == await read(delivery, "m-1")
+
+
+async def test_what_was_said_while_a_lane_was_in_doubt_is_recorded_once_it_is_ours_again(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[int] = []
+    news = asyncio.Event()
+
+    async def record(results: Sequence[Delivered], *, again: bool) -> None:
+        recorded.extend(result.notice.partition for result in results)
+        news.set()
+
+    monkeypatch.setattr(delivery, "_record", record)
+    delivery._exchange.in_time = lambda result: result  # type: ignore[method-assign]
+    delivery._exchange.only = delivery._exchange.recorded = lambda _results: None  # type: ignore[assignment, method-assign, misc]
+    doubtful, other = match_of("m-1").notices["resident", "confirmed"], match_of("m-2").notices["resident", "confirmed"]
+    other.partition = LANE + 1
+    delivery._lanes.take(LANE, EPOCH, {})
+    delivery._lanes.doubt([LANE])
+    for notice in (doubtful, other):
+        delivery._done(Delivered(notice, "sent", "2026-11-24T08:00:00Z", "webhook"))
+    stop = Stop()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(delivery.record(stop))
+        await news.wait()
+        assert [LANE + 1] == recorded
+        news.clear()
+        delivery._lanes.take(LANE, EPOCH + 1, {})
+        await news.wait()
+        stop.set()
+    assert [LANE + 1, LANE] == recorded
 
 
 async def test_events_wait_for_room_but_not_for_long(delivery: Delivery) -> None:

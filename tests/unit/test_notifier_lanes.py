@@ -37,6 +37,19 @@ def test_a_lane_that_is_taken_again_has_the_clocks_that_are_stored_and_no_others
     assert {AREA: (2, AT + MINUTE_US), "elsewhere": (3, AT)} == lanes.clocks()
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["taken over again", "somebody else's"])
+def test_a_lane_is_in_doubt_until_it_is_taken_again_or_let_go(again: bool) -> None:
+    lanes = taken()
+    lanes.doubt([2])
+    assert 2 not in lanes
+    assert {2} == lanes.doubted
+    if again:
+        lanes.take(2, 2, {AREA: AT})
+    else:
+        lanes.drop([2])
+    assert set() == lanes.doubted
+
+
 def test_by_the_walls_clock_no_event_sets_a_clock() -> None:
     lanes = Lanes("wall")
     lanes.take(2, 1, {})

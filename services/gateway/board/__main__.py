@@ -31,7 +31,8 @@ async def main(settings: ServiceSettings, stop: Stop) -> None:
 
     async def ready() -> Readiness:
         lag = reader.lag
-        return Readiness(reader.at_work, reader.pulse.commit_age_seconds, {} if lag is None else {"board": lag}, () if reader.at_work else ("away",))
+        away = reader.is_away
+        return Readiness(not away, reader.pulse.commit_age_seconds, {} if lag is None else {"board": lag}, ("away",) if away else ())
 
     collect_rarely()
     async with Ops(settings.ops_port, {"reader": reader.pulse}, ready, registry, stuck_seconds=_STUCK_SECONDS):

@@ -23,7 +23,7 @@ from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.place import Place
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, MATCHES, PARTITIONS
-from services.broker import Broker, Consumer
+from services.broker import SILENT_SECONDS, Broker, Consumer, silent_seconds
 from services.gateway.board.store import CHANNEL, parsed
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
@@ -39,6 +39,7 @@ _PAGE: Final = 128
 _PACE_SECONDS: Final = 0.005
 _POLL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
+_REQUEST_MS: Final = 15_000
 PASSING: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # What a volunteer sees of wishes around them, beside what concerns themselves.
 _FOR_ALL_NEAR: Final = frozenset({"wish.submitted.v1", "wish.withdrawn.v1", "wish.expired.v1", "wish.widened.v1"})
@@ -424,6 +425,7 @@ class Answers:
     def __init__(self, broker: Broker, hub: Hub) -> None:
         self.pulse = Pulse()
         self.ready = asyncio.Event()
+        self._consumer: Consumer | None = None
         self._broker = broker
         self._hub = hub
         self._log: Any = structlog.get_logger().bind()
@@ -445,6 +447,7 @@ class Answers:
             auto_offset_reset="latest",
             max_partition_fetch_bytes=EVENT_ACCEPTED_MAX_BYTES,
             retry_backoff_ms=50,
+            request_timeout_ms=_REQUEST_MS,
         )
         consumer.assign([TopicPartition(MATCHES, number) for number in range(PARTITIONS)])
         try:
@@ -453,6 +456,7 @@ class Answers:
             for number in range(PARTITIONS):  # an end that is not known yet would be looked up after the claim
                 await consumer.position(TopicPartition(MATCHES, number))
             self.ready.set()
+            self._consumer = consumer
             while not stop:
                 self.pulse.beat()
                 found = await consumer.getmany(timeout_ms=500)
@@ -463,6 +467,13 @@ class Answers:
         finally:
             self.ready.clear()
             await consumer.stop()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it has read, and the broker says nothing just now."""
+        if self._consumer is None:
+            return False
+        return not self.ready.is_set() or silent_seconds(self._consumer, self._consumer.assignment()) > SILENT_SECONDS
 
     def take(self, record: Any) -> None:
         """One record: an answer that somebody waits for, or nothing."""

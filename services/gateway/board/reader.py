@@ -26,7 +26,8 @@ from schemas.codec import Event, decode
 from schemas.errors import InvalidEvent
 from schemas.lanes import is_misplaced
 from schemas.topics import DEAD_LETTER_MAX_BYTES, MIB, TOPICS
-from services.broker import Broker, Consumer
+from services import sessions
+from services.broker import SILENT_SECONDS, Broker, Consumer, silent_seconds
 from services.gateway.board.projection import Book, event_key, keys_of
 from services.gateway.board.rows import DeadLetter, News
 from services.gateway.board.store import Stale, Writer, set_codecs
@@ -34,25 +35,15 @@ from services.rewound import places_to_go_on
 from services.runtime import Pulse, Stop
 
 # Faults of the infrastructure, which pass; all others are a record's own.
-PASSING: Final[tuple[type[BaseException], ...]] = (
-    OSError,  # TimeoutError is one
-    KafkaError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidPasswordError,
-    asyncpg.PostgresSystemError,
-    asyncpg.InternalServerError,
-    asyncpg.SyntaxOrAccessError,  # the tables are not there yet, or of another release: no record's fault
-)
+PASSING: Final[tuple[type[BaseException], ...]] = (OSError, KafkaError, *sessions.PASSING)  # TimeoutError is an OSError
 _NOT_ITS_OWN: Final[tuple[type[BaseException], ...]] = (*PASSING, Stale)
 _STANDBY_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
+# Whoever writes asks the database at each turn, every half a second.
+_SILENT_MAX: Final = "30s"
+# A statement of a batch takes a second or two. One that is not answered is given up twice: by itself, and with its transaction.
+_STATEMENT_SECONDS: Final = 20.0
+_ANSWER_SECONDS: Final = 30.0
 _WAIT_MS: Final = 500
 # A batch costs a dozen statements whatever its size, and one deed's events come a few milliseconds apart: those that follow are gathered.
 _GATHER_SECONDS: Final = 0.05
@@ -154,6 +145,15 @@ def _time_of(record: Any) -> datetime:
     return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
+async def connected(dsn: str) -> asyncpg.Connection:
+    """A connection of the writer's, which the server ends where nothing comes over it.
+
+    The lock of one that it does not know to be dead would keep all others from writing: for two hours, as most systems have it.
+    """
+    limits = dict.fromkeys(("idle_session_timeout", "idle_in_transaction_session_timeout"), _SILENT_MAX)
+    return await asyncpg.connect(dsn, timeout=10, command_timeout=_STATEMENT_SECONDS, server_settings={"application_name": "lastmetre-board", **limits})
+
+
 class Reader:
     """The loop. `lag` is in records, None while this process is not the one that reads.
 
@@ -168,6 +168,7 @@ class Reader:
         self._stream_days = stream_days
         self._pruned = 0.0
         self._lag: int | None = None
+        self._consumer: Consumer | None = None
         self._log: Any = structlog.get_logger().bind()
 
     @property
@@ -175,13 +176,20 @@ class Reader:
         """Records that are on the topics and not on the board."""
         return self._lag
 
+    @property
+    def is_away(self) -> bool:
+        """Whether PostgreSQL or Kafka is: it neither reads nor stands by, waits for an answer, or hears nothing though all is read."""
+        if not self.at_work or self.pulse.age_seconds > _ANSWER_SECONDS:
+            return True
+        return self._lag == 0 and self._consumer is not None and silent_seconds(self._consumer, self._consumer.assignment()) > SILENT_SECONDS
+
     async def run(self, stop: Stop) -> None:
         """Read until stopped."""
         failures = 0
         while not stop:
             self.pulse.beat()
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=10, command_timeout=60, server_settings={"application_name": "lastmetre-board"})
+                connection = await connected(self._dsn)
                 try:
                     await set_codecs(connection)
                     await self._as_writer(connection, stop)
@@ -221,7 +229,7 @@ class Reader:
             unknown = [tp for tp in partitions if (tp.topic, tp.partition) not in writer.cursors]
             if unknown:
                 await _begin(consumer, unknown, writer.begins_at)
-            self.at_work = True
+            self.at_work, self._consumer = True, consumer
             self._log.info("board_reads", generation_cursors=len(writer.cursors))
             while not stop:
                 self.pulse.beat()
@@ -229,6 +237,7 @@ class Reader:
                 if came_at is not None:
                     await stop.pause(max(0.0, came_at + _GATHER_SECONDS - time.monotonic()))
         finally:
+            self._consumer = None
             await consumer.stop()
 
     @staticmethod
