@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from deploy import cli, jars, preflight, venv
+from deploy.kafka import log_properties
 from deploy.postgres import Postgres
 from deploy.servers import ExternalPostgres, refusal
 from deploy.state import ROOT, State, free_port
@@ -276,6 +277,10 @@ def test_a_folder_whose_name_is_read_otherwise_than_kafka_reads_it_is_refused() 
         for utf8 in ("0", "1")
     ]
     assert ["False", "True"] == told
+
+
+def test_a_percent_sign_in_a_folders_name_is_no_pattern_for_kafkas_log() -> None:
+    assert "/srv/100%%20/kafka.log.%i" == log_properties(Path("/srv/100%20/kafka.log"))["appender.file.filePattern"]
 
 
 def test_says_how_much_disk_is_missing(tmp_path: Path) -> None:
