@@ -25,7 +25,7 @@ from deploy.kafka import log_properties
 from deploy.postgres import Postgres
 from deploy.servers import ExternalPostgres, refusal
 from deploy.state import ROOT, State, free_port
-from deploy.supervisor import rotate
+from deploy.supervisor import Service, rotate
 from deploy.words import Trouble
 
 JAR = jars.Jar("org.example", "thing", "1.0", hashlib.sha256(b"right").hexdigest())
@@ -346,6 +346,13 @@ def test_a_long_log_moves_on_and_its_writer_goes_on(tmp_path: Path) -> None:
     assert not rotate(log, limit_bytes=10, kept=3)
     assert {"a.log", "a.log.1", "a.log.2", "a.log.3"} == {path.name for path in tmp_path.iterdir()}
     assert log.with_name("a.log.1").read_bytes().startswith(b"4\n")
+
+
+async def test_a_service_writes_its_log_in_utf_8_whatever_the_terminal_has(tmp_path: Path) -> None:
+    words = (sys.executable, "-c", "print('\\u6700\\u540e')")
+    service = Service("words", words, env={"LC_ALL": "POSIX", "PYTHONUTF8": "0"}, cwd=tmp_path, log=tmp_path / "log", ops_port=0, pid_file=tmp_path / "pid")
+    service._process.start()
+    assert (0, "最后\n") == (await service._process.wait(60), (tmp_path / "log").read_text(encoding="utf-8"))
 
 
 def test_the_log_of_a_service_is_that_of_all_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
