@@ -273,7 +273,7 @@ def test_a_folder_whose_name_is_read_otherwise_than_kafka_reads_it_is_refused() 
     script = "import pathlib, sys; sys.path.insert(0, '.'); from deploy import preflight; print(preflight.encoding_problem(pathlib.Path(sys.argv[1])) is None)"
     run = [sys.executable, "-c", script, "/tmp/最后一米"]
     told = [
-        subprocess.run(run, cwd=ROOT, env={"LC_ALL": "POSIX", "PYTHONUTF8": utf8}, check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run(run, cwd=ROOT, env=os.environ | {"LC_ALL": "POSIX", "PYTHONUTF8": utf8}, check=True, capture_output=True, text=True).stdout.strip()
         for utf8 in ("0", "1")
     ]
     assert ["False", "True"] == told
@@ -350,7 +350,9 @@ def test_a_long_log_moves_on_and_its_writer_goes_on(tmp_path: Path) -> None:
 
 async def test_a_service_writes_its_log_in_utf_8_whatever_the_terminal_has(tmp_path: Path) -> None:
     words = (sys.executable, "-c", "print('\\u6700\\u540e')")
-    service = Service("words", words, env={"LC_ALL": "POSIX", "PYTHONUTF8": "0"}, cwd=tmp_path, log=tmp_path / "log", ops_port=0, pid_file=tmp_path / "pid")
+    service = Service(
+        "words", words, env=os.environ | {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}, cwd=tmp_path, log=tmp_path / "log", ops_port=0, pid_file=tmp_path / "pid"
+    )
     service._process.start()
     assert (0, "最后\n") == (await service._process.wait(60), (tmp_path / "log").read_text(encoding="utf-8"))
 
