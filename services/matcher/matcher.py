@@ -62,6 +62,8 @@ AWAY: Final = (
     asyncpg.InvalidPasswordError,  # a password is being changed
     asyncpg.PostgresSystemError,
 )
+# The database is prepared for another version, or we have no right in it: no event is to blame, and all of them would become dead letters, one by one.
+_OTHERWISE: Final = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError)
 
 
 class Fenced(Exception):
@@ -314,7 +316,7 @@ class Matcher:
             found.item.fault = InvalidEvent(DECISION_FAILED)
             found.item.event = None
             await self._decide(work, side)
-        except (*AWAY, Fenced, BrokenInvariant, asyncpg.UniqueViolationError):
+        except (*AWAY, *_OTHERWISE, Fenced, BrokenInvariant, asyncpg.UniqueViolationError):
             raise
         except Exception as error:  # noqa: BLE001 - one of them cannot be stored: find out which
             await self._halve(work, error, side)

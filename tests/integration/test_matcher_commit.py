@@ -133,6 +133,14 @@ async def test_a_commit_that_failed_leaves_nothing_in_memory(new_database: Calla
         await worker.matcher.close()
 
 
+async def test_no_event_is_to_blame_for_a_database_that_is_prepared_otherwise(worker: Worker) -> None:
+    before = await worker.journal(), worker.handed_over()
+    await worker.owner("ALTER TABLE matching.early RENAME TO early_of_another_version")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await worker.takes(*story()[1], build.offer("o1", event_id="offer-1"))
+    assert before == (await worker.journal(), worker.handed_over()), "and none becomes a dead letter"
+
+
 @pytest.mark.parametrize(
     "brought", [[(0, 2), (0, 3)], [(1, 3), (0, 3)], [(0, 3), (1, 2)]], ids=["from the start", "beginning late", "once more from the middle"]
 )
