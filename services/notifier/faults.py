@@ -24,6 +24,9 @@ PASSING: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InvalidPasswordError,  # a password is being changed
     asyncpg.PostgresSystemError,
     asyncpg.InternalServerError,
+    # The database is prepared for another version, or we have no right in it: no event is to blame, and all would become dead letters, one by one.
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.InvalidSchemaNameError,
 )
 
 
