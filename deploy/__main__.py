@@ -36,12 +36,26 @@ def show_what_can_be_shown():  # type: () -> None
             stream.reconfigure(errors="replace")
 
 
+def open_what_is_closed():  # type: () -> None
+    """Let nothing that we open become standard input or output where they are closed: a folder there keeps each Python that we start from starting."""
+    while True:
+        handle = os.open(os.devnull, os.O_RDWR)
+        if handle > 2:
+            os.close(handle)
+            break
+        os.set_inheritable(handle, True)  # noqa: FBT003 - takes no keyword
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we live
+
+
 def main(arguments):  # type: (list[str]) -> int
     """Check the machine, see that the environment is there, and run the command in it."""
     from pathlib import Path
 
     from deploy import preflight, venv
 
+    open_what_is_closed()
     show_what_can_be_shown()
 
     root = Path(ROOT)

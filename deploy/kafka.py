@@ -46,7 +46,7 @@ def log_properties(log: Path) -> dict[str, str]:
         "appender.file.type": "RollingFile",
         "appender.file.name": "file",
         "appender.file.fileName": str(log),
-        "appender.file.filePattern": f"{log}.%i",
+        "appender.file.filePattern": f"{str(log).replace('%', '%%')}.%i",  # in which a folder's own sign would begin a date, a number or nothing
         "appender.file.layout.type": "PatternLayout",
         "appender.file.layout.pattern": "%d{ISO8601} %p %c{1} %m%n",
         "appender.file.policies.type": "Policies",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import asyncpg
 
+from deploy.words import Trouble
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -107,6 +109,27 @@ async def _make_database(server: Server, database: str, template: str | None) ->
         await connection.close()
 
 
+async def _refuse_newer(server: Server, database: str) -> None:
+    """See before anything is touched that no newer version was here: what its migrations made, and took from whom, is not known to this one.
+
+    Raises:
+        Trouble: one was.
+    """
+    connection = await asyncpg.connect(server.owner_dsn(database))
+    try:
+        prepared = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+        noted = {row["version_num"] for row in await connection.fetch("SELECT version_num FROM alembic_version")} if prepared else set()
+    finally:
+        await connection.close()
+    unknown = ", ".join(sorted(noted - {path.stem for path in MIGRATIONS.joinpath("versions").glob("*.py")}))
+    if unknown:
+        raise Trouble(
+            f"这个数据库已由更新的版本升级过（{unknown}），本版本不认识，因此没有作任何改动。请改用那个版本；要退回本版本，请恢复升级前的数据库备份。",
+            f"A newer version has migrated this database ({unknown}), which this one does not know: nothing was changed. Start that version, or, "
+            "to go back to this one, restore a backup of the database from before the upgrade.",
+        )
+
+
 async def _let_in(server: Server, database: str) -> None:
     """The roles with their passwords, which are the server's, and what a copy of a database lacks: rights on itself, and where each role begins to look."""
     connection = await asyncpg.connect(server.owner_dsn(database))
@@ -190,8 +213,14 @@ async def _migrate(server: Server, database: str) -> None:
 
 
 async def prepare(server: Server, database: str, *, template: str | None = None) -> None:
-    """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before."""
+    """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before.
+
+    Raises:
+        Trouble: a newer version has migrated it.
+    """
     await _make_database(server, database, template)
+    if template is None:
+        await _refuse_newer(server, database)
     await _let_in(server, database)
     if template is None:
         await _grant(server, database)

@@ -16,6 +16,8 @@ GIBIBYTE = 1024**3
 # The virtual environment takes 0.5 GiB and the jars 0.05; Kafka and PostgreSQL begin with 0.1 each.
 DISK_FRESH_BYTES = 2 * GIBIBYTE
 DISK_READY_BYTES = GIBIBYTE // 2
+# Between paths for Java and Python, between folders of data for Kafka (which made others elsewhere), and what PostgreSQL's initdb, which asks a shell, loses.
+NOT_IN_A_PATH = ':,$`"\\'
 # Where every pinned package has a wheel. faust-streaming has none for Linux on aarch64.
 PLATFORMS = {
     ("Linux", "x86_64"),
@@ -80,6 +82,31 @@ def folder_problem(folder: Path) -> tuple[str, str] | None:
     )
 
 
+def name_problem(folder: Path) -> tuple[str, str] | None:
+    """Tell whether `folder` has a sign in its path that one of the programs takes for something else, or None."""
+    found = " ".join(sign for sign in NOT_IN_A_PATH if sign in str(folder))
+    if not found:
+        return None
+    return (
+        f"文件夹 {folder} 的路径中有 {found}，Java、Kafka 或 PostgreSQL 会误读。请换一个路径中没有这些符号的文件夹（汉字和空格可以）。",
+        f"The path of {folder} has {found} in it, which Java, Kafka or PostgreSQL would misread. Use a folder without such signs; spaces are fine.",
+    )
+
+
+def encoding_problem(folder: Path) -> tuple[str, str] | None:
+    """Tell whether this Python reads the name of `folder` by another encoding than UTF-8, by which Java and Kafka do and would find another one, or None."""
+    try:
+        if str(folder).encode() == os.fsencode(folder):
+            return None
+    except UnicodeEncodeError:
+        pass
+    how = sys.getfilesystemencoding()
+    return (
+        f"文件夹 {folder} 的名字无法按当前编码（{how}）正确读取。请先执行 export LC_ALL=C.UTF-8（并去掉 PYTHONUTF8=0），或换一个只含英文字母和数字的路径。",
+        f"The name of {folder} can't be read rightly by the encoding that is set ({how}). Set LC_ALL=C.UTF-8, and no PYTHONUTF8=0, or use an ASCII path.",
+    )
+
+
 def loopback_problem() -> tuple[str, str] | None:
     """Tell whether nothing can listen on the loopback, or None."""
     try:
@@ -95,10 +122,12 @@ def loopback_problem() -> tuple[str, str] | None:
 
 def problems(root: Path, state: Path, *, installed: bool) -> Iterator[tuple[str, str]]:
     """Everything that would keep us from starting, each in Chinese and English."""
+    places = (root,) if state.is_relative_to(root) else (root, state)
     needed = DISK_READY_BYTES if installed else DISK_FRESH_BYTES
     found = (
         python_problem(sys.version_info[:3]),
         platform_problem(platform.system(), platform.machine(), platform.libc_ver()[0]),
+        *(judge(folder) for folder in places for judge in (name_problem, encoding_problem)),
         folder_problem(root),
         folder_problem(state),
         disk_problem(state, needed),

@@ -85,6 +85,7 @@ class Service:
         self.condition: Condition = "stopped"
         self.restarts = 0
         self.trouble: Trouble | None = None
+        env = {**env, "PYTHONIOENCODING": "utf-8"}  # whatever the terminal's is: whoever reads the log takes it for that
         self._process = Process(argv, log=log, env=env, cwd=cwd, stop_signal=signal.SIGTERM, orphan_signal=signal.SIGKILL, pid_file=pid_file)
         self._keeper: asyncio.Task[None] | None = None
 

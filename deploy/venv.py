@@ -25,6 +25,10 @@ LOG = "install.log"
 PIP_LOCK = "requirements-pip.lock"
 LAUNCHER = Path(__file__).with_name("launch.py")
 TICK_SECONDS = 0.5
+# What somebody has set for Pythons of their own: it would hide our modules, take the help out of them, or end a program (pip, too) for a mere warning.
+PYTHONS_OWN = frozenset({"PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONWARNINGS"})
+# Settings of a user's pip that lead past the environment; where to download from, and through what, is theirs to say.
+PAST_IT = frozenset({"PIP_PREFIX", "PIP_ROOT"})
 
 
 class InstallFailed(Exception):
@@ -93,7 +97,13 @@ def _run(argv: list[str], log: Path, stream: TextIO, what: str) -> int:
     began = time.monotonic()
     order = {"argv": argv, "parent": os.getpid(), "signal": signal.SIGTERM, "cwd": None, "uid": None, "gid": None, "watch": sys.platform != "linux"}
     with log.open("ab") as out:
-        child = subprocess.Popen([sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(order)], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(order)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={name: value for name, value in os.environ.items() if name not in PYTHONS_OWN | PAST_IT},
+        )
         try:
             while True:
                 try:
@@ -152,6 +162,8 @@ def make(folder: Path, lock: Path, log: Path, stream: TextIO) -> None:
     argv = [str(interpreter(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     # Modules are compiled as they are first imported: most of what is installed never is.
     argv += ["--no-compile"]
+    # Into this environment, whatever a user's settings (`user`, `target`) say: pip refused, or all lay elsewhere under a stamp that said it was here.
+    argv += ["--no-user", "--target="]
     # The lock is whole, so there is nothing to resolve. Left to itself an older pip looks past the pin where a package asks for an extra of another
     # (`coverage[toml]`), finds a newer release than the pinned one, and refuses it.
     argv += ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r"]
@@ -177,7 +189,7 @@ def _tail(log: Path) -> str:
 def enter(folder: Path, root: Path, arguments: list[str]) -> int:
     """Become `python -m deploy ARGUMENTS` inside the environment, at the repository's root, and never come back."""
     # Byte code is kept, as every service would else compile all that it imports at each start.
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}}
+    environment = {name: value for name, value in os.environ.items() if name not in PYTHONS_OWN | {"PYTHONDONTWRITEBYTECODE"}}
     os.chdir(root)
     python = str(interpreter(folder))
     return os.execve(python, [python, "-m", "deploy", *arguments], environment)

@@ -27,8 +27,8 @@ async def replay(target: Target, console: Console, lang: Lang) -> bool:
     console.print(Text(join(lang, said)))
     if found:
         why = (
-            "若日志是按另一份规则决定的（如演示日用 config/sample-day.toml），请用 LASTMETRE_POLICY 指定它再核对",
-            "Where another policy decided it (a sample day: config/sample-day.toml), name that in LASTMETRE_POLICY and look again",
+            "若是按另一份规则决定的（如演示日用 config/sample-day.toml），请用 LASTMETRE_POLICY 指定它再核对；升级之前决定的各行可以不同，不是故障",
+            "Where another policy decided it (a sample day: config/sample-day.toml), name that in LASTMETRE_POLICY; lines from before an upgrade may differ",
         )
         console.print(Text(join(lang, why)))
     return not found

@@ -15,6 +15,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
+from faust.exceptions import ConsumerNotStarted
 from pydantic import Field
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
@@ -181,7 +182,10 @@ async def _watch(app: Any, stop: Stop) -> None:
     while not await stop.pause(_WATCH_SECONDS):
         if app.crashed:
             raise FaustCrashed from app.crash_reason
-        ours = lanes_of(app.consumer.assignment())
+        try:
+            ours = lanes_of(app.consumer.assignment())
+        except ConsumerNotStarted:  # Kafka is being waited for, or the client is slow to start
+            ours = frozenset()
         if is_whole(ours):
             whole_at = time.monotonic()
         elif time.monotonic() - whole_at > _SPLIT_SECONDS:

@@ -7,6 +7,7 @@ import pytest
 
 from deploy import migrate
 from deploy.postgres import Postgres
+from deploy.words import Trouble
 from tests.conftest import Database
 
 
@@ -81,3 +82,12 @@ async def test_preparing_a_second_time_changes_nothing(database: Database) -> No
     await _run(database.dsn(), "INSERT INTO matching.things VALUES (1)")
     await migrate.prepare(database.server, database.name)
     assert 1 == await _run(database.dsn("matcher"), "SELECT count(*) FROM things")
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(database: Database) -> None:
+    await _run(database.dsn(), "CREATE TABLE gateway.later (n int)")
+    await _run(database.dsn(), "REVOKE ALL ON gateway.later FROM lastmetre_gateway")
+    await _run(database.dsn(), "UPDATE alembic_version SET version_num = '9999_later'")
+    with pytest.raises(Trouble, match=r"9999_later.*restore a backup"):
+        await migrate.prepare(database.server, database.name)
+    assert not await _run(database.dsn(), "SELECT has_table_privilege('lastmetre_gateway', 'gateway.later', 'SELECT')"), "nothing is granted anew"

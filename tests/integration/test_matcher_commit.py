@@ -161,6 +161,17 @@ async def test_a_statement_that_is_not_answered_is_asked_again_on_a_connection_t
     await worker.matcher.close()
 
 
+async def test_no_event_is_to_blame_for_a_database_that_is_prepared_otherwise(worker: Worker) -> None:
+    before = await worker.journal(), worker.handed_over()
+    await worker.owner("ALTER TABLE matching.early RENAME TO early_of_another_version")
+    taking = asyncio.create_task(worker.takes(*story()[1], build.offer("o1", event_id="offer-1")))
+    await asyncio.wait({taking}, timeout=0.5)
+    assert before == (await worker.journal(), worker.handed_over()), "none becomes a dead letter meanwhile"
+    await worker.owner("ALTER TABLE matching.early_of_another_version RENAME TO early")
+    await taking
+    assert ["decided"] * 4 == [outcome for event_id, _, outcome, _ in await worker.journal() if event_id is not None]
+
+
 @pytest.mark.parametrize(
     "brought", [[(0, 2), (0, 3)], [(1, 3), (0, 3)], [(0, 3), (1, 2)]], ids=["from the start", "beginning late", "once more from the middle"]
 )

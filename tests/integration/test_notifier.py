@@ -406,6 +406,18 @@ async def test_an_event_on_which_the_work_fails_is_set_aside_alone(
     assert {f"m-{n}" for n in range(7)} - {"m-3"} == {match_id for _, match_id in await confirmations(settings)}
 
 
+async def test_no_event_is_to_blame_for_a_database_that_is_prepared_otherwise(
+    settings: Settings, source: Matcher, settled: Settled, database: Database
+) -> None:
+    await ask(database.dsn(), "ALTER TABLE notifying.confirmations RENAME TO confirmations_of_another_version")
+    await source.propose("m-1")
+    async with running(settings) as notifier:
+        await until(lambda: bool(notifier.metrics.registry.get_sample_value("lastmetre_notifier_faults_total", {"loop": "inbox"})))
+        await ask(database.dsn(), "ALTER TABLE notifying.confirmations_of_another_version RENAME TO confirmations")
+        await settled(1)
+    assert ([], {"m-1"}) == (await records(settings.kafka, "matches-dlq"), {match_id for _, match_id in await confirmations(settings)})
+
+
 async def test_a_result_that_cannot_be_written_keeps_no_other_from_it(settings: Settings, source: Matcher, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Book.settle
 

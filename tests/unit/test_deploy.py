@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import asyncpg
@@ -20,10 +21,11 @@ import psutil
 import pytest
 
 from deploy import cli, jars, preflight, venv
+from deploy.kafka import log_properties
 from deploy.postgres import Postgres
 from deploy.servers import ExternalPostgres, refusal
 from deploy.state import ROOT, State, free_port
-from deploy.supervisor import rotate
+from deploy.supervisor import Service, rotate
 from deploy.words import Trouble
 
 JAR = jars.Jar("org.example", "thing", "1.0", hashlib.sha256(b"right").hexdigest())
@@ -108,15 +110,46 @@ def test_an_environment_whose_python_went_away_is_not_ready(tmp_path: Path, lock
     assert not venv.is_ready(folder, (lock,))
 
 
-def test_makes_a_half_made_environment_anew_and_stamps_it(tmp_path: Path) -> None:
-    lock = tmp_path / "empty.lock"
-    lock.write_text("")
+def test_makes_a_half_made_environment_anew_and_stamps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = tmp_path / "one-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("one.py", "")
+        file.writestr("one-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: one\nVersion: 1\n")
+        file.writestr("one-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("one-1.dist-info/RECORD", "")
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"{wheel} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n")
     folder = tmp_path / "venv"
     folder.mkdir()
     (folder / "left-over").touch()
+    # Where somebody's pip puts what they install for themselves is not where ours belongs.
+    for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")  # pip's own are many
     venv.make(folder, lock, tmp_path / "install.log", io.StringIO())
     assert venv.is_ready(folder, (lock,))
     assert not (folder / "left-over").exists()
+    assert [folder] == [path.parents[3] for path in tmp_path.rglob("one.py")]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&- 2>&-"])
+def test_starts_also_where_standard_input_or_output_is_closed(closed: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    started = tmp_path / "started"
+    service = f"import sys; open({str(started)!r}, 'w').write('a service'); sys.stdout.write('ready')"
+    cli = f"import os, sys\ndef run(arguments):\n    sys.stderr.write('starting')\n    os.execv(sys.executable, [sys.executable, '-c', {service!r}])\n"
+    (tmp_path / "deploy" / "cli.py").write_text(cli)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -m deploy up {closed}', sys.executable],
+        cwd=tmp_path,
+        env=os.environ | {"LASTMETRE_VENV": "off"},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, "a service") == (done.returncode, started.read_text()), done.stderr
 
 
 def test_ctrl_c_while_modules_are_still_imported_ends_it_without_a_word(tmp_path: Path) -> None:
@@ -230,6 +263,26 @@ def test_knows_the_platforms_that_have_packages(system: str, machine: str, libc:
     assert fine == (preflight.platform_problem(system, machine, libc) is None)
 
 
+@pytest.mark.parametrize(("name", "signs"), [("at 12:30", ":"), ("Smith, John", ","), ('"$HOME"', '$ "'), ("志愿者 (2026) 100% it's", None)])
+def test_a_folder_whose_name_a_program_would_misread_is_refused_with_the_sign(name: str, signs: str | None, tmp_path: Path) -> None:
+    found = [english for _, english in preflight.problems(ROOT, tmp_path / name, installed=True)]
+    assert ([] if signs is None else [f"The path of {tmp_path / name} has {signs} in it"]) == [one.partition(", which")[0] for one in found]
+
+
+def test_a_folder_whose_name_is_read_otherwise_than_kafka_reads_it_is_refused() -> None:
+    script = "import pathlib, sys; sys.path.insert(0, '.'); from deploy import preflight; print(preflight.encoding_problem(pathlib.Path(sys.argv[1])) is None)"
+    run = [sys.executable, "-c", script, "/tmp/最后一米"]
+    told = [
+        subprocess.run(run, cwd=ROOT, env=os.environ | {"LC_ALL": "POSIX", "PYTHONUTF8": utf8}, check=True, capture_output=True, text=True).stdout.strip()
+        for utf8 in ("0", "1")
+    ]
+    assert ["False", "True"] == told
+
+
+def test_a_percent_sign_in_a_folders_name_is_no_pattern_for_kafkas_log() -> None:
+    assert "/srv/100%%20/kafka.log.%i" == log_properties(Path("/srv/100%20/kafka.log"))["appender.file.filePattern"]
+
+
 def test_says_how_much_disk_is_missing(tmp_path: Path) -> None:
     assert preflight.disk_problem(tmp_path / "not" / "there", 1) is None
     problem = preflight.disk_problem(tmp_path, 2**60)
@@ -293,6 +346,15 @@ def test_a_long_log_moves_on_and_its_writer_goes_on(tmp_path: Path) -> None:
     assert not rotate(log, limit_bytes=10, kept=3)
     assert {"a.log", "a.log.1", "a.log.2", "a.log.3"} == {path.name for path in tmp_path.iterdir()}
     assert log.with_name("a.log.1").read_bytes().startswith(b"4\n")
+
+
+async def test_a_service_writes_its_log_in_utf_8_whatever_the_terminal_has(tmp_path: Path) -> None:
+    words = (sys.executable, "-c", "print('\\u6700\\u540e')")
+    service = Service(
+        "words", words, env=os.environ | {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}, cwd=tmp_path, log=tmp_path / "log", ops_port=0, pid_file=tmp_path / "pid"
+    )
+    service._process.start()
+    assert (0, "最后\n") == (await service._process.wait(60), (tmp_path / "log").read_text(encoding="utf-8"))
 
 
 def test_the_log_of_a_service_is_that_of_all_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,7 @@ from faust.types import TP
 
 from schemas.topics import LANE_TOPICS
 from services.matcher import app
-from services.matcher.agents import SplitLane
+from services.matcher.agents import SplitLane, make_app
 from services.runtime import Stop
 
 WHOLE = frozenset(TP(topic, 0) for topic in LANE_TOPICS)
@@ -65,3 +67,19 @@ async def test_a_worker_of_which_a_part_has_crashed_ends_with_its_reason() -> No
         async with asyncio.timeout(LIMIT_SECONDS):
             await app._watch(worker(Group(WHOLE), reason), Stop())
     assert reason is ended.value.__cause__
+
+
+class FewLooks(Stop):
+    """Stops by itself after three looks."""
+
+    looks = 0
+
+    async def pause(self, seconds: float) -> bool:
+        self.looks += 1
+        return self.looks > 3
+
+
+async def test_a_worker_that_waits_for_kafka_has_no_part_of_a_lane_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # an app makes a folder, and takes it away once it runs
+    matcher: Any = SimpleNamespace(cursor=None)
+    await app._watch(make_app("127.0.0.1:1", matcher, lambda _: None, gather_ms=5), FewLooks())
