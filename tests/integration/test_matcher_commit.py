@@ -169,7 +169,8 @@ async def test_no_event_is_to_blame_for_a_database_that_is_prepared_otherwise(wo
     assert before == (await worker.journal(), worker.handed_over()), "none becomes a dead letter meanwhile"
     await worker.owner("ALTER TABLE matching.early_of_another_version RENAME TO early")
     await taking
-    assert ["decided"] * 4 == [outcome for event_id, _, outcome, _ in await worker.journal() if event_id is not None]
+    told = {event_id: outcome for event_id, _, outcome, _ in await worker.journal()}
+    assert dict.fromkeys(("wish-1", "wish-2", "withdrawn-1"), "decided").items() <= told.items()
 
 
 @pytest.mark.parametrize(
