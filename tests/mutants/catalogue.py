@@ -435,8 +435,8 @@ COURSE: Final = (
     Mutant(
         "invited-twice",
         f"{_CORE}turn.py",
-        "if offer.id in wish.invited or",
-        "if wish.invited.get(offer.id, 0) > self.now or",
+        "if wish.is_asked(offer.id) or",
+        "if wish.invited.get(offer.id, 0) > now or",
         "Whoever let an invitation pass is invited again and again.",
         (f"{_UNIT}test_invitations.py",),
     ),

@@ -89,6 +89,8 @@ class Judge:
     sizes: dict[str, int] = field(default_factory=dict)
     invited: dict[tuple[str, str], int] = field(default_factory=dict)
     turned_down: set[tuple[str, str]] = field(default_factory=set)
+    # Who was invited and had not answered when the place was taken: it was no silence, so they may be asked anew.
+    interrupted: set[tuple[str, str]] = field(default_factory=set)
     reach: dict[str, int] = field(default_factory=dict)
     unmet: set[str] = field(default_factory=set)
 
@@ -262,6 +264,13 @@ class Judge:
     # ---- what is told
 
     def _told(self, decision: Data, kind: str, event: Event | None) -> None:
+        asked = (data.wish_id, data.offer_id)
+        if pair is None and kind == "match_accepted" and data.match_id is None and self.invited.get(asked, 0) > self.at and not self._is_invited(asked):
+            self.interrupted.add(asked)
+            del self.invited[asked]
+        if pair is None and kind == "match_declined" and data.match_id is None and (data.wish_id, data.offer_id) in self.interrupted:
+            self.turned_down.add((data.wish_id, data.offer_id))
+            return None
         data = decision["data"]
         what = decision["type"].split(".")[2]
         if what == "proposed":
@@ -348,6 +357,10 @@ class Judge:
             and self.invited.get((need.id, gift.id), 0) > self.at
         )
 
+        if not self.is_open(need):
+            out = {one for one, until in self.invited.items() if one[0] == need.id and until > self.at}
+            self.interrupted |= out - {(need.id, gift.id)}
+            self.invited = {one: until for one, until in self.invited.items() if one not in out}
     def _released(self, pair: Pair, reason: str, kind: str) -> None:
         causes = {
             "declined": {"match_declined", "match_approved"},
@@ -399,10 +412,12 @@ class Judge:
         if what == "unmet":
             must(need.id not in self.unmet, "unmet/again", data)
             self.unmet.add(need.id)
+        must((need.id, standing.gift.id) not in self.turned_down, "invited/said-no", data)
             return
         reach = rules.LADDER.index(data["reach"])
         must(reach > self.reach.get(need.id, -1), "widened/order", data)
         self.reach[need.id] = reach
+        self.interrupted.discard((need.id, standing.gift.id))
 
     # ---- claims
 

@@ -229,7 +229,8 @@ class Town:
     def _about(self, kind: str, area: str, at: int, pair: Pair | None, more: dict[str, Any]) -> Event | None:
         """An answer about a pair, or about an invitation; now and then about what nobody proposed."""
         rng = self.rng
-        if pair is None and not self.judges[area].invited and rng.randrange(8):
+        asked = sorted({*self.judges[area].invited, *self.judges[area].interrupted})
+        if pair is None and not asked and rng.randrange(8):
             return None
         data = {"area": area, **more}
         if pair is not None and rng.randrange(12):
@@ -237,8 +238,7 @@ class Town:
             if rng.randrange(2):
                 data["match_id"] = pair.id if rng.randrange(8) else "another"
         else:
-            invited = sorted(self.judges[area].invited)
-            wish_id, offer_id = rng.choice(invited) if invited and rng.randrange(6) else (self._known_wish(), rng.choice(self.offer_ids))
+            wish_id, offer_id = rng.choice(asked) if asked and rng.randrange(6) else (self._known_wish(), rng.choice(self.offer_ids))
             data |= {"wish_id": wish_id, "offer_id": offer_id}
         return self._build(kind, data["wish_id"], data, area, at)
 

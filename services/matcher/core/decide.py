@@ -18,9 +18,11 @@ from services.matcher.core.rules import earliest_start, is_safe, refusal
 from services.matcher.core.state import (
     CLOSED,
     CONFIRMED,
+    DECLINED,
     EXPIRED,
     HELD,
     HOLD_ENDS,
+    INTERRUPTED,
     LAPSED,
     OFFER,
     OFFER_LAPSES,
@@ -239,7 +241,9 @@ def _invitation(turn: Turn, data: Any) -> tuple[Wish, Offer] | None:
 def _invitation_accepted(turn: Turn, wish: Wish, offer: Offer) -> None:
     """The first who says yes comes, if all rules still hold."""
     if refusal(wish, offer, turn.now) is not None:
-        turn.changed = False
+        # They would, and something else of theirs is in the way: others are asked, and so are they should they be free again.
+        turn.area.end_invitation(wish, offer.id, as_of=INTERRUPTED)
+        turn.seek(wish)
         return
     start = earliest_start(wish, offer, turn.now)
     assert start is not None  # refusal() has seen one
@@ -272,11 +276,16 @@ def _match_declined(turn: Turn, event: Event) -> None:
     invited = _invitation(turn, event.data)
     if invited is not None:
         wish, offer = invited
-        turn.area.end_invitation(wish, offer.id, declined=True)
+        turn.area.end_invitation(wish, offer.id, as_of=DECLINED)
         turn.area.note_answer(offer.volunteer, yes=False)
         turn.seek(wish)
         return
     match = _live_match(turn, event.data)
+    asked = turn.area.wishes.get(event.data.wish_id)
+    if asked is not None and event.data.match_id is None and asked.invited.get(event.data.offer_id) == INTERRUPTED:
+        # Their place was taken before they had answered; should it fall free again they are not asked anew.
+        turn.area.end_invitation(asked, event.data.offer_id, as_of=DECLINED)
+        return
     if match is not None:
         turn.area.note_unwilling(match)
         _release_all(turn, [match], "declined")
