@@ -44,10 +44,11 @@ RELEASED: Final = "released"
 CLOSED: Final = "closed"
 UNHELPED: Final = "unhelped"
 DONE: Final = "done"
-# In place of an instant: to this invitation they said no.
+NOT_DONE: Final = "not_done"
+# In place of an instant: to this invitation they said no; or, before they had answered, the place was taken, or they were.
 DECLINED: Final = -1
-
 INTERRUPTED: Final = -2
+
 # Deadlines at one instant come in this order: what frees helpers first, what needs them last. A match that still awaits a
 # word when its slot is over was none.
 HOLD_ENDS, SLOT_OVER, OFFER_LAPSES, WISH_ENDS, INVITE_ENDS, WIDENS, ROUND = range(7)
@@ -127,11 +128,11 @@ class Wish:
         """How many invitations are out."""
         return sum(until > now for until in self.invited.values()) if self.invited else 0
 
-    def has_volunteer(self, ref: str) -> bool:
     def is_asked(self, offer_id: str) -> bool:
         """Whether they are not to be invited: they are, let it pass, or said no. Who was interrupted may be."""
         return self.invited.get(offer_id, INTERRUPTED) != INTERRUPTED
 
+    def has_volunteer(self, ref: str) -> bool:
         """Whether this person already is, or was, one of its helpers."""
         return any(match.volunteer_ref == ref for match in self.matches.values())
 
@@ -392,10 +393,10 @@ class Area:
             states = {match.state for match in wish.matches.values()}
             wish.status = CLOSED if states == {CLOSED} else MATCHED if states <= {CONFIRMED, CLOSED} else HELD
             waiting.remove(wish)
-
             for offer_id, until in wish.invited.items():
                 # Nobody is asked any more. That is no silence: should a place fall free again, they are asked anew.
                 wish.invited[offer_id] = INTERRUPTED if until > self.clock else until
+
     def end_wish(self, wish: Wish, status: str) -> None:
         """The wish is withdrawn or expired; its matches are the caller's business."""
         wish.status = status
