@@ -433,6 +433,14 @@ COURSE: Final = (
         (f"{_UNIT}test_invitations.py",),
     ),
     Mutant(
+        "offers-that-are-gone-are-kept",
+        f"{_CORE}ranking.py",
+        "                self._sweep_small(heaps, circle, offer.skills)",
+        "                pass",
+        "The ranking keeps every offer that was ever posted.",
+        (f"{_UNIT}test_ranking.py",),
+    ),
+    Mutant(
         "invited-twice",
         f"{_CORE}turn.py",
         "if wish.is_asked(offer.id) or",
