@@ -375,7 +375,7 @@ class Reference:
             self._note_early("wish", event.data.wish_id, event.time, "withdrawn")
             return
         live = [match for match in wish.helpers if match.live]
-        if not live and not wish.waits and (wish.over or all(match.outcome or not match.confirmed for match in wish.helpers)):
+        if not live and not wish.waits and (wish.over or all(match.outcome for match in wish.helpers)):
             return
         self._end(wish, reason)
 
@@ -502,11 +502,17 @@ class Reference:
             self._release_all([match], "declined")
 
     def _confirmation_failed(self, event: Event) -> None:
-        match = self._live(event)
+        match, late = self._live(event), self._standing(event)
         if match is not None and event.data.reason == "no_consent":
             self._end(match.wish, "unsafe")
         elif match is not None:
             self._release_all([match], "undeliverable")
+        elif late is not None and not late.live and not late.confirmed:
+            # Whoever was to come along was not told either.
+            untold = [other for other in self._together(late) if not other.confirmed]
+            for other in untold:
+                other.outcome, other.confirmed, other.awaits = "not_done", True, set()
+            self._judged(late)
 
     def _match_confirmed(self, event: Event) -> None:
         match = self._standing(event)
@@ -519,8 +525,14 @@ class Reference:
             return
         match.outcome, match.confirmed, match.live, match.awaits = event.data.outcome, True, False, set()
         match.end = min(match.end, self.now)
-        wish = match.wish
-        together = [other for other in wish.helpers if other is match or (match.group is not None and other.group == match.group)]
+        self._judged(match)
+
+    def _together(self, match: RMatch) -> list[RMatch]:
+        return [other for other in match.wish.helpers if other is match or (match.group is not None and other.group == match.group)]
+
+    def _judged(self, match: RMatch) -> None:
+        """Where all who came together came in vain, the wish is as it was, but for those whom it met."""
+        wish, together = match.wish, self._together(match)
         if all(other.outcome in ("partly", "not_done") for other in together):
             for other in together:
                 wish.helpers.remove(other)

@@ -89,6 +89,8 @@ class Judge:
     sizes: dict[str, int] = field(default_factory=dict)
     invited: dict[tuple[str, str], int] = field(default_factory=dict)
     turned_down: set[tuple[str, str]] = field(default_factory=set)
+    # Who was invited and had not answered when the place was taken: it was no silence, so they may be asked anew.
+    interrupted: set[tuple[str, str]] = field(default_factory=set)
     reach: dict[str, int] = field(default_factory=dict)
     unmet: set[str] = field(default_factory=set)
 
@@ -183,9 +185,9 @@ class Judge:
         return None
 
     def _is_behind(self, need: Need) -> bool:
-        """Whether it has all its visits behind it, and none that was confirmed is still to be judged: there is nothing left to take back."""
+        """Whether it has all its visits behind it, and each was judged: there is nothing left to take back."""
         pairs = self.standing(need.id)
-        return len(pairs) >= need.helpers and all(not pair.live(self.at) and (pair.closed is not None or not pair.confirmed) for pair in pairs)
+        return len(pairs) >= need.helpers and all(pair.closed is not None for pair in pairs)
 
     def _take_course(self, kind: str, data: Any, pair: Pair) -> None:
         """A visit is settled, or over. Of who came together all must have come in vain: then the wish is as if they had not, but for whom it met."""
@@ -195,6 +197,17 @@ class Judge:
         if pair.released is None and pair.closed is None:
             pair.closed = data.outcome, self.at
             self._was_in_vain(pair)
+
+    def _take_failure_late(self, data: Any) -> None:
+        """Heard of only when the slot was over: if it was never confirmed, nobody came, nor did who was to come along."""
+        pair = self.pairs.get(data.match_id)
+        if pair is None or pair.released is not None or pair.closed is not None or pair.confirmed:
+            return
+        together = [pair] if pair.group is None else self.groups[pair.group]
+        for one in together:
+            if one.released is None and one.closed is None and not one.confirmed:
+                one.closed = "not_done", self.at
+        self._was_in_vain(pair)
 
     def _was_in_vain(self, pair: Pair) -> None:
         together = [one for one in ([pair] if pair.group is None else self.groups[pair.group]) if one.released is None]
@@ -244,10 +257,19 @@ class Judge:
 
     def _take_word(self, kind: str, data: Any) -> Pair | None:
         pair = next((one for one in self.standing(data.wish_id) if one.offer_id == data.offer_id and one.live(self.at)), None)
+        if kind == "confirmation_failed" and pair is None:
+            self._take_failure_late(data)
         if pair is None and kind == "match_declined" and data.match_id is None and self.invited.get((data.wish_id, data.offer_id), 0) > self.at:
             if self.is_open(self.needs[data.wish_id]):
                 self.turned_down.add((data.wish_id, data.offer_id))
                 self.invited[data.wish_id, data.offer_id] = 0
+            return None
+        asked = (data.wish_id, data.offer_id)
+        if pair is None and kind == "match_accepted" and data.match_id is None and self.invited.get(asked, 0) > self.at and not self._is_invited(asked):
+            self.interrupted.add(asked)
+            del self.invited[asked]
+        if pair is None and kind == "match_declined" and data.match_id is None and (data.wish_id, data.offer_id) in self.interrupted:
+            self.turned_down.add((data.wish_id, data.offer_id))
             return None
         if pair is None or (data.match_id is not None and data.match_id != pair.id):
             return None
@@ -335,6 +357,10 @@ class Judge:
         must(pair.id not in self.pairs, "out/id", "the same match_id again")
         self.pairs[pair.id] = pair
         self.of_wish.setdefault(need.id, []).append(pair)
+        if not self.is_open(need):
+            out = {one for one, until in self.invited.items() if one[0] == need.id and until > self.at}
+            self.interrupted |= out - {(need.id, gift.id)}
+            self.invited = {one: until for one, until in self.invited.items() if one not in out}
         if pair.group is not None:
             self.groups.setdefault(pair.group, []).append(pair)
             must(self.sizes.setdefault(pair.group, data["group_size"]) == data["group_size"], "together/size", data)
@@ -386,10 +412,12 @@ class Judge:
         must(rules.lacking(need, standing.gift) is None and not self.parted(need, standing.gift), "invited/rules", data)
         expires_at = parse_rfc3339(data["expires_at"])
         must((need.id, standing.gift.id) not in self.invited, "invited/again", data)
+        must((need.id, standing.gift.id) not in self.turned_down, "invited/said-no", data)
         must(self.at < expires_at <= need.end, "invited/expires", data)
         start = rules.earliest(need, standing.gift, expires_at, *self.slots(standing.gift.person))
         must(start is not None and rules.checked(need, standing.gift, start), "invited/in-vain", f"{data}: a yes at its end would be too late")
         must(standing.gift.person not in self._asked_now(need), "invited/one-volunteer", data)
+        self.interrupted.discard((need.id, standing.gift.id))
         self.invited[need.id, standing.gift.id] = expires_at
 
     def _widened(self, data: Data, what: str) -> None:

@@ -229,7 +229,8 @@ class Town:
     def _about(self, kind: str, area: str, at: int, pair: Pair | None, more: dict[str, Any]) -> Event | None:
         """An answer about a pair, or about an invitation; now and then about what nobody proposed."""
         rng = self.rng
-        if pair is None and not self.judges[area].invited and rng.randrange(8):
+        asked = sorted({*self.judges[area].invited, *self.judges[area].interrupted})
+        if pair is None and not asked and rng.randrange(8):
             return None
         data = {"area": area, **more}
         if pair is not None and rng.randrange(12):
@@ -237,8 +238,7 @@ class Town:
             if rng.randrange(2):
                 data["match_id"] = pair.id if rng.randrange(8) else "another"
         else:
-            invited = sorted(self.judges[area].invited)
-            wish_id, offer_id = rng.choice(invited) if invited and rng.randrange(6) else (self._known_wish(), rng.choice(self.offer_ids))
+            wish_id, offer_id = rng.choice(asked) if asked and rng.randrange(6) else (self._known_wish(), rng.choice(self.offer_ids))
             data |= {"wish_id": wish_id, "offer_id": offer_id}
         return self._build(kind, data["wish_id"], data, area, at)
 
@@ -275,7 +275,9 @@ class Town:
         return self._build("match.confirmed.v1", pair.id, data, area, at)
 
     def _fail(self, area: str, at: int) -> Event | None:
-        pair = self._pair(area)
+        """Mostly while there is time; now and then the matcher hears of it only when the slot is over."""
+        over = [pair for pair in self.judges[area].pairs.values() if pair.released is None and pair.closed is None and not pair.live(self.judges[area].at)]
+        pair = self.rng.choice(over) if over and not self.rng.randrange(3) else self._pair(area)
         if pair is None:
             return None
         data = {"match_id": pair.id, "wish_id": pair.need.id, "offer_id": pair.offer_id, "reason": "unreachable" if at % 2 else NO_CONSENT}

@@ -9,7 +9,7 @@ wish: open → held → matched → closed; withdrawn; expired · match: propose
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -475,11 +475,17 @@ def _settle_wish(wish: Wish, matches: list[Match], said_at: list[datetime]) -> N
         wish.state = "matched" if len(firm) == len(live) else "held"
 
 
-def _is_out(invitation: Invitation, wish: Wish, matches: Iterable[Match], reports: Iterable[Report]) -> bool:
+def _is_out(invitation: Invitation, wish: Wish, matches: Collection[Match], reports: Iterable[Report]) -> bool:
     """Whether an invitation still holds; that its time is not over yet, whoever reads it asks."""
     if wish.state not in {"open", "unknown"}:
         return False
     came = any(match.offer_id == invitation.offer_id and match.proposed_at is not None and match.proposed_at >= invitation.invited_at for match in matches)
     noes = (report for report in reports if report.kind == "declined" and report.offer_id == invitation.offer_id and not report.match_id)
     said_no = any(report.at >= invitation.invited_at for report in noes)
-    return not came and not said_no
+    return not came and not said_no and not _was_filled(invitation.invited_at, wish, matches)
+
+
+def _was_filled(since: datetime, wish: Wish, matches: Collection[Match]) -> bool:
+    """Whether the wish had all its helpers at some time since then, though it may want some again: whoever is wanted is asked anew."""
+    stood = [(match.proposed_at, match.released_at) for match in matches if match.proposed_at is not None]
+    return any(at >= since and sum(one <= at and (end is None or end > at) for one, end in stood) >= wish.helpers_needed for at, _ in stood)

@@ -18,10 +18,13 @@ from services.matcher.core.rules import earliest_start, is_safe, refusal
 from services.matcher.core.state import (
     CLOSED,
     CONFIRMED,
+    DECLINED,
     EXPIRED,
     HELD,
     HOLD_ENDS,
+    INTERRUPTED,
     LAPSED,
+    NOT_DONE,
     OFFER,
     OFFER_LAPSES,
     OPEN,
@@ -80,8 +83,8 @@ def _wish_withdrawn(turn: Turn, event: Event, reason: str = "withdrawn") -> None
     if wish.status in (WITHDRAWN, EXPIRED):
         turn.changed = False
         return
-    if wish.places_free == 0 and not any(match.live or match.state == CONFIRMED for match in wish.matches.values()):
-        # All visits are over and none is still to be closed, which might open the wish again: there is nothing left to take back.
+    if wish.places_free == 0 and all(match.state == CLOSED for match in wish.matches.values()):
+        # All visits are over and judged. As long as one is not, a word about it might open the wish again.
         turn.changed = False
         return
     _end(turn, wish, reason)
@@ -239,7 +242,9 @@ def _invitation(turn: Turn, data: Any) -> tuple[Wish, Offer] | None:
 def _invitation_accepted(turn: Turn, wish: Wish, offer: Offer) -> None:
     """The first who says yes comes, if all rules still hold."""
     if refusal(wish, offer, turn.now) is not None:
-        turn.changed = False
+        # They would, and something else of theirs is in the way: others are asked, and so are they should they be free again.
+        turn.area.end_invitation(wish, offer.id, as_of=INTERRUPTED)
+        turn.seek(wish)
         return
     start = earliest_start(wish, offer, turn.now)
     assert start is not None  # refusal() has seen one
@@ -272,9 +277,14 @@ def _match_declined(turn: Turn, event: Event) -> None:
     invited = _invitation(turn, event.data)
     if invited is not None:
         wish, offer = invited
-        turn.area.end_invitation(wish, offer.id, declined=True)
+        turn.area.end_invitation(wish, offer.id, as_of=DECLINED)
         turn.area.note_answer(offer.volunteer, yes=False)
         turn.seek(wish)
+        return
+    asked = turn.area.wishes.get(event.data.wish_id)
+    if asked is not None and event.data.match_id is None and asked.invited.get(event.data.offer_id) == INTERRUPTED:
+        # Their place was taken before they had answered; should it fall free again they are not asked anew.
+        turn.area.end_invitation(asked, event.data.offer_id, as_of=DECLINED)
         return
     match = _live_match(turn, event.data)
     if match is not None:
@@ -283,9 +293,8 @@ def _match_declined(turn: Turn, event: Event) -> None:
 
 
 def _match_confirmed(turn: Turn, event: Event) -> None:
-    wish = turn.area.wishes.get(event.data.wish_id)
-    match = wish.matches.get(event.data.offer_id) if wish is not None else None
-    if match is None or match.id != event.data.match_id or match.state in (CONFIRMED, CLOSED):
+    match = _match_said(turn, event.data)
+    if match is None or match.state in (CONFIRMED, CLOSED):
         turn.changed = False
         return
     if not match.live or _is_safe_still(turn, match):
@@ -301,23 +310,43 @@ def _service_started(turn: Turn, event: Event) -> None:
 def _confirmation_failed(turn: Turn, event: Event) -> None:
     match = _live_match(turn, event.data)
     if match is None:
-        return
-    if event.data.reason == NO_CONSENT:
+        _failed_too_late(turn, event.data)
+    elif event.data.reason == NO_CONSENT:
         _end(turn, match.wish, UNSAFE)  # it would be missing for the next helper, too, and they would be asked in vain
     else:
         _release_all(turn, [match], "undeliverable")
 
 
-def _match_closed(turn: Turn, event: Event) -> None:
-    """A visit is over and judged; where it did not help, the wish opens again, as old as it is."""
-    area, data = turn.area, event.data
-    wish = area.wishes.get(data.wish_id)
+def _failed_too_late(turn: Turn, data: Any) -> None:
+    """That nobody could be told of a visit is read once it is over: there is nothing to release, but nobody came, nor did who was to come along."""
+    match = _match_said(turn, data)
+    if match is not None and not match.live and match.state not in (CONFIRMED, CLOSED):
+        turn.changed = True
+        _close(turn, [one for one in (match, *match.companions) if one.state not in (CONFIRMED, CLOSED)], NOT_DONE)
+
+
+def _match_said(turn: Turn, data: Any) -> Match | None:
+    """The match of that id, if it was not released; live or over."""
+    wish = turn.area.wishes.get(data.wish_id)
     match = wish.matches.get(data.offer_id) if wish is not None else None
-    if wish is None or match is None or match.id != data.match_id or match.state == CLOSED:
+    return match if match is not None and match.id == data.match_id else None
+
+
+def _match_closed(turn: Turn, event: Event) -> None:
+    """A visit is over and judged."""
+    match = _match_said(turn, event.data)
+    if match is None or match.state == CLOSED:
         turn.changed = False
-        return
-    freed = [match] if match.live else []
-    area.close(match, data.outcome)
+    else:
+        _close(turn, [match], event.data.outcome)
+
+
+def _close(turn: Turn, matches: list[Match], outcome: str) -> None:
+    """Visits of one wish, of one group where there are several, end so; where they did not help, the wish opens again, as old as it is."""
+    area, match = turn.area, matches[0]
+    wish, freed = match.wish, [one for one in matches if one.live]
+    for one in matches:
+        area.close(one, outcome)
     if area.unhelp([match, *match.companions]):
         if wish.waits and wish.end <= turn.now:
             _expire(turn, wish)

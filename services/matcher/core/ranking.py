@@ -9,7 +9,7 @@ order, one heap a circle and skill, and a decision looks at the top, whatever th
 
 An entry may lie too early in its heap (its helper was given work, or its skills became rarer since): it is put right when it
 comes to the top. It never lies too late: whenever a rank improves, the offer is pushed anew and older entries are void. Void
-entries are swept out whenever a heap has doubled, so a heap stays within a small multiple of what lives in it.
+entries are swept out whenever a heap has doubled, and of a small one when an offer closes, so a heap stays within a small multiple of what lives in it.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -34,7 +34,7 @@ _VETTING_MAX: Final = 4
 _SMALLER_STEP: Final = (3, 3, 2, 1, 0)
 # Offers are filed by when something of them is over in stretches of five minutes.
 _STRETCH_US: Final = 300_000_000
-# Heaps below this size are never swept.
+# Heaps up to this size are swept when an offer in them closes.
 _SWEEP_MIN: Final = 64
 _NOTHING: "Final[dict[tuple[int, str], Offer]]" = {}
 
@@ -138,8 +138,13 @@ class OfferIndex:
                 self.refresh(holder)
 
     def remove(self, offer: "Offer") -> None:
-        """An offer closes; its entries are void from now on."""
+        """An offer closes; its entries are void from now on. Small heaps are never swept else, and would keep all offers that ever lay in them."""
         offer.entry = 0
+        for rung, circle in circles_of(offer.home):
+            if rung > offer.reach:
+                break
+            for heaps in (self._all, self._vetted, self._centres):
+                self._sweep_small(heaps, circle, offer.skills)
         for end in offer.ends:
             self.ends.drop(end, offer)
         for skill in offer.skills:
@@ -215,6 +220,20 @@ class OfferIndex:
                 heappush(heap, entry)
                 if len(heap) > heap.limit:
                     heap.sweep()
+
+    @staticmethod
+    def _sweep_small(heaps: Heaps, circle: Circle, skills: frozenset[str]) -> None:
+        by_skill = heaps.get(circle)
+        if by_skill is None:
+            return
+        for skill in skills:
+            heap = by_skill.get(skill)
+            if heap is not None and len(heap) <= _SWEEP_MIN:
+                heap.sweep()
+                if not heap:
+                    del by_skill[skill]
+        if not by_skill:
+            del heaps[circle]
 
     def rarest(self, skills: frozenset[str]) -> str | None:
         """The wished skill that the fewest open offers have, or None when one of them has no offer at all."""

@@ -348,7 +348,7 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
         passed = judged[-1].passed
     if not passed:
         return Answer(RULED_OUT, judged, wish.status)
-    if offer.id in wish.invited:
+    if wish.is_asked(offer.id):
         until = wish.invited[offer.id]
         code = SAID_NO if until == DECLINED else INVITED if until > now else UNANSWERED
         return Answer(code, judged, wish.status, until=until if until > 0 else None)
@@ -363,9 +363,9 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
 
 
 def is_spent(wish: Wish, offer: Offer, now: int) -> bool:
-    """Whether this helper was invited, and is not any more: they come only where they claim it or, unless they said no, post anew."""
+    """Whether this helper let an invitation pass, or said no: they come only where they claim it or, unless they said no, post anew."""
     until = wish.invited.get(offer.id, now + 1)
-    return until == DECLINED or (offer.asks and until <= now)
+    return until == DECLINED or (offer.asks and until <= now and wish.is_asked(offer.id))
 
 
 def _asked_before_its_rung(area: Area, wish: Wish, offer: Offer, rung: int, now: int) -> bool:

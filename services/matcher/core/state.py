@@ -44,8 +44,10 @@ RELEASED: Final = "released"
 CLOSED: Final = "closed"
 UNHELPED: Final = "unhelped"
 DONE: Final = "done"
-# In place of an instant: to this invitation they said no.
+NOT_DONE: Final = "not_done"
+# In place of an instant: to this invitation they said no; or, before they had answered, the place was taken, or they were.
 DECLINED: Final = -1
+INTERRUPTED: Final = -2
 
 # Deadlines at one instant come in this order: what frees helpers first, what needs them last. A match that still awaits a
 # word when its slot is over was none.
@@ -101,7 +103,7 @@ class Wish:
         # Matches that were not released, by offer; and the offers that must not meet this wish again.
         self.matches: dict[str, Match] = {}
         self.barred: set[str] = set()
-        # Who was invited, and until when each invitation holds; 0: it is over, DECLINED: they said no.
+        # Who was invited, and until when each invitation holds; 0: it is over. DECLINED, INTERRUPTED: see there.
         self.invited: dict[str, int] = {}
         self.match_count = 0
         self.waits = False
@@ -125,6 +127,10 @@ class Wish:
     def invitations(self, now: int) -> int:
         """How many invitations are out."""
         return sum(until > now for until in self.invited.values()) if self.invited else 0
+
+    def is_asked(self, offer_id: str) -> bool:
+        """Whether they are not to be invited: they are, let it pass, or said no. Who was interrupted may be."""
+        return self.invited.get(offer_id, INTERRUPTED) != INTERRUPTED
 
     def has_volunteer(self, ref: str) -> bool:
         """Whether this person already is, or was, one of its helpers."""
@@ -350,9 +356,9 @@ class Area:
         offers = (self.offers.get(offer_id) for offer_id, until in wish.invited.items() if until > now)
         return {offer.volunteer.ref for offer in offers if offer is not None and offer.status == OPEN}
 
-    def end_invitation(self, wish: Wish, offer_id: str, *, declined: bool = False) -> None:
-        """They have answered, or cannot come any more; `declined`: it was a no, so they are never asked again, and may still claim the wish."""
-        wish.invited[offer_id] = DECLINED if declined else 0
+    def end_invitation(self, wish: Wish, offer_id: str, *, as_of: int = 0) -> None:
+        """They have answered, or cannot come any more. DECLINED: it was a no, so they are never asked again, and may still claim the wish."""
+        wish.invited[offer_id] = as_of
         self.touched_wishes[wish.id] = wish
 
     def forget_invitations(self, offer_id: str, now: int) -> None:
@@ -387,6 +393,9 @@ class Area:
             states = {match.state for match in wish.matches.values()}
             wish.status = CLOSED if states == {CLOSED} else MATCHED if states <= {CONFIRMED, CLOSED} else HELD
             waiting.remove(wish)
+            for offer_id, until in wish.invited.items():
+                # Nobody is asked any more. That is no silence: should a place fall free again, they are asked anew.
+                wish.invited[offer_id] = INTERRUPTED if until > self.clock else until
 
     def end_wish(self, wish: Wish, status: str) -> None:
         """The wish is withdrawn or expired; its matches are the caller's business."""

@@ -283,7 +283,7 @@ class Turn:
                 break
             offer, start, _ = one
             # Nobody is asked twice, and one person is not several.
-            if offer.id in wish.invited or offer.volunteer.ref in persons:
+            if wish.is_asked(offer.id) or offer.volunteer.ref in persons:
                 continue
             last = last_start(wish, offer, now)
             assert last is not None  # a visit can begin at `start`

@@ -9,7 +9,7 @@ import pytest
 from schemas.codec import Event
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import CLOSED, EXPIRED, MATCHED, OPEN, WITHDRAWN
-from tests.builders import HOUR, claim, closed, confirmed, consent_withdrawn, declined, given, minors_wish, offer, wish, wish_withdrawn
+from tests.builders import HOUR, claim, closed, confirmed, consent_withdrawn, declined, given, minors_wish, offer, undeliverable, wish, wish_withdrawn
 
 ONE_HOUR = (0, HOUR)
 
@@ -82,6 +82,58 @@ def test_nobody_comes_for_a_wish_that_was_taken_back_between_its_visit_and_the_w
     assert "decided" == scene.outcome
     assert [] == scene.when(closed(match, at=70, outcome="not_done"))
     assert WITHDRAWN == scene.status()
+
+
+@pytest.mark.parametrize("taken_back", [wish_withdrawn, consent_withdrawn])
+@pytest.mark.parametrize("word", [closed, undeliverable])
+def test_nobody_comes_for_a_wish_that_was_taken_back_between_a_slot_of_which_nobody_was_told_and_the_word_of_it(
+    word: Callable[..., Event], taken_back: Callable[..., Event]
+) -> None:
+    scene = given(offer("o1"), offer("o2"), wish())
+    match = scene.match()
+    scene.passes(61)
+    scene.when(taken_back(at=62))
+    assert [] == scene.when(word(match, at=70, **({"outcome": "not_done"} if word is closed else {})))
+    assert WITHDRAWN == scene.status()
+
+
+# ---- who could not be told, which is heard of only once the slot is over
+
+
+def test_a_visit_of_which_nobody_could_be_told_and_that_is_over_was_in_vain() -> None:
+    scene = given(offer("o1"), offer("o2"), wish())
+    match = scene.match()
+    scene.passes(61)
+    assert ["proposed w1 o2 @70 unit"] == scene.when(undeliverable(match, at=70))
+    assert [] == scene.when(closed(match, at=71, outcome="not_done"))
+    assert "no_effect" == scene.outcome
+
+
+def test_where_the_wishs_time_is_over_too_it_expires() -> None:
+    scene = given(offer("o1"), offer("o2"), wish(wanted=ONE_HOUR))
+    match = scene.match()
+    scene.passes(61)
+    assert ["expired w1 with 0"] == scene.when(undeliverable(match, at=70))
+
+
+def test_of_a_group_of_which_nobody_could_be_told_nobody_came() -> None:
+    offers = [offer(f"o{number}", volunteer=f"v{number}", level=4) for number in (1, 2, 3, 4)]
+    scene = given(*offers, minors_wish())
+    first, second = scene.match("w1", "o1"), scene.match("w1", "o2")
+    scene.passes(61)
+    expected = ["proposed w1 o3 @61 unit group of 2", "proposed w1 o4 @61 unit group of 2"]
+    assert expected == scene.when(undeliverable(first, at=61))
+    assert [] == scene.when(undeliverable(second, at=62))
+
+
+@pytest.mark.parametrize("settled", [confirmed, closed])
+def test_a_visit_that_was_confirmed_or_judged_stays_one_whatever_is_said_of_its_notices_later(settled: Callable[..., Event]) -> None:
+    scene = given(offer("o1"), offer("o2"), wish())
+    match = scene.match()
+    scene.when(settled(match, at=1))
+    scene.passes(61)
+    assert [] == scene.when(undeliverable(match, at=70))
+    assert "no_effect" == scene.outcome
 
 
 def test_a_wish_of_which_every_visit_is_closed_is_not_taken_back_any_more() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from schemas.codec import Event
 from schemas.instants import MINUTE_US
 from services.matcher.core.policy import Policy
 from tests.builders import (
@@ -231,16 +232,48 @@ def test_another_worker_goes_on_with_the_invitations() -> None:
     assert ["proposed w1 o4 @12 unit"] == stored.when(accepted("w1", "o4", at=12))
 
 
-@pytest.mark.parametrize("answer_us", [10 * MINUTE_US, 300 * MINUTE_US])
+@pytest.mark.parametrize(("answer_us", "taken_at", "asked"), [(10 * MINUTE_US, 10, []), (10 * MINUTE_US, 5, ["o1"]), (300 * MINUTE_US, 5, ["o1"])])
 @pytest.mark.parametrize("of", [Scene, Shelved])
-def test_whoever_is_posted_anew_while_a_wish_has_its_visit_behind_it_is_the_same_to_every_worker(of: type[Scene], answer_us: int) -> None:
+def test_whoever_is_posted_anew_while_a_wish_has_its_visit_behind_it_is_the_same_to_every_worker(
+    of: type[Scene], answer_us: int, taken_at: int, asked: list[str]
+) -> None:
     found = of(policy=Policy(answer_us={"red": answer_us, "yellow": answer_us, "blue": answer_us}))
-    found.when(offer("o1", **ASKED), wish(urgency="red"), offer("o9", at=5))
+    found.when(offer("o1", **ASKED), wish(urgency="red"), offer("o9", at=taken_at))
     visit = found.match("w1", "o9")
-    found.when(confirmed(visit, at=5))
+    found.when(confirmed(visit, at=taken_at))
     found.passes(70)  # now one worker has the wish in memory still, and another has not
     found.when(offer_withdrawn("o1", at=71), offer("o1", at=72, **ASKED))
-    assert [] == found.when(closed(visit, at=80, outcome="not_done"))
+    assert [f"invited w1 {one}" for one in asked] == found.when(closed(visit, at=80, outcome="not_done"))
+
+
+@pytest.mark.parametrize("let_down_at", [3, 20])
+@pytest.mark.parametrize("word", [[], [accepted("w1", "o2", at=2)]])
+def test_whoever_had_not_answered_when_another_came_is_asked_anew_when_the_place_falls_free(word: list[Event], let_down_at: int) -> None:
+    stored = Shelved(policy=Policy())
+    stored.when(*(offer(f"o{one}", home=f"c1/p1/b{one}", **ASKED) for one in (1, 2)), wish(urgency="red"))
+    stored.when(accepted("w1", "o1", at=1))
+    assert [] == stored.when(*word)
+    stored.loads_again()
+    assert ["released w1 o1 declined", "invited w1 o2"] == stored.when(declined("w1", "o1", at=let_down_at))
+    stored.loads_again()
+    at = let_down_at + 9
+    assert [f"proposed w1 o2 @{at} compound"] == stored.when(accepted("w1", "o2", at=at))
+
+
+def test_whoever_says_yes_and_has_another_visit_by_now_makes_room_and_is_asked_anew_once_they_are_free() -> None:
+    stored = Shelved(policy=Policy(invite_max=1))
+    stored.when(offer("o1", skills=["haircut", "repair"], **ASKED), offer("o2", home="c2", **ASKED), wish("w1", urgency="red"))
+    stored.when(wish("w2", urgency="red", skills=["repair"]), accepted("w2", "o1", at=1))
+    assert ["invited w1 o2"] == stored.when(accepted("w1", "o1", at=2))
+    stored.loads_again()
+    stored.when(declined("w1", "o2", at=3))
+    assert ["released w2 o1 declined", "invited w1 o1"] == stored.when(declined("w2", "o1", at=4))
+
+
+def test_whoever_says_no_once_another_came_is_not_asked_anew() -> None:
+    found = with_asked(2)
+    found.when(wish(urgency="red"), accepted("w1", "o1", at=1), declined("w1", "o2", at=2))
+    assert ["released w1 o1 declined"] == found.when(declined("w1", "o1", at=3))
 
 
 def test_whoever_is_asked_by_another_offer_which_is_gone_is_known_to_every_worker() -> None:

@@ -1,11 +1,13 @@
 """Wishes meet offers: at once, or when a helper comes or is free again; in turn, and never beyond what was promised."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from schemas.confirmations import NO_CONSENT
 from tests.builders import (
+    closed,
     confirmed,
     consent_withdrawn,
     declined,
@@ -143,7 +145,7 @@ def test_withdrawing_twice_changes_nothing(again: Any) -> None:
 
 def test_withdrawing_after_the_visit_changes_nothing() -> None:
     scene = given(offer(), wish())
-    assert [] == scene.when(wish_withdrawn(at=60))
+    assert [] == scene.when(closed(scene.match(), at=60), wish_withdrawn(at=60))
     assert "no_effect" == scene.outcome
 
 
@@ -304,7 +306,8 @@ def test_of_a_group_for_which_no_consent_holds_the_second_word_changes_nothing()
 
 def test_an_answer_about_another_match_or_none_changes_nothing() -> None:
     scene = given(offer(), wish())
-    assert [] == scene.when(declined(match_id="another"), declined("w9"), declined(offer_id="o9"), undeliverable(scene.match(), at=60))
+    another = replace(scene.match(), id="another")
+    assert [] == scene.when(declined(match_id="another"), declined("w9"), declined(offer_id="o9"), undeliverable(another, at=60))
     assert "no_effect" == scene.outcome
 
 

@@ -161,6 +161,12 @@ def test_heaps_do_not_grow_with_the_work_that_is_done() -> None:
     assert 64 >= max(sizes)
 
 
+def test_offers_that_are_gone_are_not_kept() -> None:
+    scene = given(*(offer(f"o{number}", at=number, home=f"c1/p1/b1/u{number}", windows=[(number, number + 60)]) for number in range(20)))
+    scene.passes(1000)
+    assert ({}, {}) == (scene.area.index._all, scene.area.index._vetted)
+
+
 def test_waiting_wishes_may_be_taken_out_while_one_goes_through_them() -> None:
     scene = given(wish("w1", skills=["repair"]), wish("w2"), wish("w3", skills=["repair"]), wish("w4"), wish("w5"))
     scene.when(offer(skills=["haircut", "repair"], windows=[(0, 1)]))

@@ -369,7 +369,8 @@ def test_whoever_accepts_two_at_once_comes_to_the_first() -> None:
     stored.when(offer(**ASKED), wish("w1", urgency="red"), wish("w2", urgency="red"))
     assert ["proposed w1 o1 @1 unit"] == stored.when(accepted("w1", at=1))
     assert [] == stored.when(accepted("w2", at=2))
-    assert "no_effect" == stored.outcome
+    assert "open" == stored.status("w2")
+    assert ["released w1 o1 declined", "invited w2 o1"] == stored.when(declined("w1", at=3))
 
 
 def test_invitations_are_forgotten_with_their_wish() -> None:

@@ -163,9 +163,12 @@ def test_an_invitation_ends_with_an_answer_or_with_the_wish() -> None:
         "declined": [answer("match.declined.v1", at=2)],
         "somebody else": [proposed(offer_id="o2", at=2)],
         "it": [proposed(offer_id="o1", at=2)],
+        "somebody else, who is gone again": [proposed(offer_id="o2", at=2), of_match("match.released.v1", offer_id="o2", at=3, reason="declined")],
     }
     live = {name: board_of([WISH, invited, *end]).invitations[key]["o1"].live for name, end in ends.items()}
-    assert live == {"none": True, "declined": False, "somebody else": False, "it": False}
+    assert live == {"none": True, "declined": False, "somebody else": False, "it": False, "somebody else, who is gone again": False}
+    again = event("helper.invited.v1", "w1", {"wish_id": "w1", "offer_id": "o1", "expires_at": text_of(40)}, at=3)
+    assert board_of([WISH, invited, *ends["somebody else, who is gone again"], again]).invitations[key]["o1"].live
 
 
 def test_a_withdrawal_by_a_worker_who_froze_the_wish_shows() -> None:
