@@ -20,6 +20,7 @@ from schemas.codec import Event
 from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.lanes import is_misplaced, partition_of
 from schemas.registry import MODEL_OF
+from schemas.screening import headers_size
 from schemas.topics import CONFIRMATIONS, EVENT_MAX_BYTES, OFFERS, RESPONSES, WISHES, dead_letter_topic
 from services.matcher.outbox import Message
 
@@ -72,7 +73,7 @@ async def read_by_turns(records: Sequence[Any]) -> list[Item]:
     items: list[Item] = []
     turn = time.monotonic()
     for record in records:
-        if record.value is not None and len(record.value) > _LARGE_BYTES:
+        if len(record.value or b"") + len(record.key or b"") + headers_size(record.headers) > _LARGE_BYTES:
             items.append(await asyncio.to_thread(read, record))
         else:
             items.append(read(record))

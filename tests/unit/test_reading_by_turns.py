@@ -69,3 +69,18 @@ def test_what_is_no_event_is_known_by_the_contracts_types_alone() -> None:
     assert "" == says(orjson.dumps({"type": "lastmetre.offer.invented.v1"}))
     assert {""} == {says(value) for value in (None, b"{", b"[1]", b"\xff", orjson.dumps({"type": [offered]}), b" " * EVENT_MAX_BYTES + b"{}")}
     assert {""} == {says(None, ("ce_type", content)) for content in (None, b"", b"\xff", b"lastmetre.offer.invented.v1")}
+
+
+async def test_the_loop_goes_on_while_a_record_of_many_headers_or_a_large_key_is_read() -> None:
+    """Eight of the broker's mebibytes in headers took twenty seconds, without a heartbeat: each worker in turn was thought dead, and none came past it."""
+    headed, keyed, full = record(0), record(1), record(2)
+    headed.headers = [*HEADERS, *((f"x{number}", b"13812345678 1#1#1#1#") for number in range(4000))]
+    keyed.key = b"1#" * 30_000
+    headed.value = keyed.value = b"{"
+    full.headers = [*HEADERS, *((f"x{number}", b"13812345678") for number in range(80_000))]
+
+    items, ticks = await read_beside_a_ticker([headed, keyed, full])
+
+    assert ["not_json", "not_json", "too_large"] == [item.fault.reason for item in items if item.fault is not None]
+    assert ticks >= 10
+    assert not any(b"1381" in (value or b"") for item in items if item.letter is not None for _, value in item.letter.headers)
