@@ -26,6 +26,7 @@ from schemas.registry import MODEL_OF, TOPIC_OF
 from schemas.screening import (
     fields_with_ids,
     fields_with_models,
+    headers_size,
     masked_headers,
     masked_value,
     refuse_hidden,
@@ -109,6 +110,8 @@ def decode(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes |
     usual = _usual_attributes(pairs)
     if usual is not None:
         return _event(topic, usual, value, {})
+    if headers_size(pairs) > topics.EVENT_MAX_BYTES:
+        raise InvalidEvent(errors.TOO_LARGE)
     attributes, content_type = _read_headers(pairs)
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("application/cloudevents"):

@@ -160,8 +160,16 @@ def masked_value(value: bytes) -> bytes:
         return _masked_text(value)
 
 
+def headers_size(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    """How large they are in all, in characters and bytes."""
+    return sum([len(name) + len(value or b"") for name, value in headers])
+
+
 def masked_headers(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
-    """The headers of a refused event, untouched but for personal numbers in them."""
+    """The headers of a refused event, untouched but for personal numbers in them; of more than an event may hold, as with a value, plainly written ones."""
+    headers = list(headers)
+    if headers_size(headers) > EVENT_MAX_BYTES:
+        return [(personal.mask_plain(name.encode()).decode(), None if value is None else personal.mask_plain(value)) for name, value in headers]
     masked: list[tuple[str, bytes | None]] = []
     for name, value in headers:
         if value is None or name in ("ce_time", "content-type"):

@@ -18,6 +18,10 @@ from aiokafka.client import AIOKafkaClient
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services import records
+
+records.read_all()
+
 PREFIX: Final = "LASTMETRE_"
 # Read is what was committed: what a producer took back, by ending its transaction so, was never said.
 COMMITTED: Final = "read_committed"

@@ -5,8 +5,6 @@ each topic in its own order, so that what was said first is decided first where 
 together is in order whatever order a topic holds it in (:func:`by_time`).
 """
 
-import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +20,11 @@ from schemas.lanes import is_misplaced, partition_of
 from schemas.registry import MODEL_OF
 from schemas.topics import CONFIRMATIONS, EVENT_MAX_BYTES, OFFERS, RESPONSES, WISHES, dead_letter_topic
 from services.matcher.outbox import Message
+from services.turns import by_turns
 
 MENDED_FROM: Final = "mended-from"
 # Who can help before who needs help: else the wish would first be told that nobody can.
 _FIRST_AT_ONE_TIME: Final = (OFFERS, WISHES, RESPONSES, CONFIRMATIONS)
-# A record as large as the contract allows may be searched for seconds, when all of it looks like numbers; the group must hear of us meanwhile.
-_LARGE_BYTES: Final = 16 * 1024
-_TURN_SECONDS: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -68,19 +64,8 @@ def read(record: Any) -> Item:
 
 
 async def read_by_turns(records: Sequence[Any]) -> list[Item]:
-    """Records of one partition, in order of offsets, as items. The loop goes on: what is large is read in a thread, and between many it has its turn."""
-    items: list[Item] = []
-    turn = time.monotonic()
-    for record in records:
-        if record.value is not None and len(record.value) > _LARGE_BYTES:
-            items.append(await asyncio.to_thread(read, record))
-        else:
-            items.append(read(record))
-            if time.monotonic() - turn < _TURN_SECONDS:
-                continue
-            await asyncio.sleep(0)
-        turn = time.monotonic()
-    return items
+    """Records of one partition, in order of offsets, as items. The loop goes on meanwhile."""
+    return await by_turns(read, records)
 
 
 def by_topic(runs: Sequence[Sequence[Item]]) -> list[list[Item]]:

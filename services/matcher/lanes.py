@@ -6,7 +6,7 @@ nothing, and forgets the lane.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,6 +46,12 @@ class Lane:
         for name in names:
             if self.areas.pop(name, None) is not None:
                 self.absent.add(name)
+
+    def leave_out(self, areas: Iterable[Area]) -> None:
+        """Of these, just stored, the areas in which nothing is open: they are loaded again when something is said in them."""
+        for area in areas:
+            if not (area.wishes or area.offers or area.volunteers or area.round_at is not None):
+                self.areas.pop(area.name, None)
 
     def next_deadline(self) -> int | None:
         """The earliest instant at which time alone may change something in one of its areas."""

@@ -391,6 +391,7 @@ class Matcher:
         lane = draft.lane
         for area in draft.areas.values():
             area.forget_touched()
+        lane.leave_out(draft.areas.values())
         if draft.seq > lane.seq:
             self._publisher.put(Parcel(lane.number, lane.epoch, draft.seq, draft.messages))
         lane.seq, lane.cursors, lane.ticked = draft.seq, draft.cursors, draft.ticked

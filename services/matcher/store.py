@@ -44,7 +44,14 @@ MARK_PUBLISHED: Final = """
         served AS (DELETE FROM matching.outbox o USING told WHERE o.lane = told.lane AND o.seq <= told.published)
     UPDATE matching.lanes l SET published = greatest(l.published, told.published) FROM told WHERE l.lane = told.lane AND l.epoch = told.epoch
 """
-AREAS_OF_LANE: Final = "SELECT area FROM matching.areas WHERE lane = $1"
+# Those in which time alone can change something: any other one is loaded when an event names it. Areas that somebody made up, by a bug, are there for ever,
+# and to load each of them takes six round trips.
+AREAS_OF_LANE: Final = """
+    SELECT area FROM matching.areas a WHERE lane = $1 AND (round_at IS NOT NULL
+        OR EXISTS (SELECT FROM matching.wishes w WHERE w.area = a.area AND w.status = 'open')
+        OR EXISTS (SELECT FROM matching.offers o WHERE o.area = a.area AND o.status = 'open')
+        OR EXISTS (SELECT FROM matching.matches m WHERE m.area = a.area AND m.live))
+"""
 ROUND_OF_AREA: Final = "SELECT round_at FROM matching.areas WHERE area = $1"
 CLOCK_OF_AREA: Final = "SELECT clock FROM matching.areas WHERE area = $1"
 _WISH_COLUMNS: Final = "wish_id, status, submitted_at, match_count, barred, invited, data"

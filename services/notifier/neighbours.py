@@ -28,6 +28,7 @@ from services.notifier.metrics import Metrics
 from services.notifier.settings import Settings
 from services.notifier.watch_store import Household, WatchUnit
 from services.runtime import Pulse, Stop
+from services.turns import by_turns
 
 TOPICS: Final = ("wishes", "offers")
 _WAIT_MS: Final = 500
@@ -53,14 +54,15 @@ def is_centre_household(organisation: str | None, words: Iterable[str]) -> bool:
     return organisation is not None and any(word in organisation for word in words)
 
 
-def _events(records: Iterable[Any]) -> list[Event]:
-    found = []
-    for record in records:
-        try:
-            found.append(decode(record.topic, record.value, record.headers))
-        except InvalidEvent:
-            continue
-    return found
+def _event(record: Any) -> Event | None:
+    try:
+        return decode(record.topic, record.value, record.headers)
+    except InvalidEvent:
+        return None
+
+
+async def _events(records: Iterable[Any]) -> list[Event]:
+    return [event for event in await by_turns(_event, records) if event is not None]
 
 
 def sifted(records: Iterable[Any], words: Iterable[str]) -> tuple[list[Any], list[tuple[Key, Any]]]:
@@ -140,12 +142,12 @@ class Neighbours:
     async def read(self, records: Iterable[Any]) -> list[Event]:
         """The events among these records from which something may follow."""
         to_read, closing = sifted(records, self._settings.household_words)
-        events = _events(to_read)
+        events = await _events(to_read)
         if closing:
             known = {(event.area, event.data.offer_id) for event in events if isinstance(event.data, OfferPosted)}
             async with self._pool.acquire() as connection:
                 known |= await WatchUnit(connection).known_households({key for key, _ in closing})
-            events += _events(record for key, record in closing if key in known)
+            events += await _events(record for key, record in closing if key in known)
         return events
 
     async def _take_in(self, events: Sequence[Event]) -> None:

@@ -43,6 +43,7 @@ from services.notifier.visits_store import TOPICS, Begun, Lane, Pair, Told, Visi
 from services.rewound import places_to_go_on
 from services.runtime import Pulse, Stop
 from services.tariff import Tariff
+from services.turns import by_turns
 
 _WAIT_MS: Final = 200
 # By event time somebody waits for each step of the clock.
@@ -195,7 +196,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def _were_read(self, records: Sequence[Any]) -> list[bool | None]:
         """Whether they were read: what is said of a visit is noted, and so is each visit. Of nothing else is there a trace."""
-        events = [heard(record) for record in records]
+        events = await by_turns(heard, records)
         begun = [event.begun.match_id if event is not None and event.begun is not None else None for event in events]
         reports = [report_of(event.event) if event is not None and event.event is not None else None for event in events]
         told = [None if one is None else (one.report.source, one.report.event_id) for one in reports]
@@ -256,13 +257,15 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         async with self._busy:
             if found:
                 await failpoints.before("validate")
-            read = [
-                (record.topic, record.partition, record.offset, heard(record), record)
+            fresh = [
+                record
                 for tp in sorted(found, reverse=True)
                 if tp.partition in self.lanes
                 for record in found[tp]
                 if record.offset >= self._offsets[tp.partition][tp.topic]
             ]
+            said = await by_turns(heard, fresh)
+            read = [(record.topic, record.partition, record.offset, one, record) for record, one in zip(fresh, said, strict=True)]
             # The client goes back by itself only where a log does not reach as far as we had read: then the lane is taken over anew.
             gone = {tp.partition for tp in found if tp.partition in self.lanes and found[tp][0].offset < self._offsets[tp.partition][tp.topic]}
             self._forget(gone)

@@ -215,6 +215,30 @@ async def test_a_stretch_without_a_record_is_gone_past_once_it_was_looked_at(new
     await worker.matcher.close()
 
 
+async def test_an_area_in_which_nothing_is_open_is_neither_kept_nor_loaded_and_known_when_something_is_said_in_it(
+    new_database: Callable[[], Awaitable[Database]],
+) -> None:
+    """Who makes up an area for each event, by a bug, has made them for ever: each would take memory, and time at every start."""
+    database = await new_database()
+    worker = Worker(database)
+    await worker.takes(build.wish("w1", at=1), build.wish_withdrawn("w1", at=2), build.wish_withdrawn("w2", at=9))
+    assert {} == worker.matcher.lanes[LANE].areas
+
+    heir = Worker(database)
+    heir._offsets["wishes"] = 2
+    await heir.matcher._take_missing(frozenset((LANE,)))
+    assert {} == heir.matcher.lanes[LANE].areas
+    await heir.takes(build.wish("w2", at=3), build.wish("w3", at=4))
+    assert {"w3": ("open", [])} == heir.in_memory()
+    third = Worker(database)
+    await third.matcher._take_missing(frozenset((LANE,)))
+    assert {"w3": ("open", [])} == third.in_memory()
+    rows = await worker.owner("SELECT wish_id, status FROM matching.wishes ORDER BY wish_id")
+    assert [("w1", "withdrawn"), ("w2", "withdrawn"), ("w3", "open")] == [tuple(row) for row in rows]
+    for one in (worker, heir, third):
+        await one.matcher.close()
+
+
 async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_read_before_its_wish(new_database: Callable[[], Awaitable[Database]]) -> None:
     worker = Worker(await new_database())
     posted, submitted = build.offer("o1", at=0), build.wish("w1", at=1, urgency="red")

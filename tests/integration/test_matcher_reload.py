@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -17,7 +18,7 @@ from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area, Match
 from services.matcher.policies import Policies
 from services.matcher.replay import Entry, Replay, from_database
-from services.matcher.store import INDEXES_ONLY, OFFERS_UNDER_WAY, PAST_STARTS, WISHES_UNDER_WAY, BrokenInvariant, Changes, Loader, RawData
+from services.matcher.store import AREAS_OF_LANE, INDEXES_ONLY, OFFERS_UNDER_WAY, PAST_STARTS, WISHES_UNDER_WAY, BrokenInvariant, Changes, Loader, RawData
 from services.matcher.written import decision_text
 from tests import builders as build
 from tests.builders import Scene, instant, offer, wish
@@ -200,6 +201,10 @@ async def test_a_lane_is_taken_over_by_indexes_of_what_is_under_way_however_much
         assert index in plan, plan
         assert "matches_live" in plan, plan
         assert "SubPlan" not in plan, "asked of each row there ever was"
+    await connection.execute(f"PREPARE areas(int) AS {AREAS_OF_LANE}")
+    plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN EXECUTE areas(1)"))
+    assert {"areas_of_lane", "wishes_open", "offers_open", "matches_live"} <= set(re.findall(r"\w+", plan)), plan
+    assert "Seq Scan" not in plan, plan
 
 
 async def test_what_is_known_of_somebody_outlives_the_worker_and_all_they_posted(connection: asyncpg.Connection) -> None:

@@ -81,7 +81,10 @@ class Desk:
     async def taken(self, kind: str, data: dict[str, Any], at: int = START) -> None:
         whole = f"lastmetre.{kind}.v1"
         record = SimpleNamespace(
-            topic=TOPIC_OF[whole], value=orjson.dumps({"area": AREA, **data}), headers=headers_of(whole, f"{kind}-{at}", "test", rfc3339(at), "s", AREA)
+            key=None,
+            topic=TOPIC_OF[whole],
+            value=orjson.dumps({"area": AREA, **data}),
+            headers=headers_of(whole, f"{kind}-{at}", "test", rfc3339(at), "s", AREA),
         )
         await self.neighbours.take_in(await self.neighbours.read([record]))
 

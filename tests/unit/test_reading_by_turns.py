@@ -1,8 +1,9 @@
 """Large records are read so that the loop, and with it the group's heartbeat, goes on meanwhile."""
 
 import asyncio
+from collections.abc import Awaitable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -11,7 +12,10 @@ from schemas.lanes import partition_of
 from schemas.topics import EVENT_MAX_BYTES
 from services.matcher import intake
 from services.matcher.intake import Item
+from services.notifier.neighbours import Neighbours
+from services.notifier.visiting import Visiting
 
+T = TypeVar("T")
 HEADERS = codec.headers_of("lastmetre.wish.withdrawn.v1", "id-1", "//app", "2026-11-23T08:00:00+08:00", "w-1", "gaoxin")
 
 
@@ -21,6 +25,10 @@ def record(offset: int, **more: str) -> Any:
 
 
 async def read_beside_a_ticker(records: list[Any]) -> tuple[list[Item], int]:
+    return await beside_a_ticker(intake.read_by_turns(records))
+
+
+async def beside_a_ticker(reading: Awaitable[T]) -> tuple[T, int]:
     ticks = 0
 
     async def tick() -> None:
@@ -30,9 +38,9 @@ async def read_beside_a_ticker(records: list[Any]) -> tuple[list[Item], int]:
             ticks += 1
 
     ticker = asyncio.create_task(tick())
-    items = await intake.read_by_turns(records)
+    found = await reading
     ticker.cancel()
-    return items, ticks
+    return found, ticks
 
 
 async def test_the_loop_goes_on_while_a_record_full_of_what_looks_like_numbers_is_read() -> None:
@@ -69,3 +77,36 @@ def test_what_is_no_event_is_known_by_the_contracts_types_alone() -> None:
     assert "" == says(orjson.dumps({"type": "lastmetre.offer.invented.v1"}))
     assert {""} == {says(value) for value in (None, b"{", b"[1]", b"\xff", orjson.dumps({"type": [offered]}), b" " * EVENT_MAX_BYTES + b"{}")}
     assert {""} == {says(None, ("ce_type", content)) for content in (None, b"", b"\xff", b"lastmetre.offer.invented.v1")}
+
+
+async def test_the_loop_goes_on_while_a_record_of_many_headers_or_a_large_key_is_read() -> None:
+    """Eight of the broker's mebibytes in headers took twenty seconds, without a heartbeat: each worker in turn was thought dead, and none came past it."""
+    headed, keyed, full = record(0), record(1), record(2)
+    headed.headers = [*HEADERS, *((f"x{number}", b"13812345678 1#1#1#1#") for number in range(4000))]
+    keyed.key = b"1#" * 30_000
+    headed.value = keyed.value = b"{"
+    full.headers = [*HEADERS, *((f"x{number}", b"13812345678") for number in range(80_000))]
+
+    items, ticks = await read_beside_a_ticker([headed, keyed, full])
+
+    assert ["not_json", "not_json", "too_large"] == [item.fault.reason for item in items if item.fault is not None]
+    assert ticks >= 10
+    assert not any(b"1381" in (value or b"") for item in items if item.letter is not None for _, value in item.letter.headers)
+
+
+async def test_the_notifiers_loop_goes_on_while_what_it_hears_of_visits_is_read() -> None:
+    """A report may carry what we know nothing of, a photo even; the notices wait for the same loop, and the second notifier read the same after the first."""
+    large = record(0, x="\\" + "1#" * 50_000)  # a text with a backslash may write its words otherwise, and is read
+    visits = Visiting.__new__(Visiting)
+    neighbours = Neighbours.__new__(Neighbours)
+    visits._store, neighbours._settings = SimpleNamespace(read_known=nothing_known), SimpleNamespace(household_words=())  # type: ignore[assignment]
+
+    _, ticks_of_visits = await beside_a_ticker(visits._were_read([large]))
+    _, ticks_of_neighbours = await beside_a_ticker(neighbours.read([large]))
+
+    assert ticks_of_visits >= 3
+    assert ticks_of_neighbours >= 3
+
+
+async def nothing_known(*_: Any) -> tuple[dict[str, Any], set[Any]]:
+    return {}, set()

@@ -1,0 +1,33 @@
+"""Reading many records while the loop goes on.
+
+A record as large as the contract allows may be searched for seconds, when all of it looks like numbers; a consumer's group must hear of us meanwhile, or
+takes us for dead, and who reads the same in our place is taken for dead as well.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+from schemas.screening import headers_size
+
+_LARGE_BYTES: Final = 16 * 1024
+_TURN_SECONDS: Final = 0.1
+
+T = TypeVar("T")
+
+
+async def by_turns(read: Callable[[Any], T], records: Iterable[Any]) -> list[T]:
+    """What `read` makes of each record, in their order: what is large is read in a thread, and between many that are not the loop has its turn."""
+    found: list[T] = []
+    turn = time.monotonic()
+    for record in records:
+        if len(record.value or b"") + len(record.key or b"") + headers_size(record.headers) > _LARGE_BYTES:
+            found.append(await asyncio.to_thread(read, record))
+        else:
+            found.append(read(record))
+            if time.monotonic() - turn < _TURN_SECONDS:
+                continue
+            await asyncio.sleep(0)
+        turn = time.monotonic()
+    return found
