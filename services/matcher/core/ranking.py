@@ -133,9 +133,9 @@ class OfferIndex:
         self.refresh(offer)
         # The rank of all who have a skill that became lighter improves, so their old entries would lie too late.
         # This happens only when a supply crosses a step.
-        for skill in lighter:
-            for holder in self.holders[skill].values():
-                self.refresh(holder)
+        again = {holder.id: holder for skill in lighter for holder in self.holders[skill].values()}
+        for holder in again.values():
+            self.refresh(holder)
 
     def remove(self, offer: "Offer") -> None:
         """An offer closes; its entries are void from now on. Small heaps are never swept else, and would keep all offers that ever lay in them."""

@@ -20,6 +20,7 @@ from services.matcher.core.rules import (
     is_vetted,
     last_start,
     may_meet,
+    possible_starts,
     refusal,
     speaks,
     within_reach,
@@ -398,7 +399,8 @@ class Turn:
             area.call_round(self.now)
 
     def _may_join(self, wish: Wish, offer: Offer) -> bool:
-        return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer)
+        """Whether this helper may be one of a group: else there is none now either, where there was none before they came, and nobody need look for one."""
+        return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer) and bool(possible_starts(wish, offer, self.now))
 
     def _may_gain(self, wish: Wish, offer: Offer) -> bool:
         if not (has_capacity(offer) and has_skills(wish, offer) and within_reach(wish, offer)):

@@ -161,6 +161,13 @@ def test_heaps_do_not_grow_with_the_work_that_is_done() -> None:
     assert 64 >= max(sizes)
 
 
+def test_where_many_skills_become_lighter_at_once_each_holder_is_filed_anew_once() -> None:
+    scene = given(*(offer(f"o{number}", skills=["haircut", "piano", "repair"]) for number in range(3)))
+    filed = max(one.entry for one in scene.area.offers.values())
+    scene.when(offer("o3", skills=["haircut", "piano", "repair"]))  # the fourth: all three skills are in another step of supply
+    assert filed + 1 + 4 == max(one.entry for one in scene.area.offers.values())
+
+
 def test_offers_that_are_gone_are_not_kept() -> None:
     scene = given(*(offer(f"o{number}", at=number, home=f"c1/p1/b1/u{number}", windows=[(number, number + 60)]) for number in range(20)))
     scene.passes(1000)

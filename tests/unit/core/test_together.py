@@ -28,6 +28,17 @@ def test_those_near_children_need_the_highest_check_within_the_year(who: dict[st
     assert [] == given(offer("o1"), offer("o2", checked=-366 * DAY)).when(wish(**who))
 
 
+def test_of_a_helper_who_has_no_time_for_it_no_group_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    monkeypatch.setattr("services.matcher.core.turn.find_group", lambda _area, asked, _now: looked.append(asked.id))
+    scene = given(offer("o1"), minors_wish(wanted=(0, DAY)))
+    looked.clear()
+    scene.when(offer("o2", windows=[(DAY + 1, 2 * DAY)]))
+    assert [] == looked
+    scene.when(offer("o3", windows=[(60, DAY)]))
+    assert ["w1"] == looked
+
+
 def test_an_accompanied_visit_needs_no_higher_check_than_it_says() -> None:
     assert PAIR == given(offer("o1", level=0), offer("o2", level=0)).when(wish(accompanied=True))
 
