@@ -24,11 +24,13 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaProducer
 
+from deploy import topics
 from deploy.postgres import Postgres
 from deploy.stack import Stack
 from deploy.tools.kafka import STRUCTURED_HEADERS
 from deploy.vault_keys import KEY_FILE
 from schemas.registry import TOPIC_OF
+from schemas.topics import TOPICS
 from services.vault.consents import Consent, Purpose
 from services.vault.contact import parse_contact
 from services.vault.keyfile import KeyFile
@@ -39,6 +41,7 @@ from tests.canary.dumps import dump, talkative
 from tests.canary.people import canaries, invent
 from tests.canary.scan import Hit, Scanner
 from tests.integration.channel_rig import Gateway, Mailbox, gateway, mail_server
+from tests.topic_settings import changed
 
 AREA: Final = "high-tech"
 OPERATOR: Final = Reader("operator", "op-canary")
@@ -280,6 +283,8 @@ async def _asking(stack: Stack) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def _sending(stack: Stack) -> AsyncIterator[Callable[[str, bytes], Awaitable[Any]]]:
+    # As a Kafka may have it that others keep: records lie there as they were sent, and are searched through all the same.
+    await topics.ensure(stack.kafka.bootstrap, [changed(topic, compression_type="producer") for topic in TOPICS])
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.bootstrap, compression_type="gzip", acks="all")
     await producer.start()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.lives.run import run
 
 SEED = 11
-LIVES = 12
+LIVES = 10
 PLAY_SECONDS = 130.0
 
 

@@ -21,7 +21,7 @@ from tests.checker import check, generate
 
 SEED = 7
 EVENTS = 2000
-MINUTES = 30  # each is settled by itself, which is what takes the time
+MINUTES = 20  # each is settled by itself, which is what takes the time
 PLAY_SECONDS = 240.0
 REPLAY_SECONDS = 60.0
 
