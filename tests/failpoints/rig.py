@@ -30,6 +30,8 @@ from tests.integration.notifier_rig import SECRET, Sink, matcher, receiver, sett
 
 VARIABLE: Final = "FAILPOINTS_SECRET"
 SETTLED_SECONDS: Final = 30.0
+# So long after the last thing was done nothing more comes.
+QUIET_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.01
 # By event time the visits' clock is told to run on; far beyond all that the cases speak of.
 RUNS_TO: Final = 1_800_000_000_000_000
@@ -149,10 +151,11 @@ class Rig:
                     await self.database.fetchval(_LEAVE, *receipt)
         return case
 
-    async def settle(self, meets: int = 0) -> None:
-        """Wait until everything is done and so many points were met."""
+    async def settle(self, meets: int = 0) -> bool:
+        """Wait until everything is done and so many points were met; False where all has been done for a while, and not all were."""
         deadline = time.monotonic() + allowed(SETTLED_SECONDS)
         found: Any = None
+        done_at: float | None = None
         while True:
             await self._hear()
             await self._read()
@@ -163,11 +166,16 @@ class Rig:
             whole = found["matches"] >= self.number * (EVENTS_OF_MATCHES + self.timed) and found["responses"] >= self.town.said
             if not self.timed and read_all and whole and await self.database.fetchval(_LET_JUDGE) is not None:
                 whole = False
-            if len(self.met) >= meets and read_all and whole and found["under_way"] == 0 and (not self.timed or found["unwatched"] == 0):
-                break
+            if read_all and whole and found["under_way"] == 0 and (not self.timed or found["unwatched"] == 0):
+                done_at = done_at or time.monotonic()
+                if len(self.met) >= meets or time.monotonic() - done_at > allowed(QUIET_SECONDS):
+                    break
+            else:
+                done_at = None
             assert time.monotonic() < deadline, f"not settled: {dict(found)}, met {self.met} of {meets}, case {self.number - 1}"
             await asyncio.sleep(LOOK_SECONDS)
         await self._read()
+        return len(self.met) >= meets
 
     async def _read(self) -> None:
         for place, run in (await self.consumer.getmany(timeout_ms=0)).items():
