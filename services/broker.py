@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -129,12 +128,12 @@ SILENT_SECONDS: Final = 10.0
 """A broker answers each question for records within half a second, also where there are none: one that says nothing for longer than this is away."""
 
 
-def silent_seconds(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> float:
-    """For how long the broker has said nothing of any of these partitions, which are assigned to the consumer; 0 where it has not been asked yet.
+def silent_seconds(consumer: AIOKafkaConsumer) -> float:
+    """For how long the broker has said nothing of any of the consumer's partitions; 0 where it has not been asked yet.
 
     Of what lies here and is not taken yet it is not asked: so it tells something only where all is taken.
     """
-    heard = [at for tp in partitions if (at := consumer.last_poll_timestamp(tp)) is not None]
+    heard = [at for tp in consumer.assignment() if (at := consumer.last_poll_timestamp(tp)) is not None]
     return max(0.0, time.time() - max(heard) / 1000) if heard else 0.0
 
 

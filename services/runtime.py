@@ -328,7 +328,8 @@ REACH_SECONDS: Final = 60.0
 _REACH_ATTEMPT_SECONDS: Final = 15.0
 _REACH_PAUSE_SECONDS: Final = 0.5
 _REACH_PAUSE_MAX_SECONDS: Final = 5.0
-_AWAY: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)  # TimeoutError is an OSError
+AWAY: Final[tuple[type[BaseException], ...]] = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Whatever a server or the way to it may say to whoever tries the same again, whatever it was. TimeoutError is an OSError."""
 
 
 async def reach(server: str, setting: str, connect: Callable[[], Awaitable[T]], stop: Stop, seconds: float = REACH_SECONDS) -> T:
@@ -342,7 +343,7 @@ async def reach(server: str, setting: str, connect: Callable[[], Awaitable[T]], 
         try:
             async with asyncio.timeout(_REACH_ATTEMPT_SECONDS):
                 return await connect()
-        except _AWAY as error:
+        except AWAY as error:
             fault = type(error).__name__
         structlog.get_logger().warning("waiting", server=server, setting=setting, fault=fault)
         if await stop.pause(pause):

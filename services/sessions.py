@@ -32,6 +32,9 @@ PASSING: Final[tuple[type[BaseException], ...]] = (
 All else is about what was to be stored, such as a value out of range, or a constraint.
 """
 
+SILENT_MAX: Final = "30s"
+"""So long the server keeps the session, and the lock, of one who asks it every second or two and is not heard of any more."""
+
 # Our statements name their rows by key, in tables that begin empty and grow fast: a plan made while they were small must not scan them, nor be compiled for
 # longer than it runs.
 INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}

@@ -128,7 +128,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
     def silent_seconds(self) -> float:
         """For how long the broker has said nothing of our partitions (`services.broker`)."""
         consumer = self._thread._consumer  # noqa: SLF001
-        return 0.0 if consumer is None else silent_seconds(consumer, consumer.assignment())
+        return 0.0 if consumer is None else silent_seconds(consumer)
 
     def _owned(self) -> Any:
         """Which partitions we have by the group's last word: another object after each."""

@@ -92,7 +92,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         """For how long the broker has said nothing of our partitions, while all is taken that it told of before."""
         if self._consumer is None or self.lag() != 0:
             return 0.0
-        return silent_seconds(self._consumer, self._consumer.assignment())
+        return silent_seconds(self._consumer)
 
     # --- partitions come and go
 

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import asyncpg
 import pytest
 
+from services import sessions
 from services.gateway.board import reader
 from services.gateway.board.store import Writer
 from services.gateway.database import Database as Gateway
@@ -42,7 +43,7 @@ async def test_whoever_is_frozen_between_preparing_a_statement_and_asking_it_kee
 async def test_a_writer_of_the_board_who_is_gone_without_a_word_does_not_keep_the_next_one_from_writing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_SILENT_MAX", "500ms")
+    monkeypatch.setattr(sessions, "SILENT_MAX", "500ms")
     gone, then = await reader.connected(database.dsn("board")), await asyncpg.connect(database.dsn("board"))
     assert await Writer.take(gone, 7) is not None
     async with asyncio.timeout(DEADLINE_SECONDS):

@@ -42,7 +42,7 @@ class Consumer:
 )
 def test_a_broker_is_silent_since_its_last_word(ago: tuple[float | None, ...], seconds: float) -> None:
     consumer: Any = Consumer(*ago)
-    assert silent_seconds(consumer, PLACES) == pytest.approx(seconds, abs=1.0)
+    assert silent_seconds(consumer) == pytest.approx(seconds, abs=1.0)
 
 
 def test_a_gateway_is_deaf_once_it_has_listened_and_hears_nothing() -> None:

@@ -17,7 +17,7 @@ from services.gateway.context import Gateway
 from services.gateway.publisher import checked
 from services.gateway.roles import Principal
 
-_SUBMITTED: Final = "lastmetre.wish.submitted.v1"
+SUBMITTED: Final = "lastmetre.wish.submitted.v1"
 _SET: Final = """
     INSERT INTO gateway.communities (area, community, reviews, changed_by) VALUES ($1, $2, $3, $4)
     ON CONFLICT (area, community) DO UPDATE SET reviews = excluded.reviews, changed_by = excluded.changed_by, changed_at = clock_timestamp()
@@ -107,13 +107,13 @@ async def publish(gateway: Gateway, principal: Principal, found: Mapping[str, An
     if found["state"] not in {"waiting", "sending"}:
         return "gone"
     if found["state"] == "waiting":
-        checked(_SUBMITTED, data["wish_id"], data, at=now.isoformat())  # before it is marked: what the contract does not take can still be refused
+        checked(SUBMITTED, data["wish_id"], data, at=now.isoformat())  # before it is marked: what the contract does not take can still be refused
     async with gateway.database.acting_for(principal) as connection:
         if found["draft_id"] in await going_on(connection):
             return "goes_on"
         if found["state"] == "waiting" and await connection.fetchrow(_BEGIN, found["draft_id"], orjson.dumps(data).decode(), principal.account) is None:
             return "gone"
-    await gateway.publisher.say(_SUBMITTED, data["wish_id"], data, event_id=str(found["draft_id"]))
+    await gateway.publisher.say(SUBMITTED, data["wish_id"], data, event_id=str(found["draft_id"]))
     async with gateway.database.acting_for(principal) as connection:
         await connection.execute(_DONE, found["draft_id"])
     return "published"

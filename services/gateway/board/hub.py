@@ -17,7 +17,6 @@ from typing import Any, Final, Self, TypeAlias
 import asyncpg
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
@@ -27,7 +26,7 @@ from services.broker import SILENT_SECONDS, Broker, Consumer, silent_seconds
 from services.gateway.board.store import CHANNEL, parsed
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal, Role
-from services.runtime import Pulse, Stop, within
+from services.runtime import AWAY, Pulse, Stop, within
 
 QUEUE_MAX: Final = 512
 BEAT_SECONDS: Final = 5.0
@@ -40,7 +39,6 @@ _PACE_SECONDS: Final = 0.005
 _POLL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
 _REQUEST_MS: Final = 15_000
-PASSING: Final = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # What a volunteer sees of wishes around them, beside what concerns themselves.
 _FOR_ALL_NEAR: Final = frozenset({"wish.submitted.v1", "wish.withdrawn.v1", "wish.expired.v1", "wish.widened.v1"})
 
@@ -375,7 +373,7 @@ class Tail:
                         await self._follow(connection, stop)
                     finally:
                         await connection.close(timeout=2)
-                except PASSING as fault:
+                except AWAY as fault:
                     self._log.warning("tail_failed", fault=type(fault).__name__)
                     await stop.pause(_RETRY_SECONDS)
         finally:
@@ -435,7 +433,7 @@ class Answers:
         while not stop:
             try:
                 await self._read(stop)
-            except PASSING as fault:
+            except AWAY as fault:
                 self._log.warning("answers_failed", fault=type(fault).__name__)
                 await stop.pause(_RETRY_SECONDS)
 
@@ -473,7 +471,7 @@ class Answers:
         """Whether it has read, and the broker says nothing just now."""
         if self._consumer is None:
             return False
-        return not self.ready.is_set() or silent_seconds(self._consumer, self._consumer.assignment()) > SILENT_SECONDS
+        return not self.ready.is_set() or silent_seconds(self._consumer) > SILENT_SECONDS
 
     def take(self, record: Any) -> None:
         """One record: an answer that somebody waits for, or nothing."""

@@ -39,8 +39,6 @@ PASSING: Final[tuple[type[BaseException], ...]] = (OSError, KafkaError, *session
 _NOT_ITS_OWN: Final[tuple[type[BaseException], ...]] = (*PASSING, Stale)
 _STANDBY_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.5
-# Whoever writes asks the database at each turn, every half a second.
-_SILENT_MAX: Final = "30s"
 # A statement of a batch takes a second or two. One that is not answered is given up twice: by itself, and with its transaction.
 _STATEMENT_SECONDS: Final = 20.0
 _ANSWER_SECONDS: Final = 30.0
@@ -150,7 +148,7 @@ async def connected(dsn: str) -> asyncpg.Connection:
 
     The lock of one that it does not know to be dead would keep all others from writing: for two hours, as most systems have it.
     """
-    limits = dict.fromkeys(("idle_session_timeout", "idle_in_transaction_session_timeout"), _SILENT_MAX)
+    limits = dict.fromkeys(("idle_session_timeout", "idle_in_transaction_session_timeout"), sessions.SILENT_MAX)
     return await asyncpg.connect(dsn, timeout=10, command_timeout=_STATEMENT_SECONDS, server_settings={"application_name": "lastmetre-board", **limits})
 
 
@@ -181,7 +179,7 @@ class Reader:
         """Whether PostgreSQL or Kafka is: it neither reads nor stands by, waits for an answer, or hears nothing though all is read."""
         if not self.at_work or self.pulse.age_seconds > _ANSWER_SECONDS:
             return True
-        return self._lag == 0 and self._consumer is not None and silent_seconds(self._consumer, self._consumer.assignment()) > SILENT_SECONDS
+        return self._lag == 0 and self._consumer is not None and silent_seconds(self._consumer) > SILENT_SECONDS
 
     async def run(self, stop: Stop) -> None:
         """Read until stopped."""

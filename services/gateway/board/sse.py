@@ -14,13 +14,14 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.board.hub import PASSING, Cut, StreamRow, Subscription, backlog
+from services.gateway.board.hub import Cut, StreamRow, Subscription, backlog
 from services.gateway.board.showing import HIDDEN_OF_MINORS
 from services.gateway.board.words import KINDS, TONES, clock, detail
 from services.gateway.database import Database
 from services.gateway.places import Places
 from services.gateway.roles import Principal, Role
 from services.gateway.words import word
+from services.runtime import AWAY
 
 RETRY_MS: Final = 1500
 LOOK_SECONDS: Final = 30.0
@@ -126,7 +127,7 @@ class EventStream(Response):
     async def _may_go_on(self) -> bool:
         try:
             return await self._still()
-        except PASSING:
+        except AWAY:
             return True  # nobody can say just now: the next look may
 
     def _lines(self, rows: Sequence[StreamRow]) -> bytes:

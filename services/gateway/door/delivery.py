@@ -29,16 +29,15 @@ from services.gateway.door import addresses, signing, subscriptions
 from services.gateway.door.answers import Refused
 from services.gateway.door.positions import Positions, event_of
 from services.gateway.door.subscriptions import Webhook
-from services.runtime import Stop
+from services.runtime import AWAY, Stop
+from services.sessions import SILENT_MAX
 
 _LOCK: Final = 0x6C6D_7768  # "lmwh"
 _LOOK_SECONDS: Final = 1.0
 _AGAIN_SECONDS: Final = 2.0
-_SILENT_MAX: Final = "30s"
 _ATTEMPT_SECONDS: Final = 10.0
 _BACKOFF_MAX_SECONDS: Final = 300.0
 _FETCH_MS: Final = 1_000
-_PASSING: Final[tuple[type[BaseException], ...]] = (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 GONE: Final = 410
 USER_AGENT: Final = "lastmetre-webhooks/1"
 
@@ -116,10 +115,10 @@ class Deliveries:
             try:
                 async with self._pool() as pool, pool.acquire() as lock:
                     # Of a session that the server does not know to be dead the lock would keep all others from delivering.
-                    await lock.execute(f"SET idle_session_timeout = '{_SILENT_MAX}'")
+                    await lock.execute(f"SET idle_session_timeout = '{SILENT_MAX}'")
                     if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                         await self._serve(pool, lock)
-            except _PASSING as fault:
+            except AWAY as fault:
                 self._log.warning("webhooks_retry", error=type(fault).__name__)
             await self._stop.pause(_AGAIN_SECONDS)
 
@@ -158,7 +157,7 @@ class Deliveries:
             async with asyncio.TaskGroup() as group:
                 for topic in topics:
                     group.create_task(self._topic(pool, webhook, topic, cursors[topic]))
-        except* _PASSING as faults:
+        except* AWAY as faults:
             self._log.warning("webhook_retry", webhook_id=webhook.webhook_id, error=type(faults.exceptions[0]).__name__)
             await self._stop.pause(_AGAIN_SECONDS)
 

@@ -12,6 +12,7 @@ from schemas import shapes
 from schemas.errors import InvalidEvent
 from schemas.place import Place
 from services.gateway import words
+from services.gateway.board.drafts import SUBMITTED
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs, require
 from services.gateway.people import entry, store
@@ -22,7 +23,6 @@ from services.gateway.roles import Principal, Role, Scope
 
 router = APIRouter()
 Asker = Annotated[Principal, needs(Act.ENTER_WISH)]
-SUBMITTED: Final = "lastmetre.wish.submitted.v1"
 _WISH_ID: Final = re.compile(r"w-[0-9a-f]{16}")
 _FIELDS_MAX: Final = 60
 _ENTERED_BEFORE: Final[words.Words] = (
