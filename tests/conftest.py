@@ -17,18 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadFileScheduling
 
 from deploy import migrate, topics
 from deploy.kafka import Kafka
 from deploy.postgres import Postgres
 from deploy.stack import Stack
 from tests import ahead
+from tests.sharing import pytest_xdist_make_scheduler  # noqa: F401  # pytest looks for its hooks here
 
 TEMPLATE = "lastmetre_template"
 _SIMULATED = "tests/unit/test_ten_thousand_towns.py"
-# Folders whose files share servers that are dear to start: one worker takes them all. Everywhere else a worker takes a file.
-_ONE_STAGE = ("tests/browser/", "tests/integration/gateway/")
 _numbers = itertools.count(1)
 
 
@@ -57,20 +55,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits for a computation that began with the session comes last."""
     items.sort(key=lambda item: item.nodeid.startswith(_SIMULATED))
-
-
-class ByStage(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives each worker a file at a time, or a folder whose files share a stage."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        return next((folder for folder in _ONE_STAGE if file.startswith(folder)), file)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStage:
-    """Not xdist's own groups (`--dist loadgroup`): with this pytest they give every test to whoever is free, without a word."""
-    return ByStage(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

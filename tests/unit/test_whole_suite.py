@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from deploy.checks import WHOLE_SUITE, Check, run_all
-from tests.conftest import ByStage
+from deploy.state import ROOT
+from tests.sharing import ByStage
 
 
 def scope_of(nodeid: str) -> str:
@@ -28,6 +31,31 @@ def test_elsewhere_a_worker_takes_a_file() -> None:
 def test_the_suite_is_shared_by_files_in_their_order() -> None:
     assert "loadfile" == WHOLE_SUITE[WHOLE_SUITE.index("--dist") + 1]
     assert "--no-loadscope-reorder" in WHOLE_SUITE
+
+
+# What each file of a session has in it, and how its tests end.
+DEADLY = {
+    "test_a.py": "def test_one(): pass\ndef test_two(): pass\n",
+    "test_b.py": "import os\ndef test_before(): pass\ndef test_it_dies_of(): os._exit(1)\ndef test_after(): pass\n",
+    "test_c.py": "def test_alone(): pass\n",
+    "test_d.py": "def test_alone(): pass\n",
+    "test_e.py": "import os\ndef test_it_dies_of_at_the_end(): os._exit(1)\n",
+}
+
+
+@pytest.mark.parametrize(("files", "workers"), [("abcde", 2), ("e", 1), ("abb", 3)])
+def test_a_worker_that_dies_is_told_with_its_test_and_nothing_else_is_left_out(files: str, workers: int, tmp_path: Path) -> None:
+    for number, letter in enumerate(files):
+        (tmp_path / f"test_{number}.py").write_text(DEADLY[f"test_{letter}.py"], encoding="utf-8")
+    (tmp_path / "conftest.py").write_text("from tests.sharing import pytest_xdist_make_scheduler\n", encoding="utf-8")
+    argv = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", ".", "-n", str(workers), *WHOLE_SUITE[2:]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+    said = done.stdout.decode()
+    deaths = files.count("b") + files.count("e")
+    passed = sum(DEADLY[f"test_{letter}.py"].count("pass") for letter in files)
+    assert 1 == done.returncode
+    assert f"{deaths} failed" + f", {passed} passed" * bool(passed) in said
 
 
 def test_what_runs_beside_the_tests_is_told_in_one_piece_and_its_failure_counts(capfd: pytest.CaptureFixture[str]) -> None:
