@@ -135,6 +135,9 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
             found.append((f"这个心愿须两人同行，合适的只有 {waiting.fit} 人。", f"It needs two helpers together; {waiting.fit} would do."))
         else:
             found.append(("这个心愿须两人同行，合适的人里没有两位同时有空。", "It needs two helpers together; of those who would do, no two are free at once."))
+        if waiting.second_at is not None:
+            second = clock(waiting.second_at)
+            found.append((f"已为它留住一位，等第二位 {second} 空出来。", f"One is kept for it until a second one falls free at {second}."))
     elif waiting.invitations:
         found.append(
             (
@@ -147,6 +150,13 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
             (
                 f"合适的 {waiting.fit} 份服务都已邀请过，没有谁答应；仍可认领。没有答复的，重新登记服务后会再受邀请。",
                 f"Whoever fits ({waiting.fit}) was invited before, and nobody said yes: they may still claim it; the silent are asked again if they post anew.",
+            )
+        )
+    elif 0 < waiting.fit <= waiting.spent + waiting.kept:
+        found.append(
+            (
+                f"合适的 {waiting.kept} 份服务正为更早的、须两人同去的心愿留着，等第二位志愿者空出来；仍可认领，来不及时也不再留。",
+                f"Whoever fits ({waiting.kept}) is kept for older wishes that need two, until a second helper is free or this one can wait no longer; may still claim.",
             )
         )
     elif waiting.fit:

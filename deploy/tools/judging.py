@@ -317,6 +317,17 @@ def _not_yet(answer: Answer) -> list[Words]:
     return [said, *_in_rounds(answer)]
 
 
+def _kept(answer: Answer) -> list[Words]:
+    assert answer.until is not None  # it is kept until then
+    until = clock(answer.until)
+    return [
+        (
+            f"各条都满足，但有一个更早的心愿需要两人同去，正在等第二位志愿者空出来；这份服务最迟为它留到 {until}，仍可认领。",
+            f"All rules pass, but it is kept until {until} for an older wish that needs two, whose second helper falls free; it may still claim this one.",
+        )
+    ]
+
+
 def _first(answer: Answer) -> list[Words]:
     return [("各条都满足，排在最前，轮到就会配对。", "All rules pass and nobody comes before it: it is next."), *_in_rounds(answer)]
 
@@ -339,6 +350,7 @@ _ANSWERS: Final[dict[str, Callable[[Answer], list[Words]]]] = {
     reasons.UNANSWERED: _unanswered,
     reasons.SAID_NO: _said_no,
     reasons.NOT_YET: _not_yet,
+    reasons.KEPT: _kept,
     reasons.FIRST: _first,
     reasons.BEHIND: _behind,
 }

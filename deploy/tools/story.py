@@ -25,6 +25,7 @@ from schemas.errors import InvalidEvent
 from schemas.instants import DAY_US, parse_rfc3339
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.wishes import WishSubmitted
+from services.matcher.core.keeping import Keeping
 from services.matcher.core.place import RUNGS
 from services.matcher.core.reasons import Verdict, almost, is_spent
 from services.matcher.core.rules import refusal
@@ -76,7 +77,8 @@ class Waiting:
 
     `nearest`: offers that fail one rule alone, each with that rule, the nearest first. `reach`: as far as the rung that a wish of the rounds asks for now,
     None for one that is tried at once. `invitations`: how many are out; `spent`: how many of those who fit were invited before and are not invited
-    again. `late`: no visit can begin any more.
+    again; `kept`: how many of them are kept for an older wish that needs two. `second_at`: of a wish that needs two and for which somebody is kept, when the
+    second one falls free. `late`: no visit can begin any more.
     """
 
     offers: int
@@ -88,6 +90,8 @@ class Waiting:
     reach: str | None = None
     invitations: int = 0
     spent: int = 0
+    kept: int = 0
+    second_at: int | None = None
     late: bool = False
 
 
@@ -227,6 +231,8 @@ def judged(area: Area, wish: Wish, now: int) -> Waiting:
     fit = reasons.pop(None, 0)
     excluded = {str(reason): count for reason, count in reasons.most_common()}
     nearest = [(offer.id, verdict) for offer, verdict in almost(area, wish, now)]
+    able = [offer for offer in offers if refusal(wish, offer, now) is None]
+    keeping = Keeping(area, now, area.index.in_order)
     return Waiting(
         len(offers),
         excluded,
@@ -236,7 +242,9 @@ def judged(area: Area, wish: Wish, now: int) -> Waiting:
         nearest,
         RUNGS[area.reach_of(wish, now)] if area.in_rounds(wish) else None,
         wish.invitations(now),
-        sum(is_spent(wish, offer, now) and refusal(wish, offer, now) is None for offer in offers),
+        spent=sum(is_spent(wish, offer, now) for offer in able),
+        kept=sum(keeping.kept_from(wish, offer) is not None for offer in able),
+        second_at=keeping.second_at(wish),
         late=now > wish.latest_start,
     )
 

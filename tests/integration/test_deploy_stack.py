@@ -234,6 +234,10 @@ async def test_what_had_to_be_killed_at_the_end_is_told_by_name(tmp_path: Path, 
     with display:
         await stack.start()
     said.truncate(0)
-    os.kill(stack.service("matcher").pid or 0, signal.SIGSTOP)  # as one is that waits for a broker which does not answer
+    pid = stack.service("matcher").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # as one is that waits for a broker which does not answer
+    # It stops when its turn comes; until then a SIGTERM, which has the lower number, would be served first.
+    await until(lambda: psutil.STATUS_STOPPED == psutil.Process(pid).status(), "its stop")
     await stack.stop()
     assert ["matcher" in line and "已强行结束 · matcher did not stop in time and was killed" in line for line in said.getvalue().splitlines()] == [True]

@@ -12,10 +12,10 @@ from rich.console import Console
 from deploy.tools import explain, judging, whynot
 from deploy.tools.explain import conclusions
 from deploy.tools.judging import answer_words, verdict_words
-from deploy.tools.story import Story, Waiting
+from deploy.tools.story import Story, Waiting, judged
 from deploy.tools.telling import tell
 from deploy.tools.whynot import Pair
-from deploy.tools.wording import BLOCKS, DEMANDS, OFFER_STATES, RULES, Lang
+from deploy.tools.wording import BLOCKS, DEMANDS, OFFER_STATES, RULES, Lang, clock
 from schemas.codec import Event
 from services.matcher.core import reasons
 from services.matcher.core.policy import Policy
@@ -38,6 +38,7 @@ from tests.builders import (
     wish,
     wish_withdrawn,
 )
+from tests.unit.core.test_keeping import two_who_fall_free_in_turn
 
 
 def said(wished: Event, offered: Event, rule: str) -> tuple[str, str]:
@@ -363,6 +364,7 @@ def test_rounds_are_explained_beside_the_order() -> None:
         ({}, "马上会配对。", "about to be matched."),
         ({"invitations": 2}, "已邀请 2 份服务，先答应者先得。", "2 offers are invited: the first to accept has the wish."),
         ({"spent": 1}, "合适的 1 份服务都已邀请过，没有谁答应", "Whoever fits (1) was invited before, and nobody said yes"),
+        ({"kept": 1, "reach": "area"}, "合适的 1 份服务正为更早的、须两人同去的心愿留着", "Whoever fits (1) is kept for older wishes that need two"),
         ({"late": True, "reach": "area"}, "剩下的时间已不够一次服务，", "There is not enough time left for a visit: it expires at"),
         ({"reach": "compound"}, "目前在本小区内找人，每轮都会再试，直到", "It asks up to the compound for now, and is tried again in every round, until"),
         ({"reach": "area"}, "该定的时候就会配对", "it is matched once it asks that far and its waiting ends"),
@@ -375,6 +377,18 @@ def test_a_waiting_wish_says_what_it_waits_for(more: dict[str, Any], zh: str, en
     explain.show(story, Console(file=screen, width=160), "both")
     assert zh in screen.getvalue()
     assert en in screen.getvalue()
+
+
+def test_who_is_kept_for_an_older_wish_that_needs_two_is_told_so_and_until_when() -> None:
+    scene = two_who_fall_free_in_turn()
+    scene.when(wish("w2", at=0, wanted=(0, 600)))
+    scene.passes(61)
+    area, now = scene.area, instant(61)
+    zh, en = (" ".join(part) for part in zip(*answer_words(why(area, area.wishes["w2"], area.offers["o1"], now)), strict=True))
+    assert f"这份服务最迟为它留到 {clock(instant(100))}，仍可认领。" in zh
+    assert f"it is kept until {clock(instant(100))} for an older wish that needs two" in en
+    child, other = (judged(area, area.wishes[one], now) for one in ("w1", "w2"))
+    assert (instant(100), 0, None, 1) == (child.second_at, child.kept, other.second_at, other.kept)
 
 
 def test_an_invitation_that_is_over_is_told_without_a_time_that_nobody_kept() -> None:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from schemas.instants import DAY_US, MINUTE_US
 from schemas.wishes import WishSubmitted
+from services.matcher.core.keeping import Keeping
 from services.matcher.core.ladder import gone_before
 from services.matcher.core.people import Volunteer
 from services.matcher.core.place import RUNGS, rung_between
@@ -68,6 +69,7 @@ INVITED: Final = "invited"
 UNANSWERED: Final = "unanswered"
 SAID_NO: Final = "said_no"
 NOT_YET: Final = "not_yet"
+KEPT: Final = "kept"
 FIRST: Final = "first"
 BEHIND: Final = "behind"
 
@@ -139,6 +141,7 @@ class Answer:
     - `invited`: all rules pass, and an invitation holds until `until`; `unanswered`: it ended then (None: nobody kept when) and is
       repeated only where the offer is posted anew; `said_no`: to the invitation, so that they come only where they claim the wish.
     - `not_yet`: all rules pass, but the wish asks as far as the rung `reach` for now, and this helper, or somebody else, is still there when it asks farther.
+    - `kept`: all rules pass, but in rounds this helper is kept for an older wish that needs two; until `until`, when somebody else falls free for it.
     - `first`: all rules pass and nobody comes before it.
     - `behind`: all rules pass, and `others` (the first of them at most; `ahead` counts them all) come before it.
 
@@ -356,6 +359,9 @@ def why(area: Area, wish: Wish, offer: Offer, now: int) -> Answer:
     in_rounds, reach = area.in_rounds(wish), area.reach_of(wish, now)
     if own.rung > reach and not _asked_before_its_rung(area, wish, offer, own.rung, now):
         return Answer(NOT_YET, judged, wish.status, reach=RUNGS[reach], in_rounds=in_rounds)
+    kept = Keeping(area, now, area.index.in_order).kept_from(wish, offer)
+    if kept is not None:
+        return Answer(KEPT, judged, wish.status, until=kept)
     before = sorted(rank for rank in (rank_of(area, wish, other, now) for other in _able(area, wish, now) if not is_spent(wish, other, now)) if rank < own)
     if not before:
         return Answer(FIRST, judged, wish.status, in_rounds=in_rounds)

@@ -6,6 +6,8 @@ holding, and where nothing can change none is held.
 
 *Nobody is passed for ever*: wishes for which waiting is over are ranked by their age, and a rank counts more than all else that can be said for a pair.
 So no helper whom such a wish could have is given to a younger one, nor to one that can still wait.
+
+Whoever is kept for a wish that needs two (:mod:`services.matcher.core.keeping`) is not weighed for a younger one meanwhile.
 """
 
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from services.matcher.core import score
 from services.matcher.core.assign import solve
+from services.matcher.core.keeping import Keeping
 from services.matcher.core.ladder import Leaving, reach_of_round
 from services.matcher.core.policy import Points
 from services.matcher.core.ranking import Ranking
@@ -87,10 +90,11 @@ class Pool:
         self.late: list[bool] = []
         self.narrow: list[Wish] = []
         self.edges = Edges()
-        # When those must be looked at again who were free for a wish that was given nobody.
+        # When those must be looked at again who were free for a wish that was given nobody, or were not for it now.
         self._passed: list[int] = []
         self._ranking = Ranking(self.area.index)
         self._leaving = Leaving(self.area, self.now)
+        self._keeping = Keeping(self.area, self.now, self._ranking.of)
         # There is one more round in time, however short the lead.
         self._leads = {urgency: max(lead, self.policy.round_us + ROUND_LATE_US) for urgency, lead in self.policy.lead_us.items()}
         waiting = sorted(self.area.pooled.all(), key=_age_of)
@@ -107,10 +111,10 @@ class Pool:
         helpers, rungs, lasts = edges.helpers, edges.rungs, edges.lasts
         centre = score.centre_points(points) if wish.welfare else 0
         before, noted = len(helpers), len(edges.more)
-        full = before + self._limit
+        full, kept = before + self._limit, self._keeping.offers
         for rung, offer in self._candidates(wish):
             last = last_start(wish, offer, now)
-            if last is None:
+            if last is None or (kept and self._is_kept(wish, offer, last)):
                 continue
             number = known.get(offer.id)
             if number is None:
@@ -130,6 +134,13 @@ class Pool:
             age = score.age_points(points, self.beat - wish.submitted_at, patience)
             fact = (age, due_at, lead, self.area.index.weigh(wish.skills), len(wish.skills), policy.answer_us[urgency])
             self._put(wish, before, noted, fact, late=due_at <= self.beat)
+
+    def _is_kept(self, wish: Wish, offer: Offer, last: int) -> bool:
+        """Whether they are kept for an older wish that needs two; this one is looked at again when they are no more."""
+        until = self._keeping.until(wish, offer, last)
+        if until is not None:
+            self._passed.append(until)
+        return until is not None
 
     def _candidates(self, wish: Wish) -> Iterator[tuple[int, Offer]]:
         """(rung, offer) of those within the reach of now.
@@ -164,6 +175,8 @@ class Pool:
     def _helper(self, offer: Offer) -> int:
         policy, person = self.policy, offer.volunteer
         free = offer.capacity - offer.live
+        if free > 1 and offer.id in self._keeping.offers:
+            free -= 1
         if offer.per_week_max is not None:
             # One visit can be, or there would be no pair; a second one may belong to another week, and the next round will see that.
             free = min(free, max(1, offer.per_week_max - sum(start > self.now - WEEK_US for start in person.starts)))
