@@ -156,7 +156,7 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
         found.append(
             (
                 f"合适的 {waiting.kept} 份服务正为更早的、须两人同去的心愿留着，等第二位志愿者空出来；仍可认领，来不及时也不再留。",
-                f"Whoever fits ({waiting.kept}) is kept for older wishes that need two, until a second helper is free or this one can wait no longer; may still claim.",
+                f"Whoever fits ({waiting.kept}) is kept for older wishes that need two, until a second one is free, but no longer than this one can wait.",
             )
         )
     elif waiting.fit:
