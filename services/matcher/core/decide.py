@@ -70,7 +70,8 @@ def _wish_submitted(turn: Turn, event: Event) -> None:
         return
     area.watch_wish(wish)
     turn.seek(wish)
-    if not wish.matches and not wish.invited and not area.in_rounds(wish):
+    # Where the ladder has no step left, there will be no later moment to say so.
+    if not wish.matches and not wish.invited and area.reach_of(wish, turn.now) == AREA:
         tell_unmet(turn, wish)
 
 

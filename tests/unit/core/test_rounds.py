@@ -221,7 +221,7 @@ def test_a_wish_that_cannot_wait_for_the_round_is_tried_at_once() -> None:
     found = scene()
     found.when(offer())
     assert ["proposed w1 o1 @0 unit"] == found.when(wish(wanted=(0, 62)))
-    assert [] == found.when(wish("w2", wanted=(0, 63)))
+    assert ["unmet w2 haircut 0"] == found.when(wish("w2", wanted=(0, 63)))
     assert ["proposed w2 o2 @0 unit"] == found.when(offer("o2"))
 
 
@@ -442,6 +442,14 @@ def test_a_rung_that_is_passed_while_the_wish_is_held_is_not_told() -> None:
     assert [] == found.passes(12)
     assert ["released w1 o1 declined"] == found.when(declined(at=13))
     assert ["widened w1 to area", "unmet w1 haircut 0"] == found.passes(15)
+
+
+@pytest.mark.parametrize(("policy", "asked"), [(patient(widen_us=NO_LADDER), long()), (patient(), {"wanted": (0, 60)})], ids=["no ladder", "no time for one"])
+def test_a_wish_with_no_ladder_before_it_is_said_to_be_unmet_at_once(policy: Policy, asked: dict[str, Any]) -> None:
+    found = Scene(policy=policy)
+    assert ["unmet w1 haircut 0"] == found.when(wish(**asked))
+    assert [] == [told for told in found.passes(59) if told.startswith("unmet")]
+    assert [] == Scene(policy=policy).when(offer(**always()), wish(**long("w2")))
 
 
 def test_a_helper_who_is_about_to_go_is_not_preferred_to_a_better_one() -> None:
