@@ -99,7 +99,8 @@ class Process:
             )
         if self.pid_file is not None:
             started = psutil.Process(self._popen.pid).create_time()
-            self.pid_file.write_text(json.dumps({"pid": self._popen.pid, "started": started}) + "\n", encoding="utf-8")
+            with contextlib.suppress(OSError):  # on a full disk it runs without: the file is for who comes after us, should we be ended by force
+                self.pid_file.write_text(json.dumps({"pid": self._popen.pid, "started": started}) + "\n", encoding="utf-8")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it runs."""

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 from base64 import b64encode
@@ -50,6 +51,9 @@ WHOLE = ("matcher", "notifier", "explainer", "gateway")
 MODULES = {"explainer": "deploy.explainer", "board": "services.gateway.board"}
 """What runs a kind of service that is no package under `services/`."""
 KEEP_SECONDS = 0.5
+# With less than this on its disk a server that does not start is not given up: PostgreSQL takes its log 16 MiB at a time.
+ROOM_BYTES = 64 * 1024 * 1024
+ROOM_SECONDS = 5.0
 LEFT_OVER_SECONDS = 10.0
 SETTINGS_OF_DEPLOY = {
     *("LASTMETRE_POSTGRES", "LASTMETRE_CACHE", "LASTMETRE_STATE", "LASTMETRE_MAVEN", "LASTMETRE_VENV", "LASTMETRE_JAVA"),
@@ -232,7 +236,8 @@ class Stack:
             for trouble in (self.trouble, *(service.trouble for service in self._services.values())):
                 if trouble is not None:
                     raise trouble
-            self._write_status()
+            with contextlib.suppress(OSError):  # on a full disk all that runs goes on, and `status` tells what was
+                self._write_status()
             await asyncio.sleep(KEEP_SECONDS)
 
     # --- steps
@@ -360,16 +365,29 @@ class Stack:
             await asyncio.to_thread(end_left_over, path, servers.get(path.name, signal.SIGKILL), LEFT_OVER_SECONDS)
 
     async def _keep(self) -> None:
-        """Bring a server back that died without our doing."""
+        """Bring a server back that died without our doing; one whose disk is full, as soon as there is room."""
+        full: set[str] = set()
         while True:
-            for server in (self.kafka, self.postgres):
+            for name, server in (("kafka", self.kafka), ("postgres", self.postgres)):
                 if server.wanted and server.pid is None:
                     try:
                         await server.start()
-                    except Trouble as trouble:
-                        self.trouble = trouble
-                        return
-            await asyncio.sleep(KEEP_SECONDS)
+                    except (Trouble, OSError) as fault:
+                        if not self._has_no_room(name):
+                            self.trouble = fault if isinstance(fault, Trouble) else Trouble(f"{name} 无法启动：{fault}", f"{name} cannot be started: {fault}")
+                            return
+                        if name not in full:
+                            told = f"磁盘已满，{name} 已停止，腾出空间后自动恢复", f"{name} has ended, as its disk is full; it comes back when there is room"
+                            self._report(Step(name, both(*told)))
+                            full.add(name)
+                    else:
+                        if name in full:
+                            full.remove(name)
+                            self._report(Step(name, both(f"{name} 已恢复", f"{name} is back"), finished=True))
+            await asyncio.sleep(ROOM_SECONDS if full else KEEP_SECONDS)
+
+    def _has_no_room(self, name: str) -> bool:
+        return shutil.disk_usage(self.state.folder / name).free < ROOM_BYTES
 
     def _write_status(self) -> None:
         status: dict[str, Any] = {

@@ -51,14 +51,23 @@ def rotate(log: Path, limit_bytes: int = LOG_BYTES_MAX, kept: int = LOGS_KEPT) -
     """Move what a log holds to `<log>.1` and empty it, once it is longer than the limit; older ones move on and the oldest goes.
 
     The service keeps its file open for appending, so the file itself stays. Gives whether it did.
+
+    Raises:
+        OSError: there is no room for the copy. Nothing is moved or lost then.
     """
     if not log.exists() or log.stat().st_size <= limit_bytes:
         return False
+    copy = log.with_name(f"{log.name}.new")
+    try:
+        shutil.copyfile(log, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        raise
     for number in range(kept - 1, 0, -1):
         older = log.with_name(f"{log.name}.{number}")
         if older.exists():
             older.replace(log.with_name(f"{log.name}.{number + 1}"))
-    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    copy.replace(log.with_name(f"{log.name}.1"))
     with log.open("r+b") as file:
         file.truncate(0)
     return True
@@ -169,8 +178,18 @@ class Service:
             await asyncio.sleep(BACKOFF_SECONDS[failures])
             failures += 1
             self.restarts += 1
-            self._process.start()
+            await self._start_again()
             self.condition = "starting"
+
+    async def _start_again(self) -> None:
+        """Start it, and where the system has no room for that just now, wait until it has."""
+        while True:
+            try:
+                self._process.start()
+            except OSError:
+                await asyncio.sleep(BACKOFF_SECONDS[-1])
+            else:
+                return
 
     def _wrong_settings(self) -> Trouble:
         """What the service itself said of its settings, in both languages; its log is read, as whoever started us sees no other."""
@@ -195,6 +214,7 @@ class Service:
                 self.condition = "ready"
             if time.monotonic() - rotated > ROTATE_SECONDS:
                 rotated = time.monotonic()
-                rotate(self.log)
+                with contextlib.suppress(OSError):  # a full disk: who watches the service goes on watching
+                    rotate(self.log)
             await asyncio.sleep(POLL_SECONDS)
         return well

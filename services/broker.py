@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -27,6 +29,7 @@ COMMITTED: Final = "read_committed"
 _RECORDS_SECONDS: Final = 5.0
 # Where nothing but marks of transactions is left, the client goes past them and answers only when its time is over.
 _RECORDS_LOOK_MS: Final = 250
+_GROUP_MS: Final = 5000
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_SSL"]
 """As Kafka spells them. A password over a line that is not encrypted is not among them."""
@@ -135,6 +138,23 @@ def silent_seconds(consumer: AIOKafkaConsumer) -> float:
     """
     heard = [at for tp in consumer.assignment() if (at := consumer.last_poll_timestamp(tp)) is not None]
     return max(0.0, time.time() - max(heard) / 1000) if heard else 0.0
+
+
+CUT_OFF_SECONDS: Final = 15.0
+"""For so long a worker that shares its work with others tries to reach its database; then it lets go of what it has, as theirs may answer."""
+
+
+async def others_in(broker: Broker, group: str) -> bool:
+    """Whether a consumer group has members beside whoever asks, that is one of them. False where Kafka does not say."""
+    admin = AIOKafkaAdminClient(**broker.client(), request_timeout_ms=_GROUP_MS)
+    try:
+        await admin.start()
+        (described,) = await admin.describe_consumer_groups([group])
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await admin.close()
+    return any(len(members) > 1 for _, _, _, _, _, members, *_ in described.groups)
 
 
 async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> list[Any]:

@@ -16,9 +16,12 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import RawIOBase
 from types import TracebackType
 from typing import Annotated, Any, BinaryIO, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -134,23 +137,35 @@ def _complaint(model: type[BaseSettings], place: tuple[int | str, ...], kind: st
 
 
 class _Lines:
-    """The logger below structlog: within a turn of the event loop many lines become one write to the system."""
+    """The logger below structlog: within a turn of the event loop many lines become one write to the system.
 
-    def __init__(self, file: BinaryIO) -> None:
+    A line that cannot be written, as the disk is full or nobody reads any more, is left out: nothing that somebody waits for is to fail for it. How many were
+    left out the next line that can be written tells.
+    """
+
+    def __init__(self, file: RawIOBase | BinaryIO) -> None:
+        """Args: `file` keeps nothing back: what it could not write it would try again and again, and refuse all that comes after."""
         self._file = file
-        self._write = file.write
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._writing = threading.Lock()
+        self._lost = 0
+        self._torn = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def info(self, line: bytes) -> None:
-        self._write(line + b"\n")
-        if self._loop is None:
+        self._held.append(line)
+        self._held_bytes += len(line)
+        if self._held_bytes > _LOG_BUFFER_BYTES:
+            self.flush()
+        elif self._loop is None:
             self._flush_at_end_of_turn()
 
     debug = warning = info
 
     def error(self, line: bytes) -> None:
         """At once: it may be the last line."""
-        self._write(line + b"\n")
+        self._held.append(line)
         self.flush()
 
     critical = exception = fatal = error
@@ -165,8 +180,25 @@ class _Lines:
 
     def flush(self) -> None:
         self._loop = None
-        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
-            self._file.flush()
+        with self._writing:
+            lines = b"".join([self._held.popleft() + b"\n" for _ in range(len(self._held))])
+            self._held_bytes = 0
+            try:
+                if self._lost:
+                    self._put(render(None, "warning", {"event": "log_lines_lost", "lines": self._lost}) + b"\n")
+                    self._lost = 0
+                self._put(lines)
+            except (OSError, ValueError):
+                self._lost += lines.count(b"\n")
+
+    def _put(self, lines: bytes) -> None:
+        left = memoryview(b"\n" + lines if self._torn and lines else lines)
+        while left:
+            written = self._file.write(left)
+            if not written:  # a pipe that is full, and does not wait
+                raise BlockingIOError
+            self._torn = left[written - 1] != ord("\n")
+            left = left[written:]
 
 
 _traceback_of: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
@@ -257,7 +289,7 @@ def configure_logging(level: Level = "info", file: BinaryIO | None = None) -> No
     Where lines are many, log through `structlog.get_logger().bind()`: the proxy that `get_logger` gives costs as much as the line.
     """
     global _open_to  # noqa: PLW0603 - as what structlog is told next
-    lines = _Lines(file or os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=_LOG_BUFFER_BYTES))
+    lines = _Lines(file or os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0))
     _open_to = lines, level
     atexit.register(lines.flush)
     structlog.configure(

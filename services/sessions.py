@@ -20,6 +20,9 @@ AWAY: Final[tuple[type[BaseException], ...]] = (
 )
 """What PostgreSQL, or its driver, says of the server or of the way to it, whatever it was asked for: the same may be answered in a moment."""
 
+NO_ANSWER: Final[tuple[type[BaseException], ...]] = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Of whoever would connect: nobody speaks there. A server that refuses, or is starting, has answered. TimeoutError is an OSError."""
+
 PASSING: Final[tuple[type[BaseException], ...]] = (
     *AWAY,
     asyncpg.InvalidCachedStatementError,  # a migration changed what a statement gives that was prepared before it

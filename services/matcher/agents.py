@@ -30,6 +30,8 @@ _METADATA_SECONDS: Final = 5.0
 # At a low rate a fetch brings one record, at a high one _RECORDS_MAX: a batch takes many fetches, until it has BATCH_MAX records.
 _FETCHES_MAX: Final = 128
 _RECORDS_MAX: Final = 500
+# One batch that is being stored, and the next one.
+_WAITING_MAX: Final = 2 * BATCH_MAX
 # By event time, while a minute is not whole.
 _LOOK_SECONDS: Final = 0.003
 
@@ -118,6 +120,8 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
     )
     app.transport = ChunkTransport(app.conf.broker_consumer, app)
     app.transport.gather_ms = gather_ms
+    if minutes is None:  # by event time a minute is waited for until it is whole, however much that is
+        app.transport.records_max = _WAITING_MAX
     app.transport.cursor = matcher.cursor
     source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import socket
 import time
@@ -18,8 +19,8 @@ from faust.contrib.asgi import faust_app_running
 from faust.exceptions import ConsumerNotStarted
 from pydantic import Field
 
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS
-from services.broker import SILENT_SECONDS, Broker, Consumer, records_between
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS, MATCHER_GROUP
+from services.broker import CUT_OFF_SECONDS, SILENT_SECONDS, Broker, Consumer, others_in, records_between
 from services.matcher.agents import SplitLane, is_whole, lanes_of, make_app
 from services.matcher.matcher import AWAY, STATEMENT_SECONDS, Matcher
 from services.matcher.metrics import Metrics
@@ -40,6 +41,7 @@ _TICK_SECONDS: Final = 0.25
 _CATCH_UP_SECONDS: Final = 3.0
 _WATCH_SECONDS: Final = 0.5
 _SPLIT_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 1.0
 _READY_COMMIT_AGE_SECONDS: Final = 30.0
 _COLLECT_SECONDS: Final = 1.0
 _YOUNG_MANY: Final = 20_000
@@ -192,6 +194,22 @@ async def _watch(app: Any, stop: Stop) -> None:
             raise SplitLane(sorted(ours))
 
 
+class CutOff(Exception):
+    """This worker's database does not answer, and there are others whose may: they have its lanes as soon as it has left them."""
+
+
+async def _look_for_answers(broker: Broker, matcher: Matcher, stop: Stop) -> None:
+    """Leave the lanes to others where our database has not answered for long. A new process joins them once it does; the last one of all waits in place."""
+    while not await stop.pause(_LOOK_SECONDS):
+        if matcher.assigned and matcher.unanswered_seconds > CUT_OFF_SECONDS and await others_in(broker, MATCHER_GROUP):
+            structlog.get_logger().error("cut_off", lanes=sorted(matcher.assigned), seconds=round(matcher.unanswered_seconds))
+            raise CutOff
+
+
+async def _hello(settings: MatcherSettings) -> None:
+    await (await _connect(settings)).close()
+
+
 class _Health:
     """What /readyz tells, and the gauges, which are read whenever /metrics is: nobody need ask for /readyz first."""
 
@@ -294,8 +312,10 @@ async def main(settings: MatcherSettings, stop: Stop) -> None:
         _collect(matcher, stop),
         _catch_up(matcher, health.highwater, stop),
     )
-    async with _tasks(stop, *beside, _watch(app, stop)):
+    async with _tasks(stop, *beside, _watch(app, stop), _look_for_answers(settings.broker, matcher, stop)):
         async with Ops(settings.ops_port, pulses, health.ready, metrics.registry):
+            with matcher.pulse.beating():  # who has no database takes no lane, which another might have
+                await reach("PostgreSQL", "LASTMETRE_DATABASE", partial(_hello, settings), stop, seconds=math.inf)
             await reach("Kafka", "LASTMETRE_KAFKA", settings.broker.hello, stop)
             async with faust_app_running(app):
                 await stop.wait()

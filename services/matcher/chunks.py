@@ -10,6 +10,7 @@ interpreter at every step of every fetch, several times five milliseconds, and t
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -27,6 +28,7 @@ from services.matcher.intake import Item, read_by_turns
 
 _GATHER_BYTES: Final = 64 * 1024
 _IDLE_WAIT_MS: Final = 500
+_ROOM_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -76,6 +78,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
 
     _brought = 0
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._freed = asyncio.Event()
+
     def _new_consumer_thread(self) -> LoopConsumer:
         return LoopConsumer(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
@@ -85,11 +91,13 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         While records come in, the broker is asked to gather them for a moment before it answers, for an answer costs both sides the same whether it brings
         one record or a hundred. After a pause it is asked to answer at once.
         """
+        await self._room()
         self._gather(self.transport.gather_ms if self._brought else 0)
         self._brought = 0
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
+        self._let_others_go_first({tp.partition for tp in records})
         owned = self._owned()
         lasts = {tp: self._last(owned, tp, run[-1].offset) for tp, run in records.items() if run}
         read = {tp: await self._read(tp, run) for tp, run in records.items() if run}
@@ -108,6 +116,26 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         message = self._to_message(first, found[first][-1])
         message.key, message.value, message.headers, message.offset = None, chunks, [], chunks[0].last
         yield first, message
+
+    async def _room(self) -> None:
+        """Wait while much is under way, a moment at most: what comes of one lane would be stored only after all that waits of another."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ROOM_SECONDS):
+                while self._under_way() >= self.transport.records_max:
+                    self._freed.clear()
+                    await self._freed.wait()
+
+    def _under_way(self) -> int:
+        return sum(len(chunk.items) for message in self._unacked_messages for chunk in message.value)
+
+    def _let_others_go_first(self, lanes: set[int]) -> None:
+        """What the client still has of these lanes comes after what it has of others: it would hand over all of one large fetch first.
+
+        A lane's topics keep their order among themselves.
+        """
+        fetched = self._thread._consumer._fetcher._records  # noqa: SLF001
+        for tp in [tp for tp in fetched if tp.partition in lanes]:
+            fetched.move_to_end(tp)
 
     def _is_next(self, tp: TP, last: int, active: set[TP] | None) -> bool:
         """Whether this comes from where we read, and is not what was handed over before."""
@@ -156,6 +184,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         message.acked = True
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
+        self._freed.set()
         return True
 
     def end(self, tp: TP) -> int | None:
@@ -178,5 +207,7 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc] # Faust is untyped
     """Faust's aiokafka transport with chunks."""
 
     gather_ms: int = 0
+    records_max: float = math.inf
+    """So many records that are not taken in yet are enough."""
     cursor: Callable[[str, int], int] = staticmethod(lambda _topic, _partition: 0)
     Consumer: ClassVar[type[Any]] = ChunkConsumer

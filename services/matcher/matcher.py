@@ -33,7 +33,7 @@ from services.matcher.policies import Policies
 from services.matcher.store import BrokenInvariant, Loader
 from services.rewound import Judge
 from services.runtime import Pulse, Stop, info_lines
-from services.sessions import PASSING
+from services.sessions import NO_ANSWER, PASSING
 
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FENCED_PAUSE_SECONDS: Final = 1.0
@@ -99,6 +99,7 @@ class Matcher:
         self._lock = asyncio.Lock()
         self._connections: dict[int, asyncpg.Connection] = {}
         self._overran = 0
+        self._unanswered_since: float | None = None
         self.lanes: dict[int, Lane] = {}
         self.assigned: frozenset[int] = frozenset()
         self._revoked: frozenset[int] = frozenset()
@@ -472,10 +473,14 @@ class Matcher:
     async def _ready_connection(self, side: int = 0) -> asyncpg.Connection:
         connection = self._connections.get(side)
         if connection is None or connection.is_closed():
+            unanswered_since, self._unanswered_since = self._unanswered_since or time.monotonic(), None
             try:
                 connection = self._connections[side] = await self._connect(STATEMENT_SECONDS[min(self._overran, len(STATEMENT_SECONDS) - 1)])
-            except TimeoutError as fault:
-                raise ConnectionError("no answer") from fault  # no statement has taken long
+            except NO_ANSWER as fault:
+                self._unanswered_since = unanswered_since
+                if isinstance(fault, TimeoutError):
+                    raise ConnectionError("no answer") from fault  # no statement has taken long
+                raise
         return connection
 
     async def _patiently(self, step: Callable[[], Awaitable[None]], side: int = 0, numbers: frozenset[int] | None = None) -> None:
@@ -510,6 +515,11 @@ class Matcher:
                 attempt += 1
                 if self._stop:
                     raise
+
+    @property
+    def unanswered_seconds(self) -> float:
+        """For how long we have been trying to reach the database, and nobody answers there. A server that refuses, or is slow, answers."""
+        return 0.0 if self._unanswered_since is None else time.monotonic() - self._unanswered_since
 
     def _drop_connection(self, side: int) -> None:
         connection = self._connections.pop(side, None)

@@ -21,10 +21,10 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US
 from schemas.matches import MatchAgreed, MatchProposed, MatchReleased, WishExpired
 from schemas.topics import MATCHES, NOTIFIER_GROUP
-from services.broker import silent_seconds
+from services.broker import Consumer, silent_seconds
 from services.notifier import failpoints
 from services.notifier.book import Book, Notice
-from services.notifier.consumers import consumer_of
+from services.notifier.consumers import consumer_of, is_cut_off, until_answered
 from services.notifier.delivery import Delivery
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.lanes import Lanes
@@ -173,8 +173,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
 
     async def run(self, stop: Stop) -> None:
         """Take events in until stopped."""
-        consumer = consumer_of(self._settings, client_id="lastmetre-notifier", group_id=NOTIFIER_GROUP)
-        consumer.subscribe([MATCHES], listener=self)
+        consumer = self._reader()
         failures = 0
         try:
             while not stop:
@@ -196,12 +195,28 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                     self._lanes.doubt(owned)
                     self._to_take |= dict.fromkeys(owned, now)
                     await stop.pause(retry_seconds(failures))
+                    if await is_cut_off(self._settings, NOTIFIER_GROUP, self.pulse):
+                        await self._step_aside(consumer, stop)
+                        consumer, failures = self._reader(), 0
         finally:
             self._consumer = None
             if stop:
                 await self._farewell()
             self._forget(list(self._lanes.owned))
             await consumer.stop()
+
+    def _reader(self) -> Consumer:
+        consumer = consumer_of(self._settings, client_id="lastmetre-notifier", group_id=NOTIFIER_GROUP)
+        consumer.subscribe([MATCHES], listener=self)
+        return consumer
+
+    async def _step_aside(self, consumer: Consumer, stop: Stop) -> None:
+        """Let others have our partitions for as long as the database does not answer us."""
+        self._log.error("cut_off", loop="inbox", partitions=sorted(self._to_take))
+        self._consumer = None
+        self._forget([*self._to_take, *self._lanes.doubted])
+        await consumer.stop()
+        await until_answered(self._settings, stop, self.pulse)
 
     async def _round(self, consumer: AIOKafkaConsumer) -> None:
         if self._lanes.in_doubt:

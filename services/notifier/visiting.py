@@ -27,8 +27,9 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from schemas.instants import MINUTE_US, rfc3339
 from schemas.responses import ServiceAcknowledged, ServiceFinished, ServiceStarted
 from schemas.topics import CONFIRMATIONS, VISITS_GROUP
+from services.broker import Consumer
 from services.notifier import failpoints
-from services.notifier.consumers import consumer_of
+from services.notifier.consumers import consumer_of, is_cut_off, until_answered
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.hearing import Heard, heard
 from services.notifier.ids import derived_id
@@ -209,14 +210,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def run(self, stop: Stop) -> None:
         """Take in what is said until stopped."""
-        consumer = consumer_of(
-            self._settings,
-            client_id="lastmetre-visits",
-            group_id=VISITS_GROUP,
-            # Both topics have as many partitions: this gives everyone the same numbers of both.
-            partition_assignment_strategy=(RangePartitionAssignor,),
-        )
-        consumer.subscribe(list(TOPICS), listener=self)
+        consumer = self._reader()
         failures, started = 0, False
         try:
             while not stop:
@@ -238,11 +232,32 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                     self._forget(owned)
                     self._to_take |= dict.fromkeys(owned, time.monotonic())
                     await stop.pause(retry_seconds(failures))
+                    if await is_cut_off(self._settings, VISITS_GROUP, self.pulse):
+                        await self._step_aside(consumer, stop)
+                        consumer, failures, started = self._reader(), 0, False
         finally:
             if stop:
                 await self._farewell()
             self._forget(list(self.lanes.owned))
             await consumer.stop()
+
+    def _reader(self) -> Consumer:
+        consumer = consumer_of(
+            self._settings,
+            client_id="lastmetre-visits",
+            group_id=VISITS_GROUP,
+            # Both topics have as many partitions: this gives everyone the same numbers of both.
+            partition_assignment_strategy=(RangePartitionAssignor,),
+        )
+        consumer.subscribe(list(TOPICS), listener=self)
+        return consumer
+
+    async def _step_aside(self, consumer: Consumer, stop: Stop) -> None:
+        """Let others have our lanes for as long as the database does not answer us."""
+        self._log.error("cut_off", loop="visits", lanes=sorted(self._to_take))
+        self._forget(list(self._to_take))
+        await consumer.stop()
+        await until_answered(self._settings, stop, self.pulse)
 
     async def _round(self, consumer: AIOKafkaConsumer) -> int:
         """Once; how many records were taken in."""

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 from deploy.kafka import Kafka
 from schemas.topics import WISHES
 from services import broker as broker_module
-from services.broker import Broker, Consumer
+from services.broker import Broker, Consumer, others_in
 from services.gateway.door.positions import Positions
 from services.matcher import app
 from services.notifier.consumers import consumer_of
@@ -96,6 +96,20 @@ async def test_reading_goes_on_behind_the_last_record_that_was_surely_read(three
 async def test_a_gap_is_not_taken_for_read_where_the_broker_is_not_there(unused_tcp_port: int) -> None:
     with pytest.raises(OSError):
         await gap(Broker.of(f"127.0.0.1:{unused_tcp_port}"))
+
+
+async def test_a_member_of_a_group_learns_whether_there_are_others(fresh_topics: Kafka, unused_tcp_port: int) -> None:
+    broker = Broker.of(fresh_topics.bootstrap)
+
+    def member() -> Consumer:
+        return Consumer(WISHES, **broker.client(), group_id="integrations-of-one-or-two")
+
+    assert not await others_in(broker, "integrations-of-one-or-two")
+    async with member():
+        assert not await others_in(broker, "integrations-of-one-or-two")
+        async with member():
+            assert await others_in(broker, "integrations-of-one-or-two")
+    assert not await others_in(Broker.of(f"127.0.0.1:{unused_tcp_port}"), "integrations-of-one-or-two")
 
 
 @pytest.mark.parametrize("whose", ["the notifier's", "a webhook's"])

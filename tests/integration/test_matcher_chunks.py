@@ -19,11 +19,12 @@ from prometheus_client import generate_latest
 
 from deploy import topics
 from deploy.kafka import Kafka
-from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS, TOPICS
+from schemas.topics import LANE_TOPICS, MATCHER_GROUP, PARTITIONS, TOPICS, WISHES
 from services.broker import Consumer, records_between
-from services.matcher import agents, minutes
+from services.matcher import agents, chunks, minutes
 from services.matcher.agents import make_app
 from services.matcher.app import _Health
+from services.matcher.chunks import ChunkConsumer
 from services.matcher.intake import Item
 from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
@@ -43,6 +44,8 @@ class Taker:
         self.calls: list[list[str]] = []
         self.offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
         self.reached: dict[tuple[str, int], int] = {}
+        # How many records had come before the first of a lane.
+        self.first: dict[int, int] = {}
         self.lanes: frozenset[int] = frozenset()
         self.dealt = 0
 
@@ -54,6 +57,7 @@ class Taker:
         self.calls.append([run[0].record.topic for run in runs])
         for run in runs:
             self.runs += 1
+            self.first.setdefault(run[0].record.partition, self.records)
             for item in run:
                 self.offsets[item.record.topic, item.record.partition].append(item.record.offset)
                 self.reached[item.record.topic, item.record.partition] = item.next_offset
@@ -124,6 +128,40 @@ async def reading(kafka: Kafka, clock: Database | None = None) -> AsyncIterator[
     if played is not None:
         await played.close()
     assert [] == crashes
+
+
+async def test_what_is_said_in_a_lane_is_not_read_behind_all_that_was_said_at_once_in_another(fresh_topics: Kafka) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap) as producer:
+        flood = [await producer.send(WISHES, b"one of many", partition=lane) for _ in range(5000) for lane in (0, PARTITIONS - 1)]
+        await asyncio.gather(*flood, *[await producer.send(WISHES, b"one", partition=lane) for lane in range(1, PARTITIONS - 1)])
+    async with reading(fresh_topics) as taker:
+        await until(lambda: taker.records >= 10_000 + PARTITIONS - 2)
+    assert all(taken < 5000 for lane, taken in taker.first.items() if lane in range(1, PARTITIONS - 1))
+
+
+class Message:
+    """So many records on their way."""
+
+    acked = False
+
+    def __init__(self, records: int) -> None:
+        self.value = [SimpleNamespace(items=[None] * records)]
+
+
+async def test_no_more_is_read_while_much_is_under_way_but_for_a_moment_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
+    one, other = Message(3), Message(2)
+    consumer.transport, consumer._waiting_for_ack, consumer._freed = SimpleNamespace(records_max=4), None, asyncio.Event()
+    consumer._unacked_messages = {one, other}
+    monkeypatch.setattr(chunks, "_ROOM_SECONDS", LIMIT_SECONDS)
+    room = asyncio.create_task(consumer._room())
+    await asyncio.wait({room}, timeout=0.01)
+    assert not room.done()
+    assert consumer.ack(other)
+    await room
+    consumer._unacked_messages.add(other)
+    monkeypatch.setattr(chunks, "_ROOM_SECONDS", 0.01)
+    await consumer._room()
 
 
 async def test_every_record_comes_once_in_order_and_many_a_message_and_is_acknowledged(fresh_topics: Kafka) -> None:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from deploy.kafka import Kafka
 from schemas.codec import check_outgoing, decode
 from schemas.instants import parse_rfc3339
+from services.notifier import consumers
 from services.notifier.book import Book, Delivered, notice_key
 from services.notifier.inbox import Inbox
 from services.notifier.outbox import outgoing_of
@@ -37,6 +38,7 @@ from tests.integration.notifier_rig import (
     running,
     settings_of,
     until,
+    way_to,
 )
 
 UNDER_WAY = """
@@ -571,6 +573,25 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
     assert 242 == len(sink.accepted)
     found = await records(settings.kafka, "confirmations")
     assert 121 == len({header(one, "ce_subject") for one in found})
+
+
+async def test_a_notifier_that_alone_is_cut_off_from_its_database_leaves_its_partitions_to_another_until_it_is_back(
+    settings: Settings, source: Matcher, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "CUT_OFF_SECONDS", 0.2)
+    source.slot = TO_COME
+    async with way_to(settings.database.get_secret_value()) as (way, dsn), running(settings.model_copy(update={"database": SecretStr(dsn)})) as lonely:
+        await until(lambda: len(lonely.lanes.owned) == 6)
+        async with running(settings) as healthy:
+            await until(lambda: len(lonely.lanes.owned) == len(healthy.lanes.owned) == 3)
+            way.cut()
+            for partition in range(6):
+                source.partition = partition
+                await source.propose(f"m-{partition}")
+            await settled(6)
+            assert (set(), set(range(6))) == (set(lonely.lanes.owned), set(healthy.lanes.owned))
+            await way.mend()
+            await until(lambda: len(lonely.lanes.owned) == 3)
 
 
 async def test_a_group_that_is_dealt_out_anew_while_a_log_is_looked_at_goes_on(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -15,18 +17,22 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from typing import Any, cast
 
 import asyncpg
 import psutil
 import pytest
 
-from deploy import cli, jars, preflight, venv
+from deploy import cli, jars, preflight, supervisor, venv
+from deploy import stack as stack_module
 from deploy.kafka import log_properties
 from deploy.postgres import Postgres
-from deploy.servers import ExternalPostgres, refusal
-from deploy.state import ROOT, State, free_port
+from deploy.servers import ExternalKafka, ExternalPostgres, refusal
+from deploy.stack import Stack, Step
+from deploy.state import ROOT, State, free_port, write_private
 from deploy.supervisor import Service, rotate
 from deploy.words import Trouble
+from services.broker import Broker
 
 JAR = jars.Jar("org.example", "thing", "1.0", hashlib.sha256(b"right").hexdigest())
 
@@ -348,6 +354,17 @@ def test_a_long_log_moves_on_and_its_writer_goes_on(tmp_path: Path) -> None:
     assert log.with_name("a.log.1").read_bytes().startswith(b"4\n")
 
 
+def test_a_log_for_whose_copy_there_is_no_room_stays_as_it_is_with_all_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"now" * 10)
+    log.with_name("a.log.1").write_bytes(b"before")
+    held = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(shutil, "copyfile", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        rotate(log, limit_bytes=10, kept=3)
+    assert held == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
 async def test_a_service_writes_its_log_in_utf_8_whatever_the_terminal_has(tmp_path: Path) -> None:
     words = (sys.executable, "-c", "print('\\u6700\\u540e')")
     service = Service(
@@ -428,6 +445,108 @@ def test_a_full_disk_is_not_told_as_a_matter_of_rights(tmp_path: Path) -> None:
     assert "磁盘已满" in told.chinese
     assert "The disk is full" in told.english
     assert "The disk is full" not in server.not_made("initdb: error: could not access directory: Permission denied", log).english
+
+
+async def test_a_service_for_which_the_system_has_no_room_is_started_once_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "BACKOFF_SECONDS", (0.001,))
+    service = Service("words", (sys.executable, "-c", ""), env={}, cwd=tmp_path, log=tmp_path / "log", ops_port=0, pid_file=tmp_path / "pid")
+    faults = [OSError(errno.ENOSPC, "No space left on device"), BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    def start() -> None:
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(service._process, "start", start)
+    await service._start_again()
+    assert [] == faults
+
+
+def no_room(_source: Path, target: Path) -> None:
+    target.write_bytes(b"a pa")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def kept(stack: Stack, *, until: str) -> list[str]:
+    """What is told while a server that has died is brought back: until that is told, or it is given up."""
+    told: list[str] = []
+    keeper = asyncio.create_task(stack._keep())
+
+    def report(step: Step) -> None:
+        told.append(step.text)
+        if until in step.text:
+            keeper.cancel()
+
+    stack._report = report
+    await asyncio.wait({keeper}, timeout=30)
+    return told
+
+
+class Dead:
+    """A server that has died, and comes up at the third try."""
+
+    wanted = True
+    pid: int | None = None
+    tries = 0
+
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    async def start(self) -> None:
+        self.tries += 1
+        if self.tries < 3:
+            raise self.fault
+        self.pid = 1
+
+
+@pytest.mark.parametrize("fault", [Trouble("立即退出", "it ended"), OSError(errno.ENOSPC, "No space left on device")])
+async def test_a_server_that_died_as_its_disk_is_full_is_brought_back_once_there_is_room(
+    fault: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_module, "ROOM_SECONDS", 0.01)
+    monkeypatch.setattr(stack_module, "ROOM_BYTES", 2**62)
+    stack, postgres = Stack(tmp_path), Dead(fault)
+    (tmp_path / "postgres").mkdir()
+    stack.kafka, stack.postgres = ExternalKafka(Broker("127.0.0.1:1")), cast("Any", postgres)
+    full, back = await kept(stack, until="is back")
+    assert "磁盘已满，postgres 已停止" in full
+    assert "postgres has ended, as its disk is full" in full
+    assert "postgres 已恢复 · postgres is back" == back
+    assert (3, None) == (postgres.tries, stack.trouble)
+
+
+async def test_a_server_that_died_of_something_else_ends_the_stack_with_what_was_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_module, "ROOM_BYTES", 0)
+    stack, postgres = Stack(tmp_path), Dead(OSError(errno.EMFILE, "Too many open files"))
+    (tmp_path / "postgres").mkdir()
+    stack.kafka, stack.postgres = ExternalKafka(Broker("127.0.0.1:1")), cast("Any", postgres)
+    assert [] == await kept(stack, until="is back")
+    assert "Too many open files" in str(stack.trouble)
+
+
+async def test_a_stack_whose_state_folder_is_full_goes_on_and_leaves_no_scraps_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = 0
+
+    def full(_handle: int) -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_private(tmp_path / "file.json", "{}")
+    assert (1, []) == (tries, list(tmp_path.iterdir()))
+
+    stack, looked = Stack(tmp_path), asyncio.Event()
+
+    def write_status() -> None:
+        looked.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stack, "_write_status", write_status)
+    watch = asyncio.create_task(stack.watch())
+    await looked.wait()
+    assert not watch.done()
+    watch.cancel()
 
 
 @pytest.mark.parametrize("url", ["postgresql://user:a/b@db:5432/x", "postgresql://user:a[b@db/x", "mysql://user:word@db/x", "user:word@db"])

@@ -1,11 +1,15 @@
 """Many lines at once are the lines that structlog would write one by one."""
 
+import errno
+import io
 import subprocess
 import sys
+from typing import Any
 
 import orjson
 
 from deploy.state import ROOT
+from services.runtime import _Lines
 
 LINES = [{"lane": 1, "type": "wish", "outcome": "decided", "decisions": 2}, {"lane": 2, "outcome": "dead_letter", "reason": "电话"}]
 SCRIPT = """
@@ -69,3 +73,39 @@ def test_what_a_library_says_again_and_again_is_written_once_a_second_and_counte
     found = [orjson.loads(line) for line in lines]
     assert ["100.0", "100.3", "100.4", "100.5", "101.0", "102.5"] == [line["event"].removeprefix("no answer from ") for line in found]
     assert [3] == [line["left_out"] for line in found if "left_out" in line]
+
+
+class Disk(io.RawIOBase):
+    """Takes so many bytes."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.held = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = bytes(data[: self.room])
+        self.held += taken
+        self.room -= len(taken)
+        return len(taken)
+
+
+def test_a_log_that_cannot_be_written_fails_nobody_and_tells_afterwards_how_much_is_missing() -> None:
+    disk = Disk(room=20)
+    lines = _Lines(disk)
+    line = orjson.dumps({"event": "x" * 100})
+    for _ in range(5000):  # more than was ever kept back
+        lines.info(line)
+        lines.error(line)
+    disk.room = 10**6
+    lines.info(line)
+    lines.info(line)
+    torn, told, *rest = disk.held.splitlines()
+    assert line.startswith(torn)
+    assert ("log_lines_lost", "warning", 10_000) == tuple(orjson.loads(told)[name] for name in ("event", "level", "lines"))
+    assert [line, line] == rest

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import pytest
 from faust.types import TP
 
 from schemas.topics import LANE_TOPICS
+from services.broker import Broker
 from services.matcher import app
 from services.matcher.agents import SplitLane, make_app
+from services.matcher.matcher import Matcher
 from services.runtime import Stop
 
 WHOLE = frozenset(TP(topic, 0) for topic in LANE_TOPICS)
@@ -67,6 +71,57 @@ async def test_a_worker_of_which_a_part_has_crashed_ends_with_its_reason() -> No
         async with asyncio.timeout(LIMIT_SECONDS):
             await app._watch(worker(Group(WHOLE), reason), Stop())
     assert reason is ended.value.__cause__
+
+
+class Groups:
+    """How many others are in the group, by the look."""
+
+    def __init__(self, *others: bool) -> None:
+        self.others = list(others)
+
+    async def others_in(self, _broker: Broker, _group: str) -> bool:
+        return self.others.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "unanswered_seconds", "others", "leaves"),
+    [
+        pytest.param({1}, 16.0, [True], True, id="others may have a database"),
+        pytest.param({1}, 16.0, [False, False, True], True, id="there are others in the end"),
+        pytest.param({1}, 16.0, [False] * 3, False, id="nobody else is there"),
+        pytest.param({1}, 14.0, [], False, id="it may come back in a moment"),
+        pytest.param(set(), 16.0, [], False, id="there is nothing to leave"),
+    ],
+)
+async def test_a_worker_whose_database_has_not_answered_for_long_leaves_its_lanes_to_others_where_there_are_some(
+    lanes: set[int], unanswered_seconds: float, others: list[bool], leaves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "others_in", Groups(*others).others_in)
+    matcher: Any = SimpleNamespace(assigned=lanes, unanswered_seconds=unanswered_seconds)
+    with pytest.raises(app.CutOff) if leaves else contextlib.nullcontext():
+        await app._look_for_answers(Broker("127.0.0.1:1"), matcher, FewLooks())
+
+
+async def test_how_long_nobody_has_answered_is_counted_from_the_first_try_to_reach_the_database_and_a_refusal_is_an_answer() -> None:
+    said: list[BaseException | None] = []
+
+    async def connect(_seconds: float) -> Any:
+        fault = said.pop(0)
+        if fault is not None:
+            raise fault
+        return SimpleNamespace(is_closed=lambda: True)
+
+    worker: Any = Matcher(connect, None, None, Stop(), owner="w/1", event_time=False)  # type: ignore[arg-type]
+    waits = []
+    for said_now in (TimeoutError(), ConnectionRefusedError(), asyncpg.ConnectionDoesNotExistError(), asyncpg.TooManyConnectionsError(), OSError(), None):
+        said.append(said_now)
+        with contextlib.suppress(OSError, asyncpg.PostgresError):
+            await worker._ready_connection()
+        waits.append(worker._unanswered_since)
+    first, second, third, refused, again, there = waits
+    assert None is not first == second == third
+    assert None is refused is there
+    assert first < again
 
 
 class FewLooks(Stop):
