@@ -21,7 +21,7 @@ from schemas import errors, shapes, strict_json, topics
 from schemas.base import Incoming
 from schemas.errors import InvalidEvent, from_validation
 from schemas.instants import DAY_US, micros, parse_rfc3339
-from schemas.personal import is_bare_number
+from schemas.personal import is_bare_number, may_hold_bare_number
 from schemas.registry import MODEL_OF, TOPIC_OF
 from schemas.screening import (
     fields_with_ids,
@@ -317,7 +317,7 @@ def _extensions(attributes: dict[str, str]) -> dict[str, str]:
 
 def _validated(model: type[Incoming], raw: bytes, *, from_others: bool) -> Any:
     data = _checked(model, raw)
-    if from_others:
+    if from_others and may_hold_bare_number(raw):
         refuse_numbers_as_ids(data, _IDS)
     return data
 

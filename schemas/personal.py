@@ -165,6 +165,9 @@ _SEPARATOR: Final = re.compile(r"[\-._/、,;:*]")
 _PLAIN_MOBILE: Final = r"1[3-9][0-9]{9}"
 _PLAIN_CARD: Final = r"[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
 _BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_PLAIN_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[1-9][0-9]{{6,7}}")
+# A quick look at JSON that rules out each of these: all digits as one and the same.
+_DIGITS_ALIKE: Final = bytes.maketrans(b"123456789", b"0" * 9)
+_SEVEN_DIGITS: Final = b"0" * 7
 _NUMBER_INSIDE: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_PLAIN_MOBILE}|{_PLAIN_CARD})(?![0-9A-Za-z])")
 # In a code that somebody else chose: more digits than any list of faults has, as many as a number of the local exchange.
 _LONG_DIGITS: Final = re.compile(r"[0-9]{7}")
@@ -310,6 +313,14 @@ def mask_plain(value: bytes) -> bytes:
 def is_bare_number(text: str) -> bool:
     """Whether an id or reference is nothing but a phone or identity-card number."""
     return text[0:1] in "0123456789+ts" and _BARE_NUMBER.fullmatch(text) is not None
+
+
+def may_hold_bare_number(text: bytes) -> bool:
+    """Whether some string of a JSON text may be a bare number: each shape has seven digits in a row, and most events have nowhere so many.
+
+    Where something is escaped, digits may be.
+    """
+    return b"\\" in text or _SEVEN_DIGITS in text.translate(_DIGITS_ALIKE)
 
 
 def code_of(code: str | None) -> str | None:

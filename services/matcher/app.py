@@ -28,7 +28,7 @@ from services.matcher.minutes import Minutes
 from services.matcher.outbox import Publisher
 from services.matcher.policies import Policies
 from services.matcher.policy_settings import PolicySettings
-from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
+from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY, know_rows_by_type
 from services.rewound import Judge, places_to_go_on
 from services.runtime import Ops, Readiness, ServiceSettings, Stop, reach
 from services.sessions import end_frozen
@@ -275,6 +275,7 @@ async def _tasks(stop: Stop, *coroutines: Any) -> AsyncIterator[None]:
 
 async def main(settings: MatcherSettings, stop: Stop) -> None:
     """Run one matcher worker until it is to stop."""
+    know_rows_by_type()
     metrics = Metrics()
     failures: list[BaseException] = []
 

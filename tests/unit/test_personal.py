@@ -1,12 +1,13 @@
 """Finding and masking of personal numbers, in the many ways people write them and in what only looks like them."""
 
+import json
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.personal import find_personal_data, holds_number, is_bare_number, is_forbidden_key, mask
+from schemas.personal import find_personal_data, holds_number, is_bare_number, is_forbidden_key, mask, may_hold_bare_number
 
 PHONES = [
     "13800138000",
@@ -498,11 +499,17 @@ def test_finds_a_mobile_number_in_any_writing(digits: str, gap: str, writing: st
 )
 def test_a_bare_number_is_no_opaque_reference(text: str) -> None:
     assert is_bare_number(text)
+    assert may_hold_bare_number(json.dumps({"wish_id": text}).encode())
+    assert may_hold_bare_number("".join(f"\\u{ord(letter):04x}" for letter in text).encode())
 
 
 @pytest.mark.parametrize("text", ["", "r-13800138000", "176385600012345678", "1763856000123456789", "wish-1", "2026", "12345678901", "tel", "s-1"])
 def test_ids_of_other_systems_are_opaque(text: str) -> None:
     assert not is_bare_number(text)
+
+
+def test_an_event_without_so_many_digits_in_a_row_holds_no_bare_number() -> None:
+    assert not may_hold_bare_number(b'{"wish_id":"wish-123456","window":{"start":"2026-12-01T08:00:00.123456+08:00"},"resident_ref":"r-1380-013-800"}')
 
 
 @pytest.mark.parametrize(
