@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import asyncpg
 import orjson
+import pytest
 
 from deploy.state import ROOT
+from services.runtime import render
 
 LINES = [{"lane": 1, "type": "wish", "outcome": "decided", "decisions": 2}, {"lane": 2, "outcome": "dead_letter", "reason": "电话"}]
 SCRIPT = """
@@ -69,3 +72,25 @@ def test_what_a_library_says_again_and_again_is_written_once_a_second_and_counte
     found = [orjson.loads(line) for line in lines]
     assert ["100.0", "100.3", "100.4", "100.5", "101.0", "102.5"] == [line["event"].removeprefix("no answer from ") for line in found]
     assert [3] == [line["left_out"] for line in found if "left_out" in line]
+
+
+def of_postgresql() -> Exception:
+    error = asyncpg.UniqueViolationError('duplicate key value violates unique constraint "accounts_login_key"')
+    error.detail, error.hint = "Key (login)=(王小明) already exists.", "none"
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        of_postgresql(),
+        asyncpg.DataError("invalid input for query argument $2: '王小明 zhang@example.com' (expected int)"),
+        ValueError("550 5.1.1 <zhang@example.com>: no such user, call 138 0013 8000"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_exception_is_logged_without_what_it_quotes_of_people(error: Exception) -> None:
+    line = render(None, "error", {"event": "failed", "exc_info": error}).decode()
+    assert type(error).__name__ in line
+    assert ("duplicate key" in line, "query argument $2" in line, "no such user" in line).count(True) == 1
+    assert not any(said in line for said in ("王小明", "zhang", "8000"))
