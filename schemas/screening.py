@@ -34,7 +34,7 @@ _ESCAPE: Final = re.compile(r"(\\+u[0-9a-fA-F]{4})")
 _MARKS_OF_ORDER: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PLAIN_SHARE: Final = 64  # of a text in UTF-16 more bytes than one in so many are zeros, of one in GB 18030 fewer are no letters, or a single one
 _BASE64_KEY: Final = "data_base64"
-_ID_FIELDS: Final = (("wish_id", "offer_id", "claim_id", "match_id"), ("skills", "languages"), ("place", "home"))
+_ID_FIELDS: Final = (("area", "wish_id", "offer_id", "claim_id", "match_id"), ("skills", "languages"), ("place", "home"))
 _CIRCLES: Final = ("community", "compound", "building", "unit")
 
 
