@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from deploy.words import Trouble, both
+from schemas.personal import is_bare_number
 from services.gateway.roles import Role
 
 FIRST_PASSWORD: Final = timedelta(days=7)
@@ -260,6 +261,12 @@ def add(
     assert steps is not None
     if re.search(r"\s", login):  # a form takes those at the ends away, and nobody sees the others
         raise Trouble(*_REFUSED["accounts_login_check"])
+    for option, given in (("LOGIN", login), ("--volunteer", volunteer or ""), *(("--resident", one) for one in resident or ())):
+        if is_bare_number(given):
+            raise Trouble(
+                f"{option} 不能是电话或身份证号：它会出现在列表和网址中，请另取一个。",
+                f"{option} is no phone or identity-card number: it is seen in lists and addresses. Take something else.",
+            )
     if (issuer is None) != (subject is None):
         raise Trouble("--issuer 和 --subject 须一起给出。", "Give --issuer and --subject together.")
     oidc = (issuer, subject) if issuer is not None and subject is not None else None

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import sys
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -100,6 +101,22 @@ def _run(main: Callable[[Vault, Console, Speech], Coroutine[Any, Any, None]], la
     asyncio.run(inside())
 
 
+def _see_reference(ref: str) -> None:
+    """Whom somebody looks for stands in the audit for ever, also where there is nobody: a number with blanks between its digits must not.
+
+    Raises:
+        Trouble: it is the reference of nobody.
+    """
+    from schemas import shapes
+    from services.vault.vault import is_reference
+
+    if not (re.search(shapes.ID, ref) and is_reference(ref)):
+        raise Trouble(
+            "REF 须为人员编号：1 至 128 个字符，不含空格，不能是电话或身份证号。",
+            "REF is a person's reference: 1 to 128 characters without blanks, and no phone or identity-card number.",
+        )
+
+
 def _operator(who: str) -> Reader:
     from services.vault.policy import Reader
 
@@ -184,6 +201,7 @@ def show(
     if not wanted or not READABLE.issuperset(wanted):
         known = ", ".join(sorted(READABLE))
         raise Trouble(f"没有这个字段。可选：{known}", f"There is no such field. There are: {known}")
+    _see_reference(ref)
 
     async def work(opened: Vault, console: Console, speech: Speech) -> None:
         found = await opened.read(ref, wanted, _operator(who), Occasion(match, wish), why)
@@ -207,6 +225,8 @@ def _still_to_come(visits: Sequence[Visit]) -> tuple[str, str]:
 def erase(ref: Annotated[str, typer.Argument(metavar="REF", help="人员编号 · the person's reference")], *, who: Who, why: Why, lang: Lang = None) -> None:
     """删除一人：销毁其密钥，备份中的也打不开 · Erase a person: their key is destroyed, so that backups do not open either."""
     from deploy.tools.wording import join
+
+    _see_reference(ref)
 
     async def work(opened: Vault, console: Console, speech: Speech) -> None:
         expected = await opened.visits_to_come(ref)  # their rows go, too

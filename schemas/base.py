@@ -22,14 +22,15 @@ class Incoming(BaseModel):
     """Exact types; fields that no model knows are let through, as they may come from a newer minor version.
 
     They are kept apart, so that they can be searched for personal data; :func:`schemas.codec.check_outgoing` forbids them.
+    An error that ends in a log repeats no title and no note.
     """
 
-    model_config = ConfigDict(strict=True, extra="allow")
+    model_config = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
 
 
 def _no_personal_data(text: str) -> str:
     if find_personal_data(text) is not None:
-        raise PydanticCustomError("contains_personal_data", "holds a phone, identity-card or door number")
+        raise PydanticCustomError("contains_personal_data", "holds a phone, identity-card or door number, or an e-mail address")
     return text
 
 

@@ -47,8 +47,8 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     ),
     FAR_OFF_DATE: ("{field}.end 距 time 超过 366 天，请改近", "{field}.end is over 366 days after time: set it nearer"),
     CONTAINS_PERSONAL_DATA: (
-        "{field} 含电话、身份证号或门牌号，请删去（联系方式只存保险箱）",
-        "{field} holds a phone, identity-card or door number: remove it (contacts belong in the vault)",
+        "{field} 含电话、身份证号、门牌号或邮箱，请删去（联系方式只存保险箱）",
+        "{field} holds a phone, identity-card or door number, or an e-mail address: remove it (contacts belong in the vault)",
     ),
     DECISION_FAILED: ("处理此事件时出错，已隔离，请联系维护者", "deciding this event failed; it was set aside: tell the maintainers"),
 }

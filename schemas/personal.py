@@ -1,4 +1,4 @@
-"""Finding and masking personal data in text: telephone, identity-card and door numbers, and coordinates.
+"""Finding and masking personal data in text: telephone, identity-card and door numbers, e-mail addresses and coordinates.
 
 Written for how people type them: with blanks, dashes or invisible characters between the digits, in full-width or
 other digits, or in Chinese numerals. It looks for the shapes of numbers, not for names; names are kept off the topics
@@ -20,9 +20,11 @@ _DIGIT_BLOCKS: Final = ((0x00B2, 0x0E60), (0x2070, 0x2800), (0xFF10, 0xFF1A), (0
 _OTHER_DIGITS: Final = {
     code: str(digit) for first, end in _DIGIT_BLOCKS for code in range(first, end) if (digit := unicodedata.digit(chr(code), None)) is not None
 }
-_MARKS: Final = dict(zip(map(ord, "－—–‐‑−﹣＋（）．·・•｡。ｘＸ＃，／＿；：＊［］【】～｜＝＼"), "-------+()......xX#,/_;:*[][]~|=\\", strict=True))
+_MARKS: Final = dict(zip(map(ord, "－—–‐‑−﹣＋（）．·・•｡。ｘＸ＃，／＿；：＊［］【】～｜＝＼＠"), "-------+()......xX#,/_;:*[][]~|=\\@", strict=True))
 # Traditional writing, of the words that the shapes below name.
-_TRADITIONAL: Final = dict(zip(map(ord, "號樓棟單門層間電話機熱線聯傳時點歲餘會廳館櫃診醫"), "号楼栋单门层间电话机热线联传时点岁余会厅馆柜诊医", strict=True))
+_TRADITIONAL: Final = dict(
+    zip(map(ord, "號樓棟單門層間電話機熱線聯傳時點歲餘會廳館櫃診醫戶組隊東來"), "号楼栋单门层间电话机热线联传时点岁余会厅馆柜诊医户组队东来", strict=True)
+)
 # Blanks, and what stands between digits unseen or around them: directions, joiners, fillers, marks that strike out, the boxes of keycaps.
 _UNSEEN: Final = ((0x0300, 0x0370), (0x2000, 0x2010), (0x2028, 0x2030), (0x205F, 0x2070), (0x20D0, 0x20F1), (0xFE00, 0xFE10), (0xE0020, 0xE0080))
 _BLANK_LETTERS: Final = "\u00a0\u00ad\u061c\u115f\u1160\u180e\u3000\u3164\ufeff\uffa0"
@@ -38,8 +40,8 @@ _TO_DIGITS: Final[dict[int, str]] = {
 _D: Final = f"[0-9{_NUMERALS}{''.join(map(chr, _OTHER_DIGITS))}]"
 _ANY_DIGIT: Final = re.compile(rf"{_D}|十")
 # Most texts hold no digit, or single ones ("下午3点"). Every shape below needs two of them close together, one shortly
-# before 号, or a word that leads to a door.
-_CLOSE: Final = re.compile(rf"(?:{_D}|十)(?:.{{0,3}}{_D}|.{{0,4}}[号號])", re.DOTALL)
+# before 号 or 户, or a word that leads to a door.
+_CLOSE: Final = re.compile(rf"(?:{_D}|十)(?:.{{0,3}}{_D}|.{{0,4}}[号號户戶])", re.DOTALL)
 _LEADS_TO_DOOR: Final = re.compile(r"[A-Za-z]|[门門]牌|[房间間室][号號]")
 # Ids that are drawn by chance, such as a UUID or the `traceparent` of a request: one in some hundred holds the shape of a number, and nobody's number.
 _OPAQUE: Final = re.compile(
@@ -65,12 +67,14 @@ _PHONE: Final = re.compile(
     # With 00 a separator must follow, or a code beside which the length is known: `0012345678` is any number of an order.
     r"|(?<![\w).\-])(?<!\d:)00(?:(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[124]|85[2356]|88[06]|9[0-58])[\s\-.()]{1,2}\d(?:[\s\-.()]{0,2}\d){6,11}|85[23]\d{8}|886\d{8,9})(?![\d:年月日])"
     r"|(?<![\w\-.])1(?:(?P<dash>[\-.])[2-9]\d\d(?P=dash)|\s?\([2-9]\d\d\)\s?)[2-9]\d\d[\-.]\d{4}(?![\w\-])"  # North America
-    r"|(?<![\dA-Za-z])[48]00[\s\-]?(?:\d{3}[\s\-]?\d{4}|\d{4}[\s\-]?\d{3})(?!\d)",  # 400 and 800 numbers
+    r"|(?<![\dA-Za-z])[48]00(?:[\s\-]?(?:\d{3}[\s\-]?\d{4}|\d{4}[\s\-]?\d{3})|\d[\s\-]\d{3}[\s\-]\d{3})(?!\d)",  # 400 and 800 numbers
     re.ASCII,
 )
 _SHORT_PHONE: Final = re.compile(r"(?<!\d)(?:[1-9]\d{2,3}[\s\-]?\d{4}(?!\d|\s*元)|(?!(?:19|20)\d\d)[1-9]\d{3}[\s\-]\d{3}(?!\d|\s*[元块折人年月]))", re.ASCII)
 _PHONE_LABEL: Final = re.compile(
-    r"(?:(?:电话|手机|座机|固话|传真|热线|联系|拨打|致电|微信|tel|phone|mobile|call|fax)[^\d\n]{0,8}|[打拨](?:给|到)?[\s:]{0,2})$", re.IGNORECASE | re.ASCII
+    r"(?:(?:电话|手机|座机|固话|传真|热线|联系|拨打|致电|来电|电联|小灵通|微信|[☎☏📞📱]|tel|phone|mobile|call|fax)[^\d\n]{0,8}"
+    r"|[打拨](?:给|到|我|他|她)?[\s:]{0,2})$",
+    re.IGNORECASE | re.ASCII,
 )
 _LABEL_MAX: Final = 14
 _BORN: Final = (
@@ -103,6 +107,9 @@ _NOTHING_ELSE: Final = (
 )
 _TENS: Final = r"(?:\d{1,4}(?:-\d{1,3})?|\d?十\d?|\d百(?:0?\d|\d?十\d?)?)"
 _JUST_A_DOOR: Final = r"(?=\s*(?:\Z|\n|[,.。!！?？;、):…~～”](?!\d)|的|了|号(?!线)|[室房]))"
+# On a floor with two or three doors, as people tell them apart.
+_SIDE: Final = "(?:[东西南北][南北]?|[中左右])(?:边|侧|手边?)?"
+_CHARACTER: Final = r"[\u4e00-\u9fff]"
 _UNIT: Final = r"(?:单元|号楼|[栋幢]|(?<=[\dA-Za-z])座)"
 _COUNTED_EN: Final = (
     r"(?!(?:\s?-\s?\d{1,4})?\s*(?:hours?|minutes?|days?|weeks?|people|persons?|times|am|pm|tires?|tyres?|beds?|chairs?|tables?|yuan|rmb|square|sqm)\b)"
@@ -114,8 +121,10 @@ _NO_NAME_OF_STREET: Final = (
     r"|(?:people|persons|volunteers|helpers|students|kids|children|seniors|residents|families|hours|minutes|days|times|on|at|in|to|for|along|from|near|and|of)\s)"
 )
 _DOOR: Final = re.compile(
-    r"(?<!\d)(?:\d{3,4}|[1-9]百(?:0?[1-9]|\d?十\d?))\s*(?:号\s*)?(?:-?\s?室(?![内外])|房(?![租贷款屋产型车源东价补]|间调))"  # 501室, 1203号房, 五百零一室
+    r"(?<!\d)(?:\d{3,4}(?:-?[a-z])?|[1-9]百(?:0?[1-9]|\d?十\d?))\s*(?:号\s*)?"
+    r"(?:-?\s?室(?![内外])|病?房(?![租贷款屋产型车源东价补]|间调))"  # 501室, 1203号房, 五百零一室
     rf"|(?<!\d)\d{{1,2}}\s*(?:单元|楼|层|栋|幢|(?<=[\dA-Za-z])座)\s*{_NO_HOUSEHOLDS}\d{{1,4}}\s*(?:[室房户]|号{_OPEN_TO_ALL})"  # 2单元5号
+    rf"|(?:\d|十)\s*[楼层]\s*(?:靠|的)?{_SIDE}的?户(?!外)|单元\s*+{_TENS}\s*[楼层]\s*(?:靠|的)?(?:{_SIDE}的?门|[左右]手)"  # 5楼东户
     rf"|单元\s*+{_TENS}\s*[楼层]\s*{_NO_YEAR}\d{{3,4}}{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 2单元十三层1301
     rf"|{_UNIT}[\s\-#第]{{0,3}}{_NO_YEAR}{_NO_HOUSEHOLDS}\d{{3,4}}{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 3单元501
     rf"|{_UNIT}\s?[的,]\s?{_LIKE_A_DOOR}{_NOTHING_ELSE}"  # 1号楼的101
@@ -123,18 +132,23 @@ _DOOR: Final = re.compile(
     rf"|(?<!\d)\d{{1,2}}\s*门\s*\d{{3,4}}{_COUNTED}"  # 2门501
     rf"|(?<!\d)\d{{1,2}}\s*#\s*+(?:楼\s*+)?{_NO_YEAR}\d{{3,4}}{_COUNTED}"  # 5#楼301
     rf"|(?<!\d)\d{{1,2}}\s?#\s?楼?-?(?:\d{{1,2}}-)?{_LIKE_A_DOOR}{_NOTHING_ELSE}"  # 1#1-101
-    rf"|(?<!\d)(\d{{1,2}})\s*[楼层]\s*\1\d\d{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 5楼502
+    rf"|(?<!\d)(\d{{1,2}})\s*(?:[楼层]|F\s?-?)\s*\1\d\d{_COUNTED}{_NO_ROOM_FOR_ALL}"  # 5楼502, 5F-502
     rf"|(?<=[\da-z东南西北])区\s?\d{{1,2}}\s?-\s?{_LIKE_A_DOOR}(?!\s*号?[排座桌柜摊展]){_NOTHING_ELSE}"  # C区3-101
     r"|(?:门牌号?|房间?号|室号)[^\d\n]{0,4}\d{1,4}"
     rf"|房间[\s:#\-]{{0,2}}{_NO_YEAR}{_LIKE_A_DOOR}{_NOTHING_ELSE}"
+    rf"|(?:宿舍|寝室|公寓|敬老院|养老院|福利院)\s?楼?[\s:#\-]{{0,2}}(?:\d{{1,2}}-)?{_LIKE_A_DOOR}{_NOTHING_ELSE}"  # 宿舍302
+    rf"|(?:我家|(?<!大)家[在是]|敲|送[到至去]|楼[上下]|对门|隔壁)[\s:]?(?<!\d){_LIKE_A_DOOR}(?!\d)(?:{_JUST_A_DOOR}|(?=\s?漏))"  # 家在302
+    rf"|(?<![\d.\-第]){_LIKE_A_DOOR}\s?{_NOTHING_ELSE}的?{_CHARACTER}{{0,2}}(?:奶奶|爷爷|婆婆|阿姨|大爷|大妈|大娘|大叔)"  # 302王奶奶
     rf"|(?<!入)住(?:在[\s:]?[1-9]\d?(?!00)\d\d|\s?{_LIKE_A_DOOR})(?!\d){_JUST_A_DOOR}"  # 住在302
     rf"|(?:(?<![^,.;:!！(住])(?<![计共约有数标为]:)|(?<=住在)){_LIKE_A_DOOR}\s?户(?!\s*(?:{_HOUSEHOLDS}|[停参受都已全中以口报签装完共左]))"  # 501户
     rf"|(?<![逛走])(?:路|街|巷|大道|胡同|弄|[东南西北中\d]段)\s*+(?:[甲乙丙丁]\s*+)?{_TENS}\s*号"  # a street number
     rf"(?:{_OPEN_TO_ALL}|院\s?\d{{1,3}}\s?(?:号|栋|幢|楼|座|单元))"
-    r"|(?<![\d\-])(?P<triple>\d{1,2}\s?-\s?\d{1,2}\s?-\s?(?!(?:19|20)\d\d(?!\d))\d{3,4})(?![\d\-])"  # building-unit-door
+    rf"|村\s*+第?\s?{_TENS}\s*[组社队]\s*+{_TENS}\s*号(?!人|选手|\s*(?:[上下中]午|[早晚到至起前后开]|\d)){_OPEN_TO_ALL}"  # 王家村3组25号
+    r"|(?<![\d\-])(?P<triple>(?:\d{1,2}\s?-\s?)?\d{1,2}\s?-\s?\d{1,2}\s?-\s?(?!(?:19|20)\d\d(?!\d))\d{3,4})(?![\d\-])"  # building-unit-door
     r"|(?<![a-z])(?:room|rm|apartment|apt|flat|door|suite)(?![a-z])\.?\s*+(?:(?:no\.?|number)\s*+)?(?:#\s*+)?[a-z]?\d{1,4}[a-z]?\b"
     rf"{_COUNTED_EN}"
     rf"|(?<![a-z])(?:room|apartment|apt|flat|suite|unit)\s?[\-:]\s?{_NO_YEAR}\d{{3,4}}[a-z]?\b{_COUNTED_EN}(?!\s[a-z]{{2,20}}s\b)"  # room: 101
+    rf"|(?<![a-z])(?:building|bldg|block|unit)\.?\s?\d{{1,2}}[a-z]?\s?[,\-]?\s?{_LIKE_A_DOOR}\b{_COUNTED_EN}(?!\s[a-z]{{2,20}}s\b)"  # Building 3, 501
     rf"|(?<![a-z])house\s?(?:no\b\.?|number|#)[\s:#]{{0,2}}\d{{1,4}}[a-z]?\b{_COUNTED_EN}"
     r"|(?<![a-z])unit\s*+(?:(?:no\.?|number)\s*+)?(?:#\s*+)?(?:\d{3,4}|\d{1,4}[a-z]|\d{1,2}-\d{3,4})\b"
     r"|(?<![\da-z])\d{3,4}\s*(?:room|rm)(?![a-z])"
@@ -147,10 +161,12 @@ _DOOR: Final = re.compile(
 # Two numbers with three decimals or more, as a map gives them; with fewer only where letters or words say what they are.
 _COORDINATE: Final = re.compile(
     r"(?<![\d.])[1-8]?\d\.\d{3,}\s?°?\s?[NS]?\s?[,;/\s]\s?[EW]?\s?-?1?\d{1,2}\.\d{3,}(?![\d.])"  # 32.6854, 109.0293
+    r"|(?<![\d.])(?:1[0-7]\d|9\d)\.\d{3,}\s?°?\s?[EW]?\s?[,;/\s]\s?[NS]?\s?-?[1-8]?\d\.\d{3,}(?![\d.])"  # 109.0293,32.6854, as China's maps copy it
     r"|(?<![A-Za-z])[NS]\s?\d{1,2}(?:\.\d{2,}|\s?°[\d.\s′'’″\"]{0,12})[,;/\s]{0,3}[EW]\s?\d{1,3}(?:\.\d{2,}|\s?°[\d.\s′'’″\"]{0,12})"  # N32.68 E109.02
     r"|(?:[北南]纬|[东西]经|经度|纬度)[\s:约是为]{0,3}\d[\d.°′'’″\"分秒]{0,16}|(?<!\d)\d{1,3}\s?°\s?\d{1,2}\s?[′'’分][\d.\s″\"秒]{0,8}",
     re.ASCII,
 )
+_EMAIL: Final = re.compile(r"(?<![\w.%+\-])[\w.%+\-]{1,64}\s?@\s?(?:[a-z0-9\-]{1,63}\.){1,8}[a-z]{2,24}(?![a-z0-9\-])", re.IGNORECASE | re.ASCII)
 # The codes of parcel lockers are written as building, unit and door are.
 _PARCEL: Final = re.compile(r"(?:(?:取件|取货|提货|取餐|自提|快递)码|取件号|货架号?)[^\d\n]{0,4}(?:[\d\- ]{5,12}[,、和;\s]{1,2}){0,4}$", re.ASCII)
 _PARCEL_MAX: Final = 60
@@ -160,18 +176,23 @@ _PIECE: Final = 4096
 _BORDER: Final = 256
 _NUMBERS: Final = (("identity_card", _IDENTITY_CARD), ("phone", _MOBILE), ("phone", _MOBILE_IN_GROUPS), ("phone", _PHONE), ("phone", _SHORT_PHONE))
 # These may have few digits, so they are looked for in any text that has some.
-_PLACES: Final = (("door", _DOOR), ("coordinate", _COORDINATE))
+_PLACES: Final = (("email", _EMAIL), ("door", _DOOR), ("coordinate", _COORDINATE))
 _SEPARATOR: Final = re.compile(r"[\-._/、,;:*]")
 _PLAIN_MOBILE: Final = r"1[3-9][0-9]{9}"
+_GROUPED_MOBILE: Final = r"1[3-9][0-9](?P<joint>[.\-]?)[0-9]{4}(?P=joint)[0-9]{4}"
 _PLAIN_CARD: Final = r"[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
-_BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_PLAIN_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[1-9][0-9]{{6,7}}")
+_BARE_NUMBER: Final = re.compile(rf"(?:tel:|sms:)?(?:(?:\+|00)?86-?)?{_GROUPED_MOBILE}|{_PLAIN_CARD}|(?:tel:)?0[0-9]{{2,3}}-?[1-9][0-9]{{6,7}}")
+_BEGINS_NUMBER: Final = "0123456789+ts０１２３４５６７８９＋"
 # A quick look at JSON that rules out each of these: all digits as one and the same.
 _DIGITS_ALIKE: Final = bytes.maketrans(b"123456789", b"0" * 9)
-_SEVEN_DIGITS: Final = b"0" * 7
+_RUNS: Final = (b"0" * 7, b"000-0000-0000", b"000.0000.0000")
+_WIDE: Final = str.maketrans("０１２３４５６７８９＋", "0123456789+")
+_BEGINS_WIDE: Final = b"\xef\xbc"
+_WIDE_DIGIT: Final = re.compile(rb"\xef\xbc[\x90-\x99]")
 _NUMBER_INSIDE: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_PLAIN_MOBILE}|{_PLAIN_CARD})(?![0-9A-Za-z])")
 # In a code that somebody else chose: more digits than any list of faults has, as many as a number of the local exchange.
 _LONG_DIGITS: Final = re.compile(r"[0-9]{7}")
-_NUMBER_WITHHELD: Final = "number_withheld"
+NUMBER_WITHHELD: Final = "number_withheld"
 # What is searched for in bytes that are too many to be read as text: the same numbers as most people write them.
 _PLAIN_NUMBERS: Final = re.compile(
     rb"(?<![0-9])(?:1[ \-]?[3-9](?:[ \-]?[0-9]){9}|[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx]|0[0-9]{2,3}[ \-]?[1-9][0-9]{6,7})(?![0-9])"
@@ -232,6 +253,8 @@ _KEY_JOINTS: Final = str.maketrans("", "", " -_")
 
 def _is_clean(text: str) -> bool:
     """Whether a quick look rules every shape out; most texts end here."""
+    if "@" in text or "＠" in text:
+        return False
     first = _ANY_DIGIT.search(text)
     if first is None or (len(text) in _OPAQUE_LENGTHS and _OPAQUE.fullmatch(text) is not None):
         return True
@@ -255,7 +278,7 @@ def _pieces(digits: str) -> Iterator[tuple[str, int, int, int]]:
     for start in range(0, len(digits), _PIECE):
         end, first = start + _PIECE, max(0, start - _BORDER)
         text = digits[first : end + _BORDER]
-        if _ANY_DIGIT.search(text) is not None:  # every shape has one
+        if "@" in text or _ANY_DIGIT.search(text) is not None:  # every other shape has a digit
             yield text, first, start, end
 
 
@@ -291,7 +314,7 @@ def _stands_before(found: re.Match[str], label: re.Pattern[str], most: int) -> b
 
 
 def find_personal_data(text: str) -> str | None:
-    """The kind of the first personal number in a free text (`phone`, `identity_card`, `door`, `coordinate`), or None."""
+    """The kind of the first personal number in a free text (`phone`, `identity_card`, `email`, `door`, `coordinate`), or None."""
     return None if _is_clean(text) else next((kind for kind, _, _ in _spans(text)), None)
 
 
@@ -312,20 +335,21 @@ def mask_plain(value: bytes) -> bytes:
 
 def is_bare_number(text: str) -> bool:
     """Whether an id or reference is nothing but a phone or identity-card number."""
-    return text[0:1] in "0123456789+ts" and _BARE_NUMBER.fullmatch(text) is not None
+    return text[0:1] in _BEGINS_NUMBER and _BARE_NUMBER.fullmatch(text if text.isascii() else text.translate(_WIDE)) is not None
 
 
 def may_hold_bare_number(text: bytes) -> bool:
-    """Whether some string of a JSON text may be a bare number: each shape has seven digits in a row, and most events have nowhere so many.
+    """Whether some string of a JSON text may be a bare number: each shape has seven digits in a row or a mobile number's groups, and most events have neither.
 
-    Where something is escaped, digits may be.
+    Where something is escaped, or digits are as wide as Chinese letters, they may be there too.
     """
-    return b"\\" in text or _SEVEN_DIGITS in text.translate(_DIGITS_ALIKE)
+    alike = text.translate(_DIGITS_ALIKE)
+    return b"\\" in text or any(run in alike for run in _RUNS) or (_BEGINS_WIDE in text and _WIDE_DIGIT.search(text) is not None)
 
 
 def code_of(code: str | None) -> str | None:
     """Somebody else's code for what went wrong; where it has as many digits in a row as a telephone number, that it had them is all that is kept."""
-    return _NUMBER_WITHHELD if code is not None and _LONG_DIGITS.search(code) else code
+    return NUMBER_WITHHELD if code is not None and _LONG_DIGITS.search(code) else code
 
 
 def holds_number(number: float) -> bool:

@@ -4,6 +4,9 @@ The models judge the fields that they know. Fields that they do not know are let
 tolerance must not become a hiding place. Nothing here raises but InvalidEvent, whatever the bytes are.
 """
 
+import base64
+import binascii
+import codecs
 import re
 from collections.abc import Iterable
 from typing import Any, Final, get_args
@@ -26,7 +29,12 @@ _ID_KEYS: Final = frozenset(
         *("wish_id", "offer_id", "claim_id", "match_id", "group_id", "resident_ref", "volunteer_ref", "worker_ref"),
     }
 )
-_ID_FIELDS: Final = (("wish_id", "offer_id", "claim_id", "match_id"), ("skills", "languages"), ("place", "home"))
+# How JSON writes a character by its number. In a text within a text the backslash stands twice or more.
+_ESCAPE: Final = re.compile(r"(\\+u[0-9a-fA-F]{4})")
+_MARKS_OF_ORDER: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_PLAIN_SHARE: Final = 64  # of a text in UTF-16 more bytes than one in so many are zeros, of one in GB 18030 fewer are no letters, or a single one
+_BASE64_KEY: Final = "data_base64"
+_ID_FIELDS: Final = (("area", "wish_id", "offer_id", "claim_id", "match_id"), ("skills", "languages"), ("place", "home"))
 _CIRCLES: Final = ("community", "compound", "building", "unit")
 
 
@@ -176,15 +184,83 @@ def masked_headers(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[st
             masked.append((personal.mask(name), value))
         else:
             key = name.removeprefix("ce_")
-            text = value.decode(errors="surrogateescape")
-            masked.append((personal.mask(name), _masked_string(text, key).encode(errors="surrogateescape")))
+            masked.append((personal.mask(name), _masked_header(value, key)))
     return masked
 
 
+def _masked_header(value: bytes, key: str) -> bytes:
+    if key in _ID_KEYS or personal.is_forbidden_key(key) or (_is_utf_8(value) and b"\0" not in value):
+        return _masked_string(value.decode(errors="surrogateescape"), key).encode(errors="surrogateescape")
+    return _masked_text(value)
+
+
 def _masked_text(value: bytes) -> bytes:
-    text = value.decode(errors="surrogateescape")  # so that bytes that are no UTF-8 come out as they went in
-    masked = personal.mask(text)
-    return value if masked is text else masked.encode(errors="surrogateescape")
+    """Bytes that are no JSON, or not wholly read as such: masked as UTF-8, and in the other writing that they are text of, if one is plain to see."""
+    masked = _masked_in(value, "utf-8")
+    other = _other_writing(masked)
+    return masked if other is None else _masked_in(masked, other)
+
+
+def _other_writing(value: bytes) -> str | None:
+    """UTF-16, as PowerShell writes files, or GB 18030, as Chinese Windows and Excel do; None where it is neither, such as a picture."""
+    zeros = value.count(b"\0")
+    if value.startswith(_MARKS_OF_ORDER) or zeros * _PLAIN_SHARE > len(value):
+        return "utf-16-le" if value.startswith(codecs.BOM_UTF16_LE) or 2 * value[1::2].count(b"\0") > zeros else "utf-16-be"
+    if _is_utf_8(value):
+        return None
+    strange = sum(map(_is_no_letter, value.decode("gb18030", "surrogateescape")))
+    return "gb18030" if (strange - 1) * _PLAIN_SHARE <= len(value) else None
+
+
+def _is_no_letter(letter: str) -> bool:
+    return "\udc80" <= letter <= "\udcff"
+
+
+def _masked_in(value: bytes, writing: str) -> bytes:
+    wide = writing.startswith("utf-16")
+    errors, odd = ("surrogatepass", len(value) % 2) if wide else ("surrogateescape", 0)  # what is no text comes out as it went in
+    try:
+        text = value[: len(value) - odd].decode(writing, errors)
+    except UnicodeDecodeError:
+        return value
+    masked = _masked_words(text)
+    return value if masked is text else masked.encode(writing, errors) + value[len(value) - odd :]
+
+
+def _is_utf_8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _masked_words(text: str) -> str:
+    """As `personal.mask`, also of what stands there as escapes of JSON; the same object when there is nothing."""
+    parts = _ESCAPE.split(text) if "\\u" in text else [text]  # in turns: what stands there as it is, and an escape
+    if len(parts) == 1:
+        return personal.mask(text)
+    plain = "".join([chr(int(part[-4:], 16)) if place % 2 else part for place, part in enumerate(parts)])
+    masked = personal.mask(plain)
+    if masked is plain:
+        return text
+    at, out = 0, []
+    for place, part in enumerate(parts):
+        width = 1 if place % 2 else len(part)
+        now = masked[at : at + width]
+        out.append(part if now == plain[at : at + width] else now)
+        at += width
+    return "".join(out)
+
+
+def _masked_base64(text: str) -> str:
+    """The data of a structured event as some libraries send it; we take none such, so it comes to lie in the dead letters."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return personal.mask(text)
+    masked = masked_value(content)
+    return text if masked == content else base64.b64encode(masked).decode()
 
 
 def _masked_string(text: str, key: str) -> str:
@@ -192,7 +268,7 @@ def _masked_string(text: str, key: str) -> str:
         return "*" * len(text)
     if key in _ID_KEYS:
         return "*" * len(text) if personal.is_bare_number(text) else text
-    return personal.mask(text)
+    return _masked_base64(text) if key == _BASE64_KEY else _masked_words(text)
 
 
 def _masked(node: Any, key: str = "") -> Any:

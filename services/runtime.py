@@ -204,10 +204,14 @@ class _Lines:
 _traceback_of: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
 
 
+# What PostgreSQL and its driver quote of a row that was not taken, a name or a title among it: `Key (login)=(...) already exists`.
+_QUOTED: Final = re.compile(r"(?<=\n)(DETAIL:).*|(?<=query argument )(\$\d+): .*", re.DOTALL)
+
+
 def _masked(node: Any) -> Any:
-    """An exception's message may repeat what someone sent: no phone or door number passes into a log."""
+    """An exception's message may repeat what someone sent: no phone or door number passes into a log, and nothing of a row."""
     if isinstance(node, str):
-        return mask(node)
+        return mask(_QUOTED.sub(lambda found: f"{found[1] or found[2]} (left out)", node))
     if isinstance(node, list):
         return [_masked(child) for child in node]
     if isinstance(node, dict):

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from schemas.personal import NUMBER_WITHHELD, is_bare_number
 from services.gateway.policy import AUDITED, AUDITED_LOOKS, Act, Thing, may
 from services.gateway.roles import Principal
 
@@ -115,7 +116,9 @@ async def record(request: Request, act: str, outcome: Outcome, *, things: Iterab
     """A row of the audit log about this request: its act, and what the path names (opaque references only)."""
     identity = identity_of(request)
     caller: Caller = request.state.caller
-    named = [f"{name}={value}" for name, value in request.path_params.items()] if things is None else list(things)
+    # No id of ours is a telephone number; whoever asks may type one where an id belongs, and no row of the log ever goes.
+    given = ((name, NUMBER_WITHHELD if is_bare_number(str(value)) else value) for name, value in request.path_params.items())
+    named = [f"{name}={value}" for name, value in given] if things is None else list(things)
     # Whose log it is: the asker's own area. What the path names stands among the things; it may name any.
     await identity.audit.add(act, outcome, at=identity.clock(), request=request.state.request_id, principal=caller.principal, who=who, things=named)
 

@@ -15,6 +15,7 @@ import orjson
 from yarl import URL
 
 from schemas import shapes
+from schemas.personal import is_bare_number
 from services.notifier.book import Notice
 from services.notifier.channel_settings import Named, SmsChannel
 from services.notifier.channels import SENT, Answer, judge, session_of, signed_headers, system_of, unanswered
@@ -74,7 +75,8 @@ def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str,
 
 def _reference(text: str) -> str | None:
     """The gateway's number for a message as its receipts may name it; None where they could not."""
-    return text if len(text) <= _REFERENCE_MAX and _REFERENCE.fullmatch(text) else None
+    # Some gateways name the message by whom it went to.
+    return text if len(text) <= _REFERENCE_MAX and _REFERENCE.fullmatch(text) and not is_bare_number(text) else None
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:

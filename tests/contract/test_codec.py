@@ -326,6 +326,16 @@ def test_every_example_that_only_services_write_is_strict_enough_to_go_out(kind:
         (b'{"13800138000":1}', b'{"***********":1}'),
         (b'{"note":"13800138000\xff"}', b'{"note":"***********\xff"}'),
         (b'{"note":"13800138000", "note":"second"}', b'{"note":"***********", "note":"second"}'),
+        # In the writings in which programs of Windows send what is no UTF-8.
+        ('{"note":"3单元501室"}'.encode("gb18030"), '{"note":"*******"}'.encode("gb18030")),
+        ('{"note":"3单元501室"}'.encode("gb18030") + b"\xff", '{"note":"*******"}'.encode("gb18030") + b"\xff"),
+        ('{"note":"13800138000"}'.encode("utf-16-le"), '{"note":"***********"}'.encode("utf-16-le")),
+        ('\ufeff{"note":"3单元501室，愿"}'.encode("utf-16-be"), '\ufeff{"note":"*******，愿"}'.encode("utf-16-be")),
+        # As escapes in what is no JSON, or is JSON within JSON.
+        (b'{"note":"3\\u5355\\u5143501\\u5ba4","x":NaN}', b'{"note":"*******","x":NaN}'),
+        (b'{"note":"\\uff11380013800\\uff10 \\u613f"', b'{"note":"*********** \\u613f"'),
+        (b'{"data":"{\\"note\\":\\"3\\\\u5355\\\\u5143501\\"}"}', b'{"data":"{\\"note\\":\\"3*****\\"}"}'),
+        (b'{"data_base64":"eyJub3RlIjoiMTM4MDAxMzgwMDAifQ=="}', b'{"data_base64":"eyJub3RlIjoiKioqKioqKioqKioifQ=="}'),
         (b"[" * 2000 + b'"13800138000"', b"[" * 2000 + b'"***********"'),
         (b"[" * 500 + b'"13800138000"' + b"]" * 500, b"[" * 500 + b'"***********"' + b"]" * 500),
     ],

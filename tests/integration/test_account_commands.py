@@ -72,6 +72,8 @@ async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig
     for login, role, more, said in (
         ("li", "worker", (), "A login has 3 to 64 characters"),
         ("li lei", "worker", (), "no blanks"),
+        ("13800138000", "worker", (), "LOGIN is no phone"),
+        ("lilei", "worker", ("--resident", "138-0013-8000"), "--resident is no phone"),
         ("lilei", "emperor", (), "--role: roles are resident, "),
         ("lilei", "worker", ("--centre", "gaoxin/b 4"), "--centre is area/"),
         ("lilei", "worker", ("--issuer", "https://a.example", "--subject", "s" * 256), "--subject has 1 to 255"),

@@ -483,6 +483,7 @@ async def test_takes_no_receipt_that_is_not_signed_for_its_channel(door: Gateway
         ({"at": "9999-12-31T23:59:59-12:00"}, "at"),
         ({"at": "2026-11-25T08:00:00"}, "at"),
         ({"fault": "a b"}, "fault"),
+        ({"reference": "13800138000"}, "reference"),
     ],
 )
 async def test_a_receipt_that_cannot_be_kept_is_refused_with_its_field(door: Gateway, change: dict[str, str], place: str) -> None:

@@ -290,7 +290,7 @@ async def test_what_a_reviewer_writes_to_whoever_entered_a_wish_holds_no_number_
     await fill(rig.owner, "drafts", **PLACE | more)
     worker = await browser(rig, "worker", scope=(AREA, "told"))
     told = await worker.post(f"/review/{draft_id}/refuse", page="/account", reason=reason)
-    assert (422, True) == (told.status_code, "reason holds a phone, identity-card or door number: remove it" in told.text)
+    assert (422, True) == (told.status_code, "reason holds a phone, identity-card or door number, or an e-mail address: remove it" in told.text)
     assert "waiting" == await rig.owner.fetchval("SELECT state FROM gateway.drafts WHERE draft_id = $1", draft_id)
     assert 303 == (await worker.post(f"/review/{draft_id}/refuse", page="/account", reason="请先到社区登记")).status_code
 

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from typing import Any
 
+import asyncpg
 import orjson
+import pytest
 
 from deploy.state import ROOT
-from services.runtime import _Lines
+from services.runtime import _Lines, render
 
 LINES = [{"lane": 1, "type": "wish", "outcome": "decided", "decisions": 2}, {"lane": 2, "outcome": "dead_letter", "reason": "电话"}]
 SCRIPT = """
@@ -109,3 +111,25 @@ def test_a_log_that_cannot_be_written_fails_nobody_and_tells_afterwards_how_much
     assert line.startswith(torn)
     assert ("log_lines_lost", "warning", 10_000) == tuple(orjson.loads(told)[name] for name in ("event", "level", "lines"))
     assert [line, line] == rest
+
+
+def of_postgresql() -> Exception:
+    error = asyncpg.UniqueViolationError('duplicate key value violates unique constraint "accounts_login_key"')
+    error.detail, error.hint = "Key (login)=(王小明) already exists.", "none"
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        of_postgresql(),
+        asyncpg.DataError("invalid input for query argument $2: '王小明 zhang@example.com' (expected int)"),
+        ValueError("550 5.1.1 <zhang@example.com>: no such user, call 138 0013 8000"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_exception_is_logged_without_what_it_quotes_of_people(error: Exception) -> None:
+    line = render(None, "error", {"event": "failed", "exc_info": error}).decode()
+    assert type(error).__name__ in line
+    assert ("duplicate key" in line, "query argument $2" in line, "no such user" in line).count(True) == 1
+    assert not any(said in line for said in ("王小明", "zhang", "8000"))

@@ -97,6 +97,11 @@ PHONES = [
     "001-202-555-0123",
     "1-202-555-0123",
     "1 (202) 555-0123",
+    "☎85331234",
+    "📞 8533 1234",
+    "来电85331234",
+    "打我85331234",
+    "4008-208-820",
 ]
 CARDS = [
     "510104199003071234",
@@ -200,6 +205,26 @@ DOORS = [
     "Unit 3-101",
     "house no. 12",
     "House number 5",
+    "5楼东户",
+    "三单元十二楼西户",
+    "三樓東戶",
+    "3单元5楼左手",
+    "王家村3组25号",
+    "幸福村第三组十五号",
+    "1-2-3-401",
+    "5F-501",
+    "501A室",
+    "302病房",
+    "宿舍501",
+    "敬老院302",
+    "家在501",
+    "敲501的门",
+    "送到501",
+    "楼上502漏水",
+    "501王奶奶",
+    "302的李大爷",
+    "Building 3, Unit 2, 501",
+    "Block 3, 501",
 ]
 COORDINATES = [
     "32.6854, 109.0293",
@@ -211,7 +236,11 @@ COORDINATES = [
     "32°41′12″N, 109°01′30″E",
     "北纬32.68度，东经109.02度",
     "经度：109.0",
+    "109.029300,32.685400",
+    "109.0293，32.6854",
+    "99.123456,25.654321",
 ]
+EMAILS = ["12345678@qq.com", "zhang.san@example.com.cn", "ZHANG＠qq．com", "邮箱：lily@163.com"]
 ORDINARY = [
     "血压 120.5, 80.5",
     "圆周率 3.14159",
@@ -396,6 +425,31 @@ ORDINARY = [
     "ab1610123199001011234",
     "wish176385600012345678",
     "r1763856000123456789",
+    "商场3楼西门集合",
+    "5楼东侧楼道灯坏了",
+    "5楼左右的老人",
+    "3单元5楼左右",
+    "5楼右户外",
+    "村里12号开会",
+    "村3组25号上午开会",
+    "3组12号选手",
+    "大家在302。",
+    "楼下105路公交站",
+    "送到301医院",
+    "家在101中学旁",
+    "101岁的老奶奶",
+    "105位阿姨",
+    "第105期大妈舞",
+    "1-2-3-4",
+    "宿舍105人",
+    "敬老院105位老人",
+    "Unit 3 lesson 501",
+    "building 3, 105 chairs",
+    "120.5, 80.5",
+    "@所有人",
+    "meet @ 3.30",
+    "来电 100 元",
+    "户外",
 ]
 
 
@@ -419,7 +473,12 @@ def test_finds_coordinates(text: str) -> None:
     assert "coordinate" == find_personal_data(text)
 
 
-@pytest.mark.parametrize("text", PHONES + CARDS + DOORS + COORDINATES)
+@pytest.mark.parametrize("text", EMAILS)
+def test_finds_an_e_mail_address(text: str) -> None:
+    assert "email" == find_personal_data(text)
+
+
+@pytest.mark.parametrize("text", PHONES + CARDS + DOORS + COORDINATES + EMAILS)
 def test_finds_it_among_other_words(text: str) -> None:
     assert find_personal_data(f"麻烦您：{text}，谢谢！") is not None
 
@@ -436,8 +495,8 @@ def test_leaves_ordinary_titles_alone(text: str) -> None:
     assert mask(text) is text
 
 
-@pytest.mark.parametrize("start", ["", "路 ", "room", "1# ", "1单元 ", "12 A", "138", "取件码", "house no "])
-@pytest.mark.parametrize("filling", [" ", "1 ", "1-", "1*", "路 ", "room ", "1-1-1001 ", "12 Chaoyang ", "138:1234:", "十", "1 户 ", "ab1"])
+@pytest.mark.parametrize("start", ["", "路 ", "room", "1# ", "1单元 ", "12 A", "138", "取件码", "house no ", "a@"])
+@pytest.mark.parametrize("filling", [" ", "1 ", "1-", "1*", "路 ", "room ", "1-1-1001 ", "12 Chaoyang ", "138:1234:", "十", "1 户 ", "ab1", "a@b.c"])
 def test_looks_through_a_long_text_in_a_time_that_grows_with_its_length_alone(start: str, filling: str) -> None:
     text = start + filling * (100_000 // len(filling)) + "x 1"
     began = time.process_time()
@@ -467,7 +526,7 @@ def test_masks_the_number_and_nothing_beside_it() -> None:
     assert "电话：********" == mask("电话：85331234")
 
 
-PIECES = st.sampled_from([*PHONES, *CARDS, *DOORS, *COORDINATES, *ORDINARY, "1", "3", "8", "0", " ", "-", "室", "单元", "电话"])
+PIECES = st.sampled_from([*PHONES, *CARDS, *DOORS, *COORDINATES, *EMAILS, *ORDINARY, "1", "3", "8", "0", " ", "-", "室", "单元", "电话"])
 
 
 @given(st.lists(PIECES | st.text(max_size=5), max_size=6).map("".join))
@@ -495,7 +554,18 @@ def test_finds_a_mobile_number_in_any_writing(digits: str, gap: str, writing: st
 
 
 @pytest.mark.parametrize(
-    "text", ["13800138000", "+8613800138000", "86-13800138000", "008613800138000", "tel:13800138000", "51010419900307123X", "028-85331234"]
+    "text",
+    [
+        "13800138000",
+        "+8613800138000",
+        "86-13800138000",
+        "008613800138000",
+        "tel:13800138000",
+        "51010419900307123X",
+        "028-85331234",
+        "138-0013-8000",
+        "１３８００１３８０００",
+    ],
 )
 def test_a_bare_number_is_no_opaque_reference(text: str) -> None:
     assert is_bare_number(text)
@@ -503,7 +573,9 @@ def test_a_bare_number_is_no_opaque_reference(text: str) -> None:
     assert may_hold_bare_number("".join(f"\\u{ord(letter):04x}" for letter in text).encode())
 
 
-@pytest.mark.parametrize("text", ["", "r-13800138000", "176385600012345678", "1763856000123456789", "wish-1", "2026", "12345678901", "tel", "s-1"])
+@pytest.mark.parametrize(
+    "text", ["", "r-13800138000", "176385600012345678", "1763856000123456789", "wish-1", "2026", "12345678901", "tel", "s-1", "20261128-0001", "138-0013.8000"]
+)
 def test_ids_of_other_systems_are_opaque(text: str) -> None:
     assert not is_bare_number(text)
 

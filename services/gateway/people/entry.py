@@ -32,8 +32,8 @@ _CHOICES: Final[dict[str, dict[str, Words]]] = {"category": CATEGORIES, "urgency
 _REQUIRED: Final[Words] = ("请填写这一项", "Please fill this in")
 _CHOOSE: Final[Words] = ("请选一项", "Please choose one")
 _PERSONAL: Final[Words] = (
-    "为了安全，这里请不要写电话、身份证号或门牌号：志愿者会在约定时间前看到该去哪一户",
-    "For safety, please leave out phone, identity-card and door numbers here: the helper is told the door shortly before the visit",
+    "为了安全，这里请不要写电话、身份证号、门牌号或邮箱：志愿者会在约定时间前看到该去哪一户",
+    "For safety, please leave out phone, identity-card and door numbers and e-mail addresses here: the helper is told the door shortly before the visit",
 )
 _SHORT: Final[Words] = ("这段时间短于服务所需的时长，请选长一些", "This is shorter than the visit takes: choose a longer time")
 _OVER: Final[Words] = ("这段时间已经过去，请另选", "This is over already: choose another time")

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas import shapes
-from schemas.personal import code_of
+from schemas.personal import code_of, is_bare_number
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples
 from services.gateway.door.answers import Refused
@@ -97,6 +97,8 @@ async def leave(request: Request, gateway: GatewayOf, _principal: Anybody, chann
         receipt = Receipt.model_validate_json(bytes(body))
         if receipt.at.tzinfo is None or not _YEARS[0] <= receipt.at.year <= _YEARS[1]:
             raise Refused("bad_value", "at")
+        if is_bare_number(receipt.reference):
+            raise Refused("bad_value", "reference")
         async with gateway.database.pool.acquire() as connection:
             await connection.execute(_LEAVE, channel, receipt.reference, receipt.status, receipt.at, code_of(receipt.fault))
     except ValidationError as fault:
