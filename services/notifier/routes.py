@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, timezone
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import orjson
 
@@ -67,8 +67,7 @@ class Way:
     private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(NamedTuple):
     """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant; `answer_by` until when a word is awaited, if one is.
 
     `ends`: when the visit is to end, where it is in vain to say afterwards that it is settled; None where it is said all the same.
@@ -105,8 +104,7 @@ class Rules:
     read_limit: timedelta = timedelta(minutes=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """Try this channel now, under the notice's key with `suffix` behind it; `has_next`: others are left; `counts`: against a number of notices a day."""
 
     channel: str

@@ -2,6 +2,7 @@
 
 `store` has the same in parts, for all that goes otherwise. Here a match and its two notices are one row on their way to the database and not three, and whoever
 waits for it waits for one answer and not for three.
+All rows come as one array of rows (migration 0039): an array for each column costs the driver and the server a good deal more.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,10 +17,7 @@ _RESIDENT: Final[tuple[Party, Kind]] = ("resident", "confirmed")
 _VOLUNTEER: Final[tuple[Party, Kind]] = ("volunteer", "confirmed")
 _TELL_BOTH = """
 WITH new AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-        $12::text[], $13::text[], $14::boolean[], $15::text[], $16::uuid[], $17::text[], $18::uuid[], $19::text[])
-        new(match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung, slot_start, slot_end,
-        organisation, urgency, minor, state, resident_key, resident_text, volunteer_key, volunteer_text)
+    SELECT * FROM unnest($1::notifying.told_match[])
 ), written AS (
     INSERT INTO notifying.confirmations AS known (match_id, wish_id, offer_id, area, partition, resident_ref, volunteer_ref, category, rung,
         slot_start, slot_end, state, organisation, urgency, minor)
@@ -28,8 +26,8 @@ WITH new AS (
     ON CONFLICT (match_id) DO UPDATE SET state = excluded.state, released_for = excluded.released_for, changed_at = now()
 )
 INSERT INTO notifying.notices (key, match_id, wish_id, partition, area, party, kind, ref, language, text, state, offer_id, due_at)
-SELECT told.key, match_id, wish_id, partition, area, told.party, 'confirmed', told.ref, $20, told.text, state, offer_id,
-    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $21) ELSE interval '0' END
+SELECT told.key, match_id, wish_id, partition, area, told.party, 'confirmed', told.ref, $2, told.text, state, offer_id,
+    clock_timestamp() + CASE state WHEN 'leased' THEN make_interval(secs => $3) ELSE interval '0' END
 FROM new CROSS JOIN LATERAL (
     VALUES ('resident', resident_key, resident_ref, resident_text), ('volunteer', volunteer_key, volunteer_ref, volunteer_text)
 ) told(party, key, ref, text)
@@ -38,9 +36,8 @@ ON CONFLICT (key) DO NOTHING
 # Each of the two has been sent at the first attempt. One that has its end keeps it, as everywhere.
 _CONFIRM_BOTH = """
 WITH told AS (
-    SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::int[], $10::text[], $11::bytea[],
-        $12::bytea[], $13::bytea[]) WITH ORDINALITY told(match_id, resident_key, resident_channel, resident_at, volunteer_key, volunteer_channel, volunteer_at,
-        id, partition, topic, key, headers, value, place)
+    SELECT * FROM unnest($1::notifying.confirmed_match[]) WITH ORDINALITY told(match_id, resident_key, resident_channel, resident_at, volunteer_key,
+        volunteer_channel, volunteer_at, id, partition, topic, key, headers, value, place)
 ), heard AS (
     UPDATE notifying.notices n SET state = 'sent', attempts = 1, channel = c.channel, sent_at = c.sent_at, fault = NULL, due_at = clock_timestamp(), tried = ''
     FROM told CROSS JOIN LATERAL (
@@ -104,7 +101,7 @@ class UsualUnit:
             ))  # fmt: skip
         if rows:
             language = matches[0].notices[_RESIDENT].language
-            await self._connection.execute(_TELL_BOTH, *map(list, zip(*rows, strict=True)), language, lease_seconds)
+            await self._connection.execute(_TELL_BOTH, rows, language, lease_seconds)
 
     async def confirm_both(self, matches: Sequence[Match], records: Sequence[Outgoing]) -> None:
         """Write that both sides know of these, with the records that say so, in this order."""
@@ -116,4 +113,4 @@ class UsualUnit:
                 r.id, r.partition, r.topic, r.key, packed(r.headers), r.value,
             ))  # fmt: skip
         if rows:
-            await self._connection.execute(_CONFIRM_BOTH, *map(list, zip(*rows, strict=True)))
+            await self._connection.execute(_CONFIRM_BOTH, rows)

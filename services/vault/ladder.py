@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 Stage: TypeAlias = Literal["proposed", "agreed", "confirmed", "started", "finished", "closed", "released"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
@@ -16,8 +16,7 @@ OVER: Final[frozenset[Stage]] = frozenset({"closed", "released"})
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """When the visit is: two aware instants."""
 
     start: datetime

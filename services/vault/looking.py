@@ -96,8 +96,10 @@ async def _facts(unit: Unit, asks: Sequence[Ask], told: Sequence[Visit]) -> _Fac
     visited = {visits[ask.what.match_id].resident_ref for ask in asks if ask.for_visit and ask.what.match_id in visits}
     people = await unit.lock_people(wanted.union(visited, *((one.resident_ref, one.helper_ref) for one in told)))
     if told:
-        await unit.write_visits(told, STAGES)
-        visits |= await unit.read_visits(now_told)
+        new = await unit.write_visits(told, STAGES)
+        visits |= {one.match_id: one if one.minor == new[one.match_id] else one._replace(minor=True) for one in told if one.match_id in new}
+        if len(new) < len(now_told):  # of the others it has something else, or nothing
+            visits |= await unit.read_visits(now_told - new.keys())
     missing = wanted - people.keys()
     erased = await unit.read_erased(missing) if missing else set()
     minors = {ref for ref, (_, minor) in people.items() if minor} | {visit.resident_ref for visit in visits.values() if visit.minor}

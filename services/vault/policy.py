@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from services.vault.consents import Consent, Purpose, any_holds
 from services.vault.contact import FIELDS, READABLE
@@ -28,16 +28,14 @@ class Reader:
     ref: str
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(NamedTuple):
     """What it is about: a match, a wish, or neither."""
 
     match_id: str | None = None
     wish_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """A match as the vault must know it. `minor`: it concerns one, whoever the resident is; a guardian must have consented to it then."""
 
     match_id: str
@@ -49,8 +47,7 @@ class Visit:
     minor: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One look of many. `why` is what for. `for_visit`: they are asked to come, or told that a visit is settled; to a minor only with a guardian's consent."""
 
     person: str
@@ -60,8 +57,7 @@ class Ask:
     for_visit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """All that a read is judged by; `visit` is the one that the occasion names, as the vault knows it."""
 
     person: str

@@ -7,8 +7,7 @@ length in front, filled up with zeros to one of `SIZES`: every usual value comes
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -25,8 +24,7 @@ SIZES: Final = (128, 512, 2048)
 _FORMAT: Final = b"\x01"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Whose row a sealed value belongs to. All of it is associated data: moved to another row, table or version, it does not open."""
 
     table: str
@@ -108,8 +106,7 @@ def unseal(key: bytes, sealed: bytes, identity: Identity) -> Any:
     return orjson.loads(unpad(decrypt(key, sealed, identity.bytes())))
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What a person's wrapped data key is bound to: also that they are a minor, so that nobody takes the guardian's word away by changing a flag."""
 
     area: str

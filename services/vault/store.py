@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeAlias
@@ -91,14 +90,14 @@ _WRITE_VISITS = """
 INSERT INTO vault.visits AS known (match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end, minor)
 SELECT new.match_id, new.wish_id, new.resident_ref, new.helper_ref, new.stage, new.slot_start, new.slot_end,
     new.minor OR EXISTS (SELECT 1 FROM vault.people p WHERE p.person_ref = new.resident_ref AND p.minor)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[])
-    new(match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end, minor)
+FROM unnest($1::vault.told_visit[]) new
 WHERE new.slot_start < new.slot_end
     AND NOT EXISTS (SELECT 1 FROM vault.tombstones t WHERE t.person_ref IN (new.resident_ref, new.helper_ref))
 ORDER BY new.match_id
 ON CONFLICT (match_id) DO UPDATE SET stage = excluded.stage, minor = known.minor OR excluded.minor
 WHERE known.stage NOT IN ('closed', 'released')
-    AND array_position($9::text[], excluded.stage) > array_position($9::text[], known.stage)
+    AND array_position($2::text[], excluded.stage) > array_position($2::text[], known.stage)
+RETURNING match_id, minor, xmax = 0
 """
 _VISIT_COLUMNS = "match_id, wish_id, resident_ref, helper_ref, stage, slot_start, slot_end, minor"
 _READ_VISITS = f"SELECT {_VISIT_COLUMNS} FROM vault.visits WHERE match_id = ANY($1::text[])"  # noqa: S608 - constants
@@ -139,8 +138,7 @@ class Entry(NamedTuple):
     wish_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapped:
+class Wrapped(NamedTuple):
     """A person's data key as it lies in the row, with what it is bound to."""
 
     envelope: Envelope
@@ -244,11 +242,14 @@ class Unit:
         """Whoever is not sealed under this master key."""
         return [row["person_ref"] for row in await self._connection.fetch(_PEOPLE_UNDER_OTHERS, key_id)]
 
-    async def write_visits(self, visits: Iterable[Visit], stages: Iterable[Stage]) -> None:
-        """Note visits, or move them forward; each match once. `stages` in the order in which they come."""
+    async def write_visits(self, visits: Iterable[Visit], stages: Iterable[Stage]) -> dict[str, bool]:
+        """Note visits, or move them forward; each match once. `stages` in the order in which they come.
+
+        Those that are new here, as they were told: by match, whether the vault has them as a minor's.
+        """
         rows = [(v.match_id, v.wish_id, v.resident_ref, v.helper_ref, v.stage, v.slot.start, v.slot.end, v.minor) for v in visits]
-        if rows:
-            await self._connection.execute(_WRITE_VISITS, *map(list, zip(*rows, strict=True)), list(stages))
+        written = await self._connection.fetch(_WRITE_VISITS, rows, list(stages)) if rows else ()
+        return {match_id: minor for match_id, minor, new in written if new}
 
     async def read_visits(self, match_ids: Iterable[str]) -> dict[str, Visit]:
         """Visits by match."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
@@ -118,7 +117,7 @@ class Vault:
                 leaf = key.envelope.leaf
         if leaf is None:
             leaf = await self._new_leaf(unit)
-        await self._seal_all(unit, replace(new, key_id=current, leaf=leaf), values | given, versions, now)
+        await self._seal_all(unit, new._replace(key_id=current, leaf=leaf), values | given, versions, now)
 
     async def note_visit(self, *visits: Visit) -> None:
         """Take in how far matches are, each match once; it goes forward only, and one that is closed or released stays so.
@@ -246,7 +245,7 @@ class Vault:
                 return 0
             if key.envelope.key_id == key_id:
                 return 0
-            await self._seal_all(unit, replace(key.envelope, key_id=key_id, leaf=await self._new_leaf(unit, key_id)), values, versions, self._clock())
+            await self._seal_all(unit, key.envelope._replace(key_id=key_id, leaf=await self._new_leaf(unit, key_id)), values, versions, self._clock())
             return 1
 
     async def _retire(self, unit: Unit, key_id: str) -> None:

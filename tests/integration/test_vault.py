@@ -314,6 +314,18 @@ async def test_whoever_is_just_being_erased_comes_back_in_no_visit(vault: Vault,
     assert [] == await fetch(database, "SELECT * FROM vault.visits")
 
 
+async def test_what_the_vault_knows_of_a_visit_counts_whatever_a_look_tells_of_it(vault: Vault) -> None:
+    for person in ("resident", "other"):
+        await put(vault, person)
+    await note(vault, "proposed")
+    told = Visit("m-1", "w-1", "other", "helper", "agreed", SLOT)
+    asks = [Ask(person, ("phone",), MATCH, "notice confirmed", for_visit=True) for person in ("resident", "other")]
+    known, other = await vault.read_many(asks, Reader("service", "notifier"), [told])
+    assert not isinstance(known, Denied)
+    assert isinstance(other, Denied)
+    assert "not_your_visit" == other.reason
+
+
 async def test_a_row_that_was_taken_away_is_no_wish_of_anybodys(vault: Vault, database: Database) -> None:
     await put(vault)
     await fetch(database, "DELETE FROM vault.sealed WHERE field = 'wishes'")
