@@ -13,7 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import MessageSizeTooLargeError
 
 from deploy import topics
-from deploy.kafka import Kafka
+from deploy.jars import KAFKA_VERSION
+from deploy.kafka import FIRST_RECORDS, Kafka, lay_out
 from deploy.words import Trouble
 from schemas.topics import MIB, TOPICS
 
@@ -71,6 +72,18 @@ async def test_keeps_everything_in_its_folder_whatever_that_is_called(tmp_path: 
     assert broker.log.exists()
     assert (broker.folder / "data" / "meta.properties").exists()
     shutil.rmtree(folder)
+
+
+async def test_what_formatting_writes_is_kept_for_other_nodes_each_with_ids_of_its_own(kafka: Kafka, tmp_path: Path) -> None:
+    formatted, kept = kafka.folder / "data", kafka.state.cache / f"kafka-{KAFKA_VERSION}" / "formatted.checkpoint"
+    nodes = [tmp_path / "one", tmp_path / "other"]
+    for node in nodes:
+        lay_out(node, kept)
+
+    assert [(formatted / FIRST_RECORDS).read_bytes()] * 2 == [(node / FIRST_RECORDS).read_bytes() for node in nodes]
+    said = [dict(line.split("=") for line in (node / "meta.properties").read_text("ascii").splitlines() if "=" in line) for node in (formatted, *nodes)]
+    assert all({"version", "node.id", "cluster.id", "directory.id"} == one.keys() and ("1", "1") == (one["version"], one["node.id"]) for one in said)
+    assert 6 == len({one[name] for one in said for name in ("cluster.id", "directory.id")})
 
 
 async def test_takes_a_message_of_eight_mebibytes(fresh_topics: Kafka) -> None:
