@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -37,8 +38,14 @@ class ByStage(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
             del self.registered_collections[node]  # until another one has collected in its place, the session is not over
         self.assigned_work.pop(node)
         for other in self.nodes:
-            self._reschedule(other)
+            if other in self.registered_collections:  # whoever has not collected yet is given its share when it has
+                self._reschedule(other)
         return fatal
+
+    def _assign_work_unit(self, node: Any) -> None:
+        """Who has died, and is not known to have, is given its file all the same: it comes back with what else they leave."""
+        with suppress(OSError):
+            super()._assign_work_unit(node)
 
     def schedule(self) -> None:
         """Begin, or give work to who has come in a dead worker's place."""
