@@ -154,6 +154,8 @@ def test_who_is_kept_says_so() -> None:
     area = found.area
     told = why(area, area.wishes["w2"], area.offers["o1"], instant(61))
     assert (KEPT, instant(100)) == (told.code, told.until)
+    keeping = Keeping(area, instant(61), area.index.in_order)
+    assert [instant(100), None] == [keeping.second_at(area.wishes[one]) for one in ("w1", "w2")]
     assert FIRST == why(area, area.wishes["w2"], area.offers["o1"], instant(100)).code
 
 
