@@ -227,11 +227,12 @@ async def waiting_of(connection: asyncpg.Connection, area: Area, wish_id: str) -
 def judged(area: Area, wish: Wish, now: int) -> Waiting:
     """Why this wish waits, at that instant."""
     offers = [offer for offer in area.offers.values() if offer.status == OPEN]
-    reasons = Counter(refusal(wish, offer, now) for offer in offers)
+    refused = [(offer, refusal(wish, offer, now)) for offer in offers]
+    reasons = Counter(reason for _, reason in refused)
     fit = reasons.pop(None, 0)
     excluded = {str(reason): count for reason, count in reasons.most_common()}
     nearest = [(offer.id, verdict) for offer, verdict in almost(area, wish, now)]
-    able = [offer for offer in offers if refusal(wish, offer, now) is None]
+    able = [offer for offer, reason in refused if reason is None]
     keeping = Keeping(area, now, area.index.in_order)
     return Waiting(
         len(offers),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from services.matcher.core.ladder import answer_us
-from services.matcher.core.rules import Stretch, has_capacity, has_skills, is_vetted, last_start, may_meet, possible_starts, speaks, within_reach
+from services.matcher.core.rules import Stretch, has_capacity, has_skills, last_start, may_join, possible_starts, within_reach
 from services.matcher.core.state import OPEN, Area, Offer, Wish
 from services.matcher.core.turn import ROUND_LATE_US, turn_of
 
@@ -63,7 +63,7 @@ class Keeping:
         free: list[Offer] = []
         for _, offer in self._candidates(wish):
             self._looks -= 1
-            if offer.id not in self.offers and _fits(wish, offer) and possible_starts(wish, offer, self._now):
+            if offer.id not in self.offers and may_join(wish, offer) and possible_starts(wish, offer, self._now):
                 free.append(offer)
             if len(free) == _FREE_MAX or self._looks <= 0:
                 break
@@ -82,7 +82,7 @@ class Keeping:
             self._looks -= 1
             if at > by or self._looks <= 0:
                 return
-            if offer_id in self._awaited or not (has_skills(wish, other) and within_reach(wish, other) and _fits(wish, other)):
+            if offer_id in self._awaited or not (has_skills(wish, other) and within_reach(wish, other) and may_join(wish, other)):
                 continue
             starts = possible_starts(wish, other, at)
             for offer in free if starts else ():
@@ -117,10 +117,6 @@ class Keeping:
         """Whether it has waited for as long as a wish of its urgency may, or ought to wait no longer."""
         policy = self._area.policy
         return min(wish.submitted_at + policy.patience_us[wish.urgency], wish.latest_start - policy.lead_us[wish.urgency]) <= self._now
-
-
-def _fits(wish: Wish, offer: Offer) -> bool:
-    return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer)
 
 
 def _meet(some: list[Stretch], others: list[Stretch]) -> bool:

@@ -65,6 +65,11 @@ def may_meet(wish: Wish, offer: Offer) -> bool:
     return offer.id not in wish.barred and not (wish.matches and (offer.id in wish.matches or wish.has_volunteer(offer.volunteer.ref)))
 
 
+def may_join(wish: Wish, offer: Offer) -> bool:
+    """What a member of a group must be, whenever its slot is; skills and reach the index has seen to."""
+    return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer)
+
+
 def taken(offer: Offer, length: int, now: int) -> list[Stretch]:
     """What a slot of this offer and `length` must be clear of, sorted; such stretches may overlap.
 

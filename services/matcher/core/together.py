@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from services.matcher.core.place import rung_between
-from services.matcher.core.rules import Stretch, is_vetted, may_meet, possible_starts, speaks
+from services.matcher.core.rules import Stretch, may_join, possible_starts
 from services.matcher.core.state import Area, Offer, Wish
 
 Member: TypeAlias = tuple[Offer, int]  # who, and at which rung
@@ -32,7 +32,7 @@ def find_group(area: Area, wish: Wish, now: int, leader: Offer | None = None) ->
     at_once = {leader.volunteer.ref} if leader is not None else set()
     in_order = area.index.in_order(wish)
     for rung, offer in in_order:
-        if offer is leader or not (speaks(wish, offer) and is_vetted(wish, offer) and may_meet(wish, offer)):
+        if offer is leader or not may_join(wish, offer):
             continue
         starts = _starts(wish, offer, now, shared)
         if not starts:

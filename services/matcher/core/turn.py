@@ -17,8 +17,8 @@ from services.matcher.core.rules import (
     has_capacity,
     has_proofs,
     has_skills,
-    is_vetted,
     last_start,
+    may_join,
     may_meet,
     possible_starts,
     refusal,
@@ -400,7 +400,7 @@ class Turn:
 
     def _may_join(self, wish: Wish, offer: Offer) -> bool:
         """Whether this helper may be one of a group: else there is none now either, where there was none before they came, and nobody need look for one."""
-        return is_vetted(wish, offer) and speaks(wish, offer) and may_meet(wish, offer) and bool(possible_starts(wish, offer, self.now))
+        return may_join(wish, offer) and bool(possible_starts(wish, offer, self.now))
 
     def _may_gain(self, wish: Wish, offer: Offer) -> bool:
         if not (has_capacity(offer) and has_skills(wish, offer) and within_reach(wish, offer)):
