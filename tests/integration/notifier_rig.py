@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -136,53 +135,6 @@ async def running(settings: Settings, now: Callable[[], datetime] | None = None)
         await task
         await exchange.close()
         await store.close()
-
-
-class Way:
-    """A way to a server that can be cut off, and mended, while the server goes on."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._there = (host, port)
-        self._open: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self.port = 0
-
-    async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._open:
-            writer.transport.abort()
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*self._there)
-        self._open |= {writer, back}
-        await asyncio.gather(self._copy(reader, back), self._copy(there, writer), return_exceptions=True)
-
-    @staticmethod
-    async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while said := await reader.read(65_536):
-                writer.write(said)
-                await writer.drain()
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def way_to(dsn: str) -> AsyncIterator[tuple[Way, str]]:
-    """A way to a database, and the connection string that goes there by it."""
-    parts = urlsplit(dsn)
-    assert parts.port is not None
-    way = Way(parts.hostname or "", parts.port)
-    await way.mend()
-    try:
-        yield way, dsn.replace(f":{parts.port}/", f":{way.port}/")
-    finally:
-        way.cut()
 
 
 @asynccontextmanager

@@ -38,8 +38,8 @@ from tests.integration.notifier_rig import (
     running,
     settings_of,
     until,
-    way_to,
 )
+from tests.integration.vault_rig import door
 
 UNDER_WAY = """
 SELECT (SELECT count(*) FROM notifying.notices WHERE state IN ('pending', 'leased', 'retryable'))
@@ -580,17 +580,17 @@ async def test_a_notifier_that_alone_is_cut_off_from_its_database_leaves_its_par
 ) -> None:
     monkeypatch.setattr(consumers, "CUT_OFF_SECONDS", 0.2)
     source.slot = TO_COME
-    async with way_to(settings.database.get_secret_value()) as (way, dsn), running(settings.model_copy(update={"database": SecretStr(dsn)})) as lonely:
+    async with door(settings.database.get_secret_value()) as way, running(settings.model_copy(update={"database": SecretStr(way.dsn)})) as lonely:
         await until(lambda: len(lonely.lanes.owned) == 6)
         async with running(settings) as healthy:
             await until(lambda: len(lonely.lanes.owned) == len(healthy.lanes.owned) == 3)
-            way.cut()
+            await way.shut()
             for partition in range(6):
                 source.partition = partition
                 await source.propose(f"m-{partition}")
             await settled(6)
             assert (set(), set(range(6))) == (set(lonely.lanes.owned), set(healthy.lanes.owned))
-            await way.mend()
+            await way.open()
             await until(lambda: len(lonely.lanes.owned) == 3)
 
 
