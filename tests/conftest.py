@@ -6,6 +6,9 @@ A test that kills or restarts a server starts one of its own: `own_kafka`, `own_
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
 import itertools
 import os
 import shutil
@@ -28,6 +31,7 @@ from tests.sharing import pytest_xdist_make_scheduler  # noqa: F401  # pytest lo
 TEMPLATE = "lastmetre_template"
 _SIMULATED = "tests/unit/test_ten_thousand_towns.py"
 _numbers = itertools.count(1)
+_TO_CLEAN_UP_SECONDS = 40
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -50,6 +54,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Nothing outlives the session."""
     if not _is_worker(config):
         ahead.close_session()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What waits for good in a test fails by itself, with the line where it stood: at pytest's own limit the whole worker dies, and says no more."""
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = _within(item.obj, int(item.config.getini("faulthandler_timeout")) - _TO_CLEAN_UP_SECONDS)
+
+
+def _within(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(test)
+    async def limited(*args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(seconds):
+            await test(*args, **kwargs)
+
+    return limited
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

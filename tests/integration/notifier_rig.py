@@ -132,7 +132,8 @@ async def running(settings: Settings, now: Callable[[], datetime] | None = None)
         yield notifier
     finally:
         stop.set()
-        await task
+        async with asyncio.timeout(LIMIT_SECONDS):  # or the whole worker dies of it, and with it what went wrong before
+            await task
         await exchange.close()
         await store.close()
 
