@@ -459,15 +459,21 @@ def tell_unmet(turn: Turn, wish: Wish) -> None:
     area = turn.area
     if not area.policy.tell_unmet:
         return
-    candidates = area.index.in_order(wish)
-    someone = any(turn.start_if_eligible(wish, offer) is not None for _, offer in candidates)
-    candidates.close()
-    if someone:
+    if _can_be_met(turn, wish):
         return
     # Skills that nobody has are what is missing; where each is there, it is all of it together.
     missing = sorted(skill for skill in wish.skills if not area.index.holders.get(skill)) or sorted(wish.skills)
     need = {"skills": missing, "vetting": wish.vetting, "rung": RUNGS[AREA], "window": {"start": rfc3339(wish.start), "end": rfc3339(wish.end)}}
     turn.tell("lastmetre.wish.unmet.v1", wish.id, {"area": area.name, "wish_id": wish.id, "need": need})
+
+
+def _can_be_met(turn: Turn, wish: Wish) -> bool:
+    if wish.together:  # somebody alone does not help a child
+        return find_group(turn.area, wish, turn.now) is not None
+    candidates = turn.area.index.in_order(wish)
+    someone = any(turn.start_if_eligible(wish, offer) is not None for _, offer in candidates)
+    candidates.close()
+    return someone
 
 
 def _lapse(turn: Turn, offer_id: str, at: int) -> list[Wish]:
