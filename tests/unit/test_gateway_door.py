@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import hmac
+import json
 from hashlib import sha256
 
 import pytest
 
+from schemas import shapes
 from schemas.errors import InvalidEvent
 from schemas.registry import PREFIX, TOPIC_OF
 from services.gateway.door import addresses, answers, catalogue, intake, keys, positions, signing
 from services.gateway.door.answers import Refused
 from services.gateway.identity.model import new_api_key
-from services.gateway.routes.receipts import is_signed
+from services.gateway.routes.receipts import is_signed, read
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,38 @@ def test_takes_a_receipt_only_with_the_channels_signature_of_these_minutes(times
     signature = hmac.new(b"secret", b"1000.{}", sha256).hexdigest()
 
     assert expected is is_signed(b"secret", timestamp, body, signature, now)
+
+
+RECEIPT = {"reference": "n-1", "status": "failed", "at": "2026-11-25T08:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "zh", "en"),
+    [
+        (RECEIPT | {"status": "DELIVRD"}, "status", "应为下列之一：delivered, failed, read", "send one of delivered, failed, read"),
+        ({"reference": "n-1", "status": "read"}, "at", "缺少，请补上", "it is missing, add it"),
+        (RECEIPT | {"at": "2026-11-25T08:00:00"}, "at", *shapes.INSTANT_WORDS),
+        (RECEIPT | {"at": "just now"}, "at", *shapes.INSTANT_WORDS),
+        (RECEIPT | {"fault": "空号"}, "fault", "只用 1 至 40 个小写字母、数字或下划线", "use 1 to 40 of a-z, 0-9 and _"),
+        (RECEIPT | {"reference": "n" * 201}, "reference", "至多 200 个字符", "send at most 200 characters"),
+        (RECEIPT | {"reference": "13800138000"}, "reference", "不能是电话", "no phone or identity-card number"),
+        (RECEIPT | {"operator": "x"}, "operator", "契约中没有此字段，请删去", "the contract has no such field: remove it"),
+        ([RECEIPT], "body", "应为一个 JSON 对象", "send one JSON object"),
+    ],
+)
+def test_a_receipt_that_is_not_valid_is_answered_with_the_field_and_the_fix(body: object, field: str, zh: str, en: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        read(json.dumps(body).encode())
+
+    told = refusal.value
+    assert ("bad_value", field, True, True) == (told.code, told.field, zh in told.zh, en in told.en), told.body
+
+
+def test_a_receipt_is_answered_without_a_number_that_stood_where_a_name_belongs() -> None:
+    with pytest.raises(Refused) as refusal:
+        read(json.dumps(RECEIPT | {"13800138000": "x"}).encode())
+
+    assert "13800138000" not in str(refusal.value.body)
 
 
 def test_a_position_comes_back_as_it_was_given_out_and_no_other_is_taken() -> None:

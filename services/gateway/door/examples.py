@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.codec import STRUCTURED_TYPE
-from services.gateway.door.answers import Problem, Refused
+from services.gateway.door.answers import Problem, Refused, one_of
 from services.gateway.door.intake import BATCH_TYPE
 
 EXAMPLES: Final = Path(__file__).parents[3] / "schemas" / "examples" / "good"
@@ -173,19 +173,25 @@ KEY_RESPONSES: Final[dict[int | str, Json]] = {
     422: refused("Not valid", problem("bad_value", "scopes")),
 }
 _RECEIPT: Final[Json] = {"reference": "5b0c8a52-6c0e-5d53-9f0a-0b8a1c9d2e3f", "status": "failed", "at": "2026-11-25T08:31:00Z", "fault": "absent"}
-RECEIPT_BODY: Final[Json] = {
-    "parameters": [
-        {"name": name, "in": "header", "required": True, "description": words, "schema": {"type": "string"}}
-        for name, words in (
-            ("x-lastmetre-timestamp", "whole seconds since 1970, within five minutes of now"),
-            ("x-lastmetre-signature", "hex HMAC-SHA256 over timestamp + '.' + body, with the channel's secret"),
-        )
-    ],
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": _RECEIPT}}},
-}
+
+
+def receipt_body(schema: Json) -> Json:
+    """What a receipt is sent with: `schema` is that of its model, as the route reads the body itself."""
+    return {
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": words, "schema": {"type": "string"}}
+            for name, words in (
+                ("x-lastmetre-timestamp", "whole seconds since 1970, within five minutes of now"),
+                ("x-lastmetre-signature", "hex HMAC-SHA256 over timestamp + '.' + body, with the channel's secret"),
+            )
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": _RECEIPT}}},
+    }
+
+
 RECEIPT_RESPONSES: Final[dict[int | str, Json]] = {
     202: {"description": "It is kept", "content": _json({"reference": _RECEIPT["reference"]}, _OBJECT)},
     401: refused("Not signed with the channel's secret, or too old", problem("bad_signature")),
-    422: refused("Not valid", problem("bad_value", "status")),
+    422: refused("Not valid", Refused("bad_value", "status", one_of(("delivered", "failed", "read"))).body),
     503: refused("Receipts are not switched on", problem("switched_off", "LASTMETRE_RECEIPT_SECRETS"), retry=True),
 }

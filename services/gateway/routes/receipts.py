@@ -16,8 +16,9 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas import shapes
+from schemas import errors, shapes
 from schemas.personal import code_of, is_bare_number
+from schemas.screening import safe_name
 from services.gateway.context import GatewayOf
 from services.gateway.door import answers, examples
 from services.gateway.door.answers import Refused
@@ -45,6 +46,10 @@ _BODY_MAX_BYTES: Final = 64 * 1024
 _CLOCK_SECONDS: Final = 300
 # Beyond them no database and no clock of the other offset can keep it.
 _YEARS: Final = (1970, 9000)
+_FEWER: Final = ("应不超过 64 KiB", "send at most 64 KiB")
+_AN_OBJECT: Final = ("应为一个 JSON 对象", "send one JSON object")
+_ADD: Final = ("缺少，请补上", "it is missing, add it")
+_NO_NUMBER: Final = ("不能是电话或身份证号，请用发送时的键或网关自己的编号", "send its key or your own number, and no phone or identity-card number")
 _LEAVE: Final = "SELECT gateway.leave_receipt($1, $2, $3, $4, $5)"
 
 # For the policy's list of routes; the signature is the proof.
@@ -60,7 +65,7 @@ class Receipt(BaseModel):
     reference: str = Field(min_length=1, max_length=200, pattern=shapes.ID, description="the key it was sent, or its own number")
     status: Literal["delivered", "failed", "read"]
     at: Annotated[datetime, Field(strict=False)]
-    fault: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,40}$", description="why it failed, as a code")
+    fault: str | None = Field(default=None, pattern=shapes.SKILL, description="why it failed, as a code")
 
 
 def is_signed(secret: bytes, timestamp: str, body: bytes, signature: str, now: float) -> bool:
@@ -71,13 +76,29 @@ def is_signed(secret: bytes, timestamp: str, body: bytes, signature: str, now: f
     return hmac.compare_digest(wanted.encode(), signature.strip().lower().encode())
 
 
+def read(body: bytes) -> Receipt:
+    """The receipt, or Refused with the field and what to send instead."""
+    try:
+        receipt = Receipt.model_validate_json(body)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False, include_input=False)[0]
+        field = ".".join(safe_name(str(step)) for step in first["loc"])
+        fix = _ADD if first["type"] == "missing" else errors.complaint_about(field, first).fix if field else _AN_OBJECT
+        raise Refused("bad_value", field or "body", fix) from None
+    if receipt.at.tzinfo is None or not _YEARS[0] <= receipt.at.year <= _YEARS[1]:
+        raise Refused("bad_value", "at", shapes.INSTANT_WORDS)
+    if is_bare_number(receipt.reference):
+        raise Refused("bad_value", "reference", _NO_NUMBER)
+    return receipt
+
+
 @router.post(
     "/api/v1/receipts/{channel}",
     status_code=202,
     summary="A gateway's delivery receipt",
     response_class=Response,
     responses=examples.RECEIPT_RESPONSES,
-    openapi_extra=examples.RECEIPT_BODY,
+    openapi_extra=examples.receipt_body(Receipt.model_json_schema()),
 )
 async def leave(request: Request, gateway: GatewayOf, _principal: Anybody, channel: Channel) -> Response:
     """202 once it is kept; the same again is harmless."""
@@ -85,7 +106,7 @@ async def leave(request: Request, gateway: GatewayOf, _principal: Anybody, chann
     async for part in request.stream():
         body += part
         if len(body) > _BODY_MAX_BYTES:
-            return answers.refusal(Refused("bad_value", "body"))
+            return answers.refusal(Refused("bad_value", "body", _FEWER))
     secret = gateway.settings.receipt_secrets.get(channel)
     headers = request.headers
     signed = secret is not None and is_signed(
@@ -94,16 +115,9 @@ async def leave(request: Request, gateway: GatewayOf, _principal: Anybody, chann
     if not signed:
         return answers.refusal(Refused("bad_signature"))
     try:
-        receipt = Receipt.model_validate_json(bytes(body))
-        if receipt.at.tzinfo is None or not _YEARS[0] <= receipt.at.year <= _YEARS[1]:
-            raise Refused("bad_value", "at")
-        if is_bare_number(receipt.reference):
-            raise Refused("bad_value", "reference")
+        receipt = read(bytes(body))
         async with gateway.database.pool.acquire() as connection:
             await connection.execute(_LEAVE, channel, receipt.reference, receipt.status, receipt.at, code_of(receipt.fault))
-    except ValidationError as fault:
-        place = fault.errors(include_url=False, include_input=False)[0]["loc"]
-        return answers.refusal(Refused("bad_value", ".".join(map(str, place)) or "body"))
     except Refused as fault:
         return answers.refusal(fault)
     except (asyncpg.UndefinedFunctionError, asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError):
