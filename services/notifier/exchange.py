@@ -65,8 +65,8 @@ _AWAY_SECONDS: Final = 5.0
 # A wait is looked at again after this, however long it is: clocks are set, and people change their minds.
 _WAIT_SECONDS_MAX: Final = 3600.0
 _AWAY: Final[tuple[type[BaseException], ...]] = (DirectoryAway, *PASSING)
-# Who is told "not now" asks so many times as often, with the usual eight attempts for half an hour: a grey list wants five minutes, a robot that was asked
-# too often ten, and what was held back for the morning comes to a gateway that takes so many a minute all at once.
+# Who is told "not now", or finds nobody there, asks so many times as often, with the usual eight attempts for half an hour: a grey list wants five minutes,
+# a robot that was asked too often ten, and what was held back for the morning comes to a gateway that takes so many a minute all at once.
 _PATIENCE: Final = 2
 # For a red wish somebody else is found sooner.
 _IMPATIENT: Final = frozenset(("asked", "confirmed"))

@@ -17,6 +17,7 @@ from services.notifier.routes import Use, Way
 
 MOST = 8
 GREY, LIMITED, BUSY = Answer("later", "smtp_later"), Answer("later", "http_4xx"), Answer("later", "code_later")
+AWAY = Answer("later", "no_connection")
 HUNG, BROKEN = Answer("later", "timeout"), Answer("later", "http_5xx")
 
 
@@ -64,7 +65,7 @@ async def attempts_on_a_route(answer: Answer, one: Notice, *, has_next: bool) ->
             return one.attempts
 
 
-@pytest.mark.parametrize("answer", [GREY, LIMITED, BUSY])
+@pytest.mark.parametrize("answer", [GREY, LIMITED, BUSY, AWAY])
 async def test_who_is_told_not_now_asks_for_longer_than_a_grey_list_or_a_limit_wants(answer: Answer) -> None:
     attempts, pauses = await attempts_with_one_channel_for_all(answer, notice())
     assert 2 * MOST == attempts
