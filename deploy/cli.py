@@ -93,6 +93,18 @@ def _of_the_disk(fault: OSError) -> Trouble | None:
     )
 
 
+class Screen(Console):
+    """The console of a command that has servers to stop."""
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more, as in `up | head`: that is a closed terminal. The usual way out would be thrown at whichever task happened to speak."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
 def run_until_signalled(main: Coroutine[Any, Any, None]) -> bool:
     """Run a coroutine that Ctrl-C, SIGTERM or a closed terminal cancels, once, so that it can stop what it started. Tell whether one did."""
 
@@ -146,7 +158,7 @@ def up(
     """启动全部服务并演示一天 · Start everything and play the sample day."""
     from deploy.servers import are_named
 
-    console = Console()
+    console = Screen()
     if fresh and os.environ.get("LASTMETRE_POSTGRES"):
         raise Trouble(
             "--fresh 会清空状态文件夹，其中有保险箱和网关的密钥，而您自己的 PostgreSQL（LASTMETRE_POSTGRES）中的数据仍在，从此无法解开。"

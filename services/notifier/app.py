@@ -58,7 +58,7 @@ class Notifier:
             exchange.directory.follow(self.stages, self.metrics)
         visits = VisitsStore(store.durable, tells_vault=store.tells_vault)
         self.visiting = Visiting(settings, visits, self.metrics, after=self.delivery.goes_first)
-        self.watching = Watching(settings, store.durable, self.metrics, self.delivery.look)
+        self.watching = Watching(settings, store.durable, self.metrics, self.delivery.look, lanes=self.visiting.current)
         self.neighbours = Neighbours(settings, store.durable, self.metrics, self.delivery.goes_first)
         self.metrics.lag.labels(MATCHES).set_function(lambda: self.inbox.lag() or 0)
         self.metrics.commit_age_seconds.set_function(lambda: self.inbox.pulse.commit_age_seconds)

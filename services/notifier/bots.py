@@ -18,10 +18,10 @@ from services.notifier.channels import Answer, session_of, system_of
 from services.notifier.routes import Way
 from services.notifier.sms import post_judged
 
-# By type: apprise's schema, where the service is, the answer's field, and the codes that say "not so fast" or "our fault".
+# By type: apprise's schema, where the service is, the answer's field (Feishu's had another name once), and the codes that say "not so fast" or "our fault".
 _SCHEMES: Final = {"wecom": "wecombot", "dingtalk": "dingtalk", "feishu": "feishu"}
 _HOSTS: Final = {"wecom": "https://qyapi.weixin.qq.com", "dingtalk": "https://oapi.dingtalk.com", "feishu": "https://open.feishu.cn"}
-_FIELDS: Final = {"wecom": "errcode", "dingtalk": "errcode", "feishu": "code"}
+_FIELDS: Final = {"wecom": ("errcode",), "dingtalk": ("errcode",), "feishu": ("code", "StatusCode")}
 _LATER: Final = {
     "wecom": ("-1", "45009", "45033"),
     "dingtalk": ("-1", "130101", "130102", "410100"),
@@ -89,9 +89,10 @@ class Bot:
     async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:  # noqa: ARG002 - robots know no keys
         """POST it."""
         body = orjson.dumps(self._body(notice.text, address))
-        field, later = _FIELDS[self._type], _LATER[self._type]
+        fields, later = _FIELDS[self._type], _LATER[self._type]
         # Encoded already: DingTalk's signature holds characters that must not be written otherwise.
-        return await post_judged(self._session, URL(self._url(), encoded=True), body, {"Content-Type": "application/json"}, field, ("0",), later)
+        url, headers = URL(self._url(), encoded=True), {"Content-Type": "application/json"}
+        return await post_judged(self._session, url, body, headers, fields[0], ("0",), later, always=fields)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -33,6 +33,8 @@ _RETRY_AFTER_MAX_SECONDS: Final = 3600.0
 
 # After these the attempt may have had its effect all the same: the answer is missing, or says nothing about it.
 _UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent", "unreadable", "channel_failed"))
+# These say in so many words: later (a limit on how many a minute, a mail server's grey list), or nobody was there to be asked.
+_NOT_NOW: Final = frozenset(("http_4xx", "code_later", "smtp_later", "no_connection"))
 
 # `placed`: it lies there, and nobody has read it.
 Verdict = Literal["sent", "later", "never", "placed"]
@@ -55,6 +57,11 @@ class Answer:
     def unclear(self) -> bool:
         """Whether it may have had its effect although it seems to have failed."""
         return self.verdict == "later" and self.fault in _UNCLEAR
+
+    @property
+    def not_now(self) -> bool:
+        """Whether nobody has heard of this attempt, and patience is asked for: it is no fault of the notice."""
+        return self.verdict == "later" and self.fault in _NOT_NOW
 
 
 SENT: Final = Answer("sent")

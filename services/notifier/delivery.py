@@ -7,7 +7,7 @@ while the partition is ours.
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -24,6 +24,8 @@ from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outbox import Publisher, closing_of, outgoing_of
 from services.notifier.outgoing import Outgoing
+from services.notifier.queue import Queue
+from services.notifier.routes import goes_first
 from services.notifier.settings import Settings
 from services.notifier.store import Store, Unit
 from services.notifier.usual_store import confirmed_at_once, set_apart
@@ -59,7 +61,7 @@ class Delivery:
         self._store = store
         self._lanes = lanes
         self._exchange = exchange
-        self._routed: dict[str, deque[Passage]] = {name: deque() for name in exchange.channels}
+        self._routed: dict[str, Queue[Passage]] = {name: Queue() for name in exchange.channels}
         self._called = {name: asyncio.Event() for name in exchange.channels}
         # Since when a channel's queue has been full; until it is half empty.
         self._full: dict[str, float] = {}
@@ -68,7 +70,7 @@ class Delivery:
         for name in exchange.channels:
             metrics.channel_down.labels(name).set_function(partial(exchange.outages.is_down, name))
         self._in_hand: dict[UUID, float] = {}
-        self._waiting: deque[Notice] = deque()
+        self._waiting: Queue[Notice] = Queue()
         self._cancelled: set[UUID] = set()
         # Matches as their rows were written, with the epoch of their partition then: `_record` need not read back what nobody has changed since.
         self._written: dict[str, tuple[Match, int]] = {}
@@ -124,7 +126,7 @@ class Delivery:
         for notice in notices:
             if notice.key not in self._in_hand:
                 self._in_hand[notice.key] = now
-                self._waiting.append(notice)
+                self._waiting.append(notice, first=goes_first(notice.kind, notice.urgency))
         if self._waiting:
             self._empty.clear()
             self._work.set()
@@ -252,25 +254,28 @@ class Delivery:
                     await self._queue(found)
 
     async def _queue(self, passage: Passage) -> None:
-        """Into its channel's queue. Where that is full its hands have a turn first: those of a channel that never waits empty it then."""
-        name = passage.use.channel
+        """Into its channel's queue. Where that is full its hands have a turn first: those of a channel that never waits empty it then.
+
+        What waits for the end of one night at one moment must not keep out what is of a red wish: that finds room behind its like alone.
+        """
+        name, first = passage.use.channel, goes_first(passage.original.kind, passage.original.urgency)
         queue, most = self._routed[name], max(_ROUTE_MAX, QUEUE_PER_HAND * self._exchange.channels[name].concurrency)
-        if len(queue) >= most:
+        if queue.before(first=first) >= most:
             await asyncio.sleep(0)
-        if len(queue) >= most:
+        if queue.before(first=first) >= most:
             self._full.setdefault(name, time.monotonic())
             self._done(self._busy(passage))
             return
         if len(queue) < most // 2:
             self._full.pop(name, None)
-        queue.append(passage)
+        queue.append(passage, first=first)
         self._called[name].set()
 
     def _busy(self, passage: Passage) -> Delivered:
         """Not tried: the channel has too much to do."""
-        now, name = time.monotonic(), passage.use.channel
-        pause = min(max(now - self._full.get(name, now), BUSY_SECONDS), BUSY_SECONDS_MAX)
-        return Delivered(passage.original, "retryable", "", name, "busy", pause, passage.day)
+        now, name, notice = time.monotonic(), passage.use.channel, passage.original
+        longer = 0.0 if goes_first(notice.kind, notice.urgency) else now - self._full.get(name, now)
+        return Delivered(notice, "retryable", "", name, "busy", min(max(longer, BUSY_SECONDS), BUSY_SECONDS_MAX), passage.day)
 
     async def _routed_hand(self, stop: Stop, channel: Channel) -> None:
         """Attempts through one channel: one that hangs keeps nobody's hands but its own."""

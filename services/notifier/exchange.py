@@ -65,6 +65,11 @@ _AWAY_SECONDS: Final = 5.0
 # A wait is looked at again after this, however long it is: clocks are set, and people change their minds.
 _WAIT_SECONDS_MAX: Final = 3600.0
 _AWAY: Final[tuple[type[BaseException], ...]] = (DirectoryAway, *PASSING)
+# Who is told "not now", or finds nobody there, asks so many times as often, with the usual eight attempts for half an hour: a grey list wants five minutes,
+# a robot that was asked too often ten, and what was held back for the morning comes to a gateway that takes so many a minute all at once.
+_PATIENCE: Final = 2
+# For a red wish somebody else is found sooner.
+_IMPATIENT: Final = frozenset(("asked", "confirmed"))
 # So many notices may wait for one channel's hands; beyond, they are put back, so that a channel that hangs does not fill this process.
 QUEUE_PER_HAND: Final = 20
 # And so long: who was looked up before that may have been erased since, or have gone to bed. Less than any lease.
@@ -151,7 +156,7 @@ class Exchange:
         notice.attempts += 1
         if answer.verdict in {"sent", "placed"}:
             return Delivered(notice, "sent", at(notice.area), channel.name, reference=answer.reference)
-        final = answer.verdict == "never" or notice.attempts >= self._attempts[channel.name]
+        final = answer.verdict == "never" or notice.attempts >= self._most(notice, channel.name, answer, has_next=False)
         _note_failure(notice, channel, answer, final=final)
         if final:
             return Delivered(notice, "dead", "", channel.name, answer.fault)
@@ -176,6 +181,11 @@ class Exchange:
             return await self._linker.linked(notice)
         except _AWAY:
             return None
+
+    def _most(self, notice: Notice, name: str, answer: Answer, *, has_next: bool) -> int:
+        """How many attempts there are before this answer is the last."""
+        waits = answer.not_now and not has_next and not (notice.urgency == "red" and notice.kind in _IMPATIENT)
+        return self._attempts[name] * (_PATIENCE if waits else 1)
 
     def _pause(self, notice: Notice, name: str, attempt: int, answer: Answer) -> float:
         first, most = self._settings.webhook_backoff_seconds, self._settings.webhook_backoff_max_seconds
@@ -279,7 +289,7 @@ class Exchange:
             return Delivered(notice, "retryable", "", name, "unread", pause, passage.day, answer.reference)
         if answer.verdict in {"sent", "placed"}:
             return Delivered(notice, "sent", at(notice.area), name, day=passage.day, reference=answer.reference)
-        final = answer.verdict == "never" or before.attempts + 1 >= self._attempts[name]
+        final = answer.verdict == "never" or before.attempts + 1 >= self._most(notice, name, answer, has_next=passage.use.has_next)
         _note_failure(notice, channel, answer, final=final)
         pause = 0.0 if final else self._pause(notice, name, before.attempts + 1, answer)
         # After the last channel `route` is asked once more, and says that nothing is left.

@@ -220,9 +220,14 @@ def must_be_told(errand: Errand, local: datetime) -> bool:
     return errand.kind in _MUST_KINDS | _ALARMS
 
 
+def goes_first(kind: str, urgency: str | None) -> bool:
+    """Whether it goes before what waits for the same hands: of a red wish, or an alarm."""
+    return urgency == "red" or kind in _INVITATIONS or kind in _ALARMS
+
+
 def passes_quiet(errand: Errand, now: datetime, quiet_end: datetime, rules: Rules) -> bool:
     """Whether it comes at night: of a red wish, or about a visit that begins soon, or before the night is over."""
-    if errand.urgency == "red" or errand.kind in _INVITATIONS | _ALARMS:
+    if goes_first(errand.kind, errand.urgency):
         return True
     if errand.begins is None or errand.kind not in _MUST_KINDS | _REMINDERS:
         return False

@@ -59,14 +59,29 @@ def sms_body(notice: Notice, number: str, config: SmsChannel) -> bytes:
     )
 
 
-def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str, ...], id_field: str | None = None) -> Answer:
-    """What the code in an accepted request's answer means; without one, the status counts. `id_field`: where its own number for the message stands."""
+def _parsed(body: bytes) -> Any:
+    """An answer as JSON: many a gateway in China writes GBK, whatever the standard says. Raises `ValueError`."""
     try:
-        answer = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
+        return orjson.loads(body.decode("gb18030"))
+
+
+def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str, ...], id_field: str | None = None, *, always: tuple[str, ...] = ()) -> Answer:
+    """What the code in an accepted request's answer means. `id_field`: where its own number for the message stands.
+
+    Without a code the status counts; but where `always` one of these names it, somebody else has answered, such as a proxy with a page of its own.
+    """
+    body = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        answer = _parsed(body)
+    except ValueError:
         # Plain words are no code, and the status counts; half of what would have one may as well be a refusal.
-        return UNREADABLE if body.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{" else SENT
-    code = answer.get(field) if isinstance(answer, dict) else None
+        return UNREADABLE if always or body.lstrip()[:1] == b"{" else SENT
+    named = [answer[name] for name in (always or (field,)) if answer.get(name) is not None] if isinstance(answer, dict) else []
+    code = named[0] if named else None
+    if code is None and always:
+        return UNREADABLE
     if code is None or str(code) in sent:
         reference = answer.get(id_field) if isinstance(answer, dict) and id_field is not None else None
         return SENT if reference is None else Answer("sent", reference=_reference(str(reference)))
@@ -98,14 +113,16 @@ async def post_judged(
     sent: tuple[str, ...],
     later: tuple[str, ...],
     id_field: str | None = None,
+    *,
+    always: tuple[str, ...] = (),
 ) -> Answer:
-    """One POST request and its verdict; the URL is never logged, as it may carry a token."""
+    """One POST request and its verdict, as `judge_code` finds it; the URL is never logged, as it may carry a token."""
     try:
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             verdict = judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
             if verdict.verdict != "sent":
                 return verdict
-            return judge_code(await _whole(answer), field, sent, later, id_field)
+            return judge_code(await _whole(answer), field, sent, later, id_field, always=always)
     except (aiohttp.ClientError, OSError) as error:
         return unanswered(error)
 

@@ -55,6 +55,9 @@ _DUE_MAX: Final = 500
 _GATHER_SECONDS: Final = 0.2
 _WATCH_SECONDS: Final = 15.0
 _FAREWELL_SECONDS: Final = 3.0
+# Whose log does not come to the end that it had is not waited for any longer: rather one alarm too many than none.
+_BEHIND_SECONDS: Final = 600.0
+_PLACE_SECONDS: Final = 1.0
 # Somebody raised the epoch of a lane that we still think is ours. A zombie is told so by the broker within this time.
 _STALE_SECONDS: Final = 3.0
 
@@ -126,6 +129,8 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._to_take: dict[int, float] = {}
         # Lanes of which nobody has looked yet whether Kafka still has the logs that were read.
         self._unseen: set[int] = set()
+        # Lanes of which not all is read that was there when they were taken: since when, and how far that goes. Nobody's silence counts in them until then.
+        self._behind: dict[int, tuple[float, dict[str, int]]] = {}
         self._busy = asyncio.Lock()
         self._ticked = 0.0
         # By event time: up to when all that was due is done, by lane.
@@ -159,7 +164,12 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             self._to_take.pop(partition, None)
             self._offsets.pop(partition, None)
             self._ticked_to.pop(partition, None)
+            self._behind.pop(partition, None)
             self.lanes.drop([partition])
+
+    def current(self) -> list[int]:
+        """Our lanes of which all is read that was said before we took them."""
+        return [partition for partition in self.lanes.owned if partition not in self._behind]
 
     async def _take_over(self, consumer: AIOKafkaConsumer) -> None:
         now = time.monotonic()
@@ -173,6 +183,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 if partition in self._unseen:
                     # Not while others wait for `_busy`: where the group is dealt out anew the client waits for that, and that waits for us to let go.
                     offsets = await self._go_on(consumer, partition, lane)
+                ends = {} if self._by_event else await consumer.end_offsets([TopicPartition(topic, partition) for topic in offsets])
                 async with self._busy:
                     if self._to_take.get(partition) != since:
                         continue  # dealt out meanwhile: where it is ours again, it is taken over again
@@ -180,6 +191,8 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                         consumer.seek(TopicPartition(topic, partition), offset)
                     self._unseen.discard(partition)
                     del self._to_take[partition]
+                    if not self._by_event:
+                        self._behind[partition] = (time.monotonic(), {tp.topic: end for tp, end in ends.items()})
                     self.lanes.take(partition, lane.epoch, lane.clocks)
                     self._offsets[partition], self._ticked_to[partition] = offsets, lane.ticked
                     self.publisher.hand_over(lane.unpublished)
@@ -291,9 +304,25 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 await failpoints.after("validate")
                 await self._take_in(read)
             await self._tick()
+        await self._catch_up(consumer)
         await self._watch()
         self.pulse.commit()
         return len(read)
+
+    async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
+        """See which lanes are read as far as they went when they were taken. The client's place counts: not every offset is a record's."""
+        for partition, (since, ends) in list(self._behind.items()):
+            try:
+                async with asyncio.timeout(_PLACE_SECONDS):
+                    places = {topic: await consumer.position(TopicPartition(topic, partition)) for topic in ends}
+            except (IllegalStateError, TimeoutError):  # revoked meanwhile, or about to go on elsewhere
+                continue
+            late = time.monotonic() - since > _BEHIND_SECONDS
+            if late or all(places[topic] >= end for topic, end in ends.items()):
+                if late:
+                    self._log.warning("visits_behind", partition=partition)
+                if self._behind.get(partition) == (since, ends):  # not dealt out meanwhile
+                    del self._behind[partition]
 
     def _transaction(self, connection: Any) -> AbstractAsyncContextManager[Any]:
         transaction: AbstractAsyncContextManager[Any] = connection.transaction()
@@ -409,7 +438,7 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def _tick(self) -> None:
         """Close what nobody speaks about any more."""
-        epochs = self.lanes.owned
+        epochs = self.lanes.epochs_of(self.current())
         pause = 0.0 if self._by_event else _TICK_SECONDS
         if not epochs or time.monotonic() - self._ticked < pause:
             return

@@ -11,8 +11,9 @@ from services.notifier.watch import Watched
 # Whoever has one in hand keeps it from the others, so that any process may look at any visit. What was said counts as for its end (`notifying.said`).
 _HOLD_DUE = """
 WITH due AS (
-    (SELECT match_id FROM notifying.visits WHERE watch_at_us <= $1 ORDER BY watch_at_us LIMIT $2)
-    UNION (SELECT match_id FROM notifying.visits WHERE number > 0 AND watch_at_us IS NOT NULL LIMIT $2)
+    (SELECT match_id FROM notifying.visits WHERE watch_at_us <= $1 AND ($3::int[] IS NULL OR partition = ANY($3)) ORDER BY watch_at_us LIMIT $2)
+    UNION (SELECT match_id FROM notifying.visits
+        WHERE number > 0 AND watch_at_us IS NOT NULL AND ($3::int[] IS NULL OR partition = ANY($3)) LIMIT $2)
 ), held AS (
     SELECT v.* FROM notifying.visits v JOIN due USING (match_id) ORDER BY v.match_id FOR UPDATE OF v SKIP LOCKED
 )
@@ -110,8 +111,8 @@ class WatchUnit:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    async def hold_due(self, now: int, limit: int) -> list[Looked]:
-        """Visits that are to be looked at by `now` (microseconds), and those that have come to their end, kept from other processes."""
+    async def hold_due(self, now: int, limit: int, lanes: Sequence[int] | None) -> list[Looked]:
+        """Visits of these lanes that are to be looked at by `now` (microseconds), and those that have come to their end, kept from other processes."""
         return [
             Looked(
                 row["match_id"],
@@ -136,7 +137,7 @@ class WatchUnit:
                     row["watched_us"],
                 ),
             )
-            for row in await self._connection.fetch(_HOLD_DUE, now, limit)
+            for row in await self._connection.fetch(_HOLD_DUE, now, limit, lanes)
         ]
 
     async def say(self, notices: Iterable[Notice]) -> None:

@@ -1,7 +1,8 @@
 """Looks at visits as their time comes and goes, and says what is to be said of them (`watch`); `delivery` carries it.
 
-Any process may look at any visit: a row that one has in hand is passed over by the others, and a notice is written once whoever writes it. By event time
-(`play`) nobody is reminded, as nobody's night counts there either.
+A process looks at the visits of the lanes of which it has read what was said (`visiting`): after an outage the reports of that time lie on Kafka, and an
+alarm would send people to doors behind which a helper is at work. More than one may look: a row that one has in hand is passed over by the others, and a
+notice is written once whoever writes it. By event time (`play`) nobody is reminded, as nobody's night counts there either.
 """
 
 import time
@@ -51,14 +52,24 @@ def notice_of(looked: Looked, word: Word, language: Language) -> Notice:
 class Watching:
     """The loop."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, metrics: Metrics, say: Callable[[], None], *, timing: Timing | None = None) -> None:
-        """`say`: called when there is something to deliver."""
+    def __init__(
+        self,
+        settings: Settings,
+        pool: asyncpg.Pool,
+        metrics: Metrics,
+        say: Callable[[], None],
+        *,
+        timing: Timing | None = None,
+        lanes: Callable[[], Sequence[int]] | None = None,
+    ) -> None:
+        """`say`: called when there is something to deliver; `lanes`: of which all is read that was said, None: of all of them."""
         self.pulse = Pulse()
         self._settings = settings
         self._pool = pool
         self._metrics = metrics
         self._say = say
         self._timing = timing or settings.timing
+        self._lanes = lanes
         self._cleaned = -_CLEAN_SECONDS
         self._log: Any = structlog.get_logger().bind()
 
@@ -112,9 +123,12 @@ class Watching:
     async def _look(self, now: int, limit: int, held: list[Looked] | None = None) -> list[Looked]:
         """One transaction; `held` is filled with what it is about, so that a caller knows after a fault."""
         held = [] if held is None else held
+        lanes = None if self._lanes is None else self._lanes()
+        if lanes is not None and not lanes:
+            return held
         async with self._pool.acquire() as connection, self._transaction(connection):
             unit = WatchUnit(connection)
-            held.extend(await unit.hold_due(now, limit))
+            held.extend(await unit.hold_due(now, limit, lanes))
             notices, nexts = self._judge(held, now)
             await unit.say(notices)
             await unit.looked(nexts, now)

@@ -132,6 +132,9 @@ async def test_status_and_code_make_the_verdict(system: Gateway, answer: Any, ex
         ([b"", b'{"code":', b'"BU', b'SY"}'], Answer("later", "code_later")),
         ([codecs.BOM_UTF8 + b'{"code":"LIMIT"}'], Answer("never", "code_refused")),
         ([b'{"code":"OK"'], Answer("later", "unreadable")),
+        (['{"code":"OK","message":"提交成功"}'.encode("gb18030")], Answer("sent")),
+        (['{"code":"LIMIT","message":"超出限额"}'.encode("gb18030")], Answer("never", "code_refused")),
+        (['{"code":"OK","message":"提交'.encode("gb18030")], Answer("later", "unreadable")),
         ([b"accepted"], Answer("sent")),
         ([b""], Answer("sent")),
         ([b" " * 70_000, b'{"code":"LIMIT"}'], Answer("sent")),
@@ -253,6 +256,23 @@ async def test_a_robots_own_url_is_taken_as_its_service_shows_it(system: Gateway
     await channel.close()
     (seen,) = system.seen
     assert (path, dict([query.split("=")] if query else [])) == (seen.path, dict(seen.query))
+
+
+@pytest.mark.parametrize("page", [b"<html>Please sign in</html>", b"", b"{}", b"[]"])
+async def test_where_an_answer_names_no_code_it_was_not_the_robots_service_that_answered(system: Gateway, page: bytes) -> None:
+    channel = robot("wecom", ROBOTS["wecom"][0], system)
+    system.judge = lambda _seen, _nth: [page]
+    assert Answer("later", "unreadable") == await channel.send(notice())
+    await channel.close()
+
+
+async def test_feishus_robot_names_its_code_in_either_of_two_ways(system: Gateway) -> None:
+    channel = robot("feishu", ROBOTS["feishu"][0], system)
+    system.judge = lambda _seen, _nth: {"StatusCode": 0, "StatusMessage": "success"}
+    assert Answer("sent") == await channel.send(notice())
+    system.judge = lambda _seen, _nth: {"code": 19001, "StatusCode": 0}
+    assert Answer("never", "code_refused") == await channel.send(notice())
+    await channel.close()
 
 
 async def test_dingtalks_robot_is_signed(system: Gateway) -> None:

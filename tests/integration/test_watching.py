@@ -307,6 +307,24 @@ async def test_after_a_release_nobody_is_reminded_and_a_late_calling_off_is_note
     )
 
 
+async def test_who_reported_while_nobody_read_is_not_looked_for(fresh_topics: Kafka, town: Town, sink: Sink, database: Database) -> None:
+    """An alarm sends a household and a worker to a door; what was said meanwhile lies on Kafka, and is read before anybody is looked for."""
+    settings = linked(fresh_topics, database, sink)
+    async with running(settings):
+        for match_id in ("m-1", "m-2", "m-3"):
+            await town.propose_in(match_id, 35)
+        await until(lambda: _counted(database, "SELECT count(*) FROM notifying.visits WHERE watched_us IS NOT NULL", 3))
+    for number, match_id in enumerate(("m-1", "m-2")):
+        data = {"area": AREA, "wish_id": f"w-{match_id}", "offer_id": f"o-{match_id}"}
+        headers = headers_of("lastmetre.service.started.v1", f"s-{number}", "app", rfc3339(time.time_ns() // 1000), "s", AREA)
+        await town.producer.send_and_wait("responses", orjson.dumps(data), key=AREA.encode(), partition=LANE, headers=headers)
+    await _time_passes(database, 60, "m-1", "m-2", "m-3")
+    async with running(settings):
+        await until(lambda: ("worker", "not_started", "m-3") in sink.told)
+        await until(lambda: _counted(database, "SELECT count(*) FROM notifying.visits WHERE watched_us > 0", 3))
+    assert [("worker", "not_started", "m-3")] == [one for one in sink.told if one[1] == "not_started"]
+
+
 async def _time_passes(database: Database, minutes: int, *match_ids: str) -> None:
     """Once these visits have been looked at: let them begin so much earlier than was thought, so that no test waits for a clock."""
     await until(lambda: _counted(database, "SELECT count(*) FROM notifying.visits WHERE watched_us IS NOT NULL", 3 if len(match_ids) > 1 else 1))

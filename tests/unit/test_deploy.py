@@ -595,3 +595,40 @@ def test_a_sign_that_a_terminal_has_not_is_shown_as_another() -> None:
     script = "import sys; from deploy.__main__ import show_what_can_be_shown as show; show(); print('✓ 就绪'); sys.stderr.write('✓ 就绪')"
     shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "gbk"})
     assert ("? 就绪", "? 就绪") == (shown.stdout.decode("gbk").strip(), shown.stderr.decode("gbk"))
+
+
+# --- nobody reads
+
+
+_SPEAKS = """
+import asyncio, sys
+from deploy.cli import Screen, run_until_signalled
+
+async def main():
+    screen = Screen()
+
+    async def speak():
+        screen.print("started")
+
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(speak())
+                await asyncio.sleep(0.01)
+    finally:
+        await asyncio.sleep(0.01)
+        screen.print("stopping")
+        sys.stderr.write("all stopped")
+
+sys.exit(3 if run_until_signalled(main()) else 4)
+"""
+
+
+def test_where_nobody_reads_any_more_all_is_stopped_in_good_order_and_nothing_else_is_said() -> None:
+    """As in `up | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run([sys.executable, "-c", _SPEAKS], cwd=ROOT, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (3, "all stopped") == (done.returncode, done.stderr)

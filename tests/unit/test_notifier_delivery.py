@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from services.notifier.book import PARTIES, Delivered, Match, Notice, notice_key
 from services.notifier.delivery import Delivery
+from services.notifier.exchange import BUSY_SECONDS, Passage
 from services.notifier.ids import NAMESPACE, derived_id
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
+from services.notifier.outages import Outages
+from services.notifier.routes import Use
 from services.runtime import Stop
 
 SLOT = ("2026-11-24T09:00:00+08:00", "2026-11-24T10:00:00+08:00")
@@ -137,6 +140,38 @@ async def test_events_wait_for_room_but_not_for_long(delivery: Delivery) -> None
         written(delivery, match_of(f"m-{number}"))
     await delivery.room(20)
     assert not delivery.is_idle
+
+
+def passage_of(match_id: str, urgency: str) -> Passage:
+    notice = match_of(match_id).notices["resident", "confirmed"]
+    notice.urgency = urgency
+    return Passage(notice, notice, Use("sms"), "", None)
+
+
+async def test_a_red_wish_has_its_turn_before_all_that_waited_for_the_morning() -> None:
+    settings: Any = SimpleNamespace(in_hand_max=5000, batch_max=10)
+    exchange: Any = SimpleNamespace(timeout_seconds=1.0, channels={"sms": SimpleNamespace(concurrency=1)}, outages=Outages(), in_time=lambda result: result)
+    nothing: Any = None
+    delivery = Delivery(settings, nothing, Lanes("wall"), exchange, nothing, Metrics())
+    for number in range(600):
+        await delivery._queue(passage_of(f"m-{number}", "blue"))
+    assert [f"m-{number}" for number in range(500, 600)] == [result.notice.match_id for result in delivery._results]
+    for match_id in ("red-1", "red-2"):
+        await delivery._queue(passage_of(match_id, "red"))
+    queue = delivery._routed["sms"]
+    assert ["red-1", "red-2", "m-0"] == [queue.popleft().original.match_id for _ in range(3)]
+    # Beyond a flood of its like it comes back soon.
+    for number in range(501):
+        await delivery._queue(passage_of(f"red-{number}", "red"))
+    assert ("red-500", BUSY_SECONDS) == (delivery._results[-1].notice.match_id, delivery._results[-1].retry_seconds)
+
+
+async def test_what_waits_to_be_looked_up_is_looked_up_red_first_and_the_rest_as_it_came(delivery: Delivery) -> None:
+    for match_id, urgency in (("m-1", "blue"), ("m-2", None), ("m-3", "red"), ("m-4", "yellow"), ("m-5", "red")):
+        match = match_of(match_id)
+        match.notices["resident", "confirmed"].urgency = urgency
+        delivery.hand_over([match.notices["resident", "confirmed"]])
+    assert ["m-3", "m-5", "m-1", "m-2", "m-4"] == [delivery._waiting.popleft().match_id for _ in range(len(delivery._waiting))]
 
 
 @given(st.text(max_size=60))

@@ -1,0 +1,89 @@
+"""Who is told "not now" is patient: a gateway that takes so many a minute, a grey list, and how often a notice asks before it is given up."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.notifier.book import Notice
+from services.notifier.channels import Answer
+from services.notifier.directory import Everyone
+from services.notifier.exchange import Exchange, Passage
+from services.notifier.notices import Kind
+from services.notifier.routes import Use, Way
+
+MOST = 8
+GREY, LIMITED, BUSY = Answer("later", "smtp_later"), Answer("later", "http_4xx"), Answer("later", "code_later")
+AWAY = Answer("later", "no_connection")
+HUNG, BROKEN = Answer("later", "timeout"), Answer("later", "http_5xx")
+
+
+class Says:
+    """A channel that says the same to everybody."""
+
+    name, concurrency, timeout_seconds, way = "sms", 1, 1.0, Way("gateway", honours_key=True)
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:
+        return self._answer
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def exchange(answer: Answer) -> Exchange:
+    settings: Any = SimpleNamespace(
+        clock="event", urgent_hours=12, read_minutes=30, public_url=None, link_ring=None, webhook_backoff_seconds=1.0, webhook_backoff_max_seconds=300.0
+    )
+    nothing: Any = None
+    return Exchange(settings, nothing, {"sms": Says(answer)}, Everyone("sms"), {"sms": MOST})
+
+
+def notice(kind: Kind = "confirmed", urgency: str = "blue") -> Notice:
+    slot = ("2026-11-24T08:00:00Z", "2026-11-24T09:00:00Z")
+    return Notice(UUID(int=1), "m-1", "w-1", 2, "hightech", "volunteer", kind, "p-1", "zh-CN", "text", slot, urgency=urgency)
+
+
+async def attempts_with_one_channel_for_all(answer: Answer, one: Notice) -> tuple[int, float]:
+    channels, pauses = exchange(answer), 0.0
+    while (came := await channels.attempt_only(channels.channels["sms"], one, lambda _area: "now")).fate == "retryable":
+        pauses += came.retry_seconds
+    assert "dead" == came.fate
+    return one.attempts, pauses
+
+
+async def attempts_on_a_route(answer: Answer, one: Notice, *, has_next: bool) -> int:
+    channels = exchange(answer)
+    while True:
+        await channels.attempt(Passage(one, one, Use("sms", has_next=has_next), "", None), lambda _area: "now")
+        if '"failed"' in one.tried:
+            return one.attempts
+
+
+@pytest.mark.parametrize("answer", [GREY, LIMITED, BUSY, AWAY])
+async def test_who_is_told_not_now_asks_for_longer_than_a_grey_list_or_a_limit_wants(answer: Answer) -> None:
+    attempts, pauses = await attempts_with_one_channel_for_all(answer, notice())
+    assert 2 * MOST == attempts
+    assert 15 * 60 < pauses < 45 * 60
+    assert 2 * MOST == await attempts_on_a_route(answer, notice(), has_next=False)
+
+
+@pytest.mark.parametrize("answer", [HUNG, BROKEN])
+async def test_who_is_told_nothing_is_given_up_as_soon_as_ever(answer: Answer) -> None:
+    assert MOST == (await attempts_with_one_channel_for_all(answer, notice()))[0]
+    assert MOST == await attempts_on_a_route(answer, notice(), has_next=False)
+
+
+async def test_whoever_has_another_channel_goes_on_to_it_as_soon_as_ever() -> None:
+    assert MOST == await attempts_on_a_route(LIMITED, notice(), has_next=True)
+
+
+@pytest.mark.parametrize(("kind", "attempts"), [("confirmed", MOST), ("asked", MOST), ("released", 2 * MOST)])
+async def test_for_a_red_wish_somebody_else_is_found_sooner_but_whoever_is_not_to_come_is_told_with_patience(kind: Kind, attempts: int) -> None:
+    assert attempts == (await attempts_with_one_channel_for_all(LIMITED, notice(kind, "red")))[0]
+    assert attempts == await attempts_on_a_route(LIMITED, notice(kind, "red"), has_next=False)
