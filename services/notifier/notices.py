@@ -106,7 +106,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
         ("released", "volunteer", "group_incomplete"): "您好，原定{when}的「{category}」须结伴前往，同伴缺了一位，本次取消，请不必前往。谢谢您！",
         ("expired", "resident"): "抱歉，到了截止时间，我们仍没有为您的「{category}」心愿找到足够的帮手。您可以换个时间再提，我们会继续努力。",
         ("widened", "worker"): "您好，心愿 {wish_id} 在近处还没有找到帮手，已扩大到{reach}寻找。若您认识合适的人，请帮忙问一问。谢谢您！",
-        ("unmet", "worker"): "您好，心愿 {wish_id} 目前没有人能帮上：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
+        ("unmet", "worker"): "您好，心愿 {wish_id} 目前找不到合适的帮手：需要技能 {skills}，审核等级 {vetting} 级。请您帮忙想想办法。谢谢您！",
         ("unconsented", "worker"): "您好，心愿 {wish_id} 没有有效的监护人同意，已停止安排。请先登记同意，再重新发布心愿。谢谢您！",
         ("reminder", "resident"): "您好，提醒您：{near}的志愿者将于{when}前来（{category}）。",
         ("reminder", "volunteer"): "您好，提醒您：{when}，请为{near}的邻居提供「{category}」服务。若来不了，请尽早告诉我们。谢谢您！",
@@ -193,7 +193,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "resident",
         ): "We are sorry: by its deadline too few helpers were found for your wish ({category}). Please make it again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
-        ("unmet", "worker"): "Wish {wish_id}: nobody can help as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
+        ("unmet", "worker"): "Wish {wish_id}: no suitable helpers as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
         (
             "unconsented",
             "worker",
