@@ -162,7 +162,7 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
     elif waiting.fit:
         found.append(_fits(waiting))
     if waiting.reach is None:
-        zh, en = "有新的服务时会立即再试", "It is tried again whenever an offer comes or a helper is free again"
+        zh, en = "有新的服务，或有帮手空出来时，会立即再试", "It is tried again whenever an offer comes or a helper is free again"
     else:
         reach = word(REACHES, waiting.reach)
         zh, en = f"目前在{reach[0]}内找人，每轮都会再试", f"It asks up to {reach[1]} for now, and is tried again in every round"

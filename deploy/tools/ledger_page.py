@@ -37,6 +37,12 @@ thead { display: table-header-group; }
 .none { color: #59636e; padding: 16px 0; }
 footer { margin-top: 24px; padding-top: 10px; border-top: 1px solid #d8d3c8; color: #59636e; font-size: 12px; }
 footer p { margin: 0 0 4px; }
+@media screen and (max-width: 46rem) {
+  main { margin: 0; padding: 1rem; }
+  dl { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .scroll { overflow-x: auto; }
+  table { min-width: 44rem; }
+}
 @media print { body { background: none; } main { margin: 0; padding: 0; max-width: none; box-shadow: none; } }
 """
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -76,7 +82,11 @@ def page(sheet: Sheet, now: datetime) -> str:
     marks = [' class="n"' if column.is_number else ' class="c"' if column.is_code else "" for column in sheet.columns]
     head = "".join(f'<th scope="col"{mark}>{_both(column.words)}</th>' for column, mark in zip(sheet.columns, marks, strict=True))
     rows = "".join("<tr>" + "".join(f"<td{mark}>{_both(cell)}</td>" for cell, mark in zip(row, marks, strict=True)) + "</tr>\n" for row in sheet.rows)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>" if sheet.rows else f'<p class="none">{_both(sheet.nothing)}</p>'
+    table = (
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>'
+        if sheet.rows
+        else f'<p class="none">{_both(sheet.nothing)}</p>'
+    )
     notes = "".join(f"<p>{_both(note)}</p>" for note in sheet.notes)
     made = f"{now.astimezone(LOCAL):%Y-%m-%d %H:%M}"
     return (

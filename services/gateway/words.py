@@ -205,10 +205,10 @@ def day(at: datetime, now: datetime) -> Words:
 
 
 def moment(at: datetime, now: datetime) -> Words:
-    """An instant: `明天 16:00`, `tomorrow 16:00`."""
+    """An instant: `明天 16:00`, `11月23日（周一）16:00`, `tomorrow 16:00`. A full-width bracket brings its own room."""
     zh, en = day(at, now)
     clock = f"{at.astimezone(LOCAL):%H:%M}"
-    return f"{zh} {clock}", f"{en} {clock}"
+    return f"{zh}{'' if zh.endswith('）') else ' '}{clock}", f"{en} {clock}"
 
 
 def span(start: datetime, end: datetime, now: datetime) -> Words:

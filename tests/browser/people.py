@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import asyncpg
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Locator, Page, Response, async_playwright
+from playwright.async_api import Browser, Locator, Page, Response, ViewportSize, async_playwright
 
 from services.gateway.edge import SESSION_COOKIE
 from services.gateway.identity.model import digest_of, new_secret
@@ -20,6 +20,8 @@ from tests.browser.stage import Stage
 from tests.browser.town import AREA, until
 
 PHONE, DESK = 360, 1440
+LARGE: ViewportSize = {"width": PHONE // 2, "height": 390}
+"""A phone whose letters are twice as large has room for half as much: what is measured in letters comes out the same."""
 Lang = Literal["zh-CN", "en"]
 _axe = Axe()
 _ACCOUNT = """
@@ -85,6 +87,12 @@ class Visitor:
         """No serious fault of accessibility, nothing wider than the screen, nothing that the browser complains about."""
         width = await self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert width[0] <= width[1], f"{self.page.url} is {width[0]} px wide on a screen of {width[1]}"
+        present = self.page.viewport_size
+        if present is not None and present["width"] == PHONE:
+            await self.page.set_viewport_size(LARGE)
+            large = await self.page.evaluate("document.documentElement.scrollWidth")
+            await self.page.set_viewport_size(present)
+            assert large == LARGE["width"], f"{self.page.url} with letters of twice the size is {large} px wide on a screen of {LARGE['width']}"
         assert self.troubles == [], self.page.url
         if not self.scripts:  # then axe's own would not run either
             return

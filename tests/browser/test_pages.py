@@ -15,6 +15,8 @@ PHONE_NOW = 390
 """Pixels that most phones of today are broad."""
 NARROW = 320
 """Pixels of the narrowest phones, and of a page at a desk that is zoomed in four times."""
+FRAME_MAX = 70
+"""Of the frame above a page, in pixels: more is a second line, which takes a phone's room from every page."""
 ROW_MAX = 160
 """Of a table's row on a phone, in pixels: more is a column so narrow that its words are broken into letters."""
 
@@ -85,6 +87,7 @@ async def test_every_page_is_well_made(come: Visitors, who: dict[str, Any] | Non
     async with come.come(who, width, lang, dark=dark) as visitor:
         await visitor.open(path)
         assert await visitor.page.locator("html").get_attribute("lang") == lang
+        assert await visitor.page.locator(".top").evaluate("top => top.offsetHeight") < FRAME_MAX
         await visitor.is_well_made()
         if width == PHONE:
             await visitor.page.set_viewport_size({"width": NARROW, "height": 568})

@@ -64,6 +64,8 @@ async def test_whatever_is_wrong_the_words_are_the_same(rig: GatewayRig, form: d
     answer = await browser.post("/sign-in", **({"login": person.login, "password": PASSWORD} | form))
     assert 401 == answer.status_code
     assert "账号、密码或验证码不对" in answer.text
+    assert (f'name="login" value="{person.login}"' in answer.text) == ("login" not in form)  # what was typed stays, but for the password
+    assert PASSWORD not in answer.text
     assert SESSION not in browser.client.cookies
 
 

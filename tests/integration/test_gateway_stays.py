@@ -361,6 +361,7 @@ async def test_the_audit_log_is_read_in_words(rig: GatewayRig) -> None:
     assert "看审计记录" in page
     assert "允许" in page
     assert "see_audit" not in page
+    assert ("北京时间" in page, " UTC</time>" in page) == (True, False)
     assert set(Act) <= set(words.ACTS)
     assert set(Role) == set(words.ROLES)
 

@@ -98,6 +98,7 @@ def test_a_page_is_whole_chinese_first_and_made_for_a4() -> None:
     assert text.index("志愿服务记录") < text.index("Record of voluntary service")
     assert "@page { size: A4;" in text
     assert "@media print" in text
+    assert '<div class="scroll" tabindex="0"><table>' in text  # on a phone the table alone is moved sideways
     assert "2026-11-25 16:00" in text
     assert "url(" not in text
     assert "@import" not in text

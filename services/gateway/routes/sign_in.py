@@ -23,7 +23,10 @@ Anyone = Annotated[Principal | None, needs(Act.OPEN_PAGE)]
 _DEVICE_SECONDS: Final = 180 * 24 * 3600
 _NEXT_MAX: Final = 512
 _WORDS: Final = {
-    "wrong": ("账号、密码或验证码不对", "login, password or code is not right"),
+    "wrong": (
+        "账号、密码或验证码不对，请核对后再试；忘记密码请联系社区",
+        "login, password or code is not right: look at them once more, or ask your community for a new password",
+    ),
     "wait": ("尝试次数过多，请稍候再试", "too many attempts: wait a moment"),
     "no_second_factor": ("此账号须先设置两步验证，请联系管理员", "this account needs a second factor first: ask your administrator"),
     "expired": ("初始密码已过期，请联系管理员重置", "the first password has expired: ask your administrator for a new one"),
@@ -56,18 +59,18 @@ def set_session(gateway: Gateway, response: Response, done: SignedIn) -> None:
     response.set_cookie(_name(gateway, DEVICE_COOKIE), done.device, max_age=_DEVICE_SECONDS, path="/", secure=https, httponly=True, samesite="lax")
 
 
-def _page(gateway: Gateway, request: Request, *, next_path: str, reason: str | None = None, status: int = 200) -> HTMLResponse:
+def _page(gateway: Gateway, request: Request, *, next_path: str, reason: str | None = None, status: int = 200, login: str = "") -> HTMLResponse:
     words = None if reason is None else _WORDS[reason]
     provider = gateway.identity.openid is not None
-    return gateway.renderer.page(request, "sign_in.html", status=status, next=next_path, words=words, provider=provider)
+    return gateway.renderer.page(request, "sign_in.html", status=status, next=next_path, words=words, provider=provider, login=login)
 
 
-async def _refused(gateway: Gateway, request: Request, fault: Refused, next_path: str) -> Response:
+async def _refused(gateway: Gateway, request: Request, fault: Refused, next_path: str, login: str = "") -> Response:
     structlog.get_logger().info("sign_in_refused", reason=fault.reason, request_id=request.state.request_id)
     waiting = fault.reason == "wait"
     if not waiting:  # those are logged and counted; a flood of them must not bury the rest
         await record(request, "sign_in", "denied", things=[f"reason={fault.reason}"])
-    page = _page(gateway, request, next_path=next_path, reason=fault.reason, status=429 if waiting else 401)
+    page = _page(gateway, request, next_path=next_path, reason=fault.reason, status=429 if waiting else 401, login=login)
     if waiting:
         page.headers["Retry-After"] = str(int(fault.wait_seconds) + 1)
     return page
@@ -102,7 +105,7 @@ async def sign_in(
             replaced=cookies.get(_name(gateway, SESSION_COOKIE)),
         )
     except Refused as fault:
-        return await _refused(gateway, request, fault, here)
+        return await _refused(gateway, request, fault, here, login)
     return await _welcome(gateway, request, done, "/account" if done.account.must_change else here)
 
 
