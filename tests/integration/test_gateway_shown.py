@@ -57,6 +57,7 @@ async def rig(postgres: Postgres, kafka: Kafka, tmp_path_factory: pytest.TempPat
                 await fill(owner, "wishes", **WISH | more | {"wish_id": f"w-{kind}-{state}", "state": "open" if state == "released" else "held"})
                 await fill(owner, "matches", **MATCH | ended | {"wish_id": f"w-{kind}-{state}", "match_id": f"m-{kind}-{state}"})
         await fill(owner, "wishes", **WISH | CHILD | {"wish_id": "w-child"})
+        await fill(owner, "wishes", **WISH | CHILD | {"wish_id": "w-child-alone", "building": "b77", "reach": "compound"})
         await fill(owner, "wishes", **WISH | CHILD | {"wish_id": "w-approve"})
         approve = {
             "wish_id": "w-approve",
@@ -173,6 +174,13 @@ async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: 
     theirs = words((await auditor.get(f"/wish/{AREA}/w-child-proposed")).text)
     ours = words((await worker.get(f"/wish/{AREA}/w-child-proposed")).text)
     for hidden in ("building 12", "New Village", "Lives alone", "same stairway"):
+        assert hidden not in theirs
+        assert hidden in ours
+    for hidden in ('<span class="where">Jianmin · Jianmin New Village · building 12</span>', "<td>same stairway</td>"):
+        assert hidden not in (await auditor.get("/monitor")).text
+        assert hidden in (await worker.get("/monitor")).text
+    for path, hidden in (("/monitor", "building 77"), ("/monitor/parts", "building 77"), (f"/wish/{AREA}/w-child-alone", "Asks up to")):
+        theirs, ours = [(await who.get(path)).text for who in (auditor, worker)]
         assert hidden not in theirs
         assert hidden in ours
     for watcher, place, text in ((auditor, ["Jianmin"], ""), (worker, ["Jianmin", "Jianmin New Village", "building 12"], "CHILD-TITLE")):

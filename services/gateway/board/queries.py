@@ -57,8 +57,11 @@ _ENDED: Final = f"""
     WHERE w.state IN ('closed', 'expired', 'withdrawn') AND w.submitted_at IS NOT NULL AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD})
     ORDER BY risk DESC, w.changed_at DESC, w.wish_id LIMIT $3
 """
+# A child's wish counts in its compound and building for whoever may know where the child lives ($3); for others in its community alone.
+_IN_HOMES: Final = "$3::boolean OR (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') IS NOT TRUE"
 _MAP: Final = f"""
-    SELECT coalesce(w.community, '') AS community, coalesce(w.compound, '') AS compound, coalesce(w.building, '') AS building,
+    SELECT coalesce(w.community, '') AS community, coalesce(CASE WHEN {_IN_HOMES} THEN w.compound END, '') AS compound,
+        coalesce(CASE WHEN {_IN_HOMES} THEN w.building END, '') AS building,
         count(*) FILTER (WHERE w.state IN ('open', 'held')) AS waiting, count(*) FILTER (WHERE w.state = 'matched') AS matched,
         count(*) FILTER (WHERE w.state = 'closed') AS closed, count(*) FILTER (WHERE {_RISK} > 0) AS risk
     FROM gateway.wishes w
@@ -123,15 +126,18 @@ class Overview:
     recent: list[StreamRow] = field(default_factory=list)
 
 
-async def overview(connection: Any, now: datetime, today: datetime, most: int = 40) -> Overview:
-    """Counters, the board by state, the map and what waits for a worker. `today`: when the local day began."""
+async def overview(connection: Any, now: datetime, today: datetime, most: int = 40, *, homes: bool = True) -> Overview:
+    """Counters, the board by state, the map and what waits for a worker.
+
+    Args: `today` is when the local day began; `homes`: whether the map counts children's wishes below their community.
+    """
     counters = dict(await connection.fetchrow(_COUNTERS, now, today)) | dict(await connection.fetchrow(_WORK))
     columns = {state: await _rows(connection, _WAITING, now, state, most) for state in ("open", "held", "matched")}
     columns["ended"] = await _rows(connection, _ENDED, now, today, most)
     return Overview(
         counters,
         columns,
-        await _rows(connection, _MAP, now, today),
+        await _rows(connection, _MAP, now, today, homes),
         await _rows(connection, _APPROVALS, most),
         await connection.fetchval("SELECT wrote_at FROM gateway.reader"),
     )

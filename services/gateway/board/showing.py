@@ -57,8 +57,9 @@ def cut_off(wish: Mapping[str, Any], steps: int) -> dict[str, Any]:
 
 
 def helpers_of(principal: Principal, now: datetime, *, own: bool = False) -> dict[str, Callable[..., Any]]:
-    """By name: `word(table, code)`, `clock`, `moment`, `ago`, `left` (Chinese and English), `title_of(wish)`, `where_of(wish)`, `line_of(row)`.
+    """By name: `word(table, code)`, `clock`, `moment`, `ago`, `left` (Chinese and English), and what may be read of a wish or a line about one.
 
+    These are `title_of(wish)`, `where_of(wish)`, `near_of(wish)` (whether it is told how near a helper lives), `place_of(row)`, `line_of(row)`.
     Of a child's wish, workers see all, and whose `own` it is; others neither the title nor a circle below the community.
     """
     worker = own or principal.has(Role.WORKER)
@@ -80,6 +81,10 @@ def helpers_of(principal: Principal, now: datetime, *, own: bool = False) -> dic
     def where_of(wish: Mapping[str, Any]) -> Mapping[str, Any]:
         return wish if worker or not is_minors(wish) else cut_off(wish, 1)
 
+    def place_of(row: Any) -> Mapping[str, Any]:
+        place = {name: getattr(row, name) for name in ("area", "community", "compound", "building")}
+        return cut_off(place, 1) if row.brief.get("minor") and not worker else place
+
     def line_of(row: Any, *, titled: bool = True) -> Words:
         hidden = HIDDEN_OF_MINORS if row.brief.get("minor") and not worker else frozenset()
         return words.detail(row.kind, {name: value for name, value in row.brief.items() if name not in hidden and (titled or name != "title")})
@@ -92,6 +97,8 @@ def helpers_of(principal: Principal, now: datetime, *, own: bool = False) -> dic
         "left": left,
         "title_of": title_of,
         "where_of": where_of,
+        "place_of": place_of,
         "line_of": line_of,
+        "near_of": lambda wish: worker or not is_minors(wish),
         "tone": lambda kind: words.TONES.get(kind, ""),
     }

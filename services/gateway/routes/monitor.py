@@ -12,7 +12,7 @@ from services.gateway.board.showing import helpers_of
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs
 from services.gateway.policy import Act, may
-from services.gateway.roles import Principal
+from services.gateway.roles import Principal, Role
 from services.gateway.words import LOCAL
 
 router = APIRouter()
@@ -28,7 +28,7 @@ def local_day(now: datetime) -> datetime:
 
 async def _overview(gateway: Gateway, principal: Principal, now: datetime) -> dict[str, Any]:
     async with gateway.database.acting_for(principal) as connection:
-        found = await queries.overview(connection, now, local_day(now))
+        found = await queries.overview(connection, now, local_day(now), homes=principal.has(Role.WORKER))
     return {
         "found": found,
         "places": map_of(found.places),

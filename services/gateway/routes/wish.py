@@ -111,7 +111,9 @@ async def wish(
             raise Denied(Act.SEE_WISH, thing, hidden=True)
         require(principal, Act.SEE_WISH, replace(thing, volunteer_refs=frozenset({str(principal.volunteer_ref)})), hidden=True)
         place = cut_off(found.wish, steps)
-    explained = await _explained(ExplanationDoor(gateway.settings), found, why.strip() if why else None) if staff else {"door": False}
+    # How near a helper of a child lives is where the child does, nearly: the door's answers, too, tell of each offer how near it is.
+    tells_near = not minor or own or (staff and principal.has(Role.WORKER)) or (not staff and place["building"] is not None)
+    explained = await _explained(ExplanationDoor(gateway.settings), found, why.strip() if why else None) if staff and tells_near else {"door": False}
     can = {
         name: may(principal, act, thing)
         for name, act in (
@@ -125,8 +127,7 @@ async def wish(
     values = {"found": found, "wish": found.wish, "staff": staff, "can": can if staff else dict.fromkeys(can, False), "live_states": LIVE}
     shown = {**values, **explained, "minor": minor, "now": now, **helpers_of(principal, now, own=own)}
     shown["place"] = shown["where_of"](place) if staff else place
-    # How near a helper of a child lives is where the child does, nearly.
-    shown["tells_near"] = not minor or own or (staff and principal.has(Role.WORKER)) or (not staff and place["building"] is not None)
+    shown["tells_near"] = tells_near
     return gateway.renderer.page(request, "wish.html", principal=principal, **shown)
 
 

@@ -169,6 +169,20 @@ async def test_the_story_says_why_this_one_and_why_not_that_one(rig: Rig) -> Non
     assert "There is no such offer here." in nobody.text
 
 
+async def test_the_door_tells_an_auditor_nothing_about_a_childs_wish(rig: Rig) -> None:
+    await rig.offer("o-w-child-why", community="c5", skill="other_skill")
+    child = {"age_band": "under_14"}
+    await rig.wish("w-child-why", community="c5", skill="child_why_skill", helpers_needed=2, beneficiary=child, guardian_consent_ref="consent-w-child-why")
+    await rig.state_of("w-child-why", "open")
+    shown = {}
+    for who in (WORKER, somebody("auditor", community="c5")):
+        async with rig.client(who) as client:
+            page = await client.get(f"/wish/{AREA}/w-child-why", params={"why": "o-w-child-why", "lang": "en"})
+        assert page.status_code == 200
+        shown[who["roles"][0]] = ("same stairway" in page.text, "lacks child_why_skill" in page.text)
+    assert {"worker": (True, True), "auditor": (False, False)} == shown
+
+
 async def test_the_door_answers_only_to_the_secret_and_its_role_reads_alone(rig: Rig) -> None:
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"http://127.0.0.1:{rig.ports['explainer-door']}/why", params={"area": AREA, "wish_id": "w", "offer_id": "o"})
