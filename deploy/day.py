@@ -27,7 +27,7 @@ from rich.text import Text
 
 from deploy.day_people import put_in
 from deploy.day_plan import Plan, Sending, plan_day
-from deploy.demo import has_gateway, show_accounts
+from deploy.demo import has_gateway, show_accounts, tell
 from deploy.hightech import AREA_NAME, BRANCHES, COMMUNITIES, COMPOUNDS, PARTY_MEMBERS, RESIDENTS
 from deploy.stack import Stack
 from deploy.state import write_private
@@ -84,6 +84,7 @@ class Outcome:
     repeats: int = 0
     milliseconds: list[float] = field(default_factory=list)
     finished: bool = False
+    accounts: list[str] = field(default_factory=list)
 
 
 async def play_day(stack: Stack, console: Console, *, seed: int = SEED, once: bool = False, seconds: float = DAY_SECONDS) -> None:
@@ -125,12 +126,13 @@ async def play(stack: Stack, console: Console, *, seed: int, seconds: float, qui
             console.print(
                 Text(both(f"保险箱：{people} 位虚构人员，{minors} 名未成年人有监护人同意", f"vault: {people} invented people, {minors} minors with consent"))
             )
-        if has_gateway(stack):
-            await show_accounts(stack, connection, plan, console)
+        accounts = await show_accounts(stack, connection, plan, console) if has_gateway(stack) else []
         day = _Day(plan, console, connection, seconds, quiet_seconds)
         broker = stack.kafka.broker("workers")
         async with kafka.reachable(broker), kafka.consumer(broker, _WATCHED, from_start=False) as source, kafka.producer(broker) as producer:
-            return await day.run(source, producer)
+            outcome = await day.run(source, producer)
+            outcome.accounts = accounts
+            return outcome
     finally:
         await connection.close()
 
@@ -433,6 +435,7 @@ def _what_next(outcome: Outcome, console: Console, *, stays: bool) -> None:
     """What to try in another terminal, while the system stays up."""
     if not stays:
         return
+    tell(outcome.accounts, console)
     console.print(Text(both("在另一个终端试试", "in another terminal, try")))
     commands: list[tuple[str, Words]] = [
         ("publish examples/first-wish.jsonl", ("发布第一个心愿", "publish a first wish")),

@@ -1,7 +1,8 @@
-"""Accounts for trying it out: made with the sample day, told once, gone when `up` ends. A gateway with a public address does not let them in."""
+"""Accounts for trying it out: made with the sample day, told before and after it, gone when `up` ends. A gateway with a public address does not let them in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -65,17 +66,22 @@ def has_gateway(stack: Stack) -> bool:
     return any(service.name == "gateway" for service in stack.services)
 
 
-async def show_accounts(stack: Stack, connection: asyncpg.Connection, plan: Plan, console: Console) -> None:
-    """Make the accounts of this day and tell them, once."""
+async def show_accounts(stack: Stack, connection: asyncpg.Connection, plan: Plan, console: Console) -> list[str]:
+    """Make the accounts of this day and tell them; the lines, as the day's own will have pushed them off the screen by its end. They are kept nowhere."""
     made, key = await make_accounts(connection, gateway_keys(stack.state), plan)
     address = stack.web_address
-    title = both(f"打开 {address} · 演示账号只显示这一次", f"open {address} · these accounts are shown this once")
+    title = both(f"打开 {address} · 演示账号只显示在这里", f"open {address} · these accounts are shown here alone")
     lines = [title]
     for one in made[:-1]:
         code = "" if one.totp is None else f"  {both('验证码密钥', 'code from')} {one.totp}"
         lines.append(f"  {both(*_NAMES[one.login])}\n    {one.login}  {one.password}{code}")
     lines.append(f"  {both(*_NAMES[made[-1].login])}\n    {key}")
-    # Whole lines, however narrow the screen: half a password opens nothing.
+    tell(lines, console)
+    return lines
+
+
+def tell(lines: Iterable[str], console: Console) -> None:
+    """Whole lines, however narrow the screen: half a password opens nothing."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from uuid import uuid4
 
 import orjson
 import pytest
+from rich.console import Console
 
 from deploy.cli import SAMPLE_DAY_POLICY
+from deploy.day import Outcome, _what_next
 from deploy.day_plan import Plan, Sending, plan_day
 from deploy.hightech import AREA, COMMUNITIES, COMPOUNDS
 from deploy.state import ROOT
@@ -153,3 +156,10 @@ def test_the_first_wish_finds_a_helper_again_and_again(now: datetime) -> None:
 
 def first_wish(now: datetime) -> bytes:
     return fill((ROOT / "examples" / "first-wish.jsonl").read_bytes().strip(), now, uuid4)
+
+
+@pytest.mark.parametrize(("stays", "times"), [(True, 1), (False, 0)])
+def test_where_all_stays_up_the_accounts_are_told_once_more_at_the_end_of_the_day(stays: bool, times: int) -> None:
+    console = Console(file=StringIO(), width=20)
+    _what_next(Outcome(accounts=["open http://127.0.0.1:8080", "  demo-member  a-password-of-more-than-twenty"]), console, stays=stays)
+    assert times == console.file.getvalue().count("demo-member  a-password-of-more-than-twenty\n")  # type: ignore[attr-defined]
