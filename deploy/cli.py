@@ -12,6 +12,7 @@ import errno
 import glob
 import importlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -58,6 +59,8 @@ app = typer.Typer(
 
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code: 0 done, 1 a step failed, 2 wrong use, 130 interrupted."""
+    # A crash writes no keys of the vault to a disk: neither of a command nor of what it starts.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     for module in COMMAND_MODULES:
         importlib.import_module(module).register(app)
     try:

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import re
+import resource
 import signal
 import sys
 import threading
@@ -392,6 +393,11 @@ async def reach(server: str, setting: str, connect: Callable[[], Awaitable[T]], 
         pause = min(2 * pause, _REACH_PAUSE_MAX_SECONDS)
 
 
+def keep_memory_to_oneself() -> None:
+    """No dump of this process, or of those that it starts, is written to a disk when it crashes: keys and numbers of people lie in its memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 async def _watch_parent(parent: int, stop: Stop) -> None:
     while os.getppid() == parent:
         if await stop.pause(_PARENT_SECONDS):
@@ -451,6 +457,7 @@ def start(model: type[S], main: Callable[[S, Stop], Awaitable[None]]) -> int:
         print(error, file=sys.stderr)
         return EXIT_SETTINGS
     assert isinstance(settings, ProcessSettings)
+    keep_memory_to_oneself()
     configure_logging(settings.log_level)
     return run(lambda stop: main(settings, stop), settings)
 

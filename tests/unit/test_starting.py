@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from deploy.state import ROOT
 from services.broker import Broker
 from services.gateway.settings import Settings as GatewaySettings
 from services.notifier.settings import Settings as NotifierSettings
-from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, ProcessSettings, Stop, load_settings, reach, run
+from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, ProcessSettings, Stop, keep_memory_to_oneself, load_settings, reach, run
 
 AWAY = "127.0.0.1:1"
 """Where nobody listens."""
@@ -163,3 +164,13 @@ async def test_a_fault_that_waiting_does_not_mend_is_not_waited_for() -> None:
 
     with pytest.raises(LookupError):
         await reach("PostgreSQL", "LASTMETRE_DATABASE", connect, Stop())
+
+
+def test_a_crash_of_a_service_writes_no_memory_to_a_disk() -> None:
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        keep_memory_to_oneself()
+        assert (0, before[1]) == resource.getrlimit(resource.RLIMIT_CORE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
