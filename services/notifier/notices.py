@@ -193,7 +193,7 @@ _TEXTS: Final[dict[Language, dict[tuple[str, ...], str]]] = {
             "resident",
         ): "We are sorry: by its deadline too few helpers were found for your wish ({category}). Please make it again for another time.",
         ("widened", "worker"): "Wish {wish_id} has found nobody nearby and now asks {reach}. If you know somebody, please have a word with them. Thank you!",
-        ("unmet", "worker"): "Wish {wish_id}: no suitable helpers as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
+        ("unmet", "worker"): "Wish {wish_id}: no suitable helper as yet (skills {skills}, vetting level {vetting}). Could you see what can be done? Thank you!",
         (
             "unconsented",
             "worker",

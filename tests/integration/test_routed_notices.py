@@ -293,7 +293,7 @@ async def test_a_person_reads_in_their_own_language_also_what_has_no_match(
     assert "We are sorry" in texts["13500000000"][1]
     assert "It is settled" in texts["13600000000"][1]
     assert "有着落了" in texts[NUMBER][1]
-    unmet = "Wish w-9: no suitable helpers as yet (skills nursing, vetting level 2). Could you see what can be done? Thank you!"
+    unmet = "Wish w-9: no suitable helper as yet (skills nursing, vetting level 2). Could you see what can be done? Thank you!"
     assert ("en", f"【最后一米】{unmet}", "") == texts["13400000000"]
     # Read from its row for the second channel, which shows it in each language.
     shown = await ask(database.dsn(), "SELECT text, texts ->> 'zh-CN' FROM notifying.app_inbox")

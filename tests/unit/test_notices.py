@@ -144,7 +144,7 @@ def test_whoever_is_asked_hears_what_for_how_near_when_and_by_when_to_answer(kin
         ("unmet", "zh-CN", "您好，心愿 w-1 目前找不到合适的帮手：需要技能 nursing, walk，审核等级 2 级。请您帮忙想想办法。谢谢您！"),
         ("unconsented", "zh-CN", "您好，心愿 w-1 没有有效的监护人同意，已停止安排。请先登记同意，再重新发布心愿。谢谢您！"),
         ("unconsented", "en", "Wish w-1: no guardian's consent holds, so nobody is sent. Please record the consent, then enter the wish anew. Thank you!"),
-        ("unmet", "en", "Wish w-1: no suitable helpers as yet (skills nursing, walk, vetting level 2). Could you see what can be done? Thank you!"),
+        ("unmet", "en", "Wish w-1: no suitable helper as yet (skills nursing, walk, vetting level 2). Could you see what can be done? Thank you!"),
     ],
 )
 def test_a_community_worker_hears_which_wish_waits_for_what(kind: str, language: str, expected: str) -> None:
