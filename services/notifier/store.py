@@ -118,12 +118,13 @@ FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[
     c(key, state, attempts, channel, sent_at, fault, seconds, tried)
 WHERE n.key = c.key AND n.state NOT IN ('sent', 'discarded', 'dead') RETURNING n.key
 """  # "not in": said the other way, the planner takes the index of what is under way, which is full of dead entries
+# "statement_timestamp": the clock itself moves while a statement runs, so no index can be asked for what lies before it, and all that waits would be read.
 _LEASE_DUE = f"""
 WITH due AS (
     SELECT n.key FROM notifying.notices n
     JOIN unnest($1::int[], $2::bigint[]) mine(partition, epoch) ON mine.partition = n.partition
     JOIN notifying.partitions p ON p.partition = mine.partition AND p.epoch = mine.epoch
-    WHERE n.state IN ('pending', 'leased', 'retryable') AND n.due_at <= clock_timestamp()
+    WHERE n.state IN ('pending', 'leased', 'retryable') AND n.due_at <= statement_timestamp()
     ORDER BY n.due_at LIMIT $3 FOR UPDATE OF n SKIP LOCKED
 ), taken AS (
     UPDATE notifying.notices n SET state = 'leased', due_at = clock_timestamp() + make_interval(secs => $4),
@@ -170,7 +171,7 @@ ON CONFLICT (ref, day) DO UPDATE SET notices = known.notices + excluded.notices
 """
 _READ_TOLD = "SELECT ref, notices FROM notifying.told WHERE ref = ANY($1::text[]) AND day = $2"
 _HAS_RECEIPTS = """
-SELECT EXISTS (SELECT FROM notifying.receipts WHERE (outcome IS NULL OR outcome = 'unknown') AND look_at <= clock_timestamp())
+SELECT EXISTS (SELECT FROM notifying.receipts WHERE (outcome IS NULL OR outcome = 'unknown') AND look_at <= statement_timestamp())
 """
 _LOCK_NOTICES = f"""
 SELECT n.match_id, n.wish_id, n.partition, n.area, {_NOTICE_COLUMNS}, NULL AS slot_start, NULL AS slot_end, NULL AS category, NULL AS rung, NULL AS urgency,

@@ -9,10 +9,12 @@ from typing import Any, Final
 import asyncpg
 
 from deploy.tools import attention, story
+from services import sessions
 from services.gateway.board import queries
 from services.gateway.identity import audit
 from services.gateway.identity.store import _FOUND
 from services.gateway.people import store as people
+from services.notifier import receipts_store, store
 from tests.conftest import Database
 
 AREA: Final = "hightech"
@@ -62,5 +64,19 @@ async def test_the_tools_tell_of_one_wish_without_reading_of_all(database: Datab
         await connection.execute("ALTER TABLE matching.journal DROP CONSTRAINT journal_pkey")  # where nothing is, it is as good as the time
         for asked in TOOLS:
             await plan_of(connection, asked)
+    finally:
+        await connection.close()
+
+
+async def test_the_notifier_finds_what_is_due_without_reading_of_all_that_waits(database: Database) -> None:
+    connection = await asyncpg.connect(database.dsn("notifier"), server_settings=sessions.INDEXES_ONLY)
+    try:
+        for statement, values, due in (
+            (store._LEASE_DUE, ([1], [1], 9, 30.0), "due_at <= statement_timestamp()"),
+            (store._HAS_RECEIPTS, (), "look_at <= statement_timestamp()"),
+            (receipts_store._READ_RECEIPTS, ([1], 9), "look_at <= statement_timestamp()"),
+        ):
+            plan = await plan_of(connection, (statement, values, set()))
+            assert any("Index Cond" in line and due in line for line in plan.splitlines()), plan
     finally:
         await connection.close()
