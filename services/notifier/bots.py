@@ -89,10 +89,10 @@ class Bot:
     async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:  # noqa: ARG002 - robots know no keys
         """POST it."""
         body = orjson.dumps(self._body(notice.text, address))
-        fields, later = _FIELDS[self._type], _LATER[self._type]
+        later = _LATER[self._type]
         # Encoded already: DingTalk's signature holds characters that must not be written otherwise.
         url, headers = URL(self._url(), encoded=True), {"Content-Type": "application/json"}
-        return await post_judged(self._session, url, body, headers, fields[0], ("0",), later, always=fields)
+        return await post_judged(self._session, url, body, headers, _FIELDS[self._type], ("0",), later, always=True)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -10,7 +10,8 @@ from services.notifier.receipt import Receipt
 # A key's canonical form, with whatever stands behind it after a colon; anything else is a number of the gateway's own.
 _KEY: Final = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:|$)'"
 # Of those that have waited longest: these an index finds, however many there are (somebody else's gateway that was pointed here leaves hundreds of thousands).
-# Among them may be some of another notifier's, which it will take, so more of them are looked at than are wanted.
+# Among them may be some of another notifier's, which it will take, so more of them are looked at than are wanted. What makes them due is said of the locked
+# row again: another notifier may have settled it in between.
 _READ_RECEIPTS = f"""
 SELECT r.id, r.channel, r.status, r.fault, n.key, n.match_id, n.partition, EXISTS (
         SELECT FROM notifying.receipts other WHERE other.channel = r.channel AND other.reference = r.reference AND other.status IN ('delivered', 'read')

@@ -67,10 +67,12 @@ def _parsed(body: bytes) -> Any:
         return orjson.loads(body.decode("gb18030"))
 
 
-def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str, ...], id_field: str | None = None, *, always: tuple[str, ...] = ()) -> Answer:
-    """What the code in an accepted request's answer means. `id_field`: where its own number for the message stands.
+def judge_code(
+    body: bytes, fields: tuple[str, ...], sent: tuple[str, ...], later: tuple[str, ...], id_field: str | None = None, *, always: bool = False
+) -> Answer:
+    """What the code in an accepted request's answer means. `fields`: where it may stand; `id_field`: where its own number for the message stands.
 
-    Without a code the status counts; but where `always` one of these names it, somebody else has answered, such as a proxy with a page of its own.
+    Without a code the status counts; but where there `always` is one, somebody else has answered, such as a proxy with a page of its own.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
@@ -78,8 +80,7 @@ def judge_code(body: bytes, field: str, sent: tuple[str, ...], later: tuple[str,
     except ValueError:
         # Plain words are no code, and the status counts; half of what would have one may as well be a refusal.
         return UNREADABLE if always or body.lstrip()[:1] == b"{" else SENT
-    named = [answer[name] for name in (always or (field,)) if answer.get(name) is not None] if isinstance(answer, dict) else []
-    code = named[0] if named else None
+    code = next((answer[name] for name in fields if answer.get(name) is not None), None) if isinstance(answer, dict) else None
     if code is None and always:
         return UNREADABLE
     if code is None or str(code) in sent:
@@ -109,12 +110,12 @@ async def post_judged(
     url: str | URL,
     body: bytes,
     headers: dict[str, str],
-    field: str,
+    fields: tuple[str, ...],
     sent: tuple[str, ...],
     later: tuple[str, ...],
     id_field: str | None = None,
     *,
-    always: tuple[str, ...] = (),
+    always: bool = False,
 ) -> Answer:
     """One POST request and its verdict, as `judge_code` finds it; the URL is never logged, as it may carry a token."""
     try:
@@ -122,7 +123,7 @@ async def post_judged(
             verdict = judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
             if verdict.verdict != "sent":
                 return verdict
-            return judge_code(await _whole(answer), field, sent, later, id_field, always=always)
+            return judge_code(await _whole(answer), fields, sent, later, id_field, always=always)
     except (aiohttp.ClientError, OSError) as error:
         return unanswered(error)
 
@@ -145,7 +146,7 @@ class SmsGateway:
         config = self._config
         body = sms_body(notice, address, config)
         headers: dict[str, Any] = signed_headers(self._secret, body, config.key_header, f"{notice.key}{suffix}")
-        return await post_judged(self._session, self._url, body, headers, config.code_field, config.codes_sent, config.codes_later, config.id_field)
+        return await post_judged(self._session, self._url, body, headers, (config.code_field,), config.codes_sent, config.codes_later, config.id_field)
 
     async def close(self) -> None:
         """Close the connections."""
