@@ -12,7 +12,6 @@ import errno
 import glob
 import importlib
 import os
-import resource
 import signal
 import sys
 import time
@@ -30,6 +29,7 @@ from deploy.process import end_left_over, left_over
 from deploy.state import ROOT, State, default_folder
 from deploy.tables import Table
 from deploy.words import Trouble, both
+from services.dumps import keep_memory_to_oneself
 
 # Each has `register(app)`. This is the one place where a command from elsewhere is announced.
 COMMAND_MODULES = ("deploy.play", "deploy.tools", "deploy.vault", "deploy.preview", "deploy.board", "deploy.account", "deploy.audit")
@@ -59,8 +59,7 @@ app = typer.Typer(
 
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code: 0 done, 1 a step failed, 2 wrong use, 130 interrupted."""
-    # A crash writes no keys of the vault to a disk: neither of a command nor of what it starts.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    keep_memory_to_oneself()
     for module in COMMAND_MODULES:
         importlib.import_module(module).register(app)
     try:

@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import re
-import resource
 import signal
 import sys
 import threading
@@ -41,6 +40,7 @@ from pydantic_settings import BaseSettings, SettingsError
 from schemas.instants import rfc3339
 from schemas.personal import mask
 from services import broker
+from services.dumps import keep_memory_to_oneself
 
 PREFIX: Final = broker.PREFIX
 LOOPBACK: Final = "127.0.0.1"
@@ -391,11 +391,6 @@ async def reach(server: str, setting: str, connect: Callable[[], Awaitable[T]], 
                 f" | {server} did not answer within {seconds:.0f} s ({fault}): see that environment variable {setting} is right, and that the server runs"
             )
         pause = min(2 * pause, _REACH_PAUSE_MAX_SECONDS)
-
-
-def keep_memory_to_oneself() -> None:
-    """No dump of this process, or of those that it starts, is written to a disk when it crashes: keys and numbers of people lie in its memory."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 async def _watch_parent(parent: int, stop: Stop) -> None:

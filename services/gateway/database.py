@@ -26,6 +26,8 @@ ORDER BY asked.number
 NOT_AS_TOLD = "c.outcome <> 'done'"
 # Whether a wish that is over, as its helpers were said to have helped, was told of otherwise since: the books know (migration 0033), the board does not.
 CORRECTED = f"(w.state = 'closed' AND EXISTS (SELECT FROM gateway.corrected c WHERE c.area = w.area AND c.wish_id = w.wish_id AND {NOT_AS_TOLD}))"
+# Whether a wish is for a child, as `is_minors` says of a row.
+MINORS = "(coalesce(w.age_band LIKE 'under%', false) OR w.category = 'left_behind_children')"
 _BECOME = "SELECT set_config('lastmetre.principal', $1, true)"
 
 

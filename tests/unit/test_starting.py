@@ -15,9 +15,10 @@ from pydantic_settings import BaseSettings
 from deploy.spelling import slips
 from deploy.state import ROOT
 from services.broker import Broker
+from services.dumps import keep_memory_to_oneself
 from services.gateway.settings import Settings as GatewaySettings
 from services.notifier.settings import Settings as NotifierSettings
-from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, ProcessSettings, Stop, keep_memory_to_oneself, load_settings, reach, run
+from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, ProcessSettings, Stop, load_settings, reach, run
 
 AWAY = "127.0.0.1:1"
 """Where nobody listens."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from services.gateway.board.hub import COLUMNS, StreamRow
 from services.gateway.board.store import parsed
-from services.gateway.database import CORRECTED, NOT_AS_TOLD
+from services.gateway.database import CORRECTED, MINORS, NOT_AS_TOLD
 
 # A visit ended an hour ago and nothing was heard of it. Its wish may still look for other helpers, or have expired without them: confirmed matches stand.
 _UNHEARD: Final = """w.state IN ('open', 'held', 'matched', 'expired') AND (w.area, w.wish_id) IN (
@@ -58,7 +58,7 @@ _ENDED: Final = f"""
     ORDER BY risk DESC, w.changed_at DESC, w.wish_id LIMIT $3
 """
 # A child's wish counts in its compound and building for whoever may know where the child lives ($3); for others in its community alone.
-_IN_HOMES: Final = "$3::boolean OR (w.age_band LIKE 'under%' OR w.category = 'left_behind_children') IS NOT TRUE"
+_IN_HOMES: Final = f"$3::boolean OR {MINORS} IS NOT TRUE"
 _MAP: Final = f"""
     SELECT coalesce(w.community, '') AS community, coalesce(CASE WHEN {_IN_HOMES} THEN w.compound END, '') AS compound,
         coalesce(CASE WHEN {_IN_HOMES} THEN w.building END, '') AS building,

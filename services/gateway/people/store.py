@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.place import Place, Rung
-from services.gateway.database import BEFORE_CLAIM, CORRECTED, Database, described
+from services.gateway.database import BEFORE_CLAIM, CORRECTED, MINORS, Database, described
 from services.gateway.gather import Gather
 from services.gateway.people.following import MyWish, Visit
 from services.gateway.people.visits import Booked, Invitation, MyMatch
@@ -29,11 +29,10 @@ _OPEN_COLUMNS = """
     area, wish_id, community, compound, building, unit, category, urgency, title, skills, languages, starts_at, ends_at, minutes, helpers_needed, live,
     age_band, lives_alone, vetting_min, approval, accompanied
 """
-_MINOR = "(coalesce(w.age_band LIKE 'under%', false) OR w.category = 'left_behind_children')"
 # Of the asker's circle alone: the policies also show wishes of their own elsewhere, which are nobody's to claim from here.
 _WAITS = f"""
     w.area = $1 AND w.state IN ('open', 'held') AND NOT w.frozen AND w.ends_at > $2 AND w.category IS NOT NULL AND w.community IS NOT NULL
-    AND w.live < greatest(w.helpers_needed, CASE WHEN w.accompanied OR {_MINOR} THEN 2 ELSE 1 END)
+    AND w.live < greatest(w.helpers_needed, CASE WHEN w.accompanied OR {MINORS} THEN 2 ELSE 1 END)
     AND ($3::text IS NULL OR w.community = $3) AND ($4::text IS NULL OR w.compound = $4) AND ($5::text IS NULL OR w.building = $5)
     AND ($6::text IS NULL OR w.unit = $6)
 """
@@ -59,7 +58,7 @@ WITH offers AS MATERIALIZED (
         ARRAY(SELECT (x ->> 'end')::timestamptz FROM jsonb_array_elements(o.windows) WITH ORDINALITY t(x, n) ORDER BY n) AS ends
     FROM gateway.offers o WHERE o.area = $1 AND o.volunteer_ref = $7 AND o.state = 'open'
 ), waiting AS (
-    SELECT w.*, {_MINOR} AS minor, CASE WHEN {_MINOR} THEN 4 ELSE greatest(w.vetting_min, CASE WHEN w.lives_alone THEN 2 ELSE 0 END) END AS vetting
+    SELECT w.*, {MINORS} AS minor, CASE WHEN {MINORS} THEN 4 ELSE greatest(w.vetting_min, CASE WHEN w.lives_alone THEN 2 ELSE 0 END) END AS vetting
     FROM gateway.wishes w
     WHERE {_WAITS} AND w.wish_id <> ALL ($8::text[]) AND ($9::text IS NULL OR w.category = $9)
         AND ($10::timestamptz IS NULL OR (w.starts_at < $11::timestamptz AND w.ends_at > $10))
