@@ -37,6 +37,8 @@ _TO_DIGITS: Final[dict[int, str]] = {
     **_OTHER_DIGITS,
     **_BLANKS,
 }
+# A name may end with a numeral, and the number stand right behind it: "张三13800138000" is no number of twelve digits.
+_TO_DIGITS_BUT_NUMERALS: Final = {code: written for code, written in _TO_DIGITS.items() if chr(code) not in _NUMERALS}
 _D: Final = f"[0-9{_NUMERALS}{''.join(map(chr, _OTHER_DIGITS))}]"
 _ANY_DIGIT: Final = re.compile(rf"{_D}|十")
 # Most texts hold no digit, or single ones ("下午3点"). Every shape below needs two of them close together, one shortly
@@ -263,11 +265,13 @@ def _is_clean(text: str) -> bool:
 
 def _spans(text: str) -> Iterator[tuple[str, int, int]]:
     digits = text.translate(_TO_DIGITS)
-    holds_numbers = sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE
-    pieces = list(_pieces(digits))
-    for kind, shape in (*_NUMBERS, *_PLACES) if holds_numbers else _PLACES:
-        for piece in pieces:
-            yield from _spans_of(kind, shape, *piece)
+    shapes = (*_NUMBERS, *_PLACES) if sum(map(digits.count, "0123456789")) >= _DIGITS_OF_SHORTEST_PHONE else _PLACES
+    words = text.translate(_TO_DIGITS_BUT_NUMERALS)
+    for read in (digits,) if words == digits else (digits, words):
+        pieces = list(_pieces(read))
+        for kind, shape in shapes:
+            for piece in pieces:
+                yield from _spans_of(kind, shape, *piece)
 
 
 def _pieces(digits: str) -> Iterator[tuple[str, int, int, int]]:
