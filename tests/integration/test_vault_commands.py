@@ -189,6 +189,8 @@ async def test_a_stack_that_runs_has_a_vault_with_a_key_and_no_service_is_given_
     await asyncio.to_thread(terminal, "put", "-", *AS, given=card("r-1"))
     assert DOOR in await asyncio.to_thread(terminal, "show", "r-1", *AS)
     assert [] == [name for service in stack.services for name in psutil.Process(service.pid).environ() if "VAULT" in name]
+    # A server needs none of ours, and whoever owns the database reads what its process was given: `SELECT pg_read_file('/proc/self/environ')`.
+    assert [] == [name for server in (stack.kafka, stack.postgres) for name in psutil.Process(server.pid).environ() if name.startswith("LASTMETRE_")]
     assert "sealed" in json.loads((stack.state.folder / KEY_FILE).read_bytes())
 
 
