@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 
 from deploy import access, jars
 from deploy.door import Door
-from deploy.process import Process, end_left_over
+from deploy.process import Process, end_left_over, surroundings
 from deploy.state import LOOPBACK, State, write_private
 from deploy.words import Trouble
 from schemas.topics import PRINCIPALS
@@ -111,10 +111,9 @@ def _escaped(value: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    # Options meant for other Java programs on this machine must not change this one.
-    unwanted = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
+    # Options meant for other Java programs on this machine must not change this one, and are no part of it.
     # Java takes the names of files for what the locale says: without one it finds no folder whose name is not ASCII.
-    return {name: value for name, value in os.environ.items() if name not in unwanted} | {"LC_ALL": "C.UTF-8"}
+    return surroundings() | {"LC_ALL": "C.UTF-8"}
 
 
 def _move(new: Path, place: Path) -> None:

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from deploy.process import Process, end_left_over
+from deploy.process import Process, end_left_over, surroundings
 from deploy.state import LOOPBACK, State
 from deploy.words import Trouble
 
@@ -195,8 +195,8 @@ class Postgres:
         await self.start()
 
     def _environment(self) -> dict[str, str]:
-        # Another PostgreSQL's settings in our environment must not reach this one.
-        return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
+        # Another PostgreSQL's settings in our environment must not reach this one, and are no part of it.
+        return surroundings() | {"LC_ALL": "C"}
 
     def _prepare_sockets(self) -> None:
         """The socket's folder, for the server's user alone; somebody else's is not taken for it."""

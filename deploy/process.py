@@ -20,6 +20,18 @@ import psutil
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 REAP_SECONDS = 10.0
+SURROUNDINGS = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LOCPATH", "LOCALE_ARCHIVE", "TZ", "TZDIR", "TMPDIR", "TEMP", "TMP"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "MALLOC_ARENA_MAX"),
+    }
+)
+"""What a program of somebody else's needs to know of where it runs."""
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of a server, and no more of ours: who owns a database reads its process's with one statement, and ours holds secrets of the services."""
+    return {name: value for name, value in os.environ.items() if name in SURROUNDINGS or name.startswith("LC_")}
 
 
 class Process:

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -64,6 +65,15 @@ SETTINGS_OF_DEPLOY = {
     *("LASTMETRE_VAULT_DATABASE", "LASTMETRE_VAULT_KEYS", "LASTMETRE_VAULT_SECRET"),
 }
 OPENS_THE_VAULT = frozenset({"notifier", "gateway"})
+_OF_NOTIFIER, _OF_GATEWAY = frozenset({"notifier"}), frozenset({"gateway"})
+SECRETS = {
+    **dict.fromkeys(("LASTMETRE_CHANNEL", "LASTMETRE_CHANNELS", "LASTMETRE_WEBHOOK_SECRET"), _OF_NOTIFIER),
+    **dict.fromkeys(("LASTMETRE_RECEIPT_SECRETS", "LASTMETRE_DOOR_SECRET", "LASTMETRE_OIDC_CLIENT_SECRET"), _OF_GATEWAY),
+    "LASTMETRE_LINK_KEYS": _OF_NOTIFIER | _OF_GATEWAY,
+    "LASTMETRE_EXPLAINER_SECRET": frozenset({"gateway", "explainer"}),
+}
+"""Settings that hold a secret, and who of the services is given them."""
+_NAMED_BY_CHANNELS = re.compile(r"""_env["']?\s*[:=]\s*["']([A-Z][A-Z0-9_]{0,63})["']""")
 VAULT_ROLE = "lastmetre_vault"
 
 
@@ -339,7 +349,7 @@ class Stack:
 
     def _ways_of(self, kind: str) -> dict[str, str]:
         """The environment with the ways to Kafka and PostgreSQL of one kind of service: to those alone that it has a principal and a role for."""
-        env = {key: value for key, value in os.environ.items() if key not in SETTINGS_OF_DEPLOY and not key.startswith(f"{PREFIX}KAFKA")}
+        env = {key: value for key, value in os.environ.items() if key not in SETTINGS_OF_DEPLOY | not_for(kind) and not key.startswith(f"{PREFIX}KAFKA")}
         if kind in PRINCIPALS:
             env |= environment(self.kafka.broker(kind))
         role = next((tenant.role for tenant in migrate.TENANTS if tenant.service == kind), None)
@@ -409,6 +419,22 @@ class Stack:
             "services": {s.name: {"pid": s.pid, "condition": s.condition, "restarts": s.restarts, "port": s.ops_port} for s in self.services},
         }
         write_private(self.state.folder / STATUS_FILE, json.dumps(status, indent=1) + "\n", durable=False)
+
+
+def not_for(kind: str) -> set[str]:
+    """The variables with secrets that are for others than this kind of service."""
+    return {name for name, kinds in SECRETS.items() if kind not in kinds} | (set() if kind == "notifier" else _variables_of_channels())
+
+
+def _variables_of_channels() -> set[str]:
+    """The variables by which `LASTMETRE_CHANNELS` names its secrets; of a file that cannot be read the notifier itself complains."""
+    described = os.environ.get("LASTMETRE_CHANNELS", "")
+    if described and not described.lstrip().startswith("{"):
+        try:
+            described = Path(described).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return set()
+    return set(_NAMED_BY_CHANNELS.findall(described))
 
 
 def _address(dsn: str) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import re
 import sys
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -101,25 +100,40 @@ def _run(main: Callable[[Vault, Console, Speech], Coroutine[Any, Any, None]], la
     asyncio.run(inside())
 
 
-def _see_reference(ref: str) -> None:
-    """Whom somebody looks for stands in the audit for ever, also where there is nobody: a number with blanks between its digits must not.
+_KINDS: dict[str, tuple[str, str]] = {"REF": ("人员编号", "a person's reference"), "--as": ("您自己的编号", "your own reference")}
+
+
+def _see_reference(ref: str, given: str = "REF") -> None:
+    """Whom somebody looks for, and for what, stands in the audit for ever, also where there is nobody: a number with blanks between its digits must not.
 
     Raises:
-        Trouble: it is the reference of nobody.
+        Trouble: it is no reference; `given` is how it was given.
     """
-    from schemas import shapes
     from services.vault.vault import is_reference
 
-    if not (re.search(shapes.ID, ref) and is_reference(ref)):
+    if not is_reference(ref):
+        zh, en = _KINDS.get(given, ("编号", "a reference"))
         raise Trouble(
-            "REF 须为人员编号：1 至 128 个字符，不含空格，不能是电话或身份证号。",
-            "REF is a person's reference: 1 to 128 characters without blanks, and no phone or identity-card number.",
+            f"{given} 须为{zh}：1 至 128 个字符，不含空格，不能是电话或身份证号。",
+            f"{given} is {en}: 1 to 128 characters without blanks, and no phone or identity-card number.",
         )
 
 
 def _operator(who: str) -> Reader:
+    """Whoever does it, by a reference of their own: a number beside a name would stay in the audit as well.
+
+    Raises:
+        Trouble: it holds a number of a person.
+    """
+    from schemas.personal import find_personal_data
     from services.vault.policy import Reader
 
+    _see_reference(who, "--as")
+    if find_personal_data(who) in {"phone", "identity_card"}:
+        raise Trouble(
+            "--as 中有电话或身份证号，而审计会一直保留：请用工号或代号。",
+            "--as holds a phone or identity-card number, and the audit keeps it for ever: give your staff number or another reference.",
+        )
     return Reader("operator", who)
 
 
@@ -201,7 +215,9 @@ def show(
     if not wanted or not READABLE.issuperset(wanted):
         known = ", ".join(sorted(READABLE))
         raise Trouble(f"没有这个字段。可选：{known}", f"There is no such field. There are: {known}")
-    _see_reference(ref)
+    for name, value in (("REF", ref), ("--match", match), ("--wish", wish)):
+        if value is not None:
+            _see_reference(value, name)
 
     async def work(opened: Vault, console: Console, speech: Speech) -> None:
         found = await opened.read(ref, wanted, _operator(who), Occasion(match, wish), why)

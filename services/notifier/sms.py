@@ -6,6 +6,7 @@ the answer's body. Robots of groups judge their answers here too.
 
 import codecs
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any, Final
@@ -29,6 +30,8 @@ UNREADABLE: Final = Answer("later", "unreadable")
 # As the door for receipts takes it.
 _REFERENCE: Final = re.compile(shapes.ID)
 _REFERENCE_MAX: Final = 200
+_NO_DIGIT: Final = re.compile(r"[^0-9]")
+_NATIONAL_DIGITS: Final = 11
 _ANSWER_BYTES_MAX: Final = 65536
 
 
@@ -95,6 +98,12 @@ def _reference(text: str) -> str | None:
     return text if len(text) <= _REFERENCE_MAX and _REFERENCE.fullmatch(text) and not is_bare_number(text) else None
 
 
+def _holds(reference: str | None, number: str) -> bool:
+    """Whether a gateway's name for a message holds the number that it went to, with a date or a count beside it: it would stay in our tables."""
+    digits, wanted = (_NO_DIGIT.sub("", text) for text in (reference or "", number))
+    return wanted != "" and wanted[-_NATIONAL_DIGITS:] in digits
+
+
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:
     """The answer's body, in however many pieces it comes; as much of it as one would read."""
     body = bytearray()
@@ -146,7 +155,8 @@ class SmsGateway:
         config = self._config
         body = sms_body(notice, address, config)
         headers: dict[str, Any] = signed_headers(self._secret, body, config.key_header, f"{notice.key}{suffix}")
-        return await post_judged(self._session, self._url, body, headers, (config.code_field,), config.codes_sent, config.codes_later, config.id_field)
+        answer = await post_judged(self._session, self._url, body, headers, (config.code_field,), config.codes_sent, config.codes_later, config.id_field)
+        return replace(answer, reference=None) if _holds(answer.reference, address) else answer
 
     async def close(self) -> None:
         """Close the connections."""

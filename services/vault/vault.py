@@ -7,11 +7,13 @@ is committed first. What no rule allows is denied.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from schemas import shapes
 from schemas.personal import is_bare_number, mask
 from services.vault.consents import Consent, Purpose, any_holds
 from services.vault.contact import FIELDS, READABLE, Contact, cells_of
@@ -25,6 +27,7 @@ from services.vault.store import Entry, Leaf, Store, Unit, Wrapped
 
 WHY_MAX: Final = 200
 REF_MAX: Final = 128
+_REFERENCE: Final = re.compile(shapes.ID)
 
 
 def utc_now() -> datetime:
@@ -349,13 +352,19 @@ class Vault:
 
 
 def is_reference(ref: str) -> bool:
-    """Whether the vault takes this for a reference: they are opaque, and one that is a number of a person would stand in the audit."""
-    return 0 < len(ref) <= REF_MAX and not is_bare_number(ref)
+    """Whether the vault takes this for a reference: they are opaque, and one that is a number of a person would stand in the audit.
+
+    With a blank in it, it is none: behind a name, or in groups, a number is not known for one.
+    """
+    return 0 < len(ref) <= REF_MAX and _REFERENCE.fullmatch(ref) is not None and not is_bare_number(ref)
 
 
 def _check_refs(*refs: str) -> None:
     if not all(map(is_reference, refs)):
-        raise BadContact("编号须为 1 至 128 个字符，且不能是电话或身份证号", "a reference has 1 to 128 characters and is no phone or identity-card number")
+        raise BadContact(
+            "编号须为 1 至 128 个字符，不含空格，且不能是电话或身份证号",
+            "a reference has 1 to 128 characters without blanks, and is no phone or identity-card number",
+        )
 
 
 def _entry(action: str, now: datetime, who: Reader, person: str | None, fields: Sequence[str], why: str, what: Occasion, reason: str | None) -> Entry:

@@ -270,7 +270,7 @@ async def test_the_audit_holds_no_number_that_somebody_typed_into_the_purpose(va
     assert "call back ***********" == (await vault.audit("resident", 1))[0].why
 
 
-@pytest.mark.parametrize("reference", ["19900307123", "", "x" * 129])
+@pytest.mark.parametrize("reference", ["19900307123", "", "x" * 129, "199 0300 7123", "r-1\n"])
 async def test_a_phone_is_no_reference(vault: Vault, reference: str) -> None:
     with pytest.raises(BadContact):
         await vault.read(reference, ("phone",), OPERATOR, Occasion(), WHY)

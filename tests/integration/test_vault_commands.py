@@ -178,6 +178,9 @@ def test_a_purpose_that_is_blank_and_an_argument_that_is_no_text_are_told_in_bot
     assert "no UTF-8" in told
     for looked_for in ("199 0300 1234", "１９９０３００１２３４"):  # no row of the audit ever goes
         assert "REF is a person's reference" in terminal("show", looked_for, *AS, code=1)
+        assert "--match is a reference" in terminal("show", "r-1", "--match", looked_for, *AS, code=1)
+        assert "--as is your own reference" in terminal("show", "r-1", "--as", looked_for, "--why", "support", code=1)
+    assert "--as holds a phone" in terminal("erase", "r-1", "--as", "李梅19903001234", "--why", "support", code=1)
 
 
 async def test_a_stack_that_runs_has_a_vault_with_a_key_and_no_service_is_given_it(
@@ -189,6 +192,8 @@ async def test_a_stack_that_runs_has_a_vault_with_a_key_and_no_service_is_given_
     await asyncio.to_thread(terminal, "put", "-", *AS, given=card("r-1"))
     assert DOOR in await asyncio.to_thread(terminal, "show", "r-1", *AS)
     assert [] == [name for service in stack.services for name in psutil.Process(service.pid).environ() if "VAULT" in name]
+    # A server needs none of ours, and whoever owns the database reads what its process was given: `SELECT pg_read_file('/proc/self/environ')`.
+    assert [] == [name for server in (stack.kafka, stack.postgres) for name in psutil.Process(server.pid).environ() if name.startswith("LASTMETRE_")]
     assert "sealed" in json.loads((stack.state.folder / KEY_FILE).read_bytes())
 
 

@@ -104,6 +104,7 @@ RECEIPT = {"reference": "n-1", "status": "failed", "at": "2026-11-25T08:00:00Z"}
         (RECEIPT | {"fault": "空号"}, "fault", "只用 1 至 40 个小写字母、数字或下划线", "use 1 to 40 of a-z, 0-9 and _"),
         (RECEIPT | {"reference": "n" * 201}, "reference", "至多 200 个字符", "send at most 200 characters"),
         (RECEIPT | {"reference": "13800138000"}, "reference", "不能是电话", "no phone or identity-card number"),
+        (RECEIPT | {"reference": "20261128-13800138000:7"}, "reference", "不能是电话", "no phone or identity-card number"),
         (RECEIPT | {"operator": "x"}, "operator", "契约中没有此字段，请删去", "the contract has no such field: remove it"),
         ([RECEIPT], "body", "应为一个 JSON 对象", "send one JSON object"),
     ],

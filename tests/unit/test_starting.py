@@ -10,15 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from deploy.explainer import Settings as ExplainerSettings
 from deploy.spelling import slips
+from deploy.stack import SECRETS, SETTINGS_OF_DEPLOY, not_for
 from deploy.state import ROOT
 from services.broker import Broker
 from services.dumps import keep_memory_to_oneself
 from services.gateway.settings import Settings as GatewaySettings
+from services.matcher.app import MatcherSettings
 from services.notifier.settings import Settings as NotifierSettings
-from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, ProcessSettings, Stop, load_settings, reach, run
+from services.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_SETTINGS, BadSettings, ProcessSettings, ServiceSettings, Stop, load_settings, reach, run
 
 AWAY = "127.0.0.1:1"
 """Where nobody listens."""
@@ -175,3 +179,27 @@ def test_a_crash_of_a_service_writes_no_memory_to_a_disk() -> None:
         assert (0, before[1]) == resource.getrlimit(resource.RLIMIT_CORE)
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+def test_each_secret_is_given_to_the_services_that_have_a_setting_for_it() -> None:
+    models: dict[str, type[BaseSettings]] = {"matcher": MatcherSettings, "notifier": NotifierSettings, "gateway": GatewaySettings}
+    models |= {"explainer": ExplainerSettings, "board": ServiceSettings}
+    readers: dict[str, set[str]] = {}
+    for kind, model in models.items():
+        for name, field in model.model_fields.items():
+            if SecretStr.__name__ in repr(field.annotation) and not name.endswith("database") and not name.startswith("kafka"):
+                readers.setdefault(f"LASTMETRE_{name.upper()}", set()).add(kind)
+    assert readers == SECRETS | {name: {"notifier", "gateway"} for name in readers if name in SETTINGS_OF_DEPLOY}
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_opens_a_channel_is_for_the_notifier_alone(in_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = '{"sms": {"type": "sms", "url": "https://sms.example", "secret_env": "SMS_SECRET"}}'
+    if in_file:
+        file = tmp_path / "channels.toml"
+        file.write_text('[mail]\ntype = "email"\npassword_env = "SMS_SECRET"\n')
+        described = str(file)
+    monkeypatch.setenv("LASTMETRE_CHANNELS", described)
+    assert not not_for("notifier") & {"SMS_SECRET", "LASTMETRE_CHANNELS", "LASTMETRE_WEBHOOK_SECRET"}
+    for kind in ("matcher", "board", "explainer", "gateway"):
+        assert not_for(kind) >= {"SMS_SECRET", "LASTMETRE_CHANNELS", "LASTMETRE_WEBHOOK_SECRET"}
