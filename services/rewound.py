@@ -12,14 +12,17 @@ from typing import Any, Final, TypeAlias
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.topics import MIB
 from services.broker import records_between
+from services.turns import is_large, size_of
 
 Judge: TypeAlias = Callable[[Sequence[Any]], Awaitable[Sequence[bool | None]]]
 """Of records of one partition in order of offsets: True, it was read at this place; False, it never was; None, that cannot be told."""
 
 _STEP: Final = 20
-# Nobody looks farther back, however many records cannot tell.
+# Nobody looks farther back, however many records cannot tell. A lane is taken over only when this is known.
 _LOOK_MAX: Final = 2_000
+_LOOK_BYTES_MAX: Final = 32 * MIB
 
 
 async def places_to_go_on(consumer: AIOKafkaConsumer, places: Mapping[TopicPartition, int], judge: Judge) -> dict[TopicPartition, int]:
@@ -45,10 +48,13 @@ async def _place(consumer: AIOKafkaConsumer, tp: TopicPartition, place: int, log
     begin, end = log
     at = min(place, end)
     another = end < place
-    lowest = max(begin, at - _LOOK_MAX)
-    while at > lowest:
+    lowest, looked = max(begin, at - _LOOK_MAX), 0
+    while at > lowest and looked < _LOOK_BYTES_MAX:
         start = max(lowest, at - _STEP)
-        records = await records_between(consumer, tp, start, at)
+        found = await records_between(consumer, tp, start, at)
+        looked += sum(map(size_of, found))
+        # What is as large as no event of ours is rubbish nearly always, and to read it takes a second.
+        records = [record for record in found if not is_large(record)]
         for record, known in reversed(list(zip(records, await judge(records), strict=True))):
             if known:
                 return int(record.offset) + 1 if another else place

@@ -5,6 +5,7 @@ takes us for dead, and who reads the same in our place is taken for dead as well
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
@@ -17,12 +18,25 @@ _TURN_SECONDS: Final = 0.1
 T = TypeVar("T")
 
 
-async def by_turns(read: Callable[[Any], T], records: Iterable[Any]) -> list[T]:
-    """What `read` makes of each record, in their order: what is large is read in a thread, and between many that are not the loop has its turn."""
+def size_of(record: Any) -> int:
+    """About how many bytes a record has."""
+    return len(record.value or b"") + len(record.key or b"") + headers_size(record.headers)
+
+
+def is_large(record: Any) -> bool:
+    """Whether to read it may take so long that it is not for the loop."""
+    return size_of(record) > _LARGE_BYTES
+
+
+async def by_turns(read: Callable[[Any], T], records: Iterable[Any], seconds: float = math.inf) -> list[T]:
+    """What `read` makes of each record, in their order: what is large is read in a thread, and between many that are not the loop has its turn.
+
+    It ends after so many `seconds`, with the first record at the earliest: what others want read waits no longer.
+    """
     found: list[T] = []
-    turn = time.monotonic()
+    began = turn = time.monotonic()
     for record in records:
-        if len(record.value or b"") + len(record.key or b"") + headers_size(record.headers) > _LARGE_BYTES:
+        if is_large(record):
             found.append(await asyncio.to_thread(read, record))
         else:
             found.append(read(record))
@@ -30,4 +44,6 @@ async def by_turns(read: Callable[[Any], T], records: Iterable[Any]) -> list[T]:
                 continue
             await asyncio.sleep(0)
         turn = time.monotonic()
+        if turn - began >= seconds:
+            break
     return found

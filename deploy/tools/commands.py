@@ -171,6 +171,7 @@ def dlq_list(
     *,
     topic: Annotated[str | None, typer.Option("--topic", help="只看一个主题 · one topic only")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="只看一种原因 · one reason only")] = None,
+    most: Annotated[int, typer.Option("--most", min=0, help="最多列出多少条，最新的优先；0 为全部 · how many at most, the newest; 0: all")] = 200,
     lang: Lang = None,
 ) -> None:
     """列出死信 · List the dead letters."""
@@ -179,7 +180,8 @@ def dlq_list(
     from deploy.tools.wording import language
 
     speech = language(lang)
-    work.show_list(_run(work.letters(target.find().broker, topic, reason)), target.console(), speech)
+    found = work.letters(target.find().broker, topic, reason)
+    work.show_list(_run(work.overview(found, most)), target.console(), speech)
 
 
 @dlq.command("show")
@@ -217,7 +219,7 @@ def dlq_replay(
     speech, console, broker = language(lang), target.console(), target.find().broker
 
     async def send() -> int:
-        found = await work.letters(broker, topic, reason) if place is None else [await work.letter_at(broker, place)]
+        found = work.letters(broker, topic, reason) if place is None else work.alone(await work.letter_at(broker, place))
         return (await work.replay(broker, found, console, speech))[1]
 
     if _run(send()):

@@ -1,10 +1,17 @@
-"""`dlq list | show | replay`: look at dead letters, and send again what can be taken now."""
+"""`dlq list | show | replay`: look at dead letters, and send again what can be taken now.
+
+There may be as many of them, and as large, as somebody's program sends until somebody looks: they are read one by one, and none is kept.
+"""
 
 from __future__ import annotations
 
+import heapq
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final, Self
 
 import orjson
 from rich.console import Console
@@ -98,13 +105,38 @@ class Letter:
         return None
 
     @property
-    def content(self) -> tuple[Any, ...]:
-        """What would be sent: two letters of the same content are one event."""
-        return (self.topic, self.record.key, self.record.value, tuple(self.headers))
+    def content(self) -> bytes:
+        """A digest of what would be sent: two letters of the same content are one event."""
+        return sha256(repr((self.topic, self.record.key, self.record.value, self.headers)).encode()).digest()
 
 
-async def letters(broker: Where, topic: str | None = None, reason: str | None = None) -> list[Letter]:
-    """The dead letters, oldest first; of one topic (`wishes` or `wishes-dlq`), of one reason.
+@dataclass(frozen=True, slots=True, order=True)
+class Line:
+    """What is shown of a dead letter among others. `at` is in microseconds."""
+
+    at: int
+    place: str
+    reason: str
+    origin: str
+    type: str
+    message: Words
+
+    @classmethod
+    def of(cls, letter: Letter) -> Self:
+        """A letter's line."""
+        return cls(letter.record.timestamp * 1000, letter.place, letter.reason, letter.origin, letter.type, letter.message)
+
+
+@dataclass(slots=True)
+class Overview:
+    """All dead letters: how many for each reason, and the newest in order of time."""
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    lines: list[Line] = field(default_factory=list)
+
+
+async def letters(broker: Where, topic: str | None = None, reason: str | None = None) -> AsyncIterator[Letter]:
+    """The dead letters as they come, each partition's oldest first; of one topic (`wishes` or `wishes-dlq`), of one reason.
 
     Raises:
         Trouble: there is no such topic or reason, or Kafka does not answer.
@@ -112,8 +144,28 @@ async def letters(broker: Where, topic: str | None = None, reason: str | None = 
     if reason is not None and reason not in DEAD:
         raise Trouble(f"没有这个原因。可选：{', '.join(DEAD)}", f"There is no such reason. There are: {', '.join(DEAD)}")
     names = DEAD_TOPICS if topic is None else (_dead_topic(topic),)
-    found = [Letter(record) for record in await kafka.read_all(broker, names)]
-    return [letter for letter in found if reason is None or letter.reason == reason]
+    async for record in kafka.each(broker, names):
+        letter = Letter(record)
+        if reason is None or letter.reason == reason:
+            yield letter
+
+
+async def alone(letter: Letter) -> AsyncIterator[Letter]:
+    """This one, as :func:`letters` gives many."""
+    yield letter
+
+
+async def overview(found: AsyncIterable[Letter], most: int) -> Overview:
+    """How many there are for which reason, and of the newest (`most` of them; 0: of all) a line each."""
+    overview = Overview()
+    lines: list[tuple[tuple[int, str, int, int], Line]] = []
+    async for letter in found:
+        overview.reasons[letter.reason] += 1
+        heapq.heappush(lines, (kafka.place_in_time(letter.record), Line.of(letter)))
+        if 0 < most < len(lines):
+            heapq.heappop(lines)
+    overview.lines = [line for _, line in sorted(lines)]
+    return overview
 
 
 def _dead_topic(name: str) -> str:
@@ -142,25 +194,31 @@ async def letter_at(broker: Where, place: str) -> Letter:
     return Letter(record)
 
 
-def show_list(found: list[Letter], console: Console, lang: Lang) -> None:
-    """The dead letters as a table."""
-    if not found:
+def show_list(found: Overview, console: Console, lang: Lang) -> None:
+    """The dead letters as a table; where it has not all of them, how many there are for each reason."""
+    count = found.reasons.total()
+    if not count:
         console.print(Text(join(lang, ("没有死信。", "There are no dead letters.")), style="green"))
         return
     heads = (("位置", "place"), ("时间", "when"), ("原因", "reason"), ("来自", "from"), ("类型", "type"), ("说明", "message"))
-    title = f"死信 {len(found)} 条", f"{len(found)} dead {'letter' if len(found) == 1 else 'letters'}"
+    title = f"死信 {count} 条", f"{count} dead {'letter' if count == 1 else 'letters'}"
     table = Table(*(join(lang, head) for head in heads), title=join(lang, title), title_justify="left")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
-    for letter in found:
+    for line in found.lines:
         table.add_row(
-            Text(letter.place),
-            clock(letter.record.timestamp * 1000),
-            Text(f"{clean(letter.reason)}\n{join(lang, word(DEAD, letter.reason))}", style="red"),
-            Text(clean(letter.origin)),
-            Text(letter.type.removeprefix("lastmetre.")),
-            Text("\n".join(letter.message) if lang == "both" else join(lang, letter.message)),
+            Text(line.place),
+            clock(line.at),
+            Text(f"{clean(line.reason)}\n{join(lang, word(DEAD, line.reason))}", style="red"),
+            Text(clean(line.origin)),
+            Text(line.type.removeprefix("lastmetre.")),
+            Text("\n".join(line.message) if lang == "both" else join(lang, line.message)),
         )
     console.print(table)
+    if count > len(found.lines):
+        by_reason = ", ".join(f"{clean(reason)} {number}" for reason, number in found.reasons.most_common())
+        shown = len(found.lines)
+        said = (f"只列出最新 {shown} 条（--most 0 列出全部）。各原因条数：{by_reason}", f"The newest {shown} are shown (--most 0: all). By reason: {by_reason}")
+        console.print(Text(join(lang, said)))
 
 
 def show_one(letter: Letter, console: Console, lang: Lang) -> None:
@@ -198,7 +256,7 @@ def _readable(value: bytes | None) -> str:
     return "\n".join(clean(line, _SHOWN_BYTES) for line in text[:_SHOWN_BYTES].split("\n"))
 
 
-async def replay(broker: Where, found: list[Letter], console: Console, lang: Lang) -> tuple[int, int]:
+async def replay(broker: Where, found: AsyncIterable[Letter], console: Console, lang: Lang) -> tuple[int, int]:
     """Send letters again, as they first came, to their topics under their keys; how many were sent, and how many could not be.
 
     Letters of one content are one event and go once.
@@ -206,10 +264,10 @@ async def replay(broker: Where, found: list[Letter], console: Console, lang: Lan
     Raises:
         Trouble: Kafka does not answer.
     """
-    done: set[tuple[Any, ...]] = set()
+    done: set[bytes] = set()
     sent = refused = 0
     async with kafka.reachable(broker), kafka.producer(broker) as producer:
-        for letter in found:
+        async for letter in found:
             hindrance = letter.hindrance
             if hindrance is not None:
                 refused += 1

@@ -83,7 +83,26 @@ async def consumer(broker: Where, topics: Sequence[str], *, from_start: bool) ->
 
 def in_order(batches: dict[Any, list[Any]]) -> list[Any]:
     """The records of one poll by time; each partition keeps its own order."""
-    return sorted((record for run in batches.values() for record in run), key=lambda record: (record.timestamp, record.topic, record.partition, record.offset))
+    return sorted((record for run in batches.values() for record in run), key=place_in_time)
+
+
+async def each(broker: Where, topics: Iterable[str]) -> AsyncIterator[Any]:
+    """All records that these topics hold now, as they come: each partition in its order, and none of them kept.
+
+    Raises:
+        Trouble: Kafka does not answer.
+    """
+    async with reachable(broker), consumer(broker, list(topics), from_start=True) as source:
+        ends = await source.end_offsets(source.assignment())
+        while any([await source.position(partition) < end for partition, end in ends.items()]):
+            for record in in_order(await source.getmany(timeout_ms=_POLL_MS)):
+                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
+                    yield record
+
+
+def place_in_time(record: Any) -> tuple[int, str, int, int]:
+    """What records of several partitions are put in order by."""
+    return (record.timestamp, record.topic, record.partition, record.offset)
 
 
 async def read_all(broker: Where, topics: Iterable[str]) -> list[Any]:
@@ -92,13 +111,7 @@ async def read_all(broker: Where, topics: Iterable[str]) -> list[Any]:
     Raises:
         Trouble: Kafka does not answer.
     """
-    async with reachable(broker), consumer(broker, list(topics), from_start=True) as source:
-        ends = await source.end_offsets(source.assignment())
-        found: list[Any] = []
-        while any([await source.position(partition) < end for partition, end in ends.items()]):
-            batches = await source.getmany(timeout_ms=_POLL_MS)
-            found.extend(record for record in in_order(batches) if record.offset < ends[TopicPartition(record.topic, record.partition)])
-    return sorted(found, key=lambda record: (record.timestamp, record.topic, record.partition, record.offset))
+    return sorted([record async for record in each(broker, topics)], key=place_in_time)
 
 
 async def read_one(broker: Where, topic: str, partition: int, offset: int) -> Any | None:

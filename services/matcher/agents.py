@@ -15,7 +15,7 @@ import faust
 import structlog
 from faust.types import TP
 
-from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS, MATCHER_GROUP
+from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS, MATCHER_GROUP, MIB
 from services.broker import Broker, Where
 from services.matcher.chunks import ChunkTransport
 from services.matcher.matcher import BATCH_MAX, Matcher
@@ -32,6 +32,8 @@ _FETCHES_MAX: Final = 128
 _RECORDS_MAX: Final = 500
 # One batch that is being stored, and the next one.
 _WAITING_MAX: Final = 2 * BATCH_MAX
+# Events have one or two KB. What is no event may have a thousand times that, and lies in memory several times until it is a dead letter.
+_WAITING_BYTES_MAX: Final = 64 * MIB
 # By event time, while a minute is not whole.
 _LOOK_SECONDS: Final = 0.003
 
@@ -122,6 +124,7 @@ def make_app(kafka: Where, matcher: Matcher, on_crash: Callable[[BaseException],
     app.transport.gather_ms = gather_ms
     if minutes is None:  # by event time a minute is waited for until it is whole, however much that is
         app.transport.records_max = _WAITING_MAX
+        app.transport.bytes_max = _WAITING_BYTES_MAX
     app.transport.cursor = matcher.cursor
     source = app.topic(*LANE_TOPICS, key_serializer="raw", value_serializer="raw", internal=False)
 

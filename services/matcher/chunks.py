@@ -25,19 +25,28 @@ from mode.utils.futures import maybe_async, notify
 
 from services.broker import COMMITTED, silent_seconds
 from services.matcher.intake import Item, read_by_turns
+from services.turns import size_of
 
 _GATHER_BYTES: Final = 64 * 1024
 _IDLE_WAIT_MS: Final = 500
 _ROOM_SECONDS: Final = 1.0
+_ROOM_SECONDS_OF_LARGE: Final = 30.0
+# Of one partition no more is read at a time than this takes. A fetch of what is as large as may be, and is searched for numbers, would else be read for a
+# minute, and what came in other lanes would wait for it.
+_READ_SECONDS: Final = 0.3
 
 
 @dataclass(slots=True)
 class Chunk:
-    """What one fetch brought of one partition. `last`: the offset up to which the client has read, at or behind its last record, taken in before or not."""
+    """What one fetch brought of one partition. `last`: the offset up to which the client has read, at or behind its last record, taken in before or not.
+
+    `size`: how many bytes its records have.
+    """
 
     tp: TP
     last: int
     items: list[Item]
+    size: int = 0
 
 
 class _Task:
@@ -100,7 +109,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         self._let_others_go_first({tp.partition for tp in records})
         owned = self._owned()
         lasts = {tp: self._last(owned, tp, run[-1].offset) for tp, run in records.items() if run}
-        read = {tp: await self._read(tp, run) for tp, run in records.items() if run}
+        read, unread = {}, {}
+        for tp, run in records.items():
+            read[tp], unread[tp] = await self._read(tp, run)
         if self._owned() is not owned:
             return  # the group has dealt anew while a large record was read: what we have now begins at its own place
         if not self.flow_active:
@@ -111,6 +122,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         if not found:
             return
         self._brought = sum(map(len, found.values()))
+        for tp in found:
+            if unread[tp]:
+                lasts[tp] = self._come_back(tp, unread[tp][0].offset)
         chunks = [self._chunk(tp, lasts[tp], read[tp]) for tp in found]
         first = chunks[0].tp
         message = self._to_message(first, found[first][-1])
@@ -118,15 +132,25 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         yield first, message
 
     async def _room(self) -> None:
-        """Wait while much is under way, a moment at most: what comes of one lane would be stored only after all that waits of another."""
+        """Wait while much is under way, a moment at most: what comes of one lane would be stored only after all that waits of another.
+
+        While it is so large that memory would not hold more of it, longer.
+        """
+        await self._wait_while(lambda: self._bytes_under_way() >= self.transport.bytes_max, _ROOM_SECONDS_OF_LARGE)
+        await self._wait_while(lambda: self._under_way() >= self.transport.records_max, _ROOM_SECONDS)
+
+    async def _wait_while(self, is_much: Callable[[], bool], seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_ROOM_SECONDS):
-                while self._under_way() >= self.transport.records_max:
+            async with asyncio.timeout(seconds):
+                while is_much():
                     self._freed.clear()
                     await self._freed.wait()
 
     def _under_way(self) -> int:
         return sum(len(chunk.items) for message in self._unacked_messages for chunk in message.value)
+
+    def _bytes_under_way(self) -> int:
+        return sum(chunk.size for message in self._unacked_messages for chunk in message.value)
 
     def _let_others_go_first(self, lanes: set[int]) -> None:
         """What the client still has of these lanes comes after what it has of others: it would hand over all of one large fetch first.
@@ -163,10 +187,19 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
         subscription = self._thread._consumer._subscription.subscription  # noqa: SLF001
         return None if subscription is None else subscription.assignment
 
-    async def _read(self, tp: TP, run: list[Any]) -> list[Item]:
+    async def _read(self, tp: TP, run: list[Any]) -> tuple[list[Item], list[Any]]:
+        """What is read of a run, and what there is no time for now."""
         # What was taken in before, and is read again after a start because Faust had not acknowledged it yet, is not even decoded.
         cursor = self.transport.cursor(tp.topic, tp.partition)
-        return await read_by_turns(run if run[0].offset >= cursor else [record for record in run if record.offset >= cursor])
+        if run and run[0].offset < cursor:
+            run = [record for record in run if record.offset >= cursor]
+        items = await read_by_turns(run, seconds=_READ_SECONDS)
+        return items, run[len(items) :]
+
+    def _come_back(self, tp: TP, offset: int) -> int:
+        """Have the client bring a partition from there once more, behind the others; up to where it is read then."""
+        self._thread._consumer.seek(tp, offset)  # noqa: SLF001
+        return offset - 1
 
     def _chunk(self, tp: TP, last: int, items: list[Item]) -> Chunk:
         # Faust takes offsets between two messages for gaps, which it would acknowledge by itself: ours are in the chunk.
@@ -175,7 +208,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped f
             items[-1].behind = last - items[-1].record.offset
         # What Faust would note of a message of its own, and warns where it did not for long.
         self.app.monitor.stream_inbound_time[tp] = time.monotonic()
-        return Chunk(tp, last, items)
+        return Chunk(tp, last, items, sum([size_of(item.record) for item in items]))
 
     def ack(self, message: ConsumerMessage) -> bool:
         """Faust's own part of an acknowledgement: the message is done with. Up to where the partitions are, :meth:`acknowledge` says."""
@@ -209,5 +242,7 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc] # Faust is untyped
     gather_ms: int = 0
     records_max: float = math.inf
     """So many records that are not taken in yet are enough."""
+    bytes_max: float = math.inf
+    """So many bytes of them are."""
     cursor: Callable[[str, int], int] = staticmethod(lambda _topic, _partition: 0)
     Consumer: ClassVar[type[Any]] = ChunkConsumer

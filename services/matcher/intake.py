@@ -5,6 +5,7 @@ each topic in its own order, so that what was said first is decided first where 
 together is in order whatever order a topic holds it in (:func:`by_time`).
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,9 +64,22 @@ def read(record: Any) -> Item:
     return Item(record, event, None, is_misplaced(event.data.area, event.partitionkey, record.partition, record.key))
 
 
-async def read_by_turns(records: Sequence[Any]) -> list[Item]:
-    """Records of one partition, in order of offsets, as items. The loop goes on meanwhile."""
-    return await by_turns(read, records)
+def _name(record: Any) -> tuple[str, str] | None:
+    try:
+        event = codec.decode(record.topic, record.value, record.headers)
+    except InvalidEvent:
+        return None
+    return None if is_misplaced(event.data.area, event.partitionkey, record.partition, record.key) else (event.source, event.id)
+
+
+async def names_by_turns(records: Sequence[Any]) -> list[tuple[str, str] | None]:
+    """(source, id) of each that is an event in its place; no dead letter is made of the others, which takes longer than all else."""
+    return await by_turns(_name, records)
+
+
+async def read_by_turns(records: Sequence[Any], seconds: float = math.inf) -> list[Item]:
+    """Records of one partition, in order of offsets, as items; of many that take longer, the first. The loop goes on meanwhile."""
+    return await by_turns(read, records, seconds)
 
 
 def by_topic(runs: Sequence[Sequence[Item]]) -> list[list[Item]]:

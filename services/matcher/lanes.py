@@ -113,12 +113,11 @@ def judge_of(connection: asyncpg.Connection, number: int) -> Judge:
     """
 
     async def judge(records: Sequence[Any]) -> list[bool | None]:
-        items = await intake.read_by_turns(records)
-        names = [(item.event.source, item.event.id) if item.event is not None and not item.misplaced else None for item in items]
+        names = await intake.names_by_turns(records)
         asked = [name for name in names if name is not None]
         rows = await connection.fetch(JOURNALLED, [source for source, _ in asked], [event_id for _, event_id in asked])
         places = {(row["source"], row["event_id"]): (row["lane"], row["topic"], row["offset"]) for row in rows}
-        return [_verdict(places.get(name), (number, item.record.topic, item.record.offset)) if name else None for name, item in zip(names, items, strict=True)]
+        return [_verdict(places.get(name), (number, record.topic, record.offset)) if name else None for name, record in zip(names, records, strict=True)]
 
     return judge
 

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from schemas import sources
 from schemas.codec import headers_of
-from schemas.topics import DEAD_LETTER_MAX_BYTES, MATCHES
+from schemas.topics import DEAD_LETTER_MAX_BYTES, MATCHES, MIB
 from services.broker import Broker, Where
 from services.matcher.store import UNPUBLISHED_DECISIONS, UNPUBLISHED_OUTBOX
 from services.runtime import Pulse, Stop
@@ -27,6 +27,8 @@ SOURCE: Final = sources.MATCHER
 _BATCH_BYTES: Final = 1024 * 1024
 _RETRY_SECONDS: Final = 0.5
 _BACKLOG_MAX: Final = 20_000
+# Of dead letters, which may be a thousand times as large as what is decided, far fewer are enough.
+_BACKLOG_BYTES_MAX: Final = 64 * MIB
 
 
 @dataclass(slots=True)
@@ -48,6 +50,11 @@ class Parcel:
     epoch: int
     seq: int
     messages: list[Message]
+
+    @property
+    def size(self) -> int:
+        """How many bytes their values have."""
+        return sum([len(message.value or b"") for message in self.messages])
 
 
 def message_of(lane: int, area: str, decision: dict[str, Any]) -> Message:
@@ -82,15 +89,20 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self.pulse = Pulse()
         self.backlog = 0
+        self._backlog_bytes = 0
         self.log = structlog.get_logger().bind()
 
     def put(self, parcel: Parcel) -> None:
         """Queue what was just committed."""
         self._queue.append(parcel)
         self.backlog += len(parcel.messages)
-        if self.backlog > _BACKLOG_MAX:
+        self._backlog_bytes += parcel.size
+        if self._is_much():
             self._room.clear()
         self._news.set()
+
+    def _is_much(self) -> bool:
+        return self.backlog > _BACKLOG_MAX or self._backlog_bytes > _BACKLOG_BYTES_MAX
 
     async def room(self) -> None:
         """Wait while too much is queued."""
@@ -132,8 +144,9 @@ class Publisher:
         for parcel in parcels:
             self._queue.popleft()
             self.backlog -= len(parcel.messages)
+            self._backlog_bytes -= parcel.size
             last[parcel.lane] = parcel
-        if self.backlog <= _BACKLOG_MAX:
+        if not self._is_much():
             self._room.set()
         self.pulse.commit()
         for parcel in last.values():

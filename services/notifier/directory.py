@@ -5,19 +5,22 @@ channel, and a file, for demonstrations and tests; the vault's is in `people`.
 Nothing of an address is ever logged, nor in an error.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.personal import mask
 from services.notifier.channel_settings import in_file
 from services.notifier.notices import Language
 from services.notifier.routes import Preferences
 
+_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)$")
 _QUIET: Final = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 
 
@@ -102,10 +105,36 @@ def _entry(who: str, found: object) -> _Entry:
         return _Entry.model_validate(found)
     except ValidationError as fault:
         errors = fault.errors(include_url=False, include_input=False, include_context=False)
-    raise BadDirectory("\n".join(_complaint(who, str(error["loc"][0]) if error["loc"] else "") for error in errors))
+    raise BadDirectory("\n".join(_complaint(mask(who), str(error["loc"][0]) if error["loc"] else "") for error in errors))
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """The file's content. Of what is no TOML the place is named and nothing is quoted: it may be somebody's number."""
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise BadDirectory(
+            f"通讯录不是可读的 TOML 文件（{fault.strerror}），请核对路径与权限"
+            f" | the directory is not a TOML file that can be read ({fault.strerror}): see that the path is right and that we may read it"
+        ) from None
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))  # with the mark that editors on Windows put before it
+    except UnicodeDecodeError as fault:
+        line = content.count(b"\n", 0, fault.start) + 1
+        raise BadDirectory(f"通讯录第 {line} 行不是 UTF-8，请以 UTF-8 保存 | the directory, line {line}: not UTF-8: save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as fault:
+        found = _LINE.search(str(fault))
+        line = int(found[1]) if found else content.count(b"\n") + 1
+    raise BadDirectory(
+        f"通讯录第 {line} 行不是可读的 TOML：请看是否有人写了两次，引号或括号是否缺了一半，文件是否只写到一半"
+        f" | the directory, line {line}: not a TOML file that can be read: see whether somebody is there twice, a quotation mark or bracket is missing,"
+        " or the file ends too soon"
+    )
 
 
 def _complaint(who: str, name: str) -> str:
+    if not name:
+        return f"通讯录 {who} 不是一张表：请写成 [people.编号] | directory, {who}: not a table: write it as [people.REF]"
     described = _Entry.model_fields[name].description if name in _Entry.model_fields else None
     known = ", ".join(_Entry.model_fields)
     chinese, _, english = (described or f"只可用 {known} | use only {known}").partition(" | ")
@@ -133,18 +162,15 @@ class FileDirectory:
 
     @classmethod
     def _read(cls, path: Path, channels: tuple[str, ...], usual: str) -> "FileDirectory":
-        try:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            raise BadDirectory("通讯录不是可读的 TOML 文件 | the directory is not a TOML file that can be read") from None
+        found = _parsed(path)
         if set(found) - {"default", "people"} or not isinstance(found.get("people", {}), dict):
             raise BadDirectory("通讯录只可有 [default] 和 [people.编号] 两类 | the directory has sections other than [default] and [people.REF]: take them out")
         default = _entry("default", found.get("default", {}))
         people = {ref: _entry(ref, entry) for ref, entry in found.get("people", {}).items()}
         for who, entry in (("default", default), *people.items()):
             if strange := sorted({*(entry.channels or ()), *entry.addresses} - set(channels)):
-                known, names = ", ".join(channels), ", ".join(strange)
-                raise BadDirectory(f"通讯录 {who} 的通道 {names} 不存在：现有 {known} | directory, {who}: no such channel as {names}: there are {known}")
+                known, names, whose = ", ".join(channels), mask(", ".join(strange)), mask(who)
+                raise BadDirectory(f"通讯录 {whose} 的通道 {names} 不存在：现有 {known} | directory, {whose}: no such channel as {names}: there are {known}")
         return cls({ref: _person(entry, default, usual) for ref, entry in people.items()}, _person(default, default, usual))
 
     async def find(self, sought: Sequence[Sought]) -> list[Found]:

@@ -144,14 +144,14 @@ class Message:
 
     acked = False
 
-    def __init__(self, records: int) -> None:
-        self.value = [SimpleNamespace(items=[None] * records)]
+    def __init__(self, records: int, size: int = 1) -> None:
+        self.value = [SimpleNamespace(items=[None] * records, size=size)]
 
 
 async def test_no_more_is_read_while_much_is_under_way_but_for_a_moment_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
     one, other = Message(3), Message(2)
-    consumer.transport, consumer._waiting_for_ack, consumer._freed = SimpleNamespace(records_max=4), None, asyncio.Event()
+    consumer.transport, consumer._waiting_for_ack, consumer._freed = SimpleNamespace(records_max=4, bytes_max=9), None, asyncio.Event()
     consumer._unacked_messages = {one, other}
     monkeypatch.setattr(chunks, "_ROOM_SECONDS", LIMIT_SECONDS)
     room = asyncio.create_task(consumer._room())
@@ -162,6 +162,31 @@ async def test_no_more_is_read_while_much_is_under_way_but_for_a_moment_at_most(
     consumer._unacked_messages.add(other)
     monkeypatch.setattr(chunks, "_ROOM_SECONDS", 0.01)
     await consumer._room()
+
+
+async def test_no_more_is_read_while_what_is_under_way_is_large_however_few_it_is() -> None:
+    consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
+    one, other = Message(1, size=5), Message(1, size=5)
+    consumer.transport, consumer._waiting_for_ack, consumer._freed = SimpleNamespace(records_max=4, bytes_max=9), None, asyncio.Event()
+    consumer._unacked_messages = {one, other}
+    room = asyncio.create_task(consumer._room())
+    await asyncio.wait({room}, timeout=0.01)
+    assert not room.done()
+    assert consumer.ack(one)
+    await room
+
+
+async def test_what_takes_long_to_read_holds_up_no_other_lane_and_still_comes_once_and_in_order(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "_READ_SECONDS", 0.0)  # as if each record took so long
+    monkeypatch.setattr("services.turns._TURN_SECONDS", 0.0)
+    async with AIOKafkaProducer(bootstrap_servers=fresh_topics.bootstrap) as producer:
+        await asyncio.gather(*[await producer.send(WISHES, b"long", partition=0) for _ in range(20)])
+        await producer.send_and_wait(WISHES, b"behind it", partition=1)
+    async with reading(fresh_topics) as taker:
+        await until(lambda: taker.records >= 21)
+        await until_acknowledged(fresh_topics, {(WISHES, 0): 20, (WISHES, 1): 1})
+    assert {(WISHES, 0): list(range(20)), (WISHES, 1): [0]} == taker.offsets
+    assert 2 >= taker.first[1]
 
 
 async def test_every_record_comes_once_in_order_and_many_a_message_and_is_acknowledged(fresh_topics: Kafka) -> None:

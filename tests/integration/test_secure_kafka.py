@@ -357,8 +357,8 @@ async def test_the_tools_find_their_way_in(system: Stack, broker: Kafka, monkeyp
         place = await producer.send_and_wait("wishes-dlq", b"sent again", partition=2, headers=headers)
     screen = Console(file=io.StringIO(), width=160)
     letter = await dlq.letter_at(found.broker, f"wishes-dlq:2:{place.offset}")
-    assert letter.place in {one.place for one in await dlq.letters(found.broker, reason="not_json")}
-    assert (1, 0) == await dlq.replay(found.broker, [letter], screen, "en")
+    assert letter.place in {one.place async for one in dlq.letters(found.broker, reason="not_json")}
+    assert (1, 0) == await dlq.replay(found.broker, dlq.alone(letter), screen, "en")
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"\n".join(orjson.dumps(event) for event in wish_and_offer(uuid4().hex[:8])))
     assert await publish(found.broker, read_lines([str(file)], raw=False), screen, "en", wait_seconds=0)

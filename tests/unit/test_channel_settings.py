@@ -216,6 +216,19 @@ async def test_a_person_has_their_own_wishes_before_the_default(tmp_path: Path) 
     assert "13812345678" not in repr(known)
 
 
+async def test_a_directory_is_read_as_editors_on_windows_write_it_and_else_the_line_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "people.toml"
+    file.write_bytes(b"\xef\xbb\xbf[people.'r-1']\r\nlanguage = 'en'\r\n")
+    (found,) = await FileDirectory.read(file, ("sms",), "sms").find([Sought("r-1")])
+    assert isinstance(found, Person)
+    assert "en" == found.wants.language
+    file.write_bytes("[default]\n[people.'张']\n".encode("gb18030"))
+    with pytest.raises(BadDirectory, match="line 2: not UTF-8: save the file as UTF-8"):
+        FileDirectory.read(file, ("sms",), "sms")
+    with pytest.raises(BadDirectory, match=r"can be read \(No such file"):
+        FileDirectory.read(tmp_path / "nobody.toml", ("sms",), "sms")
+
+
 @pytest.mark.parametrize(
     ("text", "english"),
     [
@@ -225,6 +238,11 @@ async def test_a_person_has_their_own_wishes_before_the_default(tmp_path: Path) 
         ("[people.'r-1']\nchannels = ['pigeon']", "no such channel as pigeon: there are sms, email"),
         ("[others]", "take them out"),
         ("nonsense", "not a TOML file"),
+        ("[people.'r-1']\nbudget = 1\n[people.'r-1']\nbudget = 2", "line 3: not a TOML file that can be read: see whether somebody is there twice"),
+        ("[people.'r-1']\naddresses = { sms = '13812345678' }\nchannels = ['sm", "line 3: not a TOML file"),
+        ("[people]\nr-1 = '13812345678'", "r-1: not a table: write it as [people.REF]"),
+        ("[people.13812345678]\nlanguage = 'fr'", "directory, ***********: language is not valid"),
+        ("[people.'r-1']\naddresses = { '13812345678' = 'sms' }", "r-1: no such channel as ***********"),
     ],
 )
 def test_what_is_wrong_in_the_directory_is_named_without_an_address(tmp_path: Path, text: str, english: str) -> None:
