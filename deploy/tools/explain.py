@@ -131,10 +131,9 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
         return [(f"剩下的时间已不够一次服务，{until} 到期。", f"There is not enough time left for a visit: it expires at {until}.")]
     found: list[Words] = []
     if waiting.together:
-        if waiting.fit < 2:
-            found.append((f"这个心愿须两人同行，合适的只有 {waiting.fit} 人。", f"It needs two helpers together; {waiting.fit} would do."))
-        else:
-            found.append(("这个心愿须两人同行，合适的人里没有两位同时有空。", "It needs two helpers together; of those who would do, no two are free at once."))
+        if waiting.missing < 2:
+            return [_last_of_twos(until)]
+        found.append(_lacks_second(waiting))
         if waiting.second_at is not None:
             second = clock(waiting.second_at)
             found.append((f"已为它留住一位，等第二位 {second} 空出来。", f"One is kept for it until a second one falls free at {second}."))
@@ -168,6 +167,19 @@ def conclusions(story: Story, waiting: Waiting) -> list[Words]:
         zh, en = f"目前在{reach[0]}内找人，每轮都会再试", f"It asks up to {reach[1]} for now, and is tried again in every round"
     found.append((f"{zh}，直到 {until}。", f"{en}, until {until}."))
     return found
+
+
+def _last_of_twos(until: str) -> Words:
+    return (
+        f"只缺一人，而新的帮手须两人一组：除非已定的人有变，这个名额不再补，{until} 为止。",
+        f"It lacks one helper, and new ones come in twos: unless somebody who is to come is lost, that place stays empty, until {until}.",
+    )
+
+
+def _lacks_second(waiting: Waiting) -> Words:
+    if waiting.people < 2:
+        return (f"这个心愿须两人同行，合适的只有 {waiting.people} 人。", f"It needs two different people together; {waiting.people} would do.")
+    return ("这个心愿须两人同行，合适的人里没有两位同时有空。", "It needs two helpers together; of those who would do, no two are free at once.")
 
 
 def _fits(waiting: Waiting) -> Words:

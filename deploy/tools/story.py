@@ -73,7 +73,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does.
+    """Why a wish waits: of `offers` open ones, how many each rule excludes (the first that applies), and how many none does (`fit`; of so many `people`).
 
     `nearest`: offers that fail one rule alone, each with that rule, the nearest first. `reach`: as far as the rung that a wish of the rounds asks for now,
     None for one that is tried at once. `invitations`: how many are out; `spent`: how many of those who fit were invited before and are not invited
@@ -93,6 +93,7 @@ class Waiting:
     kept: int = 0
     second_at: int | None = None
     late: bool = False
+    people: int = 0
 
 
 @dataclass(slots=True)
@@ -247,6 +248,7 @@ def judged(area: Area, wish: Wish, now: int) -> Waiting:
         kept=sum(keeping.kept_from(wish, offer) is not None for offer in able),
         second_at=keeping.second_at(wish),
         late=now > wish.latest_start,
+        people=len({offer.volunteer.ref for offer in able}),
     )
 
 

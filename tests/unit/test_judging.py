@@ -391,6 +391,44 @@ def test_who_is_kept_for_an_older_wish_that_needs_two_is_told_so_and_until_when(
     assert (instant(100), 0, None, 1) == (child.second_at, child.kept, other.second_at, other.kept)
 
 
+def what_keeps_waiting(scene: Scene) -> tuple[str, str]:
+    """What `explain` concludes on `w1`, as of noon, each language as one text."""
+    story = Story(AREA, "w1", "open", 2, instant(0), instant(240), wish().data)
+    zh, en = zip(*conclusions(story, judged(scene.area, scene.area.wishes["w1"], instant(0))), strict=True)
+    return " ".join(zh), " ".join(en)
+
+
+def test_two_offers_of_one_person_are_not_said_to_lack_a_free_hour() -> None:
+    zh, en = what_keeps_waiting(waiting(minors_wish(), offer("o1", volunteer="one"), offer("o2", volunteer="one")))
+    assert "这个心愿须两人同行，合适的只有 1 人。" in zh
+    assert "It needs two different people together; 1 would do." in en
+
+
+def test_two_people_who_share_no_hour_are_said_to_share_none() -> None:
+    zh, en = what_keeps_waiting(waiting(minors_wish(), offer("o1", windows=[(0, 60)]), offer("o2", windows=[(60, 120)])))
+    assert "合适的人里没有两位同时有空。" in zh
+    assert "no two are free at once." in en
+
+
+def test_the_last_place_of_a_wish_for_two_together_is_said_to_be_left_empty() -> None:
+    scene = given(offer("o1"), offer("o2"), minors_wish(helpers=3))
+    scene.when(offer("o3"), offer("o4"))
+    zh, en = what_keeps_waiting(scene)
+    assert zh.startswith("只缺一人，而新的帮手须两人一组：除非已定的人有变，这个名额不再补，")
+    assert en.startswith("It lacks one helper, and new ones come in twos: unless somebody who is to come is lost, that place stays empty, until ")
+    assert "free at once" not in en
+
+
+def test_who_is_a_helper_already_is_not_said_to_have_no_time() -> None:
+    scene = given(offer("o1"), wish(helpers=2))
+    story = Story(AREA, "w1", "open", 2, instant(0), instant(240), wish().data)
+    story.waiting = judged(scene.area, scene.area.wishes["w1"], instant(0))
+    screen = io.StringIO()
+    explain.show(story, Console(file=screen, width=160), "both")
+    assert "时间不合、已是帮手，或不能再配对" in screen.getvalue()
+    assert "no free time that fits, a helper already, or parted before" in screen.getvalue()
+
+
 def test_an_invitation_that_is_over_is_told_without_a_time_that_nobody_kept() -> None:
     scene = given(offer(accepts="ask"), wish(urgency="red"), policy=Policy())
     scene.passes(60)

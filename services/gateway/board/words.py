@@ -60,7 +60,7 @@ REFUSALS: Final[dict[str, Words]] = {
     "language_missing": ("没有共同语言", "no language in common"),
     "out_of_reach": ("超出服务范围", "beyond the volunteer's reach"),
     "vetting_too_low": ("审核等级不够或已过期", "vetting too low or too old"),
-    "not_available": ("时间不合或不能再配对", "no free time that fits, or parted before"),
+    "not_available": ("时间不合、已是帮手，或不能再配对", "no free time that fits, a helper already, or parted before"),
     "offer_full": ("已满额", "has all the work it takes"),
     "needs_two": ("需两人同行，暂缺第二人", "needs two together; the second is missing"),
 }
