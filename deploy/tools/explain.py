@@ -100,7 +100,7 @@ def _matches(story: Story, console: Console, lang: Lang) -> None:
 def _waiting(story: Story, waiting: Waiting, console: Console, lang: Lang) -> None:
     head = (
         f"还缺 {waiting.missing} 人。开放的服务有 {waiting.offers} 份，逐份按规则判断（记第一条不满足的规则）：",
-        f"{waiting.missing} more wanted. {waiting.offers} offers are open; each is judged by the rules, and the first that fails counts:",
+        f"{waiting.missing} more wanted. Open offers: {waiting.offers}; each is judged by the rules, and the first that fails counts:",
     )
     say(console, lang, head, "yellow")
     table = Table(join(lang, ("规则", "rule")), join(lang, ("排除份数", "excludes")), show_edge=False)

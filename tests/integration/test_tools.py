@@ -250,7 +250,7 @@ async def test_a_waiting_wish_is_explained_by_the_rules_that_exclude_the_offers(
     code, said = await run(system.state.folder, "explain", played[0].waiting[-1])
     assert 0 == code
     assert "等待帮手 · waiting for a helper" in said
-    offers = int(re.search(r"(\d+) offers are open", said)[1])  # type: ignore[index]
+    offers = int(re.search(r"Open offers: (\d+)", said)[1])  # type: ignore[index]
     excluded = {name: int(count) for name, count in re.findall(r"\((\w+)\)\s+│\s+(\d+)", said)}
     assert offers == sum(excluded.values())
     assert excluded["vetting_too_low"] >= 1
