@@ -12,7 +12,7 @@ import pytest
 from schemas import shapes
 from schemas.errors import InvalidEvent
 from schemas.registry import PREFIX, TOPIC_OF
-from services.gateway.door import addresses, answers, catalogue, intake, keys, positions, signing
+from services.gateway.door import addresses, answers, catalogue, examples, intake, keys, positions, signing
 from services.gateway.door.answers import Refused
 from services.gateway.identity.model import new_api_key
 from services.gateway.routes.receipts import is_signed, read
@@ -89,6 +89,29 @@ def test_takes_a_receipt_only_with_the_channels_signature_of_these_minutes(times
     signature = hmac.new(b"secret", b"1000.{}", sha256).hexdigest()
 
     assert expected is is_signed(b"secret", timestamp, body, signature, now)
+
+
+WISH = json.dumps(examples.structured("wish.submitted.v1")).encode()
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "application/xml", "application/jsonx"])
+def test_an_event_that_its_sender_calls_something_else_than_json_is_told_which_type_to_send(kind: str) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        intake.read([(b"content-type", kind.encode())], WISH)
+    assert (415, "content-type") == (answers.status_of(refused.value), refused.value.field)
+    assert "send application/cloudevents+json" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON ; charset=utf-8", "text/json", "application/vnd.acme+json", "application/cloudevents+json", ""]
+)
+def test_an_event_that_is_called_json_or_nothing_is_read(kind: str) -> None:
+    assert "lastmetre.wish.submitted.v1" == intake.read([(b"content-type", kind.encode())] if kind else [], WISH).type
+
+
+def test_a_batch_is_told_by_its_whole_content_type() -> None:
+    told = [b"application/cloudevents-batch+json", b"Application/CloudEvents-Batch+JSON; charset=utf-8", b"application/cloudevents-batch+jsonx"]
+    assert [True, True, False] == [intake.is_batch([(b"content-type", kind)]) for kind in told]
 
 
 RECEIPT = {"reference": "n-1", "status": "failed", "at": "2026-11-25T08:00:00Z"}

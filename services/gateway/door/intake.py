@@ -30,11 +30,11 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 def is_batch(headers: Headers) -> bool:
     """Whether the body is a batch."""
-    return any(name == b"content-type" and value[: len(BATCH_TYPE)].lower() == BATCH_TYPE.encode() for name, value in headers)
+    return any(name == b"content-type" and _media_type(value) == BATCH_TYPE.encode() for name, value in headers)
 
 
 def read(headers: Headers, body: bytes) -> Event:
-    """The one event of a request, in structured or binary mode; a body that says neither is read as structured, as on Kafka.
+    """The one event of a request, in structured or binary mode; JSON that says neither is read as structured, as on Kafka, and so is what says nothing.
 
     Raises:
         InvalidEvent: the contract does not take it.
@@ -44,8 +44,10 @@ def read(headers: Headers, body: bytes) -> Event:
     content_types = [value for name, value in headers if name == b"content-type"]
     if len(content_types) > 1:
         raise InvalidEvent(errors.DUPLICATE_HEADER, "content-type")
-    media_type = content_types[0].partition(b";")[0].strip().lower() if content_types else b""
+    media_type = _media_type(content_types[0]) if content_types else b""
     if media_type.startswith(b"application/cloudevents") and media_type != STRUCTURED_TYPE.encode():
+        raise InvalidEvent(errors.INVALID_FIELD, "content-type", (f"应为 {STRUCTURED_TYPE}", f"send {STRUCTURED_TYPE}"))
+    if not found and media_type and not media_type.endswith((b"/json", b"+json")):
         raise InvalidEvent(errors.INVALID_FIELD, "content-type", (f"应为 {STRUCTURED_TYPE}", f"send {STRUCTURED_TYPE}"))
     if not found or media_type == STRUCTURED_TYPE.encode():
         if len(body) > topics.EVENT_MAX_BYTES:
@@ -117,6 +119,11 @@ def refuse_foreign(principal: Principal | None, event: Event) -> None:
     if not may(principal, Act.PUBLISH_EVENTS, Thing(event.area, place)):
         whole = principal is not None and principal.scope.area == event.area and place is not None
         raise Refused("out_of_scope", "data.place" if whole else "data.area")
+
+
+def _media_type(value: bytes) -> bytes:
+    """What a content type names, without its parameters."""
+    return value.partition(b";")[0].strip().lower()
 
 
 def _unescaped(value: bytes) -> bytes:
