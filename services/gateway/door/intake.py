@@ -4,6 +4,7 @@ Source: CloudEvents 1.0.2, its HTTP Protocol Binding (structured, binary, batche
 HTTP carries it, what its sender may send, and where.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -23,6 +24,8 @@ BATCH_MAX_EVENTS: Final = 2_000
 OURS: Final = "lastmetre"
 """The source of the system's own events, alone or before a slash; nobody else's, in whatever letters."""
 IN: Final = frozenset({topics.WISHES, topics.OFFERS, topics.RESPONSES})
+
+_QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 
 Headers = Sequence[tuple[bytes, bytes]]
 """As ASGI gives them: names in lower case."""
@@ -127,5 +130,7 @@ def _media_type(value: bytes) -> bytes:
 
 
 def _unescaped(value: bytes) -> bytes:
-    """A header's value as the binding percent-encodes it."""
+    """A header's value as the binding writes it: between quotes or not, then percent-encoded. Else an id would be another one in structured mode."""
+    if len(value) > 1 and value[:1] == value[-1:] == b'"':
+        value = _QUOTED_PAIR.sub(rb"\1", value[1:-1])
     return unquote_to_bytes(value) if b"%" in value else value
