@@ -32,6 +32,7 @@ from schemas.screening import (
     refuse_hidden,
     refuse_in_extension,
     refuse_numbers_as_ids,
+    refuse_wide,
     safe_name,
 )
 from schemas.wishes import WishSubmitted
@@ -138,7 +139,7 @@ def decode_document(document: Any) -> Event:
     """The event of one member of a batch, whose JSON was read with :func:`schemas.strict_json.parse`; its topic is its type's."""
     usual = _usual_document(document)
     if usual is not None:
-        raw = orjson.dumps(document["data"])
+        raw = _written(document["data"])
         if len(raw) > topics.EVENT_MAX_BYTES:
             raise InvalidEvent(errors.TOO_LARGE)
         return _event(TOPIC_OF.get(usual[3], ""), usual, raw, {}, sound=True)
@@ -221,7 +222,16 @@ def _of_document(document: Any) -> tuple[dict[str, str], bytes]:
         if "data_base64" in attributes:
             _refuse_base64()
         raise InvalidEvent(errors.MISSING_FIELD, "data")
-    return attributes, orjson.dumps(data)
+    return attributes, _written(data)
+
+
+def _written(data: Any) -> bytes:
+    """Data that was read strictly, as JSON again."""
+    try:
+        return orjson.dumps(data)
+    except TypeError:  # depth was judged when it was read: a whole number of more bits than orjson writes
+        refuse_wide(data, "data")
+        raise
 
 
 def _as_texts(document: dict[str, Any]) -> tuple[dict[str, str], str | None]:
@@ -233,7 +243,7 @@ def _as_texts(document: dict[str, Any]) -> tuple[dict[str, str], str | None]:
             continue
         if isinstance(content, str):
             attributes[name] = content
-        elif isinstance(content, int) and name not in _KNOWN:
+        elif isinstance(content, int) and name not in _KNOWN and not strict_json.is_wide(content):
             attributes[name] = str(content).lower()  # true and false as CloudEvents writes them
         elif odd is None or name in _KNOWN:
             odd = name

@@ -27,7 +27,10 @@ from schemas.topics import Topic
 FOLDER: Final = Path(__file__).parent / "exports"
 CONTRACT_VERSION: Final = "1.0.0"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_ATTRIBUTE: Final = {"type": "string", "minLength": 1, "maxLength": 512}
+_NO_CONTROL: Final = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+_ATTRIBUTE: Final = {**_NO_CONTROL, "minLength": 1, "maxLength": 512}
+# Patterns know no other letters' size than their own.
+_JSON: Final = r"^\s*(([Aa][Pp][Pp][Ll][Ii][Cc][Aa][Tt][Ii][Oo][Nn]|[Tt][Ee][Xx][Tt])/([\w.-]+\+)?[Jj][Ss][Oo][Nn]\s*(;.*)?)?$"
 _DEAD_LETTER_HEADERS: Final = {
     "dlq-reason": "a code of schemas/errors.py, such as missing_field",
     "dlq-message": "the field and the fix, in Chinese and English",
@@ -64,16 +67,22 @@ def _camel(topic: str) -> str:
 
 def _headers(kind: str) -> Json:
     known: Json = {
-        "content-type": {"type": "string", "description": f"application/json; {STRUCTURED_TYPE} in structured mode"},
+        "content-type": {"type": "string", "pattern": _JSON, "description": f"application/json; {STRUCTURED_TYPE} in structured mode"},
         "ce_specversion": {"type": "string", "const": "1.0"},
         "ce_id": {**_ATTRIBUTE, "description": "with ce_source it identifies the event: a second arrival has no effect"},
         "ce_source": {**_ATTRIBUTE, "format": "uri-reference"},
         "ce_type": {"type": "string", "const": kind},
-        "ce_time": {"type": "string", "format": "date-time", "pattern": RFC3339_PATTERN},
+        "ce_time": {"type": "string", "format": "date-time", "pattern": RFC3339_PATTERN, "description": "from 1970 to 9996, of services to 9998"},
         "ce_subject": {**_ATTRIBUTE, "description": "the wish, offer or match id"},
         "ce_partitionkey": {**_ATTRIBUTE, "description": "the area, as in the message key and in data.area"},
     }
-    return {"type": "object", "required": [name for name in known if name.startswith("ce_")], "properties": known}
+    return {
+        "type": "object",
+        "required": [name for name in known if name.startswith("ce_")],
+        "properties": known,
+        "patternProperties": {"^ce_": _NO_CONTROL},  # extensions
+        "propertyNames": {"pattern": "^(?!ce_)|^ce_(?!data$)[a-z0-9]{1,40}$"},
+    }
 
 
 def _key_schema() -> Json:

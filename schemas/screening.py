@@ -16,11 +16,11 @@ import orjson
 from schemas import errors, personal
 from schemas.base import Incoming
 from schemas.errors import InvalidEvent
-from schemas.strict_json import hides_something
+from schemas.strict_json import hides_something, is_wide
 from schemas.topics import EVENT_MAX_BYTES
 
 _DEPTH_MAX: Final = 32
-_NUMBER_MAX: Final = 2**63 - 1
+_WIDE: Final[errors.Words] = ("整数过大，不能超过 64 位", "send a whole number of at most 64 bits")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 # An opaque id may well look like a number among others; here only a bare phone or identity-card number is one.
 _ID_KEYS: Final = frozenset(
@@ -131,9 +131,21 @@ def _search(node: Any, path: str, depth: int, key: str = "") -> None:
         _judge_number(node, path)
 
 
+def refuse_wide(node: Any, path: str) -> None:
+    """InvalidEvent where a whole number of more than 64 bits stands in JSON that was read strictly."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            refuse_wide(child, f"{path}.{safe_name(name)}")
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            refuse_wide(child, f"{path}.{index}")
+    elif _is_number(node) and is_wide(node):
+        raise InvalidEvent(errors.INVALID_FIELD, path, _WIDE)
+
+
 def _judge_number(number: float, path: str) -> None:
-    if abs(number) > _NUMBER_MAX:
-        raise InvalidEvent(errors.INVALID_FIELD, path, ("数字过大，不能超过 64 位", "send a number of at most 64 bits"))
+    if is_wide(number):
+        raise InvalidEvent(errors.INVALID_FIELD, path, _WIDE)
     if personal.holds_number(number):
         raise InvalidEvent(errors.CONTAINS_PERSONAL_DATA, path)
 

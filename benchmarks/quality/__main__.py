@@ -44,7 +44,13 @@ def everything(
 @app.command()
 def publish(result: Annotated[Path | None, typer.Argument(help="A result file; the latest where none is named.")] = None) -> None:
     """Write a result's tables and picture into docs/quality.md."""
-    report.publish(result or report.latest())
+    try:
+        report.publish(result or report.latest())
+    except OSError as fault:
+        named = f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault)
+        raise typer.BadParameter(f"{named}; name a result file of {report.RESULTS}", param_hint="RESULT") from None
+    except (ValueError, KeyError, TypeError):
+        raise typer.BadParameter(f"{result} holds no result; name a result file of {report.RESULTS}", param_hint="RESULT") from None
 
 
 def _say(text: str) -> None:

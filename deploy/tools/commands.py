@@ -204,7 +204,7 @@ def dlq_replay(
     reason: Annotated[str | None, typer.Option("--reason", help="与 --all 同用：一种原因 · with --all: of one reason")] = None,
     lang: Lang = None,
 ) -> None:
-    """重发死信到原主题 · Send dead letters again to the topic that they came from. Exit code 1 where one could not be sent."""
+    """重发死信到原主题（来错的发到正确的主题） · Send dead letters again to their topic, or to the right one. Exit code 1 where one could not be sent."""
     from deploy.tools import dlq as work
     from deploy.tools import target
     from deploy.tools.wording import language

@@ -22,12 +22,15 @@ from deploy.tools import kafka
 from deploy.tools.telling import header
 from deploy.tools.wording import DEAD, Lang, Words, clean, clock, join, word
 from deploy.words import Trouble
-from schemas.errors import CONTAINS_PERSONAL_DATA, TOO_LARGE
-from schemas.topics import TOPICS, dead_letter_topic
+from schemas.errors import CONTAINS_PERSONAL_DATA, TOO_LARGE, WRONG_TOPIC
+from schemas.registry import TOPIC_OF
+from schemas.topics import OFFERS, RESPONSES, TOPICS, WISHES, dead_letter_topic
 from services.broker import Where
 
 DEAD_TOPICS: Final = tuple(topic.name for topic in TOPICS if topic.name.endswith("-dlq"))
 _ORIGINALS: Final = frozenset(topic.name for topic in TOPICS) - frozenset(DEAD_TOPICS)
+# Where others publish; on the rest what did not come from its service would be believed to.
+_FROM_OTHERS: Final = frozenset((WISHES, OFFERS, RESPONSES))
 _PLACE: Final = re.compile(r"([a-z-]+):(\d{1,9}):(\d{1,18})")
 # Personal numbers are masked letter by letter, and the shortest of them has three.
 _MASK: Final = re.compile(rb"\*{3}")
@@ -68,6 +71,14 @@ class Letter:
         return named if named in _ORIGINALS and dead_letter_topic(named or "") == self.record.topic else None
 
     @property
+    def target(self) -> str | None:
+        """The topic on which it is to be sent again, if it may be: where it came from, or where it ought to have come."""
+        if self.reason != WRONG_TOPIC:
+            return self.topic
+        right = TOPIC_OF.get(self.type)
+        return right if self.topic is not None and right in _FROM_OTHERS else None
+
+    @property
     def headers(self) -> list[tuple[str, bytes | None]]:
         """The headers with which it first came."""
         return [(name, value) for name, value in self.record.headers if not name.startswith("dlq-")]
@@ -95,6 +106,11 @@ class Letter:
         """Why it cannot be sent again, or None."""
         if self.topic is None:
             return ("不知道它原来的主题", "its original topic is not known")
+        if self.target is None:
+            return (
+                "它来错了主题，而此类型只由服务自己发布",
+                "it came on the wrong topic, and its type is one that only services publish",
+            )
         if self.is_masked:
             return (
                 "其中的个人信息已遮盖，已不是原来的事件。请在源系统删去个人信息后重新发布",
@@ -107,7 +123,7 @@ class Letter:
     @property
     def content(self) -> bytes:
         """A digest of what would be sent: two letters of the same content are one event."""
-        return sha256(repr((self.topic, self.record.key, self.record.value, self.headers)).encode()).digest()
+        return sha256(repr((self.target, self.record.key, self.record.value, self.headers)).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -259,7 +275,7 @@ def _readable(value: bytes | None) -> str:
 async def replay(broker: Where, found: AsyncIterable[Letter], console: Console, lang: Lang) -> tuple[int, int]:
     """Send letters again, as they first came, to their topics under their keys; how many were sent, and how many could not be.
 
-    Letters of one content are one event and go once.
+    What came on a wrong topic goes to that of its type. Letters of one content are one event and go once.
 
     Raises:
         Trouble: Kafka does not answer.
@@ -277,7 +293,7 @@ async def replay(broker: Where, found: AsyncIterable[Letter], console: Console, 
             if letter.content in done:
                 continue
             done.add(letter.content)
-            place = await producer.send_and_wait(letter.topic, letter.record.value, key=letter.record.key, headers=letter.headers)
+            place = await producer.send_and_wait(letter.target, letter.record.value, key=letter.record.key, headers=letter.headers)
             sent += 1
             console.print(Text(f"{letter.place} → {place.topic}:{place.partition}:{place.offset}", style="green"))
     said = (f"重发 {sent} 条，未发 {refused} 条。", f"{sent} sent again, {refused} not sent.")

@@ -99,7 +99,7 @@ class _TooLarge(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class Refusal:
     """What is said of a request that is not taken. `why` is what is counted; `words` are Chinese and English."""
 
     why: str
@@ -112,20 +112,20 @@ class _Refusal:
 class _NotTaken(Exception):
     """The request is not read any further."""
 
-    def __init__(self, refusal: _Refusal) -> None:
+    def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.why)
         self.refusal = refusal
 
 
-_NO_SUCH_PATH: Final = _Refusal("path", 404)
-_LONG_QUERY: Final = _Refusal("query", 414, "query_too_long", ("网址中的查询超过 8 KiB，请缩短", "the query of this address is longer than 8 KiB: shorten it"))
-_TOO_SLOW: Final = _Refusal("time", 408, "too_slow", ("内容没有及时收完，请重发", "not all of it came in time: send it again"))
-_TOO_DEEP: Final = _Refusal("depth", 400, "too_deep", ("JSON 嵌套过深", "the JSON is nested too deeply"))
-_MANY_FIELDS: Final = _Refusal(
+_NO_SUCH_PATH: Final = Refusal("path", 404)
+LONG_QUERY: Final = Refusal("query", 414, "query_too_long", ("网址中的查询超过 8 KiB，请缩短", "the query of this address is longer than 8 KiB: shorten it"))
+TOO_SLOW: Final = Refusal("time", 408, "too_slow", ("内容没有及时收完，请重发", "not all of it came in time: send it again"))
+_TOO_DEEP: Final = Refusal("depth", 400, "too_deep", ("JSON 嵌套过深", "the JSON is nested too deeply"))
+_MANY_FIELDS: Final = Refusal(
     "fields", 400, "too_many_fields", (f"表单超过 {FIELDS_MAX} 项，请减少", f"the form has more than {FIELDS_MAX} fields: send fewer")
 )
-_CHARSET: Final = _Refusal("charset", 415, "media_type", ("表单请用 UTF-8 编码发送", "send the form in UTF-8"), "content-type")
-_PACKED: Final = _Refusal(
+_CHARSET: Final = Refusal("charset", 415, "media_type", ("表单请用 UTF-8 编码发送", "send the form in UTF-8"), "content-type")
+PACKED: Final = Refusal(
     "packed",
     415,
     "media_type",
@@ -168,19 +168,19 @@ def depth_of(body: bytes) -> int:
     return deepest
 
 
-def _refusal_of_address(scope: Scope) -> _Refusal | None:
+def _refusal_of_address(scope: Scope) -> Refusal | None:
     """Why nobody looks at what is asked for at all; what is too long is not even read to say so."""
     if len(scope["query_string"]) > QUERY_MAX:
         scope["query_string"] = b""
-        return _LONG_QUERY
+        return LONG_QUERY
     # No id has a character zero, and PostgreSQL, which cannot take it, would fail whoever is looked for in the same look.
     return _NO_SUCH_PATH if "\0" in scope["path"] else None
 
 
-def _refusal_of(request: Request, body: bytes) -> _Refusal | None:
+def _refusal_of(request: Request, body: bytes) -> Refusal | None:
     """Why a body is not passed on to whoever reads it: what it would cost them, or what they would make of it."""
     if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        return _PACKED
+        return PACKED
     kind = request.headers.get("content-type", "").lower()
     if "urlencoded" in kind and body.count(b"&") >= FIELDS_MAX:
         return _MANY_FIELDS
@@ -298,9 +298,9 @@ class Edge:
         kind = "events" if publishes else "read" if request.method in SAFE_METHODS else "write"
         return self._buckets[kind].take(address if caller.principal is None else f"account {caller.principal.account}", now)
 
-    async def _not_taken(self, request: Request, refusal: _Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _not_taken(self, request: Request, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         self._meters.refused.labels(refusal.why).inc()
-        headers = {"Connection": "close"} if refusal is _TOO_SLOW else {}
+        headers = {"Connection": "close"} if refusal is TOO_SLOW else {}
         await answer(request, refusal.status, refusal.code, refusal.words, field=refusal.field, headers=headers)(scope, receive, send)
 
     async def _too_large(self, request: Request, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
@@ -350,7 +350,7 @@ class Edge:
                     if not message.get("more_body", False):
                         break
         except TimeoutError:
-            raise _NotTaken(_TOO_SLOW) from None
+            raise _NotTaken(TOO_SLOW) from None
         body = b"".join(parts)
         if (refusal := _refusal_of(request, body)) is not None:
             raise _NotTaken(refusal)

@@ -48,7 +48,7 @@ FLEETING: Final[tuple[tuple[Party, Kind], ...]] = (("resident", "confirmed"), ("
 # After these an attempt had no effect for sure; after any other that is not a success it may have had one.
 _CLEAR: Final = frozenset(
     (
-        *("refused", "code_refused", "code_later", "no_connection", "no_channel", "bad_address", "smtp_later", "http_4xx"),
+        *("refused", "redirected", "code_refused", "code_later", "no_connection", "no_channel", "bad_address", "smtp_later", "smtp_login", "http_4xx"),
         *("busy", "quiet_hours", "over_budget", "too_late", "directory_away", "database"),
     )
 )

@@ -28,13 +28,16 @@ SIGNATURE_HEADER: Final = "X-LastMetre-Signature"
 KEY_HEADER: Final = "Idempotency-Key"
 # Beside 5xx: the receiver says that the same request may succeed later.
 _LATER: Final = frozenset((408, 425, 429))
+# What a proxy answers while the gateway behind it is away, such as in the minutes of a deploy.
+_AWAY: Final = frozenset((502, 503, 504))
+HTTP_AWAY: Final = "http_away"
 # A receiver that asks for more than this is asked again after it.
 _RETRY_AFTER_MAX_SECONDS: Final = 3600.0
 
 # After these the attempt may have had its effect all the same: the answer is missing, or says nothing about it.
-_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", "cut_off", "unsent", "unreadable", "channel_failed"))
-# These say in so many words: later (a limit on how many a minute, a mail server's grey list), or nobody was there to be asked.
-_NOT_NOW: Final = frozenset(("http_4xx", "code_later", "smtp_later", "no_connection"))
+_UNCLEAR: Final = frozenset(("timeout", "unreachable", "http_5xx", HTTP_AWAY, "cut_off", "unsent", "unreadable", "channel_failed"))
+# These say in so many words: later (a limit on how many a minute, a mail server's grey list), or nobody was there to be asked, or let us in.
+_NOT_NOW: Final = frozenset(("http_4xx", "code_later", "smtp_later", "smtp_login", "no_connection"))
 
 # `placed`: it lies there, and nobody has read it.
 Verdict = Literal["sent", "later", "never", "placed"]
@@ -62,6 +65,11 @@ class Answer:
     def not_now(self) -> bool:
         """Whether nobody has heard of this attempt, and patience is asked for: it is no fault of the notice."""
         return self.verdict == "later" and self.fault in _NOT_NOW
+
+    @property
+    def away(self) -> bool:
+        """Whether who answers is only in front of whom we mean. It may be that the latter has heard, and only the answer was lost."""
+        return self.fault == HTTP_AWAY
 
 
 SENT: Final = Answer("sent")
@@ -105,12 +113,15 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
 
 
 def judge(status: int, retry_after: str | None, now: datetime) -> Answer:
-    """What an HTTP answer means: 2xx is sent, what may pass is tried again, all else never."""
+    """What an HTTP answer means: 2xx is sent, what may pass is tried again, all else never.
+
+    A redirect is not followed: the signature, the key and the person's address are for whom the settings name.
+    """
     if 200 <= status < 300:
         return SENT
     if status in _LATER or status >= 500:
-        return Answer("later", f"http_{status // 100}xx", _after(retry_after, now))
-    return Answer("never", "refused")
+        return Answer("later", HTTP_AWAY if status in _AWAY else f"http_{status // 100}xx", _after(retry_after, now))
+    return Answer("never", "redirected" if 300 <= status < 400 else "refused")
 
 
 def unanswered(error: aiohttp.ClientError | OSError) -> Answer:

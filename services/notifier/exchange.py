@@ -184,7 +184,9 @@ class Exchange:
 
     def _most(self, notice: Notice, name: str, answer: Answer, *, has_next: bool) -> int:
         """How many attempts there are before this answer is the last."""
-        waits = answer.not_now and not has_next and not (notice.urgency == "red" and notice.kind in _IMPATIENT)
+        # What may have been heard is said so often again only to whom the key tells that it is the same.
+        asked = answer.not_now or (answer.away and self._ways[name].honours_key)
+        waits = asked and not has_next and not (notice.urgency == "red" and notice.kind in _IMPATIENT)
         return self._attempts[name] * (_PATIENCE if waits else 1)
 
     def _pause(self, notice: Notice, name: str, attempt: int, answer: Answer) -> float:

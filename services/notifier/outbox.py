@@ -23,6 +23,7 @@ from schemas.topics import CONFIRMATIONS, DEAD_LETTER_MAX_BYTES, dead_letter_top
 from services.broker import Broker, Where
 from services.notifier import failpoints
 from services.notifier.book import PARTIES, Match, Told, Untold
+from services.notifier.channels import HTTP_AWAY
 from services.notifier.faults import PASSING, retry_seconds
 from services.notifier.ids import derived_id
 from services.notifier.lanes import Lanes
@@ -40,7 +41,7 @@ _IDLE_SECONDS: Final = 1.0
 _FORGET_MAX: Final = 5000
 _CLOSE_SECONDS: Final = 5.0
 # Faults that are written with a digit, and the contract's reasons for them, which have none.
-_REASONS: Final = {"http_5xx": "http_server_error", "http_4xx": "http_not_now"}
+_REASONS: Final = {"http_5xx": "http_server_error", HTTP_AWAY: "http_server_error", "http_4xx": "http_not_now"}
 _IS_REASON: Final = re.compile(shapes.CODE)
 
 

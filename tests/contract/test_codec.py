@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +13,8 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import codec, errors, personal
-from schemas.codec import Event, decode, decode_structured, headers_of, masked_headers, masked_value, mended, structured
+from schemas import codec, errors, personal, strict_json
+from schemas.codec import Event, decode, decode_document, decode_structured, headers_of, masked_headers, masked_value, mended, structured
 from schemas.errors import InvalidEvent
 from schemas.instants import micros
 from schemas.registry import MODEL_OF, TOPIC_OF
@@ -224,6 +225,35 @@ def test_blanks_escapes_and_odd_numbers_are_no_reason_to_refuse() -> None:
     value = b'{\n "wish_id" : "wish-1",\t"area":"gaoxin", "x": "\\u6211 \\/", "y": 1.50, "z": 1E2, "deep": {"a": [1, 2]}}\n'
 
     assert value == decode("wishes", value, HEADERS).raw
+
+
+@pytest.mark.parametrize("number", ["1e308", "-1.5e300", "1e19", "9223372036854775807", "0.1e-300"])
+def test_a_number_in_a_field_that_no_model_knows_is_let_through_in_both_modes(number: str) -> None:
+    for event in in_both_modes(number):
+        assert json.loads(number) == event().data.model_extra["extra"]["deep"][0]
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1180591620717411303424", "1" * 300])
+def test_a_whole_number_of_more_than_64_bits_is_refused_by_its_place_in_both_modes_as_readers_make_another_of_it(number: str) -> None:
+    for event in in_both_modes(number):
+        with pytest.raises(InvalidEvent) as refused:
+            event()
+        assert ("invalid_field", "data.extra.deep.0", True) == (
+            refused.value.reason,
+            refused.value.field,
+            "whole number of at most 64 bits" in str(refused.value),
+        )
+
+
+def in_both_modes(number: str) -> list[Callable[[], Event]]:
+    """A wish with this number in a field of its own: binary, structured, and as a member of a batch."""
+    data = written(DATA)[:-1] + b', "extra": {"deep": [%b]}}' % number.encode()
+    whole = written({name: value for name, value in envelope().items() if name != "data"})[:-1] + b', "data": ' + data + b"}"
+    return [
+        lambda: decode("wishes", data, HEADERS),
+        lambda: decode("wishes", whole, STRUCTURED),
+        lambda: decode_document(strict_json.parse(b"[%b]" % whole, "value")[0]),
+    ]
 
 
 def test_an_event_of_just_the_largest_size_is_judged_and_one_byte_more_is_too_large() -> None:

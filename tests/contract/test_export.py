@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 
 from schemas import export
-from schemas.codec import decode
+from schemas.codec import decode, headers_of
+from schemas.errors import InvalidEvent
 from schemas.registry import MODEL_OF, TOPIC_OF
 from schemas.topics import TOPICS
 from tests.contract import stored
@@ -56,6 +57,30 @@ def test_a_wrong_document_is_not_valid_by_the_schema_of_asyncapi(document: dict[
     channels = {**document["channels"], "wishes": {**document["channels"]["wishes"], "adress": "wishes"}}
 
     assert not jsonschema.Draft7Validator(ASYNCAPI_SCHEMA).is_valid({**document, "channels": channels})
+
+
+WITHDRAWN = "lastmetre.wish.withdrawn.v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        *((name, given) for name in ("ce_id", "ce_source", "ce_subject", "ce_tenant") for given in ("a b", "中", "a\tb", "a\nb", "\x85", "")),
+        *(("ce_id", "x" * length) for length in (512, 513)),
+        *((name, "x") for name in ("ce_Tenant", "ce_my_field", "ce_data", "trace", "Trace_Id")),
+        *(("content-type", given) for given in ("", "text/json", "Application/X.Y+JSON; charset=utf-8", "application/xml", "json", "application/jsonx")),
+        ("ce_specversion", "1"),
+    ],
+)
+def test_the_document_takes_the_headers_that_are_taken_and_no_others(document: dict[str, Any], name: str, given: str) -> None:
+    (schema,) = (message["headers"] for message in document["components"]["messages"].values() if message["name"] == WITHDRAWN)
+    headers = dict(headers_of(WITHDRAWN, "e-1", "//peer", "2026-11-23T08:00:00Z", "w-1", "gaoxin")) | {name: given.encode()}
+    try:
+        decode("wishes", b'{"area": "gaoxin", "wish_id": "w-1"}', list(headers.items()))
+        taken = True
+    except InvalidEvent:
+        taken = False
+    assert taken is jsonschema.Draft7Validator(schema).is_valid({key: value.decode() for key, value in headers.items()})
 
 
 def test_every_reference_of_the_document_leads_somewhere(document: dict[str, Any]) -> None:

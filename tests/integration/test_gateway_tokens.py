@@ -428,6 +428,33 @@ async def test_keys_turn_over_and_the_old_ones_are_gone(scene: Scene) -> None:
     assert 401 == await scene.bearing(old)
 
 
+async def test_a_provider_that_moves_is_found_again_without_a_restart_and_one_that_is_away_is_asked_where_it_was() -> None:
+    told: dict[str, Any] = {}
+    asked: list[str] = []
+
+    def provider(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json=told) if told else httpx.Response(503)
+
+    def moved(path: str) -> None:
+        told.update(issuer="https://id.example", **dict.fromkeys(("authorization_endpoint", "token_endpoint", "jwks_uri"), f"https://id.example/{path}"))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(provider)) as client:
+        verifier = TokenVerifier("https://id.example", client)
+        with pytest.raises(ProviderAway):
+            await verifier.endpoints()
+        moved("one")
+        assert ["https://id.example/one"] * 2 == [(await verifier.endpoints()).jwks for _ in range(2)]
+        moved("two")
+        assert "https://id.example/one" == (await verifier.endpoints()).jwks
+        verifier._endpoints_at -= 601
+        assert "https://id.example/two" == (await verifier.endpoints()).jwks
+        told.clear()
+        verifier._endpoints_at -= 601
+        assert "https://id.example/two" == (await verifier.endpoints()).jwks
+    assert 4 == len(asked)
+
+
 async def test_made_up_kids_do_not_make_us_ask_the_provider_again_and_again(scene: Scene) -> None:
     assert scene.rig.identity.openid is not None
     tokens = scene.rig.identity.openid.tokens

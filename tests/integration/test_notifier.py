@@ -281,7 +281,7 @@ async def test_a_receiver_that_recovers_gets_the_same_notice_under_the_same_key(
     assert [("match.confirmed.v1", "m-1")] == await confirmations(settings)
 
 
-@pytest.mark.parametrize(("status", "attempts", "reason"), [(404, 1, "refused"), (503, 5, "http_server_error")])
+@pytest.mark.parametrize(("status", "attempts", "reason"), [(404, 1, "refused"), (500, 5, "http_server_error"), (503, 10, "http_server_error")])
 async def test_what_cannot_be_delivered_fails_the_confirmation(
     settings: Settings, source: Matcher, sink: Sink, settled: Settled, status: int, attempts: int, reason: str
 ) -> None:

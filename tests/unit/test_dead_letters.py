@@ -6,11 +6,15 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
+from deploy.tools.dlq import Letter
 from schemas.dead_letters import dead_letter
 from schemas.errors import InvalidEvent
 from schemas.topics import DEAD_LETTER_MAX_BYTES, EVENT_ACCEPTED_MAX_BYTES, EVENT_MAX_BYTES, MIB
+from services.gateway.board.dead_letters import mended
+from services.gateway.door.examples import structured
 
 FAULT = InvalidEvent("too_large")
 PHONE = b"13912345678"
@@ -60,3 +64,35 @@ def test_no_number_is_cut_in_two_and_half_of_it_left(before: int) -> None:
 
 def test_a_number_in_the_key_is_masked() -> None:
     assert b"tel " + b"*" * len(PHONE) == dead_letter(record(None, key=b"tel " + PHONE), FAULT)[0]
+
+
+# --- sent again
+
+
+def letter(kind: str, reason: str = "wrong_topic", topic: str = "offers") -> Letter:
+    headers = [("ce_type", kind.encode()), ("dlq-reason", reason.encode()), ("dlq-topic", topic.encode())]
+    return Letter(SimpleNamespace(topic=f"{topic}-dlq", partition=0, offset=0, key=b"area", value=b"{}", headers=headers))
+
+
+def test_what_came_on_a_wrong_topic_is_sent_to_that_of_its_type() -> None:
+    strayed, other = letter("lastmetre.wish.submitted.v1"), letter("lastmetre.offer.posted.v1", "invalid_field")
+    assert ("wishes", None, "offers", None) == (strayed.target, strayed.hindrance, other.target, other.hindrance)
+
+
+@pytest.mark.parametrize("kind", ["lastmetre.match.proposed.v1", "lastmetre.match.confirmed.v1", "nothing.known"])
+def test_what_only_services_say_is_not_sent_to_their_topics_by_hand_as_it_would_be_believed(kind: str) -> None:
+    strayed = letter(kind)
+    assert strayed.target is None
+    assert "only services publish" in (strayed.hindrance or ("", ""))[1]
+
+
+@pytest.mark.parametrize(("reason", "fine"), [("wrong_topic", True), ("invalid_field", False)])
+def test_a_worker_publishes_what_came_on_a_wrong_topic_as_it_is_and_on_the_right_one(reason: str, fine: bool) -> None:
+    event = structured("wish.submitted.v1")
+    found = {"topic": "offers-dlq", "reason": reason, "kind": event["type"], "area": event["data"]["area"], "headers": []}
+    text = orjson.dumps(event).decode()
+    if fine:
+        assert event["id"] == mended(text, found).id
+    else:
+        with pytest.raises(InvalidEvent, match="own topic"):
+            mended(text, found)

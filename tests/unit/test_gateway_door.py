@@ -12,7 +12,7 @@ import pytest
 from schemas import shapes
 from schemas.errors import InvalidEvent
 from schemas.registry import PREFIX, TOPIC_OF
-from services.gateway.door import addresses, answers, catalogue, intake, keys, positions, signing
+from services.gateway.door import addresses, answers, catalogue, examples, intake, keys, positions, signing
 from services.gateway.door.answers import Refused
 from services.gateway.identity.model import new_api_key
 from services.gateway.routes.receipts import is_signed, read
@@ -91,6 +91,41 @@ def test_takes_a_receipt_only_with_the_channels_signature_of_these_minutes(times
     assert expected is is_signed(b"secret", timestamp, body, signature, now)
 
 
+WISH = json.dumps(examples.structured("wish.submitted.v1")).encode()
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "application/xml", "application/jsonx"])
+def test_an_event_that_its_sender_calls_something_else_than_json_is_told_which_type_to_send(kind: str) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        intake.read([(b"content-type", kind.encode())], WISH)
+    assert (415, "content-type") == (answers.status_of(refused.value), refused.value.field)
+    assert "send application/cloudevents+json" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON ; charset=utf-8", "text/json", "application/vnd.acme+json", "application/cloudevents+json", ""]
+)
+def test_an_event_that_is_called_json_or_nothing_is_read(kind: str) -> None:
+    assert "lastmetre.wish.submitted.v1" == intake.read([(b"content-type", kind.encode())] if kind else [], WISH).type
+
+
+@pytest.mark.parametrize(("written", "read"), [(b'"w 1"', "w 1"), (b'"a \\"b\\" %E4%B8%AD"', 'a "b" 中'), (b'"', '"'), (b'a"b"', 'a"b"'), (b'""', None)])
+def test_a_header_between_quotes_is_read_without_them_as_the_binding_says(written: bytes, read: str | None) -> None:
+    event = examples.structured("wish.submitted.v1")
+    headers = [(f"ce-{name}".encode(), str(value).encode()) for name, value in event.items() if name not in {"data", "subject"}]
+    asked = [(b"content-type", b"application/json"), (b"ce-subject", written), *headers]
+    if read is None:
+        with pytest.raises(InvalidEvent, match="subject"):
+            intake.read(asked, json.dumps(event["data"]).encode())
+    else:
+        assert read == intake.read(asked, json.dumps(event["data"]).encode()).subject
+
+
+def test_a_batch_is_told_by_its_whole_content_type() -> None:
+    told = [b"application/cloudevents-batch+json", b"Application/CloudEvents-Batch+JSON; charset=utf-8", b"application/cloudevents-batch+jsonx"]
+    assert [True, True, False] == [intake.is_batch([(b"content-type", kind)]) for kind in told]
+
+
 RECEIPT = {"reference": "n-1", "status": "failed", "at": "2026-11-25T08:00:00Z"}
 
 
@@ -101,6 +136,10 @@ RECEIPT = {"reference": "n-1", "status": "failed", "at": "2026-11-25T08:00:00Z"}
         ({"reference": "n-1", "status": "read"}, "at", "缺少，请补上", "it is missing, add it"),
         (RECEIPT | {"at": "2026-11-25T08:00:00"}, "at", *shapes.INSTANT_WORDS),
         (RECEIPT | {"at": "just now"}, "at", *shapes.INSTANT_WORDS),
+        (RECEIPT | {"at": 1764057600}, "at", *shapes.INSTANT_WORDS),
+        (RECEIPT | {"at": "20261125080000"}, "at", *shapes.INSTANT_WORDS),
+        (RECEIPT | {"at": "1969-12-31T23:59:59Z"}, "at", *shapes.INSTANT_WORDS),
+        (RECEIPT | {"at": "9001-01-01T00:00:00Z"}, "at", *shapes.INSTANT_WORDS),
         (RECEIPT | {"fault": "空号"}, "fault", "只用 1 至 40 个小写字母、数字或下划线", "use 1 to 40 of a-z, 0-9 and _"),
         (RECEIPT | {"reference": "n" * 201}, "reference", "至多 200 个字符", "send at most 200 characters"),
         (RECEIPT | {"reference": "13800138000"}, "reference", "不能是电话", "no phone or identity-card number"),

@@ -530,7 +530,17 @@ def unclear(notice: Notice, fault: str) -> Delivered:
 
 @pytest.mark.parametrize(
     ("fault", "heard"),
-    [("timeout", True), ("http_5xx", True), ("cut_off", True), ("something_new", True), ("refused", False), ("no_connection", False), ("links_away", True)],
+    [
+        ("timeout", True),
+        ("http_5xx", True),
+        ("cut_off", True),
+        ("something_new", True),
+        ("refused", False),
+        ("no_connection", False),
+        ("links_away", True),
+        ("smtp_login", False),
+        ("http_away", True),
+    ],
 )
 def test_whoever_may_have_heard_of_a_visit_is_told_that_it_is_off(fault: str, heard: bool) -> None:
     book = Book()

@@ -55,15 +55,18 @@ def test_the_key_of_a_notice_depends_on_match_side_and_kind_alone() -> None:
     [
         (200, None, Answer("sent")),
         (204, None, Answer("sent")),
-        (302, None, Answer("never", "refused")),
+        (302, None, Answer("never", "redirected")),
+        (308, "5", Answer("never", "redirected")),
         (400, "5", Answer("never", "refused")),
         (410, None, Answer("never", "refused")),
         (408, None, Answer("later", "http_4xx")),
         (425, None, Answer("later", "http_4xx")),
         (429, "7", Answer("later", "http_4xx", 7.0)),
-        (503, "Tue, 24 Nov 2026 08:00:30 GMT", Answer("later", "http_5xx", 30.0)),
-        (503, "Tue, 24 Nov 2026 07:00:00 GMT", Answer("later", "http_5xx", 0.0)),
-        (503, "soon", Answer("later", "http_5xx", 0.0)),
+        (503, "Tue, 24 Nov 2026 08:00:30 GMT", Answer("later", "http_away", 30.0)),
+        (503, "Tue, 24 Nov 2026 07:00:00 GMT", Answer("later", "http_away", 0.0)),
+        (502, "soon", Answer("later", "http_away", 0.0)),
+        (504, None, Answer("later", "http_away", 0.0)),
+        (501, None, Answer("later", "http_5xx", 0.0)),
         (500, "9999999", Answer("later", "http_5xx", 3600.0)),
     ],
 )
@@ -132,4 +135,5 @@ def test_every_fault_of_ours_becomes_a_reason_that_the_matcher_reads() -> None:
     told = {fault: outgoing_of(Untold(match, fault), "2026-11-24T08:00:00Z") for fault in sorted(faults)}
     reasons = {fault: decode(one.topic, one.value, one.headers).data.reason for fault, one in told.items()}
     assert ("http_server_error", "http_not_now", "timeout") == (reasons["http_5xx"], reasons["http_4xx"], reasons["timeout"])
+    assert "http_server_error" == reasons["http_away"]
     assert ("undeliverable", "undeliverable") == (reasons["No code, but 13800001000"], reasons["x" * 41])

@@ -17,17 +17,19 @@ from services.notifier.routes import Use, Way
 
 MOST = 8
 GREY, LIMITED, BUSY = Answer("later", "smtp_later"), Answer("later", "http_4xx"), Answer("later", "code_later")
-AWAY = Answer("later", "no_connection")
+AWAY, LOCKED_OUT = Answer("later", "no_connection"), Answer("later", "smtp_login")
+DEPLOYED = Answer("later", "http_away")
 HUNG, BROKEN = Answer("later", "timeout"), Answer("later", "http_5xx")
 
 
 class Says:
     """A channel that says the same to everybody."""
 
-    name, concurrency, timeout_seconds, way = "sms", 1, 1.0, Way("gateway", honours_key=True)
+    name, concurrency, timeout_seconds = "sms", 1, 1.0
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, honours_key: bool = True) -> None:
         self._answer = answer
+        self.way = Way("gateway", honours_key=honours_key)
 
     async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:
         return self._answer
@@ -36,12 +38,12 @@ class Says:
         """Nothing to let go of."""
 
 
-def exchange(answer: Answer) -> Exchange:
+def exchange(answer: Answer, *, honours_key: bool = True) -> Exchange:
     settings: Any = SimpleNamespace(
         clock="event", urgent_hours=12, read_minutes=30, public_url=None, link_ring=None, webhook_backoff_seconds=1.0, webhook_backoff_max_seconds=300.0
     )
     nothing: Any = None
-    return Exchange(settings, nothing, {"sms": Says(answer)}, Everyone("sms"), {"sms": MOST})
+    return Exchange(settings, nothing, {"sms": Says(answer, honours_key=honours_key)}, Everyone("sms"), {"sms": MOST})
 
 
 def notice(kind: Kind = "confirmed", urgency: str = "blue") -> Notice:
@@ -57,15 +59,15 @@ async def attempts_with_one_channel_for_all(answer: Answer, one: Notice) -> tupl
     return one.attempts, pauses
 
 
-async def attempts_on_a_route(answer: Answer, one: Notice, *, has_next: bool) -> int:
-    channels = exchange(answer)
+async def attempts_on_a_route(answer: Answer, one: Notice, *, has_next: bool, honours_key: bool = True) -> int:
+    channels = exchange(answer, honours_key=honours_key)
     while True:
         await channels.attempt(Passage(one, one, Use("sms", has_next=has_next), "", None), lambda _area: "now")
         if '"failed"' in one.tried:
             return one.attempts
 
 
-@pytest.mark.parametrize("answer", [GREY, LIMITED, BUSY, AWAY])
+@pytest.mark.parametrize("answer", [GREY, LIMITED, BUSY, AWAY, LOCKED_OUT, DEPLOYED])
 async def test_who_is_told_not_now_asks_for_longer_than_a_grey_list_or_a_limit_wants(answer: Answer) -> None:
     attempts, pauses = await attempts_with_one_channel_for_all(answer, notice())
     assert 2 * MOST == attempts
@@ -77,6 +79,12 @@ async def test_who_is_told_not_now_asks_for_longer_than_a_grey_list_or_a_limit_w
 async def test_who_is_told_nothing_is_given_up_as_soon_as_ever(answer: Answer) -> None:
     assert MOST == (await attempts_with_one_channel_for_all(answer, notice()))[0]
     assert MOST == await attempts_on_a_route(answer, notice(), has_next=False)
+
+
+async def test_what_may_have_been_heard_is_not_said_for_longer_where_nobody_would_know_it_again() -> None:
+    assert MOST == await attempts_on_a_route(DEPLOYED, notice(), has_next=False, honours_key=False)
+    assert 2 * MOST == await attempts_on_a_route(AWAY, notice(), has_next=False, honours_key=False)
+    assert (True, False) == (DEPLOYED.unclear, LOCKED_OUT.unclear)
 
 
 async def test_whoever_has_another_channel_goes_on_to_it_as_soon_as_ever() -> None:

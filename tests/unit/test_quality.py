@@ -1,13 +1,16 @@
 """The quality benchmark in small: its streams are what they say, and nobody does better than its optimum."""
 
 import random
+import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks.quality import core, greedy, optimum, report, run
+from benchmarks.quality.__main__ import app
 from benchmarks.quality.measures import judge, tasks, worth
 from benchmarks.quality.optimum import Edge, Optimum
 from benchmarks.quality.played import Played
@@ -198,3 +201,13 @@ def test_a_run_is_saved_with_its_picture_and_published_into_the_page(tmp_path: P
     assert "greedy by nearest" in text
     assert "(quality.svg)" in text
     assert "<svg" in picture.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", [None, b"no result", b"[]", b'{"machine": 1}'])
+def test_a_result_that_is_none_is_told_in_a_line(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "nope.json"
+    if content is not None:
+        file.write_bytes(content)
+    told = CliRunner().invoke(app, ["publish", str(file)])
+    plain = re.sub(r"[│\s]", "", told.output)
+    assert (2, True, True) == (told.exit_code, "nope.json" in plain, "namearesultfile" in plain), told.output

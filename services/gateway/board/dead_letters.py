@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from schemas.codec import STRUCTURED_TYPE, Event, decode_structured
-from schemas.errors import INVALID_FIELD, InvalidEvent
+from schemas.errors import INVALID_FIELD, WRONG_TOPIC, InvalidEvent
 from schemas.registry import TOPIC_OF
 from services.gateway.board.store import parsed
 from services.gateway.context import Gateway
@@ -70,7 +70,8 @@ def mended(text: str, found: Mapping[str, Any]) -> Event:
         raise InvalidEvent(INVALID_FIELD, "source", ("服务自己的事件不能手工重发", "what services say themselves is not published by hand"))
     if found["kind"] in TOPIC_OF and event.type != found["kind"]:
         raise InvalidEvent(INVALID_FIELD, "type", ("类型须与死信的一致", "the type must be the letter's own"))
-    if f"{TOPIC_OF[event.type]}-dlq" != found["topic"]:
+    strayed = found["reason"] == WRONG_TOPIC and event.type == found["kind"]  # it is published on the topic of its type
+    if f"{TOPIC_OF[event.type]}-dlq" != found["topic"] and not strayed:
         raise InvalidEvent(INVALID_FIELD, "type", ("类型须属于原来的主题", "the type must belong to the letter's own topic"))
     if found["area"] is not None and event.area != found["area"]:
         raise InvalidEvent(INVALID_FIELD, "data.area", ("片区须与死信的一致", "the area must be the letter's own"))

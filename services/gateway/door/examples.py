@@ -168,9 +168,14 @@ KEYS_RESPONSES: Final[dict[int | str, Json]] = {200: {"description": "Keys", "co
 KEY_RESPONSES: Final[dict[int | str, Json]] = {
     201: {"description": "Made; the key is shown this once", "content": _json({**_API_KEY, "key": "lmk_0123456789abcdef_…"}, _OBJECT)},
     403: refused("Keys are made by people", problem("by_people")),
-    404: NOT_FOUND[404],
     409: refused("There are as many as there may be", problem("too_many", "20")),
     422: refused("Not valid", problem("bad_value", "scopes")),
+}
+ROTATE_RESPONSES: Final[dict[int | str, Json]] = {
+    **KEY_RESPONSES,
+    **NOT_FOUND,
+    409: refused("Somebody else's, whom an admin looks after", problem("not_own")),
+    422: refused("Not valid", problem("bad_value", "overlap_seconds")),
 }
 _RECEIPT: Final[Json] = {"reference": "5b0c8a52-6c0e-5d53-9f0a-0b8a1c9d2e3f", "status": "failed", "at": "2026-11-25T08:31:00Z", "fault": "absent"}
 

@@ -4,6 +4,7 @@ Source: CloudEvents 1.0.2, its HTTP Protocol Binding (structured, binary, batche
 HTTP carries it, what its sender may send, and where.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -24,17 +25,19 @@ OURS: Final = "lastmetre"
 """The source of the system's own events, alone or before a slash; nobody else's, in whatever letters."""
 IN: Final = frozenset({topics.WISHES, topics.OFFERS, topics.RESPONSES})
 
+_QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
+
 Headers = Sequence[tuple[bytes, bytes]]
 """As ASGI gives them: names in lower case."""
 
 
 def is_batch(headers: Headers) -> bool:
     """Whether the body is a batch."""
-    return any(name == b"content-type" and value[: len(BATCH_TYPE)].lower() == BATCH_TYPE.encode() for name, value in headers)
+    return any(name == b"content-type" and _media_type(value) == BATCH_TYPE.encode() for name, value in headers)
 
 
 def read(headers: Headers, body: bytes) -> Event:
-    """The one event of a request, in structured or binary mode; a body that says neither is read as structured, as on Kafka.
+    """The one event of a request, in structured or binary mode; JSON that says neither is read as structured, as on Kafka, and so is what says nothing.
 
     Raises:
         InvalidEvent: the contract does not take it.
@@ -44,8 +47,10 @@ def read(headers: Headers, body: bytes) -> Event:
     content_types = [value for name, value in headers if name == b"content-type"]
     if len(content_types) > 1:
         raise InvalidEvent(errors.DUPLICATE_HEADER, "content-type")
-    media_type = content_types[0].partition(b";")[0].strip().lower() if content_types else b""
+    media_type = _media_type(content_types[0]) if content_types else b""
     if media_type.startswith(b"application/cloudevents") and media_type != STRUCTURED_TYPE.encode():
+        raise InvalidEvent(errors.INVALID_FIELD, "content-type", (f"应为 {STRUCTURED_TYPE}", f"send {STRUCTURED_TYPE}"))
+    if not found and media_type and not media_type.endswith((b"/json", b"+json")):
         raise InvalidEvent(errors.INVALID_FIELD, "content-type", (f"应为 {STRUCTURED_TYPE}", f"send {STRUCTURED_TYPE}"))
     if not found or media_type == STRUCTURED_TYPE.encode():
         if len(body) > topics.EVENT_MAX_BYTES:
@@ -119,6 +124,13 @@ def refuse_foreign(principal: Principal | None, event: Event) -> None:
         raise Refused("out_of_scope", "data.place" if whole else "data.area")
 
 
+def _media_type(value: bytes) -> bytes:
+    """What a content type names, without its parameters."""
+    return value.partition(b";")[0].strip().lower()
+
+
 def _unescaped(value: bytes) -> bytes:
-    """A header's value as the binding percent-encodes it."""
+    """A header's value as the binding writes it: between quotes or not, then percent-encoded. Else an id would be another one in structured mode."""
+    if len(value) > 1 and value[:1] == value[-1:] == b'"':
+        value = _QUOTED_PAIR.sub(rb"\1", value[1:-1])
     return unquote_to_bytes(value) if b"%" in value else value

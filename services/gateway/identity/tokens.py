@@ -66,24 +66,36 @@ class TokenVerifier:
         self._clock = clock
         self._again_seconds = again_seconds
         self._endpoints: Endpoints | None = None
+        self._endpoints_at = float("-inf")
         self._keys: dict[str, PublicKey] = {}
         self._asked_at = float("-inf")
 
     async def endpoints(self) -> Endpoints:
-        """Where the provider is asked.
+        """Where the provider is asked: as it said within the last ten minutes, as it may move; or as it said before, while it does not answer.
 
         Raises:
             ProviderAway: it does not answer, is another than we were told, or would have us send secrets in the open.
         """
-        if self._endpoints is None:
-            found = await self.fetch(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
-            if found.get("issuer") != self.issuer:
-                raise ProviderAway("issuer")
-            urls = [found.get(f"{name}_endpoint") for name in ("authorization", "token")] + [found.get("jwks_uri")]
-            if not all(isinstance(url, str) and is_safe_url(url) for url in urls):
-                raise ProviderAway("endpoints")
-            self._endpoints = Endpoints(*(str(url) for url in urls))
+        known, now = self._endpoints, time.monotonic()
+        if known is not None and now - self._endpoints_at <= _KEYS_SECONDS:
+            return known
+        self._endpoints_at = now  # whoever comes meanwhile asks where it was
+        try:
+            self._endpoints = await self._told()
+        except ProviderAway:
+            if known is None:
+                raise
+            return known
         return self._endpoints
+
+    async def _told(self) -> Endpoints:
+        found = await self.fetch(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if found.get("issuer") != self.issuer:
+            raise ProviderAway("issuer")
+        urls = [found.get(f"{name}_endpoint") for name in ("authorization", "token")] + [found.get("jwks_uri")]
+        if not all(isinstance(url, str) and is_safe_url(url) for url in urls):
+            raise ProviderAway("endpoints")
+        return Endpoints(*(str(url) for url in urls))
 
     async def fetch(self, url: str) -> Mapping[str, Any]:
         """A JSON object of the provider.

@@ -159,7 +159,7 @@ async def make(gateway: GatewayOf, principal: Owner, wanted: NewKey) -> Response
     return answer(201, _shown(key, now, secret))
 
 
-@router.post("/api/v1/keys/{key_id}/rotate", status_code=201, summary="Rotate a key", response_class=Response, responses=examples.KEY_RESPONSES)
+@router.post("/api/v1/keys/{key_id}/rotate", status_code=201, summary="Rotate a key", response_class=Response, responses=examples.ROTATE_RESPONSES)
 async def rotate(gateway: GatewayOf, principal: Owner, key_id: str, how: Rotation) -> Response:
     """A new key like the old one, with its end; both hold during the overlap, and count under one quota and as one key. Of one before them that is the end."""
     now = datetime.now(UTC)

@@ -8,7 +8,6 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Final, Literal
 
@@ -26,6 +25,7 @@ from services.gateway.door.answers import Refused
 from services.gateway.guard import needs
 from services.gateway.policy import Act
 from services.gateway.roles import Principal
+from services.gateway.routes.ids import Moment
 
 
 class _Signed(APIRoute):
@@ -45,8 +45,8 @@ SIGNATURE_HEADER: Final = "x-lastmetre-signature"
 TIME_HEADER: Final = "x-lastmetre-timestamp"
 _BODY_MAX_BYTES: Final = 64 * 1024
 _CLOCK_SECONDS: Final = 300
-# Beyond them no database and no clock of the other offset can keep it.
-_YEARS: Final = (1970, 9000)
+# Beyond it no database and no clock of the other offset can keep it.
+_YEAR_MAX: Final = 9000
 _FEWER: Final = ("应不超过 64 KiB", "send at most 64 KiB")
 _AN_OBJECT: Final = ("应为一个 JSON 对象", "send one JSON object")
 _ADD: Final = ("缺少，请补上", "it is missing, add it")
@@ -67,7 +67,7 @@ class Receipt(BaseModel):
 
     reference: str = Field(min_length=1, max_length=200, pattern=shapes.ID, description="the key it was sent, or its own number")
     status: Literal["delivered", "failed", "read"]
-    at: Annotated[datetime, Field(strict=False)]
+    at: Annotated[Moment, Field(strict=False)]
     fault: str | None = Field(default=None, pattern=shapes.SKILL, description="why it failed, as a code")
 
 
@@ -88,7 +88,7 @@ def read(body: bytes) -> Receipt:
         field = ".".join(safe_name(str(step)) for step in first["loc"])
         fix = _ADD if first["type"] == "missing" else errors.complaint_about(field, first).fix if field else _AN_OBJECT
         raise Refused("bad_value", field or "body", fix) from None
-    if receipt.at.tzinfo is None or not _YEARS[0] <= receipt.at.year <= _YEARS[1]:
+    if receipt.at.year > _YEAR_MAX:
         raise Refused("bad_value", "at", shapes.INSTANT_WORDS)
     if is_bare_number(receipt.reference) or _MOBILE_INSIDE.search(receipt.reference):
         raise Refused("bad_value", "reference", _NO_NUMBER)
