@@ -19,7 +19,7 @@ from deploy.postgres import Postgres
 from schemas.lanes import partition_of
 from services.gateway.database import Database
 from services.gateway.door import examples
-from services.gateway.people import store
+from services.gateway.people import linked, store
 from services.gateway.people.store import Before
 from services.gateway.publisher import SOURCE
 from services.gateway.roles import Principal, Role, Scope
@@ -365,7 +365,9 @@ async def test_while_kafka_takes_nothing_whoever_taps_a_link_holds_up_no_page(ri
         ("open", None, "Please set out only once you have the confirmation"),
     ],
 )
-async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(rig: GatewayRig, wish: str, match: str | None, said: str) -> None:
+async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(
+    rig: GatewayRig, monkeypatch: pytest.MonkeyPatch, wish: str, match: str | None, said: str
+) -> None:
     assert rig.gateway.links is not None
     client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
     name = f"invited-{wish}-{match}"
@@ -386,6 +388,10 @@ async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(
     told = await client.post("/a/say", data={"code": code, "action": "accept", "csrf": csrf})
     assert said in words(told.text)
     assert said in words((await client.get(f"/l/{code}")).text)
+    if (wish, match) == ("open", None):  # a yes that nothing came of: they are full or busy by now
+        monkeypatch.setattr(linked, "_DECIDED_US", 0)
+        later = (await client.get(f"/l/{code}")).text
+        assert ("This visit is not yours" in words(later), "Please set out only" in words(later), later.count('role="status"')) == (True, False, 1)
     if said == "please do not set out":  # and nothing that says the contrary above it
         assert ("Noted" in words(told.text), told.text.count('role="status"')) == (False, 1)
 

@@ -48,6 +48,7 @@ async def _shown(request: Request, gateway: Gateway, code: str, *, told: Any = N
     state, about = await linked.seen(gateway, _keys(gateway), code, _now())
     comes = None if isinstance(state, Forged) else linked.comes_of(state.claims, about)
     given: dict[str, Any] = {"kind": type(told or state).__name__.lower(), "state": told or state, "about": about, "comes": comes}
+    given["passed_over"] = linked.is_passed_over(told or state, comes, _now())
     given |= {"code": code, "labels": LABELS, "minutes": visits.MINUTES}
     return _private(gateway.renderer.page(request, "link.html", **given, words=words, now=words.utc_now()))
 
