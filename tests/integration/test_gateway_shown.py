@@ -354,6 +354,18 @@ async def test_while_kafka_takes_nothing_whoever_taps_a_link_holds_up_no_page(ri
     assert {200} == {(await tap).status_code for tap in taps}
 
 
+async def test_a_childs_wish_for_one_helper_is_shown_as_one_for_two(rig: GatewayRig) -> None:
+    """The matcher sends two together; "0/1" told the worker that one would do."""
+    worker = await browser(rig, "worker")
+    wishes: dict[str, dict[str, Any]] = {"child": CHILD, "together": {"accompanied": True}, "adult": {}}
+    for name, more in wishes.items():
+        await fill(rig.owner, "wishes", **WISH | more | {"wish_id": f"w-one-{name}", "helpers_needed": 1, "urgency": "red"})
+        needs = 1 if name == "adult" else 2
+        page, monitor = words((await worker.get(f"/wish/{AREA}/w-one-{name}")).text), (await worker.get("/monitor")).text
+        assert (name, True) == (name, f"Helpers 0 / {needs}" in page)
+        assert f"0/{needs} helpers" in words(f"<main>{monitor.split(f'/w-one-{name}')[1].split('</a>')[0]}")
+
+
 @pytest.mark.parametrize(
     ("wish", "match", "said"),
     [
