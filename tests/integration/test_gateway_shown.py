@@ -408,6 +408,25 @@ async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(
         assert ("Noted" in words(told.text), told.text.count('role="status"')) == (False, 1)
 
 
+@pytest.mark.parametrize("purpose", ["cancel", "start", "acknowledge"])
+async def test_whoever_opens_the_link_of_their_visit_does_not_call_it_off_with_the_only_button_there(rig: GatewayRig, purpose: Any) -> None:
+    """Every confirmed helper has such a link; one tap on a big "取消", which also means "close", called the visit off for good."""
+    assert rig.gateway.links is not None
+    client = await rig.client(**{"accept": "text/html", "accept-language": "zh-CN"})
+    match_id = f"m-{uuid4().hex[:8]}"
+    ids = {"wish_id": f"w-{match_id}", "match_id": match_id, "volunteer_ref": "v-off"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{match_id}", "state": "matched"})
+    await fill(rig.owner, "matches", **MATCH | ids | {"state": "confirmed", "confirmed_at": NOW})
+    party: Any = "resident" if purpose == "acknowledge" else "volunteer"
+    claims = Claims(uuid4(), purpose, party, AREA, f"w-{match_id}", "o-1", match_id, (int(NOW.timestamp()) + 3600) * 1_000_000)
+    page = (await client.get(f"/l/{await mint(rig.owner, rig.gateway.links, claims)}")).text
+    folded = "".join(re.findall("<details>.*?</details>", page, re.DOTALL))
+    assert ("取消这次上门" in folded) is ("来不了？" in folded) is ("取消后会另找帮手" in folded) is (purpose != "acknowledge")
+    assert ("我到了" in page, "我到了" in folded) == (purpose == "start", False)
+    assert (purpose == "acknowledge") is ("这次帮上忙了吗？" in page)
+    assert 'value="cancel"' not in page.replace(folded, "")
+
+
 @pytest.mark.parametrize(
     ("by", "report", "said"),
     [
