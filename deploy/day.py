@@ -1,7 +1,8 @@
 """The sample day that `up` plays: publishes a day of the High-tech Zone as integrations would, shows each confirmation, sums up.
 
 It goes in through Kafka and looks at nothing but topics, except for one thing: whether all it sent has been decided, which only
-the matcher's cursors tell. Volunteers who are asked answer, and community workers approve, a moment after they hear.
+the matcher's cursors tell. Volunteers who are asked answer, and community workers approve, a moment after they hear; for a few wishes at the
+end nobody answers, so that they lie on the claim wall for whoever tries it out.
 """
 
 from __future__ import annotations
@@ -269,7 +270,7 @@ class _Day:
             if data.needs_approval:
                 worker = {"worker_ref": f"worker-{self._plan.run}", "approved": True}
                 self._answer("match.approved", data.match_id, match, worker)
-        elif isinstance(data, HelperInvited):
+        elif isinstance(data, HelperInvited) and data.wish_id not in self._plan.left:
             asked = Live(data.wish_id, data.offer_id, None)
             if not self._declined:
                 self._declined = True

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 
-from deploy.hightech import AREA, COMPOUNDS, ERHU, KNIFE, NEEDS, PIANO, PROFILES, SIGNING, SKATING, Compound, Need, Profile
+from deploy.hightech import AREA, COMPOUNDS, ERHU, KNIFE, NEEDS, ON_THE_WALL, PIANO, PROFILES, SIGNING, SKATING, Compound, Need, Profile
 from schemas.registry import TOPIC_OF
 
 SOURCE: Final = "sample-day"
@@ -21,7 +21,7 @@ _DAY_STARTS, _DAY_ENDS = time(9), time(21)
 _TOO_LATE_TODAY: Final = time(16)
 _QUARTER: Final = 15
 # When in the day what is told, as parts of its length.
-_OFFERS_UNTIL, _WISHES_FROM, _WISHES_UNTIL = 0.25, 0.12, 0.9
+_OFFERS_UNTIL, _WISHES_FROM, _WISHES_UNTIL, _WALL_FROM = 0.25, 0.12, 0.9, 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,10 @@ class Sending:
 
 @dataclass(slots=True)
 class Plan:
-    """A day: what is sent, in order; the wishes by id; and how many wishes, offers, bad lines and repeats there are among it."""
+    """A day: what is sent, in order; the wishes by id; and how many wishes, offers, bad lines and repeats there are among it.
+
+    `left`: wishes for which whoever is asked does not answer, so that a member finds them on the wall.
+    """
 
     run: int
     sendings: list[Sending] = field(default_factory=list)
@@ -63,6 +66,12 @@ class Plan:
     offers: int = 0
     bad: int = 0
     repeats: int = 0
+    left: set[str] = field(default_factory=set)
+
+
+def member_of(offers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The offer of the member whose account is for trying it out: one who is asked, and goes anywhere."""
+    return next((offer for offer in offers if offer["accepts"] == "ask" and offer["reach"] == "area"), offers[0])
 
 
 def plan_day(run: int, now: datetime, seed: int) -> Plan:
@@ -71,6 +80,7 @@ def plan_day(run: int, now: datetime, seed: int) -> Plan:
     maker.offers()
     maker.wishes()
     maker.incidents()
+    maker.on_the_wall()
     maker.plan.sendings.sort(key=lambda sending: sending.at)  # stable
     return maker.plan
 
@@ -225,6 +235,19 @@ class _Maker:
         del bad["area"]
         self._send(0.68, "wish.submitted", bad["wish_id"], bad)
         self.plan.bad += 1
+
+    def on_the_wall(self) -> None:
+        """The member has room for more, and alone can do what is wished for last: nobody is sent, and they are asked with a time to answer."""
+        member = member_of([sending.data for sending in self.plan.sendings if sending.type == "lastmetre.offer.posted.v1"])
+        skills = sorted({skill for need in ON_THE_WALL for skill in need.skills})
+        own = {name: value for name, value in member.items() if name != "area"}
+        offer_id = f"{member['offer_id']}-more"
+        more = {"offer_id": offer_id, "skills": skills, "accepts": "ask", "reach": "area", "capacity": 2 * len(ON_THE_WALL)}
+        self.plan.offers += 1
+        self._send(_WALL_FROM, "offer.posted", offer_id, own | more | {"windows": self._windows(("always",))})
+        for number, need in enumerate(ON_THE_WALL, len(self.plan.wishes) + 1):
+            self._wish(number, need, _WALL_FROM + 0.02)
+            self.plan.left.add(f"wish-{self.plan.run}-{number:02}")
 
     def _claim(self, at: float, need: Need, skills: tuple[str, ...]) -> None:
         wish_id, offer_id = self._wish_ids[need.zh], self._offers_of[skills][0]

@@ -10,7 +10,7 @@ import asyncpg
 from rich.console import Console
 
 from deploy.account import Made, NewAccount, make
-from deploy.day_plan import Plan
+from deploy.day_plan import Plan, member_of
 from deploy.gateway_keys import gateway_keys
 from deploy.hightech import AREA
 from deploy.stack import Stack
@@ -39,7 +39,7 @@ def wanted(plan: Plan) -> list[NewAccount]:
     offers = [sending.data for sending in plan.sendings if sending.type == "lastmetre.offer.posted.v1"]
     wishes = [sending.data for sending in plan.sendings if sending.type == "lastmetre.wish.submitted.v1" and "resident_ref" in sending.data]
     centre = next(offer for offer in offers if "中心户" in offer.get("organisation", ""))
-    member = next((offer for offer in offers if offer["accepts"] == "ask" and offer["reach"] == "area"), offers[0])
+    member = member_of(offers)
     unit = (AREA, *(centre["home"][step] for step in _STEPS))
     return [
         NewAccount("demo-member", ("volunteer",), (AREA,), volunteer_ref=member["volunteer_ref"], demo=True),

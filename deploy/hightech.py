@@ -184,6 +184,12 @@ ERHU: Final = _child("blue", "erhu", "想跟老师学二胡", "Learn the erhu fr
 PIANO: Final = _other("culture", "blue", "piano_tuning", "活动室的钢琴走音了", "The piano of the common room is out of tune", 90)
 KNIFE: Final = Need("household", "blue", ("knife_grinding",), "家里的菜刀钝了", "The kitchen knives are blunt", 30, at="jushang-1")
 SKATING: Final = Need("study", "blue", ("skating",), "孩子想学轮滑", "A child would like to learn skating", 60, band="under_14")
+# What lies on the claim wall when the day is over: urgent, and whoever was asked has not answered, so that a member may claim it.
+ON_THE_WALL: Final = (
+    _elder("red", "companionship plumbing", "水管师傅就要上门，奶奶想有人陪着", "The plumber is about to come, and a grandmother would like company", 30),
+    _elder("red", "companionship gardening", "要下大雨了，帮爷爷把阳台的花收进屋", "Heavy rain is coming: bring a grandfather's flowers in", 30),
+    _elder("red", "companionship phone_help", "孙女马上来视频，爷爷不会接", "A granddaughter is about to video-call, and a grandfather can't answer", 30),
+)
 
 PROFILES: Final = (
     # One a compound: the centre household of a unit, there day and night.

@@ -66,6 +66,13 @@ FLASHES: Final[Mapping[str, Flash]] = MappingProxyType(
         "taken": Flash(
             "info", ("谢谢您！这件事已经不用再答复了：有人先答应，或已取消。", "Thank you! No answer is needed any more: somebody was first, or it is off.")
         ),
+        "unfit": Flash(
+            "wait",
+            (
+                "谢谢您愿意帮忙！这件事现在排不进来：您已有别的约定，或您的服务登记变了。请不必前往，我们会请别人。",
+                "Thank you for being ready! It does not fit now: you have other visits, or your offer has changed. Please do not set out; others are asked.",
+            ),
+        ),
         "settled": Flash("info", ("您已经约好这一件；来不了的话，请在下面告诉我们。", "This one is yours already; if you can't come, say so below.")),
         "started": Flash("good", ("已记下：您到了。", "Noted: you are there.")),
         "finished": Flash("good", ("辛苦了！时长会在居民确认后记入。", "Thank you! The hours are booked once the resident has confirmed.")),

@@ -94,6 +94,7 @@ async def all_of_them(come: Visitors, ids: dict[str, str]) -> None:
 
 async def main() -> None:
     """Start everything, people it, and take the pictures."""
+    default_folder().mkdir(parents=True, exist_ok=True)  # in a clone where nothing has run yet
     folder = Path(tempfile.mkdtemp(prefix="pictures-", dir=default_folder()))
     async with stage(folder) as running:
         ids = await people_the_town(running.town)

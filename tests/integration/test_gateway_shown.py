@@ -19,7 +19,7 @@ from deploy.postgres import Postgres
 from schemas.lanes import partition_of
 from services.gateway.database import Database
 from services.gateway.door import examples
-from services.gateway.people import store
+from services.gateway.people import linked, store
 from services.gateway.people.store import Before
 from services.gateway.publisher import SOURCE
 from services.gateway.roles import Principal, Role, Scope
@@ -354,6 +354,18 @@ async def test_while_kafka_takes_nothing_whoever_taps_a_link_holds_up_no_page(ri
     assert {200} == {(await tap).status_code for tap in taps}
 
 
+async def test_a_childs_wish_for_one_helper_is_shown_as_one_for_two(rig: GatewayRig) -> None:
+    """The matcher sends two together; "0/1" told the worker that one would do."""
+    worker = await browser(rig, "worker")
+    wishes: dict[str, dict[str, Any]] = {"child": CHILD, "together": {"accompanied": True}, "adult": {}}
+    for name, more in wishes.items():
+        await fill(rig.owner, "wishes", **WISH | more | {"wish_id": f"w-one-{name}", "helpers_needed": 1, "urgency": "red"})
+        needs = 1 if name == "adult" else 2
+        page, monitor = words((await worker.get(f"/wish/{AREA}/w-one-{name}")).text), (await worker.get("/monitor")).text
+        assert (name, True) == (name, f"Helpers 0 / {needs}" in page)
+        assert f"0/{needs} helpers" in words(f"<main>{monitor.split(f'/w-one-{name}')[1].split('</a>')[0]}")
+
+
 @pytest.mark.parametrize(
     ("wish", "match", "said"),
     [
@@ -365,7 +377,9 @@ async def test_while_kafka_takes_nothing_whoever_taps_a_link_holds_up_no_page(ri
         ("open", None, "Please set out only once you have the confirmation"),
     ],
 )
-async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(rig: GatewayRig, wish: str, match: str | None, said: str) -> None:
+async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(
+    rig: GatewayRig, monkeypatch: pytest.MonkeyPatch, wish: str, match: str | None, said: str
+) -> None:
     assert rig.gateway.links is not None
     client = await rig.client(**{"accept": "text/html", "accept-language": "en"})
     name = f"invited-{wish}-{match}"
@@ -386,8 +400,31 @@ async def test_of_several_who_say_yes_by_a_link_each_hears_whether_it_is_theirs(
     told = await client.post("/a/say", data={"code": code, "action": "accept", "csrf": csrf})
     assert said in words(told.text)
     assert said in words((await client.get(f"/l/{code}")).text)
+    if (wish, match) == ("open", None):  # a yes that nothing came of: they are full or busy by now
+        monkeypatch.setattr(linked, "_DECIDED_US", 0)
+        later = (await client.get(f"/l/{code}")).text
+        assert ("This visit is not yours" in words(later), "Please set out only" in words(later), later.count('role="status"')) == (True, False, 1)
     if said == "please do not set out":  # and nothing that says the contrary above it
         assert ("Noted" in words(told.text), told.text.count('role="status"')) == (False, 1)
+
+
+@pytest.mark.parametrize("purpose", ["cancel", "start", "acknowledge"])
+async def test_whoever_opens_the_link_of_their_visit_does_not_call_it_off_with_the_only_button_there(rig: GatewayRig, purpose: Any) -> None:
+    """Every confirmed helper has such a link; one tap on a big "取消", which also means "close", called the visit off for good."""
+    assert rig.gateway.links is not None
+    client = await rig.client(**{"accept": "text/html", "accept-language": "zh-CN"})
+    match_id = f"m-{uuid4().hex[:8]}"
+    ids = {"wish_id": f"w-{match_id}", "match_id": match_id, "volunteer_ref": "v-off"}
+    await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-{match_id}", "state": "matched"})
+    await fill(rig.owner, "matches", **MATCH | ids | {"state": "confirmed", "confirmed_at": NOW})
+    party: Any = "resident" if purpose == "acknowledge" else "volunteer"
+    claims = Claims(uuid4(), purpose, party, AREA, f"w-{match_id}", "o-1", match_id, (int(NOW.timestamp()) + 3600) * 1_000_000)
+    page = (await client.get(f"/l/{await mint(rig.owner, rig.gateway.links, claims)}")).text
+    folded = "".join(re.findall("<details>.*?</details>", page, re.DOTALL))
+    assert ("取消这次上门" in folded) is ("来不了？" in folded) is ("取消后会另找帮手" in folded) is (purpose != "acknowledge")
+    assert ("我到了" in page, "我到了" in folded) == (purpose == "start", False)
+    assert (purpose == "acknowledge") is ("这次帮上忙了吗？" in page)
+    assert 'value="cancel"' not in page.replace(folded, "")
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,21 @@ async def test_a_word_is_about_the_visit_that_its_page_asked_about_and_about_no_
     assert 409 == await say("m-of-nobody")
 
 
+async def test_how_it_went_is_not_chosen_beforehand_until_the_visits_time_is_over(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The helper may still be on the way: one tap would have said that it is done."""
+    monkeypatch.setattr("services.gateway.people.settling.settled.__defaults__", (0.1,))
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+    for name, ends_at in (("on", NOW + timedelta(hours=1)), ("over", NOW - timedelta(minutes=1))):
+        await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-goes-{name}", "state": "matched"})
+        await visit(rig, f"w-goes-{name}", f"m-goes-{name}", state="confirmed", starts_at=NOW - timedelta(hours=1), ends_at=ends_at)
+        page = (await resident.get(f"/wishes/w-goes-{name}")).text
+        assert (["done"] if name == "over" else []) == re.findall(r'name="outcome" value="(\w+)" required checked', page)
+        assert 3 == len(re.findall(r'name="outcome" value="\w+" required', page))
+        assert ("Did it help?" if name == "over" else "Is the helper done? How did it go?") in page
+        chosen = await resident.post(f"/wishes/w-goes-{name}/acknowledge", page="/account", outcome="partly", match_id=f"m-goes-{name}")
+        assert 303 == chosen.status_code  # a word that comes early counts, as ever
+
+
 @pytest.mark.parametrize(
     ("name", "wish", "visits", "can"),
     [
@@ -127,8 +142,17 @@ async def test_a_centre_household_finds_the_form_and_enters_what_it_offers(rig: 
 
 async def test_an_invitation_that_is_answered_twice_or_too_late_is_no_error(rig: GatewayRig) -> None:
     windows = json.dumps([{"start": NOW.isoformat(), "end": (NOW + timedelta(days=2)).isoformat()}])
-    offer = {"offer_id": "o-asked", "volunteer_ref": "v-asked", "reach": "area", "state": "open", "skills": ["carry"], "vetting_level": 4, "checked_at": NOW}
+    offer: dict[str, Any] = {
+        "offer_id": "o-asked",
+        "volunteer_ref": "v-asked",
+        "reach": "area",
+        "state": "open",
+        "skills": ["carry"],
+        "vetting_level": 4,
+        "checked_at": NOW,
+    }
     await fill(rig.owner, "offers", **PLACE, **offer, last_end=NOW + timedelta(days=2), windows=windows)
+    await fill(rig.owner, "offers", **PLACE, **offer | {"offer_id": "o-gone", "state": "withdrawn"}, last_end=NOW + timedelta(days=2), windows=windows)
     for name in ("mine", "gone"):
         await fill(rig.owner, "wishes", **WISH | {"wish_id": f"w-asked-{name}", "helpers_needed": 1, "state": "held"})
     await fill(rig.owner, "matches", **MATCH | {"wish_id": "w-asked-mine", "match_id": "m-asked", "offer_id": "o-asked", "volunteer_ref": "v-asked"})
@@ -142,9 +166,53 @@ async def test_an_invitation_that_is_answered_twice_or_too_late_is_no_error(rig:
     assert (303, "settled") == await answer("w-asked-mine", "o-asked", "decline")
     assert (303, "taken") == await answer("w-asked-gone", "o-asked", "accept")  # somebody else was first
     assert (303, "declined") == await answer("w-asked-gone", "o-asked", "decline")
+    assert (303, "taken") == await answer("w-asked-gone", "o-gone", "accept")  # from a page of before they withdrew that offer
     assert (404, "") == await answer("w-asked-gone", "o-of-another", "accept")
     assert [] == [one for one in await said(rig, "responses") if str(one.get("wish_id")).startswith("w-asked")]
     assert "somebody was first" in (await member.get("/mine?said=taken")).text
+
+
+async def test_whoever_is_invited_and_full_busy_or_withdrawn_meanwhile_is_told_that_it_does_not_fit(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.people.settling.settled.__defaults__", (0.1,))  # no matcher is there, which would say nothing either
+    now = datetime.now(UTC)
+    windows = json.dumps([{"start": now.isoformat(), "end": (now + timedelta(days=2)).isoformat()}])
+    times: dict[str, Any] = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
+    offer: dict[str, Any] = {
+        "reach": "area",
+        "skills": ["carry"],
+        "vetting_level": 4,
+        "checked_at": now,
+        "last_end": now + timedelta(days=2),
+        "windows": windows,
+    }
+
+    async def said_to(name: str, **of_offer: Any) -> tuple[str, str]:
+        ids = {"wish_id": f"w-fits-{name}", "offer_id": f"o-fits-{name}"}
+        await fill(rig.owner, "wishes", **WISH | times | {"wish_id": ids["wish_id"], "state": "open", "urgency": "red", "skills": ["carry"], "live": 0})
+        await fill(rig.owner, "offers", **PLACE, **offer | {"offer_id": ids["offer_id"], "volunteer_ref": f"v-fits-{name}", "state": "open"} | of_offer)
+        if name in {"full", "busy"}:
+            other: dict[str, Any] = {
+                "wish_id": "w-other",
+                "match_id": f"m-fits-{name}",
+                "offer_id": ids["offer_id"],
+                "volunteer_ref": f"v-fits-{name}",
+                "state": "confirmed",
+            }
+            await fill(rig.owner, "matches", **MATCH | other | (times if name == "busy" else SLOT))
+        asked: dict[str, Any] = {"volunteer_ref": f"v-fits-{name}", "rung": "area", "live": True, "invited_at": now, "expires_at": now + timedelta(hours=1)}
+        await fill(rig.owner, "invitations", area=AREA, **ids, **asked)
+        member = await browser(rig, "volunteer", volunteer_ref=f"v-fits-{name}")
+        answer = await member.post(f"/mine/invitations/{ids['wish_id']}/{ids['offer_id']}/accept", page="/account")
+        assert [ids["offer_id"]] == [one["offer_id"] for one in await said(rig, "responses") if one.get("wish_id") == ids["wish_id"]]
+        return answer.headers["location"].removeprefix("/mine?said="), (await member.get("/mine")).text
+
+    assert ("later", False) == ((free := await said_to("free", capacity=1))[0], "Ask all the same" in free[1])
+    cases: dict[str, dict[str, Any]] = {"full": {"capacity": 1}, "busy": {"capacity": 5}, "withdrawn": {"capacity": 5, "state": "withdrawn"}}
+    for name, of_offer in cases.items():
+        flash, page = await said_to(name, **of_offer)
+        assert (name, "unfit") == (name, flash)
+        assert "It does not fit any more" in page
+        assert "Ask all the same" in page
 
 
 @pytest.mark.parametrize("lang", ["zh-CN", "en"])

@@ -12,8 +12,10 @@ import pytest
 from rich.console import Console
 
 from deploy.cli import SAMPLE_DAY_POLICY
+from deploy.day import SEED as DAY_SEED
 from deploy.day import Outcome, _what_next
 from deploy.day_plan import Plan, Sending, plan_day
+from deploy.demo import wanted
 from deploy.hightech import AREA, COMMUNITIES, COMPOUNDS
 from deploy.state import ROOT
 from deploy.tools.placeholders import fill
@@ -49,29 +51,29 @@ def play(plan: Plan, now: datetime) -> tuple[Area, list[Decision]]:
             continue
         at = now + timedelta(seconds=number / 5)
         event = decode_structured(value(sending, at))
-        _run_to(area, micros(at), out)
-        _take(area, event, micros(at), out)
-    _run_to(area, micros(at) + MINUTE_US, out)
+        _run_to(area, micros(at), out, plan.left)
+        _take(area, event, micros(at), out, plan.left)
+    _run_to(area, micros(at) + MINUTE_US, out, plan.left)
     return area, out
 
 
-def _run_to(area: Area, now: int, out: list[Decision]) -> None:
+def _run_to(area: Area, now: int, out: list[Decision], left: frozenset[str] | set[str] = frozenset()) -> None:
     while (due := area.next_deadline()) is not None and due <= now:
-        _tell(area, pass_time(area, due)[1], due, out)
+        _tell(area, pass_time(area, due)[1], due, out, left)
 
 
-def _take(area: Area, event: Event, now: int, out: list[Decision]) -> None:
-    _tell(area, decide(area, event, now)[1], now, out)
+def _take(area: Area, event: Event, now: int, out: list[Decision], left: frozenset[str] | set[str] = frozenset()) -> None:
+    _tell(area, decide(area, event, now)[1], now, out, left)
 
 
-def _tell(area: Area, told: list[Decision], now: int, out: list[Decision]) -> None:
-    """Who is invited says yes."""
+def _tell(area: Area, told: list[Decision], now: int, out: list[Decision], left: frozenset[str] | set[str]) -> None:
+    """Who is invited says yes, but for what is left to lie on the wall."""
     out.extend(told)
     for one in told:
-        if one.type == "lastmetre.helper.invited.v1":
+        if one.type == "lastmetre.helper.invited.v1" and one.data["wish_id"] not in left:
             pair = {"area": AREA, "wish_id": one.data["wish_id"], "offer_id": one.data["offer_id"]}
             yes = Sending(1.0, "lastmetre.match.accepted.v1", f"yes-{one.id}", one.subject, pair)
-            _take(area, decode_structured(orjson.dumps(yes.event(datetime.fromtimestamp(now / 1e6, UTC)))), now, out)
+            _take(area, decode_structured(orjson.dumps(yes.event(datetime.fromtimestamp(now / 1e6, UTC)))), now, out, left)
 
 
 def test_every_line_is_valid_but_the_one_that_is_not_meant_to_be() -> None:
@@ -130,6 +132,24 @@ def test_most_wishes_find_their_helpers_at_once_at_any_hour(now: datetime) -> No
     assert {"skill_missing": 1, "language_missing": 1, "out_of_reach": 1, "vetting_too_low": 1, "needs_two": 1} == dict(refused)
     assert {"活动室的钢琴走音了", "家里的菜刀钝了", "孩子想学轮滑"} <= set(waiting.values())
     assert {"听障居民办证，需要手语", "想跟老师学二胡"}.isdisjoint(waiting.values())
+
+
+@pytest.mark.parametrize(("now", "seed"), [(HOURS[1], DAY_SEED), (NOON, DAY_SEED), (HOURS[-1], SEED)], ids=("03h", "noon", "another seed, 23h"))
+def test_when_the_day_is_over_some_wishes_lie_on_the_wall_for_the_member_to_claim(now: datetime, seed: int) -> None:
+    plan = plan_day(1, now, seed)
+    (member,) = (one.volunteer_ref for one in wanted(plan) if one.login == "demo-member")
+    area, _ = play(plan, now)
+    claims: list[Decision] = []
+    for number, wish_id in enumerate(sorted(plan.left)):
+        assert "open" == area.wishes[wish_id].status
+        offers = [offer.id for offer in area.offers.values() if offer.volunteer.ref == member]
+        claim = {"area": AREA, "claim_id": f"try-{number}", "wish_id": wish_id, "offer_id": max(offers, key=len)}
+        later = now + timedelta(minutes=20 + number)  # nobody answered the invitation
+        _run_to(area, micros(later), [], plan.left)
+        event = Sending(1.0, "lastmetre.wish.claimed.v1", claim["claim_id"], wish_id, claim)
+        _take(area, decode_structured(value(event, later)), micros(later), claims, plan.left)
+    assert 3 == len(plan.left)
+    assert plan.left == {one.data["wish_id"] for one in claims if one.type == "lastmetre.match.proposed.v1" and one.data["how"] == "claimed"}
 
 
 @pytest.mark.parametrize("now", HOURS, ids=lambda now: f"{now:%H}h")

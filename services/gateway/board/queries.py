@@ -46,8 +46,9 @@ _WORK: Final = """
         (SELECT count(*) FROM gateway.dead_letters WHERE sent_at IS NULL) AS dead,
         (SELECT count(*) FROM gateway.inbox WHERE read_at IS NULL) AS unread
 """
-_CARD: Final = """w.area, w.wish_id, w.title, w.category, w.urgency, w.state, w.community, w.compound, w.building, w.unit, w.submitted_at, w.starts_at,
-    w.ends_at, w.minutes, w.helpers_needed, w.live, w.confirmed, w.reach, w.unmet IS NOT NULL AS unmet, w.frozen, w.changed_at, w.age_band"""
+_CARD: Final = f"""w.area, w.wish_id, w.title, w.category, w.urgency, w.state, w.community, w.compound, w.building, w.unit, w.submitted_at, w.starts_at,
+    w.ends_at, w.minutes, w.helpers_needed, w.live, w.confirmed, w.reach, w.unmet IS NOT NULL AS unmet, w.frozen, w.changed_at, w.age_band,
+    (w.accompanied OR {MINORS}) IS TRUE AS together"""
 _WAITING: Final = f"""
     SELECT {_CARD}, {_RISK} AS risk FROM gateway.wishes w WHERE w.state = $2
     ORDER BY risk DESC, array_position(ARRAY['red', 'yellow', 'blue'], w.urgency), w.ends_at, w.wish_id LIMIT $3

@@ -15,7 +15,7 @@ from services.gateway.context import Gateway
 from services.gateway.guard import require
 from services.gateway.people import store
 from services.gateway.people.store import Before
-from services.gateway.people.wall import Choice, MyOffer, OpenWish, Shown, chosen, home_of, next_best, shown
+from services.gateway.people.wall import Choice, MyOffer, OpenWish, Shown, chosen, has_time, home_of, missing, next_best, shown
 from services.gateway.policy import Act, Thing
 from services.gateway.roles import Principal
 from services.gateway.words import utc_now
@@ -58,6 +58,18 @@ async def _with_room(connection: Any, principal: Principal, offers: Iterable[MyO
         return []
     full = await store.full_offers(connection, principal.scope.area, principal.volunteer_ref, now)
     return [replace(offer, is_full=offer.offer_id in full) for offer in offers]
+
+
+async def still_fits(gateway: Gateway, principal: Principal, wish_id: str, offer_id: str) -> bool:
+    """Whether an invitation still fits who was invited, as far as the board knows: they may be full, busy, or have no such offer any more."""
+    before, now = await store.before_claim(gateway.looks, principal, wish_id), utc_now()
+    if before.wish is None:  # it waits for nobody now: that is another answer
+        return True
+    async with gateway.database.acting_for(principal) as connection:
+        offers = await _with_room(connection, principal, before.offers, now)
+    taken = [(match.starts_at, match.ends_at) for match in before.matches if match.live]
+    wish, mine = before.wish, (offer for offer in offers if offer.offer_id == offer_id)
+    return any(missing(wish, offer, now) is None and has_time(wish, offer, taken, now) for offer in mine)
 
 
 async def _open(gateway: Gateway, principal: Principal, before: Before) -> tuple[list[OpenWish], bool]:

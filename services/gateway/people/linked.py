@@ -12,7 +12,7 @@ from services.gateway.context import Gateway
 from services.gateway.publisher import Unpublished
 from services.links.claims import Action, Claims
 from services.links.keys import LinkKeys, digest, normal
-from services.links.store import Expired, Forged, Outcome, Redeemed, Seen, Superseded, look, redeem
+from services.links.store import Expired, Forged, Outcome, Redeemed, Seen, Superseded, Used, look, redeem
 
 _LINKED: Final = "SELECT * FROM gateway.linked($1)"
 _EVENTS: Final[dict[Action, str]] = {
@@ -25,6 +25,8 @@ _OUTCOMES: Final = frozenset({"done", "partly", "not_done"})
 _TURN_SECONDS: Final = 5.0
 _GOES: Final = frozenset({"agreed", "confirmed", "started", "finished", "closed"})
 _WAITS: Final = frozenset({"unknown", "open"})
+# A yes is decided upon within a moment: who has heard nothing of theirs for so long did not get the visit.
+_DECIDED_US: Final = 30_000_000
 Comes = Literal["yours", "not_yours", "called_off"]
 
 
@@ -66,6 +68,11 @@ def comes_of(claims: Claims, about: About | None) -> Comes | None:
     if about.match_state == "released":
         return "called_off" if about.called_off else "not_yours"
     return "not_yours" if claims.match_id is None and about.wish_state is not None and about.wish_state not in _WAITS else None
+
+
+def is_passed_over(state: object, comes: Comes | None, now: int) -> bool:
+    """Whether a yes to an invitation came to nothing though the wish still waits: they are full or busy meanwhile, or their offer is gone. Pure."""
+    return isinstance(state, Used) and state.action == "accept" and state.claims.match_id is None and comes is None and now - state.at >= _DECIDED_US
 
 
 async def seen(gateway: Gateway, keys: LinkKeys, code: str, now: int) -> tuple[Seen, About | None]:

@@ -119,6 +119,7 @@ WHERE i.area = $1 AND i.volunteer_ref = $2 AND i.live AND i.expires_at > $3
     AND NOT EXISTS (SELECT FROM gateway.matches m WHERE m.area = i.area AND m.wish_id = i.wish_id AND m.volunteer_ref = $2)
 ORDER BY i.expires_at
 """  # noqa: S608 - our own words alone
+_OFFERED = "SELECT EXISTS (SELECT FROM gateway.offers WHERE area = $1 AND volunteer_ref = $2 AND offer_id = $3)"
 _BOOKS = "SELECT match_id, starts_at, outcome, minutes, points, corrected FROM gateway.my_books()"
 _WISH_COLUMNS = f"""
     area, wish_id, community, compound, building, category, urgency, title, starts_at, ends_at, minutes, state, resident_ref, live, helpers_needed, changed_at,
@@ -320,6 +321,11 @@ async def my_match(connection: Any, area: str, match_id: str, volunteer_ref: str
 async def my_invitations(connection: Any, area: str, volunteer_ref: str, now: datetime) -> list[Invitation]:
     """What the member is asked at once with others."""
     return [Invitation(**dict(row)) for row in await connection.fetch(_INVITATIONS, area, volunteer_ref, now)]
+
+
+async def has_offered(connection: Any, area: str, volunteer_ref: str, offer_id: str) -> bool:
+    """Whether an offer is the member's, also one that was withdrawn since."""
+    return bool(await connection.fetchval(_OFFERED, area, volunteer_ref, offer_id))
 
 
 async def my_books(connection: Any) -> dict[str, Booked]:

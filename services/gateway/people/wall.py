@@ -153,6 +153,19 @@ def missing(wish: OpenWish, offer: MyOffer, now: datetime) -> str | None:
     return "offer_full" if offer.is_full else None
 
 
+def has_time(wish: OpenWish, offer: MyOffer, taken: Iterable[tuple[datetime, datetime]], now: datetime) -> bool:
+    """Whether a visit still lies between what the member has to do already: in the wish's window and in one of the offer's."""
+    needed, busy = timedelta(minutes=wish.minutes), sorted(taken)
+    for opens, closes in offer.windows:
+        start, end = max(opens, wish.starts_at, now), min(closes, wish.ends_at)
+        for other_start, other_end in busy:
+            if start < other_end and other_start < start + needed:
+                start = other_end
+        if end - start >= needed:
+            return True
+    return False
+
+
 def shown(wish: OpenWish, offers: Sequence[MyOffer], home: Place | None, now: datetime) -> Shown:
     """A wish beside the offer of the member that fits it best."""
     of_area = [offer for offer in offers if offer.area == wish.area]

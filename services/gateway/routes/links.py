@@ -25,13 +25,15 @@ Code = Annotated[str, Form(max_length=64)]
 LABELS: Final[dict[str, words.Words]] = {
     "accept": ("我能去", "Yes, I will come"),
     "decline": ("来不了", "I can't come"),
-    "cancel": ("取消", "Call it off"),
+    "cancel": ("取消这次上门", "Call the visit off"),
     "started": ("我到了", "I am there"),
     "finished": ("办完了", "Done"),
     "done": ("办好了", "It helped"),
     "partly": ("办了一部分", "It helped in part"),
     "not_done": ("没有办成", "It did not help"),
 }
+
+QUESTIONS: Final[dict[str, words.Words]] = {"answer": ("您能去吗？", "Can you come?"), "acknowledge": ("这次帮上忙了吗？", "Did it help?")}
 
 
 def _now() -> int:
@@ -48,7 +50,8 @@ async def _shown(request: Request, gateway: Gateway, code: str, *, told: Any = N
     state, about = await linked.seen(gateway, _keys(gateway), code, _now())
     comes = None if isinstance(state, Forged) else linked.comes_of(state.claims, about)
     given: dict[str, Any] = {"kind": type(told or state).__name__.lower(), "state": told or state, "about": about, "comes": comes}
-    given |= {"code": code, "labels": LABELS, "minutes": visits.MINUTES}
+    given["passed_over"] = linked.is_passed_over(told or state, comes, _now())
+    given |= {"code": code, "labels": LABELS, "questions": QUESTIONS, "minutes": visits.MINUTES}
     return _private(gateway.renderer.page(request, "link.html", **given, words=words, now=words.utc_now()))
 
 

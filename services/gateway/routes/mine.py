@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from services.gateway import words
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs, require
-from services.gateway.people import store, visits
+from services.gateway.people import claiming, store, visits
 from services.gateway.people.door import Told
 from services.gateway.people.settling import settled
 from services.gateway.people.visits import MyMatch
@@ -39,11 +39,12 @@ async def mine(request: Request, gateway: GatewayOf, principal: Member) -> HTMLR
         matches = [visits.as_booked(match, books) for match in await store.my_matches(connection, area, ref)]
         invitations = await store.my_invitations(connection, area, ref, now)
         unread = await store.unread(connection)
+    unfit = {one.wish_id for one in invitations if not await claiming.still_fits(gateway, principal, one.wish_id, one.offer_id)}
     standing = visits.standing(books.values(), now, tariff)
     told: dict[str, Told] = {match.match_id: await gateway.doors.told(match, now) for match in matches if match.live}
     return gateway.renderer.page(
         request, "mine.html", live=[match for match in matches if match.live], over=[match for match in matches if not match.live], told=told,
-        invitations=invitations, standing=standing, tariff=tariff, unread=unread, actions=visits.actions, state_words=visits.state_words,
+        invitations=invitations, unfit=unfit, standing=standing, tariff=tariff, unread=unread, actions=visits.actions, state_words=visits.state_words,
         minutes=visits.MINUTES, words=words, now=now,
     )  # fmt: skip
 
@@ -83,13 +84,15 @@ async def say(
     "/mine/invitations/{wish_id:path}/{offer_id}/{action}", response_class=RedirectResponse, status_code=HTTPStatus.SEE_OTHER, summary="Answer an invitation"
 )
 async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str, offer_id: str, action: Literal["accept", "decline"]) -> RedirectResponse:
-    """The first yes makes the match. A second tap, or one that comes after somebody else's, is told so."""
+    """The first yes makes the match. A second tap, or one that comes after somebody else's, is told so; so is a yes of who is full or busy by now."""
     area, ref = principal.scope.area, _ref(principal)
     async with gateway.database.acting_for(principal) as connection:
         asked = await store.my_invitations(connection, area, ref, words.utc_now())
     if not any((one.wish_id, one.offer_id) == (wish_id, offer_id) for one in asked):
         before = await store.before_claim(gateway.looks, principal, wish_id)
-        if not any(offer.offer_id == offer_id for offer in before.offers):
+        async with gateway.database.acting_for(principal) as connection:
+            theirs = await store.has_offered(connection, area, ref, offer_id)
+        if not theirs:
             raise HTTPException(HTTPStatus.NOT_FOUND)  # nobody can have asked them
         if before.match_of(wish_id) is not None:
             return _to_mine("accepted" if action == "accept" else "settled")
@@ -111,7 +114,8 @@ async def answer_invitation(gateway: GatewayOf, principal: Member, wish_id: str,
 
     if action == "decline":
         return _to_mine("declined")
-    await settled(shows)
+    if not await settled(shows) and not await claiming.still_fits(gateway, principal, wish_id, offer_id):
+        said = "unfit"
     return _to_mine(said)
 
 

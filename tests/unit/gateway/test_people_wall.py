@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.place import Place, Rung
-from services.gateway.people.wall import Choice, MyOffer, OpenWish, Shown, chosen, home_of, missing, next_best, rung_between, shown
+from services.gateway.people.wall import Choice, MyOffer, OpenWish, Shown, chosen, has_time, home_of, missing, next_best, rung_between, shown
 from services.gateway.roles import Scope
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)  # noon in China
@@ -54,6 +54,22 @@ def test_the_rung_is_the_smallest_circle_that_both_share(place: Place, rung: Run
 )
 def test_says_the_first_reason_for_which_a_claim_would_fail(change: dict[str, object], reason: str | None) -> None:
     assert reason == missing(replace(WISH, **change), OFFER, NOW)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("taken", "has"),
+    [
+        ([], True),
+        ([(0, 5)], True),
+        ([(0, 3), (4, 6)], True),
+        ([(4, 6), (0.5, 3.5)], False),
+        ([(0, 6)], False),
+        ([(-3, 3), (2, 5.5)], False),
+    ],
+)
+def test_a_visit_has_to_lie_between_those_that_the_member_has_already(taken: list[tuple[float, float]], *, has: bool) -> None:
+    slots = [(NOW + timedelta(hours=start), NOW + timedelta(hours=end)) for start, end in taken]
+    assert has is has_time(WISH, OFFER, slots, NOW)
 
 
 def test_an_offer_reaches_no_farther_than_it_says() -> None:

@@ -1,6 +1,6 @@
 // Without a network: a page that says so, in the look of the others. Nothing that anybody was shown is kept.
 "use strict";
-const CACHE = "last-metre-2";
+const CACHE = "last-metre-3";
 self.addEventListener("install", (event) => {
   event.waitUntil(
     caches.open(CACHE).then(async (cache) => {
@@ -19,7 +19,7 @@ self.addEventListener("activate", (event) => {
 });
 self.addEventListener("fetch", (event) => {
   const { request } = event;
-  if (request.mode === "navigate" && request.method === "GET") {
+  if (request.mode === "navigate") { // a form's, too: the browser's own error page leads nowhere in an installed application
     event.respondWith(fetch(request).catch(() => caches.match("/offline")));
   } else if (new URL(request.url).pathname.startsWith("/static/")) {
     event.respondWith(caches.match(request).then((kept) => kept || fetch(request)));
