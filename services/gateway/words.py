@@ -49,7 +49,7 @@ REFUSALS: Final[dict[str, Words]] = {
     "language_missing": ("这个心愿需要会说的语言，您还没有登记", "It needs a language that you have not registered"),
     "out_of_reach": ("超出了您登记的服务范围", "It is farther away than you said you go"),
     "vetting_too_low": ("这个心愿需要更高的审核等级", "It needs a higher level of checks"),
-    "not_available": ("与您的时间不合，或您与它的约定之前已取消", "None of your times fits, or you were parted before"),
+    "not_available": ("与您的时间不合，您已是它的帮手，或之前的约定已取消", "None of your times fits, you are its helper already, or you were parted before"),
     "offer_full": ("您手上的服务已满，先办完一件吧", "You have all the visits that you take at once"),
     "needs_two": ("这个心愿要两人同行，暂时还缺一位", "It takes two together, and the second is missing"),
 }
