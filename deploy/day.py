@@ -354,6 +354,8 @@ class _Day:
             outcome.confirmed += confirmed[wish_id] >= need.together
             if standing[wish_id] < need.together:
                 outcome.waiting.append(wish_id)
+        # What waits on the wall first: the last is named as an example of a wish that the rules keep waiting.
+        outcome.waiting.sort(key=lambda wish_id: wish_id not in self._plan.left)
         return outcome
 
     # ---- on the screen

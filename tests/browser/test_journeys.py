@@ -232,6 +232,7 @@ async def test_a_wish_is_entered_followed_and_acknowledged(
         done = page.get_by_role("button", name=visitor.words("确认", "Confirm"))
         await visitor.sees_after_reloading(path, done)
         await visitor.is_well_made()
+        await visitor.tap(page.locator("label", has=page.locator("[name=outcome][value='done']")))
         await visitor.tap(page.locator("label", has=page.locator("[name=rating][value='5']")))
         await visitor.tap(done)
         await visitor.sees(page.get_by_text(visitor.words("谢谢您的回音", "Thank you for your word")))
