@@ -32,6 +32,8 @@ _REFERENCE: Final = re.compile(shapes.ID)
 _REFERENCE_MAX: Final = 200
 _NO_DIGIT: Final = re.compile(r"[^0-9]")
 _NATIONAL_DIGITS: Final = 11
+# An extension or a short code of fewer digits stands in any long id by chance, and is nobody's alone.
+_NUMBER_DIGITS_MIN: Final = 7
 _ANSWER_BYTES_MAX: Final = 65536
 
 
@@ -101,7 +103,7 @@ def _reference(text: str) -> str | None:
 def _holds(reference: str | None, number: str) -> bool:
     """Whether a gateway's name for a message holds the number that it went to, with a date or a count beside it: it would stay in our tables."""
     digits, wanted = (_NO_DIGIT.sub("", text) for text in (reference or "", number))
-    return wanted != "" and wanted[-_NATIONAL_DIGITS:] in digits
+    return len(wanted) >= _NUMBER_DIGITS_MIN and wanted[-_NATIONAL_DIGITS:] in digits
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:
