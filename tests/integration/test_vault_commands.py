@@ -178,8 +178,8 @@ def test_a_purpose_that_is_blank_and_an_argument_that_is_no_text_are_told_in_bot
     assert "no UTF-8" in told
     for looked_for in ("199 0300 1234", "１９９０３００１２３４"):  # no row of the audit ever goes
         assert "REF is a person's reference" in terminal("show", looked_for, *AS, code=1)
-        assert "--match is a reference" in terminal("show", "r-1", "--match", looked_for, *AS, code=1)
-        assert "--as is your own reference" in terminal("show", "r-1", "--as", looked_for, "--why", "support", code=1)
+    assert "--match is a reference" in terminal("show", "r-1", "--match", "199 0300 1234", *AS, code=1)
+    assert "--as is your own reference" in terminal("show", "r-1", "--as", "199 0300 1234", "--why", "support", code=1)
     assert "--as holds a phone" in terminal("erase", "r-1", "--as", "李梅19903001234", "--why", "support", code=1)
 
 
