@@ -47,11 +47,12 @@ def _keys(gateway: Gateway) -> LinkKeys:
 
 
 async def _shown(request: Request, gateway: Gateway, code: str, *, told: Any = None) -> HTMLResponse:
-    state, about = await linked.seen(gateway, _keys(gateway), code, _now())
+    now = _now()
+    state, about = await linked.seen(gateway, _keys(gateway), code, now)
     comes = None if isinstance(state, Forged) else linked.comes_of(state.claims, about)
-    given: dict[str, Any] = {"kind": type(told or state).__name__.lower(), "state": told or state, "about": about, "comes": comes}
-    given["passed_over"] = linked.is_passed_over(told or state, comes, _now())
-    given |= {"code": code, "labels": LABELS, "questions": QUESTIONS, "minutes": visits.MINUTES}
+    shown = told or state
+    given: dict[str, Any] = {"kind": type(shown).__name__.lower(), "state": shown, "about": about, "comes": comes}
+    given |= {"passed_over": linked.is_passed_over(shown, comes, now), "code": code, "labels": LABELS, "questions": QUESTIONS, "minutes": visits.MINUTES}
     return _private(gateway.renderer.page(request, "link.html", **given, words=words, now=words.utc_now()))
 
 
