@@ -29,6 +29,7 @@ from services.notifier.notices import LATE
 from services.notifier.outages import Outages
 from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
+    HELD_BACK,
     Errand,
     GiveUp,
     Rules,
@@ -359,7 +360,8 @@ def _told_late(notice: Notice, now: datetime) -> Notice:
 
 
 def _errand(notice: Notice) -> Errand:
-    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=not _said_all_the_same(notice))
+    ends, waits = not _said_all_the_same(notice), notice.fault in HELD_BACK
+    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=ends, waits=waits)
 
 
 def _said_all_the_same(notice: Notice) -> bool:
