@@ -110,14 +110,19 @@ class Mail:
             return Answer("never", "bad_address")
         client = self._client()
         ends = asyncio.get_running_loop().time() + self.timeout_seconds
+        connected = False
         try:
             async with asyncio.timeout_at(ends):
-                answer = await self._deliver(client, message)
+                fault = await self._connect(client)
+                if fault is not None:
+                    return Answer("later", fault)
+                connected = True
+                answer = await self._hand_over(client, message)
             if answer is SENT:
                 await self._take_leave(client, ends)
             return answer
         except TimeoutError:
-            return Answer("later", "timeout")
+            return Answer("later", "timeout" if connected else "no_connection")
         finally:
             client.close()
 
@@ -142,15 +147,19 @@ class Mail:
             local_hostname="localhost",
         )
 
-    async def _deliver(self, client: aiosmtplib.SMTP, message: EmailMessage) -> Answer:
-        fault = await self._connect(client)
-        return await self._hand_over(client, message) if fault is None else Answer("later", fault)
-
     @staticmethod
     async def _connect(client: aiosmtplib.SMTP) -> str | None:
-        """Connect, take up TLS, log in; what went wrong. Nothing of the mail is out yet, so none of it is unclear or the notice's fault."""
+        """Connect, take up TLS, log in; what went wrong. Nothing of the mail is out yet, so none of it is unclear or the notice's fault.
+
+        Many a server lets everybody wait for its greeting, as who can't wait is no mail server: longer than our time limit, perhaps.
+        """
         try:
             await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                try:
+                    await client.ehlo()
+                except aiosmtplib.SMTPHeloError:
+                    await client.helo()
         except aiosmtplib.SMTPAuthenticationError:
             return "smtp_login"
         except (aiosmtplib.SMTPException, OSError, ValueError):
