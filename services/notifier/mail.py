@@ -11,7 +11,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
-from typing import Final
+from typing import Any, Final
 
 import aiosmtplib
 
@@ -100,6 +100,7 @@ class Mail:
         self._config = config
         self._port = port
         self._user, self._password = named.secret("user"), named.secret("password")
+        self._lookup: asyncio.Future[Any] | None = None
         self._tls = None if config.security == "none" else ssl.create_default_context(cafile=config.ca_file)
 
     async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:
@@ -147,13 +148,24 @@ class Mail:
             local_hostname="localhost",
         )
 
-    @staticmethod
-    async def _connect(client: aiosmtplib.SMTP) -> str | None:
+    async def _see_that_it_is_found(self) -> None:
+        """Until the server's name is looked up, once for all who wait for it.
+
+        A lookup that hangs keeps a thread for longer than an attempt takes, and there are few, for all channels, PostgreSQL and Kafka.
+        """
+        if self._lookup is None or self._lookup.done():
+            loop = asyncio.get_running_loop()
+            self._lookup = loop.create_task(loop.getaddrinfo(self._config.host, self._port))
+            self._lookup.add_done_callback(lambda found: found.cancelled() or found.exception())  # perhaps nobody waits for it any more
+        await asyncio.shield(self._lookup)
+
+    async def _connect(self, client: aiosmtplib.SMTP) -> str | None:
         """Connect, take up TLS, log in; what went wrong. Nothing of the mail is out yet, so none of it is unclear or the notice's fault.
 
         Many a server lets everybody wait for its greeting, as who can't wait is no mail server: longer than our time limit, perhaps.
         """
         try:
+            await self._see_that_it_is_found()
             await client.connect()
             if client.is_ehlo_or_helo_needed:
                 try:
@@ -183,4 +195,6 @@ class Mail:
         return SENT
 
     async def close(self) -> None:
-        """Nothing to let go of: a connection lives for one mail."""
+        """A connection lives for one mail."""
+        if self._lookup is not None:
+            self._lookup.cancel()

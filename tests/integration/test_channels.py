@@ -485,6 +485,20 @@ async def test_a_server_that_lets_everybody_wait_before_the_mail_has_heard_nothi
     assert (Answer("later", "no_connection"), False) == (answer, answer.unclear)
 
 
+async def test_a_name_server_that_hangs_is_asked_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def hangs(host: str, _port: int) -> None:
+        asked.append(host)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hangs)
+    channel = mail(Mailbox(587), host="mail.example.org", timeout_seconds=0.1)
+    answers = await asyncio.gather(*(channel.send(notice(), "someone@example.org") for _ in range(8)))
+    await channel.close()
+    assert ([Answer("later", "no_connection")] * 8, ["mail.example.org"]) == (answers, asked)
+
+
 async def test_a_server_that_has_the_mail_and_does_not_let_go_has_the_mail(tmp_path: Path) -> None:
     async with mail_server(tmp_path) as mailbox:
         mailbox.stays = True
