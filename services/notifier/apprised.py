@@ -41,9 +41,12 @@ def _loaded() -> Any:
 
 
 def plugin_of(url: str) -> Any:
-    """The plugin that apprise makes of a URL, or None."""
+    """The plugin that apprise makes of a URL, or None.
+
+    It follows no redirect: behind one a page to sign in at answers 200, and a notice would count as told that went nowhere, or to whom no setting names.
+    """
     apprise = _loaded()
-    return apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(async_mode=False, secure_logging=True))
+    return apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(async_mode=False, secure_logging=True, http_redirects=False))
 
 
 class Apprised:

@@ -7,6 +7,7 @@ value. Everything is judged at the start, and a complaint names the channel, the
 import json
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +23,19 @@ _SECRET_LENGTH_MIN: Final = 16
 _SUFFIX: Final = "_env"
 
 
+def is_web_address(value: str) -> bool:
+    """Whether somebody can be asked there at all: a host whose every part is one, and a port that there is."""
+    try:
+        parts = urlsplit(value)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(host) and not re.search(r"\s", value)
+
+
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+    if not is_web_address(value) or parts.username or parts.password:
         raise ValueError
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ValueError
@@ -276,5 +287,13 @@ def _rules(name: str, config: Config, secrets: Mapping[str, SecretStr], complain
             complaints.append(_complaint(name, type(config), "security", missing=False))
         if (config.user_env is None) != (config.password_env is None):
             complaints.append(f"通道 {name}：user_env 与 password_env 须一并填写 | channel {name}: give user_env and password_env together")
-        if config.ca_file is not None and not config.ca_file.is_file():
+        if config.ca_file is not None and not _holds_an_authority(config.ca_file):
             complaints.append(_complaint(name, type(config), "ca_file", missing=False))
+
+
+def _holds_an_authority(path: Path) -> bool:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # an SSLError is one
+        return False
+    return True

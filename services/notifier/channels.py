@@ -169,8 +169,9 @@ def system_of(url: str) -> str:
 
 def session_of(timeout_seconds: float, concurrency: int) -> aiohttp.ClientSession:
     """Connections of one channel, which keep no cookies; call inside the loop."""
-    # A connection that does not come about is told apart from an answer that does not: nothing was said, so nobody can have heard.
-    times = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=timeout_seconds * 0.9)
+    # A connection that does not come about, be it for a name server that hangs, is told apart from an answer that does not: nothing was said, so nobody can
+    # have heard. To the fraction: in whole seconds both times may fall together.
+    times = aiohttp.ClientTimeout(total=timeout_seconds, connect=timeout_seconds * 0.9, ceil_threshold=timeout_seconds)
     return aiohttp.ClientSession(timeout=times, connector=aiohttp.TCPConnector(limit=concurrency), cookie_jar=aiohttp.DummyCookieJar())
 
 

@@ -29,6 +29,7 @@ from services.notifier.notices import LATE
 from services.notifier.outages import Outages
 from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
+    HELD_BACK,
     Errand,
     GiveUp,
     Rules,
@@ -265,6 +266,10 @@ class Exchange:
         unclear = before.unclear or notice.fault == INTERRUPTED
         return before.state == "open" and not unclear and not self.outages.passes(before.channel)
 
+    def _is_away_for_long(self, answer: Answer) -> bool:
+        """Whether it says itself that it is, for longer than we would wait between two attempts."""
+        return self._timed and answer.after_seconds > self._settings.webhook_backoff_max_seconds
+
     def is_overtaken(self, passage: Passage) -> bool:
         """Whether its channel was found out of order while it waited there, and others are left: it is to be looked at again."""
         found_out = self.outages.found_out(passage.use.channel)
@@ -294,6 +299,8 @@ class Exchange:
         final = answer.verdict == "never" or before.attempts + 1 >= self._most(notice, name, answer, has_next=passage.use.has_next)
         _note_failure(notice, channel, answer, final=final)
         pause = 0.0 if final else self._pause(notice, name, before.attempts + 1, answer)
+        if not final and passage.use.has_next and self._is_away_for_long(answer) and not tried_of(unpacked(notice.tried), name).unclear:
+            notice.tried, pause = packed(passed_over(unpacked(notice.tried), name)), 0.0
         # After the last channel `route` is asked once more, and says that nothing is left.
         return Delivered(notice, "retryable", "", name, answer.fault, pause, passage.day)
 
@@ -359,7 +366,8 @@ def _told_late(notice: Notice, now: datetime) -> Notice:
 
 
 def _errand(notice: Notice) -> Errand:
-    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=not _said_all_the_same(notice))
+    ends, waits = not _said_all_the_same(notice), notice.fault in HELD_BACK
+    return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=ends, waits=waits)
 
 
 def _said_all_the_same(notice: Notice) -> bool:

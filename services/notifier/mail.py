@@ -11,7 +11,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
-from typing import Final
+from typing import Any, Final
 
 import aiosmtplib
 
@@ -100,6 +100,7 @@ class Mail:
         self._config = config
         self._port = port
         self._user, self._password = named.secret("user"), named.secret("password")
+        self._lookup: asyncio.Future[Any] | None = None
         self._tls = None if config.security == "none" else ssl.create_default_context(cafile=config.ca_file)
 
     async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:
@@ -110,14 +111,19 @@ class Mail:
             return Answer("never", "bad_address")
         client = self._client()
         ends = asyncio.get_running_loop().time() + self.timeout_seconds
+        connected = False
         try:
             async with asyncio.timeout_at(ends):
-                answer = await self._deliver(client, message)
+                fault = await self._connect(client)
+                if fault is not None:
+                    return Answer("later", fault)
+                connected = True
+                answer = await self._hand_over(client, message)
             if answer is SENT:
                 await self._take_leave(client, ends)
             return answer
         except TimeoutError:
-            return Answer("later", "timeout")
+            return Answer("later", "timeout" if connected else "no_connection")
         finally:
             client.close()
 
@@ -142,15 +148,30 @@ class Mail:
             local_hostname="localhost",
         )
 
-    async def _deliver(self, client: aiosmtplib.SMTP, message: EmailMessage) -> Answer:
-        fault = await self._connect(client)
-        return await self._hand_over(client, message) if fault is None else Answer("later", fault)
+    async def _see_that_it_is_found(self) -> None:
+        """Until the server's name is looked up, once for all who wait for it.
 
-    @staticmethod
-    async def _connect(client: aiosmtplib.SMTP) -> str | None:
-        """Connect, take up TLS, log in; what went wrong. Nothing of the mail is out yet, so none of it is unclear or the notice's fault."""
+        A lookup that hangs keeps a thread for longer than an attempt takes, and there are few, for all channels, PostgreSQL and Kafka.
+        """
+        if self._lookup is None or self._lookup.done():
+            loop = asyncio.get_running_loop()
+            self._lookup = loop.create_task(loop.getaddrinfo(self._config.host, self._port))
+            self._lookup.add_done_callback(lambda found: found.cancelled() or found.exception())  # perhaps nobody waits for it any more
+        await asyncio.shield(self._lookup)
+
+    async def _connect(self, client: aiosmtplib.SMTP) -> str | None:
+        """Connect, take up TLS, log in; what went wrong. Nothing of the mail is out yet, so none of it is unclear or the notice's fault.
+
+        Many a server lets everybody wait for its greeting, as who can't wait is no mail server: longer than our time limit, perhaps.
+        """
         try:
+            await self._see_that_it_is_found()
             await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                try:
+                    await client.ehlo()
+                except aiosmtplib.SMTPHeloError:
+                    await client.helo()
         except aiosmtplib.SMTPAuthenticationError:
             return "smtp_login"
         except (aiosmtplib.SMTPException, OSError, ValueError):
@@ -174,4 +195,6 @@ class Mail:
         return SENT
 
     async def close(self) -> None:
-        """Nothing to let go of: a connection lives for one mail."""
+        """A connection lives for one mail."""
+        if self._lookup is not None:
+            self._lookup.cancel()

@@ -36,6 +36,10 @@ _MAY_BE_LATE: Final = _REMINDERS | _INVITATIONS | _QUESTIONS | _CONFIRMATIONS
 State = Literal["open", "placed", "unread", "failed"]
 # Why a channel counts as failed that was passed over, as it is out of order: it has its turn again where nothing else is left.
 DOWN: Final = "channel_down"
+# Why a notice waits, for the morning or for tomorrow.
+QUIET: Final = "quiet_hours"
+OVER_BUDGET: Final = "over_budget"
+HELD_BACK: Final = frozenset((QUIET, OVER_BUDGET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Way:
 class Errand(NamedTuple):
     """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant; `answer_by` until when a word is awaited, if one is.
 
-    `ends`: when the visit is to end, where it is in vain to say afterwards that it is settled; None where it is said all the same.
+    `ends`: when the visit is to end, where it is in vain to say afterwards that it is settled; None where it is said all the same. `waits`: it was held back
+    before, for the night or as enough had come that day.
     """
 
     kind: str
@@ -78,6 +83,7 @@ class Errand(NamedTuple):
     begins: datetime | None = None
     answer_by: datetime | None = None
     ends: datetime | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +182,15 @@ def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: da
     local = now.astimezone(LOCAL)
     if wants.budget is not None and told_today >= wants.budget and not must_be_told(errand, local):
         if errand.kind in _FLEETING_KINDS:
-            return GiveUp("over_budget")
+            return GiveUp(OVER_BUDGET)
         tomorrow = datetime.combine(local.date() + timedelta(days=1), time(), LOCAL)
-        return Wait(_after_quiet(wants.quiet, tomorrow), "over_budget")
+        return Wait(_after_quiet(wants.quiet, tomorrow), OVER_BUDGET)
     if wants.quiet is None or way.silent:
         return None
     end = _after_quiet(wants.quiet, local)
     if end == local or passes_quiet(errand, now, end, rules):
         return None
-    return Wait(end, "quiet_hours")
+    return Wait(end, QUIET)
 
 
 def may_be_late(kind: str) -> bool:
@@ -226,12 +232,15 @@ def goes_first(kind: str, urgency: str | None) -> bool:
 
 
 def passes_quiet(errand: Errand, now: datetime, quiet_end: datetime, rules: Rules) -> bool:
-    """Whether it comes at night: of a red wish, or about a visit that begins soon, or before the night is over."""
+    """Whether it comes at night: of a red wish, or about a visit that begins soon, or before the night is over.
+
+    What could wait for the morning once does so: whatever is of the next day becomes near in the course of a night, and would ring at its darkest hour.
+    """
     if goes_first(errand.kind, errand.urgency):
         return True
     if errand.begins is None or errand.kind not in _MUST_KINDS | _REMINDERS:
         return False
-    return errand.begins <= max(now + rules.urgent, quiet_end)
+    return errand.begins <= (quiet_end if errand.waits else max(now + rules.urgent, quiet_end))
 
 
 def _after_quiet(quiet: tuple[time, time] | None, moment: datetime) -> datetime:
@@ -323,10 +332,10 @@ def local_day(now: datetime) -> datetime:
     return now.astimezone(LOCAL)
 
 
-def errand_of(kind: str, urgency: str | None, slot: tuple[str, str] | None, answer_by: str | None, *, ends: bool = False) -> Errand:
-    """The errand of a notice; `slot` is (start, end), and all instants are in RFC 3339. `ends`: its slot's end counts."""
+def errand_of(kind: str, urgency: str | None, slot: tuple[str, str] | None, answer_by: str | None, *, ends: bool = False, waits: bool = False) -> Errand:
+    """The errand of a notice; `slot` is (start, end), and all instants are in RFC 3339. `ends`: its slot's end counts; `waits`: it was held back."""
     begins, over = (None, None) if slot is None else (instant_of(slot[0]), instant_of(slot[1]))
-    return Errand(kind, urgency, begins, None if answer_by is None else instant_of(answer_by), over if ends else None)
+    return Errand(kind, urgency, begins, None if answer_by is None else instant_of(answer_by), over if ends else None, waits)
 
 
 @lru_cache(maxsize=8192)

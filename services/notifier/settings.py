@@ -2,13 +2,12 @@
 
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
 from schemas.instants import MINUTE_US
 from services.links.settings import LinkSettings
-from services.notifier.channel_settings import Named, channels_of
+from services.notifier.channel_settings import Named, channels_of, is_web_address
 from services.notifier.notices import Language
 from services.notifier.visits import Limits
 from services.notifier.watch import Timing
@@ -130,7 +129,7 @@ class Settings(LinkSettings, TariffSettings, ServiceSettings, VaultSettings):
         url = self.webhook
         if url is None:
             return self
-        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        if not is_web_address(url):
             raise ValueError(
                 "环境变量 LASTMETRE_CHANNEL 不合规：填 console、http(s) 地址或 LASTMETRE_CHANNELS 中的通道名称"
                 " | environment variable LASTMETRE_CHANNEL is not valid: use console, an http(s) URL or the name of a channel of LASTMETRE_CHANNELS"

@@ -88,10 +88,15 @@ def judge_code(
     code = next((answer[name] for name in fields if answer.get(name) is not None), None) if isinstance(answer, dict) else None
     if code is None and always:
         return UNREADABLE
-    if code is None or str(code) in sent:
+    if code is None or _is_among(code, sent):
         reference = answer.get(id_field) if isinstance(answer, dict) and id_field is not None else None
         return SENT if reference is None else Answer("sent", reference=_reference(str(reference)))
-    return Answer("later", "code_later") if str(code) in later else Answer("never", "code_refused")
+    return Answer("later", "code_later") if _is_among(code, later) else Answer("never", "code_refused")
+
+
+def _is_among(code: Any, codes: tuple[str, ...]) -> bool:
+    """Whether an answer's code is one of these; what is true or false in JSON is written as there."""
+    return str(code) in codes or (isinstance(code, bool) and str(code).lower() in codes)
 
 
 def _reference(text: str) -> str | None:
@@ -132,11 +137,22 @@ async def post_judged(
     try:
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             verdict = judge(answer.status, answer.headers.get("Retry-After"), datetime.now(UTC))
+            if verdict.fault == "refused":
+                return await _not_now(answer, fields, later) or verdict
             if verdict.verdict != "sent":
                 return verdict
             return judge_code(await _whole(answer), fields, sent, later, id_field, always=always)
     except (aiohttp.ClientError, OSError) as error:
         return unanswered(error)
+
+
+async def _not_now(answer: aiohttp.ClientResponse, fields: tuple[str, ...], later: tuple[str, ...]) -> Answer | None:
+    """The code of a refusal, where it means "not now": Feishu, and gateways like it, say so with 400."""
+    try:
+        found = judge_code(await _whole(answer), fields, (), later)
+    except (aiohttp.ClientError, OSError):
+        return None  # the status has told
+    return found if found.fault == "code_later" else None
 
 
 class SmsGateway:

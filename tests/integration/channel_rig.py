@@ -148,6 +148,7 @@ class Gateway:
     base: str = ""
     judge: Callable[[Seen, int], int | dict[str, Any] | list[bytes] | None] = lambda _seen, _nth: 200
     headers: dict[str, str] = field(default_factory=dict)
+    status: int = 200  # of answers of JSON
     seen: list[Seen] = field(default_factory=list)
     effects: Counter[str] = field(default_factory=Counter)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -173,7 +174,7 @@ class Gateway:
             return web.Response(status=answer, headers=self.headers)
         if str(next(iter(answer.values()))) in {"0", "OK"}:
             self._happens(seen)
-        return web.json_response(answer)
+        return web.json_response(answer, status=self.status)
 
     def _happens(self, seen: Seen) -> None:
         key = seen.headers.get("idempotency-key")

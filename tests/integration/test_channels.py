@@ -168,6 +168,14 @@ async def test_whatever_a_gateway_wants_to_be_waited_for_it_is_asked_again(syste
     await channel.close()
 
 
+@pytest.mark.parametrize(("code", "expected"), [("BUSY", Answer("later", "code_later")), ("OK", Answer("never", "refused"))])
+async def test_a_gateway_that_says_not_now_with_400_is_asked_again(system: Gateway, code: str, expected: Answer) -> None:
+    system.status, system.judge = 400, lambda _seen, _nth: {"code": code}
+    channel = sms(system, codes_later=["BUSY"])
+    assert expected == await channel.send(notice(), NUMBER)
+    await channel.close()
+
+
 async def test_an_invitation_by_text_message_says_what_when_and_how_near(system: Gateway) -> None:
     link = "https://example.org/a#aaaaaaaaaaaaaaaaaaaaaaaaaa"
     about = About("elder_care", "unit", SLOT)
@@ -312,6 +320,13 @@ async def test_a_failure_of_which_apprise_says_nothing_is_unclear(system: Gatewa
     assert (Answer("later", "unsent"), True) == (answer, answer.unclear)
 
 
+async def test_behind_a_redirect_nobody_was_told(system: Gateway) -> None:
+    system.judge = lambda seen, _nth: 200 if seen.path == "/sign-in" else 307
+    system.headers = {"Location": "/sign-in"}
+    answer = await apprised(system, "json://{host}/messages/{to}").send(notice(), NUMBER)
+    assert (["/messages/" + NUMBER], Answer("later", "unsent")) == ([seen.path for seen in system.seen], answer)
+
+
 async def test_a_service_that_hangs_holds_up_neither_the_loop_nor_the_channel_beyond_its_limits(system: Gateway) -> None:
     system.judge = lambda _seen, _nth: None
     channel = apprised(system, "json://{host}/", concurrency=2)
@@ -450,6 +465,38 @@ async def test_a_server_that_hangs_is_unclear_and_one_that_is_away_is_not(tmp_pa
         hung = await mail(mailbox, timeout_seconds=0.5).send(notice(), "someone@example.org")
         away = await mail(mailbox, port=unused_tcp_port).send(notice(), "someone@example.org")
     assert (("timeout", True), ("no_connection", False)) == ((hung.fault, hung.unclear), (away.fault, away.unclear))
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 here\r\n"])
+async def test_a_server_that_lets_everybody_wait_before_the_mail_has_heard_nothing(greeting: bytes) -> None:
+    gone = asyncio.Event()
+
+    async def greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await reader.read()  # whatever is said, until the other side lets go
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(greets, "127.0.0.1", 0)
+    answer = await mail(Mailbox(server.sockets[0].getsockname()[1]), security="none", timeout_seconds=0.1).send(notice(), "someone@example.org")
+    async with asyncio.timeout(5):
+        await gone.wait()
+    server.close()
+    assert (Answer("later", "no_connection"), False) == (answer, answer.unclear)
+
+
+async def test_a_name_server_that_hangs_is_asked_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def hangs(host: str, _port: int) -> None:
+        asked.append(host)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hangs)
+    channel = mail(Mailbox(587), host="mail.example.org", timeout_seconds=0.1)
+    answers = await asyncio.gather(*(channel.send(notice(), "someone@example.org") for _ in range(8)))
+    await channel.close()
+    assert ([Answer("later", "no_connection")] * 8, ["mail.example.org"]) == (answers, asked)
 
 
 async def test_a_server_that_has_the_mail_and_does_not_let_go_has_the_mail(tmp_path: Path) -> None:

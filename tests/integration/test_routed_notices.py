@@ -203,11 +203,15 @@ async def _count(database: Database, wanted: int) -> bool:
 
 async def test_a_notice_waits_for_the_morning_and_a_red_one_does_not(make: Make, source: Matcher, first: Gateway, settled: Settled, database: Database) -> None:
     clock = Clock(LATE)
-    settings = make(PEOPLE + 'quiet = "22:00-07:00"\n', urgent_hours=1)
+    settings = make(PEOPLE + 'quiet = "22:00-07:00"\n')
     await source.propose("m-red", urgency="red")
     await source.propose("m-blue", urgency="blue")
     async with running(settings, clock):
         await until(lambda: _waiting(database, "quiet_hours", 2))
+        assert 2 == len(first.effects)
+        clock.now = LATE + timedelta(hours=6)  # 05:00, and the visit begins in eleven hours
+        await ask(database.dsn(), "UPDATE notifying.notices SET due_at = clock_timestamp() WHERE fault = 'quiet_hours'")
+        await until(lambda: _put_off(database, 2))
         assert 2 == len(first.effects)
         clock.now = LATE + timedelta(hours=8, minutes=1)
         await ask(database.dsn(), "UPDATE notifying.notices SET due_at = clock_timestamp() WHERE fault = 'quiet_hours'")  # an hour at most, else
@@ -217,6 +221,11 @@ async def test_a_notice_waits_for_the_morning_and_a_red_one_does_not(make: Make,
 
 async def _waiting(database: Database, fault: str, wanted: int) -> bool:
     found = await ask(database.dsn(), f"SELECT count(*) FROM notifying.notices WHERE state = 'retryable' AND fault = '{fault}'")
+    return (wanted,) == found[0]
+
+
+async def _put_off(database: Database, wanted: int) -> bool:
+    found = await ask(database.dsn(), "SELECT count(*) FROM notifying.notices WHERE state = 'retryable' AND due_at > clock_timestamp() + interval '1 minute'")
     return (wanted,) == found[0]
 
 

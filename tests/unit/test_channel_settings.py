@@ -60,6 +60,8 @@ def test_takes_each_type(section: dict[str, Any]) -> None:
         (SMS | {"secret": "x"}, "不认识 secret", "secret is not known: use"),
         (SMS | {"url": "http://example.org/"}, "url 不合规", "url is not valid: use an https URL"),
         (SMS | {"url": f"https://me:{HIDDEN}@example.org/"}, "url 不合规", "url is not valid"),
+        (SMS | {"url": "https://example.org:99999/"}, "url 不合规", "url is not valid"),
+        (SMS | {"url": "https://sms..example.org/"}, "url 不合规", "url is not valid"),
         ({"type": "sms", "secret_env": "A_SECRET"}, "恰填其一", "give either url or url_env"),
         ({"type": "sms", "url": "https://example.org/"}, "缺少 secret_env", "secret_env is missing"),
         (SMS | {"secret_env": "GONE"}, "缺少环境变量 GONE", "environment variable GONE is missing"),
@@ -69,6 +71,7 @@ def test_takes_each_type(section: dict[str, Any]) -> None:
         (EMAIL | {"user_env": "A_USER"}, "须一并填写", "user_env and password_env together"),
         (EMAIL | {"sender": HIDDEN}, "sender 不合规", "sender is not valid"),
         (EMAIL | {"ca_file": "/no/such/file"}, "ca_file 不合规", "ca_file is not valid"),
+        (EMAIL | {"ca_file": __file__}, "ca_file 不合规", "ca_file is not valid"),
     ],
 )
 def test_names_the_channel_the_field_and_the_fix(section: dict[str, Any], chinese: str, english: str) -> None:

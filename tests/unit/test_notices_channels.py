@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from aiohttp import ClientTimeout
 
 from schemas.codec import decode
 from schemas.personal import code_of
@@ -16,6 +17,7 @@ from services.notifier.channels import Answer, backoff_seconds, body_of, judge, 
 from services.notifier.outbox import outgoing_of
 from services.notifier.receipt import UNDELIVERED
 from services.notifier.settings import Settings
+from services.notifier.sms import judge_code
 from services.runtime import BadSettings, load_settings
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -74,6 +76,18 @@ def test_judges_an_answer(status: int, retry_after: str | None, expected: Answer
     assert expected == judge(status, retry_after, NOW)
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"), [("true", Answer("sent")), ("false", Answer("never", "code_refused")), ('"wait"', Answer("later", "code_later"))]
+)
+def test_a_gateway_whose_code_is_true_or_false_is_understood_as_json_writes_it(code: str, expected: Answer) -> None:
+    assert expected == judge_code(f'{{"success":{code}}}'.encode(), ("success",), ("true",), ("wait",))
+
+
+async def test_the_time_for_a_connection_includes_whoever_knows_the_address_and_ends_before_the_time_for_an_answer() -> None:
+    async with channels.session_of(8.0, 1) as session:
+        assert ClientTimeout(total=8.0, connect=7.2, ceil_threshold=8.0) == session.timeout
+
+
 def test_waits_longer_each_time_up_to_a_limit_and_always_the_same() -> None:
     pauses = [backoff_seconds(KEY.bytes, attempt, 1.0, 60.0) for attempt in range(1, 12)]
     assert pauses == [backoff_seconds(KEY.bytes, attempt, 1.0, 60.0) for attempt in range(1, 12)]
@@ -98,7 +112,7 @@ def test_a_webhook_without_a_secret_is_refused_by_name_in_both_languages(environ
     assert "hidden-word" not in str(refused.value)
 
 
-@pytest.mark.parametrize("channel", ["carrier-pigeon", "ftp://example.org/", "http://"])
+@pytest.mark.parametrize("channel", ["carrier-pigeon", "ftp://example.org/", "http://", "https://example.org:99999/", "https://[::1/"])
 def test_an_unknown_channel_is_refused(environment: pytest.MonkeyPatch, channel: str) -> None:
     environment.setenv("LASTMETRE_CHANNEL", channel)
     with pytest.raises(BadSettings, match="LASTMETRE_CHANNEL"):

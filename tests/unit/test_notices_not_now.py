@@ -38,9 +38,9 @@ class Says:
         """Nothing to let go of."""
 
 
-def exchange(answer: Answer, *, honours_key: bool = True) -> Exchange:
+def exchange(answer: Answer, *, honours_key: bool = True, clock: str = "event") -> Exchange:
     settings: Any = SimpleNamespace(
-        clock="event", urgent_hours=12, read_minutes=30, public_url=None, link_ring=None, webhook_backoff_seconds=1.0, webhook_backoff_max_seconds=300.0
+        clock=clock, urgent_hours=12, read_minutes=30, public_url=None, link_ring=None, webhook_backoff_seconds=1.0, webhook_backoff_max_seconds=300.0
     )
     nothing: Any = None
     return Exchange(settings, nothing, {"sms": Says(answer, honours_key=honours_key)}, Everyone("sms"), {"sms": MOST})
@@ -89,6 +89,23 @@ async def test_what_may_have_been_heard_is_not_said_for_longer_where_nobody_woul
 
 async def test_whoever_has_another_channel_goes_on_to_it_as_soon_as_ever() -> None:
     assert MOST == await attempts_on_a_route(LIMITED, notice(), has_next=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "has_next", "tried", "pause"),
+    [
+        (Answer("later", "http_4xx", 301.0), True, '[["sms",1,"failed","channel_down",false]]', 0.0),
+        (Answer("later", "http_away", 3600.0), True, '[["sms",1,"open","http_away",true]]', 3600.0),
+        (Answer("later", "http_4xx", 300.0), True, '[["sms",1,"open","http_4xx",false]]', 300.0),
+        (Answer("later", "http_4xx", 3600.0), False, '[["sms",1,"open","http_4xx",false]]', 3600.0),
+    ],
+)
+async def test_a_channel_that_wants_to_be_left_alone_for_long_is_passed_over_by_whoever_has_another(
+    answer: Answer, has_next: bool, tried: str, pause: float
+) -> None:
+    one = notice()
+    came = await exchange(answer, clock="wall").attempt(Passage(one, one, Use("sms", has_next=has_next), "", None), lambda _area: "now")
+    assert (tried, pause, "retryable") == (one.tried, came.retry_seconds, came.fate)
 
 
 @pytest.mark.parametrize(("kind", "attempts"), [("confirmed", MOST), ("asked", MOST), ("released", 2 * MOST)])

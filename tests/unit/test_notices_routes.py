@@ -52,7 +52,8 @@ def step(
     now: datetime | None = DAY,
     addresses: tuple[str, ...] = ("sms", "voice", "email"),
 ) -> Step:
-    errand = Errand(kind, urgency, *(None if ahead is None else (now or DAY) + ahead for ahead in (begins, answer_by, ends)))
+    begin, answer, end = (None if ahead is None else (now or DAY) + ahead for ahead in (begins, answer_by, ends))
+    errand = Errand(kind, urgency, begin, answer, end)
     return next_step(Preferences(channels, None, quiet, budget), addresses, WAYS, errand, tried, told, now, RULES)
 
 
@@ -127,6 +128,13 @@ def test_a_visit_that_is_near_passes_quiet_hours() -> None:
 def test_a_visit_before_the_night_is_over_passes_whatever_the_limit() -> None:
     errand = Errand("confirmed", "blue", LATE + timedelta(hours=7))
     assert "sms" == used(next_step(Preferences(("sms",), None, NIGHT), ("sms",), WAYS, errand, (), 0, LATE, Rules(urgent=timedelta())))
+
+
+@pytest.mark.parametrize(("begins", "rings"), [(timedelta(hours=11), False), (timedelta(hours=8), True), (timedelta(hours=7), True)])
+def test_what_waits_for_the_morning_does_not_ring_in_the_night_as_the_visit_comes_nearer(begins: timedelta, rings: bool) -> None:
+    errand = Errand("reminder", "blue", LATE + begins, waits=True)
+    found = next_step(Preferences(("sms",), None, NIGHT), ("sms",), WAYS, errand, (), 0, LATE, RULES)
+    assert (Use("sms") if rings else Wait(datetime(2026, 11, 24, 23, tzinfo=UTC), "quiet_hours")) == found
 
 
 def test_an_expired_wish_can_wait_for_the_morning() -> None:
