@@ -428,28 +428,42 @@ async def test_a_quota_used_up_is_answered_429_with_the_seconds_to_wait_and_both
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
 
 
-async def test_several_gateways_together_let_no_more_through_than_the_quota(door: Gateway) -> None:
+@asynccontextmanager
+async def key_with_a_quota(door: Gateway, per_day: int) -> AsyncIterator[tuple[Database, Principal, str]]:
+    """A key of an integrator of its own, and a pool of the gateway's to count it by."""
     await account(door, name := f"app-{uuid4().hex[:8]}", "gaoxin")
     principal = Principal(name, frozenset({Role.INTEGRATOR}), Scope("gaoxin"))
     database = await Database.connect(door.database, size=4)
     try:
         async with database.acting_for(principal) as connection:
             key, _ = await keys.add(
-                connection, principal, name="app", scopes=["publish_events"], expires_at=None, per_minute=None, per_day=1000, now=datetime.now(UTC)
+                connection, principal, name="app", scopes=["publish_events"], expires_at=None, per_minute=None, per_day=per_day, now=datetime.now(UTC)
             )
+        yield database, principal, key.key_id
+    finally:
+        await database.close()
+
+
+async def test_several_gateways_together_let_no_more_through_than_the_quota(door: Gateway) -> None:
+    async with key_with_a_quota(door, 1000) as (database, principal, key_id):
         gateways = [Quotas(database) for _ in range(3)]
         let_through = 0
         refused: set[int] = set()
         while len(refused) < len(gateways):
             for number, one in enumerate(gateways):
                 try:
-                    await one.take(principal, key.key_id, 7)
+                    await one.take(principal, key_id, 7)
                     let_through += 7
                 except Refused:
                     refused.add(number)
         assert 1000 - 3 * 50 <= let_through <= 1000
-    finally:
-        await database.close()
+
+
+async def test_whoever_sends_many_at_once_may_use_all_of_the_quota(door: Gateway) -> None:
+    async with key_with_a_quota(door, 100) as (database, principal, key_id):
+        quotas = Quotas(database)
+        answers = await asyncio.gather(*(quotas.take(principal, key_id, 1) for _ in range(150)), return_exceptions=True)
+        assert {"NoneType": 100, "Refused": 50} == Counter(type(answer).__name__ for answer in answers)
 
 
 # --- receipts
