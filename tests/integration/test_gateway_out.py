@@ -109,6 +109,20 @@ async def test_waits_for_the_first_event_where_none_is_there(door: Gateway, http
     assert ids == [event["id"] for event in (await waiting).json()["events"]]
 
 
+async def test_a_key_that_is_revoked_while_somebody_waits_with_it_reads_nothing_of_what_came_then(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
+    made = (await http.post("/api/v1/keys", json={"name": "app"})).json()
+    at = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
+    async with httpx.AsyncClient(base_url=door.url, headers={"authorization": f"Bearer {made['key']}"}, timeout=30, trust_env=False) as program:
+        waiting = asyncio.create_task(program.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 20}))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not any(one["last_used_at"] for one in (await http.get("/api/v1/keys")).json()["keys"]):
+                assert not waiting.done()
+        assert 204 == (await http.delete(f"/api/v1/keys/{made['key_id']}")).status_code
+        await decided(door, area, 1)
+        answer = await waiting
+    assert (401, "key_ended") == (answer.status_code, answer.json()["code"])
+
+
 async def test_one_account_alone_does_not_hold_every_place_to_wait(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
     at = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
     waiting = [asyncio.create_task(http.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30})) for _ in range(5)]

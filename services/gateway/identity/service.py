@@ -159,9 +159,13 @@ class Identity:
 
     async def is_still(self, caller: Caller, authorization: str | None) -> bool:
         """Whether what let somebody in before lets in the same one now: for answers that go on for hours, though nobody asks for anything."""
+        return (await self.caller_now(caller, authorization)).principal == caller.principal
+
+    async def caller_now(self, caller: Caller, authorization: str | None) -> Caller:
+        """Who is let in now by what let somebody in before."""
         if authorization is None and caller.session is None:
-            return True  # a demonstration
-        return (await self.caller(caller.secret, authorization, asks=False)).principal == caller.principal
+            return caller  # a demonstration
+        return await self.caller(caller.secret, authorization, asks=False)
 
     def forget(self, secret: str) -> None:
         """Look it up anew next time."""
