@@ -217,7 +217,9 @@ class Identity:
         now = self.clock()
         if not key.is_good(now):
             return _unproven("key_ended")
-        if self._is_shut(account) or account.must_change:
+        if account.disabled_at is not None or account.must_change:
+            return _unproven("account_rests")  # told to whoever has the whole key alone
+        if self._is_shut(account):
             return refused
         if time.monotonic() - self._used.get(key_id, float("-inf")) > _TOUCH.total_seconds():
             self._used[key_id] = time.monotonic()
