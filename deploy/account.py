@@ -17,11 +17,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from deploy.words import Trouble, both
+from schemas import shapes
 from schemas.personal import is_bare_number
 from services.gateway.roles import Role
 
 FIRST_PASSWORD: Final = timedelta(days=7)
 _LEVELS_MAX: Final = 5
+_REFERENCE_MAX: Final = 128  # as on the topics
 
 account = typer.Typer(
     help="网关账号：新增、列出、停用、恢复、重置、关联 · The gateway's accounts: add, list, disable, enable, reset, link", no_args_is_help=True
@@ -63,7 +65,10 @@ class Made:
 
 _ROLES: Final = ", ".join(Role)
 _REFUSED: Final = {
-    "accounts_login_check": ("账号名须为 3 至 64 个字符，不含大写字母和空格。", "A login has 3 to 64 characters, no capitals and no blanks."),
+    "accounts_login_check": (
+        "账号名须为 3 至 64 个字符，不含大写字母、空格和看不见的字符。",
+        "A login has 3 to 64 characters, no capitals and no blanks, and none that nobody sees.",
+    ),
     "accounts_roles_check": (f"--role 可用 {_ROLES}。", f"--role: roles are {_ROLES}."),
     "identities_subject_check": ("--subject 须为 1 至 255 个字符。", "--subject has 1 to 255 characters."),
 }
@@ -202,6 +207,29 @@ def _steps(option: str, text: str | None) -> tuple[str, ...] | None:
     return steps
 
 
+def _see_names(login: str, references: list[tuple[str, str]]) -> None:
+    """See that a login can be typed, that a reference can be one of the topics, and that none is somebody's number. `references`: option and value.
+
+    Raises:
+        Trouble: it is not so; names the option.
+    """
+    # A form takes blanks at the ends away, and nobody can type what nobody sees.
+    if re.search(r"\s", login) or not login.isprintable() or login != login.lower():
+        raise Trouble(*_REFUSED["accounts_login_check"])
+    for option, given in references:
+        if re.fullmatch(shapes.ID, given) is None or len(given) > _REFERENCE_MAX:
+            raise Trouble(
+                f"{option} 须为 1 至 {_REFERENCE_MAX} 个字符，不含空格和控制字符，与心愿和服务登记中的编号一致。",
+                f"{option} has 1 to {_REFERENCE_MAX} characters, no blanks and no control characters: the reference of the person's wishes or offers.",
+            )
+    for option, given in (("LOGIN", login), *references):
+        if is_bare_number(given):
+            raise Trouble(
+                f"{option} 不能是电话或身份证号：它会出现在列表和网址中，请另取一个。",
+                f"{option} is no phone or identity-card number: it is seen in lists and addresses. Take something else.",
+            )
+
+
 def show(made: Made, out: Callable[[str], None]) -> None:
     """Say what is said once only."""
     out(f"{both('账号', 'login')}: {made.login}")
@@ -217,6 +245,21 @@ def show(made: Made, out: Callable[[str], None]) -> None:
 Login = Annotated[str, typer.Argument(help="账号名 · login")]
 _ISSUER: Final = "统一登录的 issuer · the OpenID provider's issuer"
 _SUBJECT: Final = "统一登录中的 subject · the subject there"
+
+
+def _see_form_of_issuer(issuer: str) -> None:
+    """See that it is one that a gateway takes as its `LASTMETRE_OIDC_ISSUER`: by any other nobody could ever sign in.
+
+    Raises:
+        Trouble: it is none.
+    """
+    from services.gateway.settings import ISSUER
+
+    if re.fullmatch(ISSUER, issuer) is None:
+        raise Trouble(
+            "没有改动。--issuer 须为 https 网址，与网关的 LASTMETRE_OIDC_ISSUER 逐字相同。",
+            "Nothing was changed. --issuer is an https address, letter by letter as the gateway's LASTMETRE_OIDC_ISSUER has it.",
+        )
 
 
 async def _see_issuer(connection: Any, issuer: str) -> None:
@@ -259,18 +302,16 @@ def add(
     """新增账号，初始密码 7 天内须修改 · Add an account; its first password is to be changed within a week."""
     steps = _steps("--scope", scope)
     assert steps is not None
-    if re.search(r"\s", login):  # a form takes those at the ends away, and nobody sees the others
-        raise Trouble(*_REFUSED["accounts_login_check"])
-    for option, given in (("LOGIN", login), ("--volunteer", volunteer or ""), *(("--resident", one) for one in resident or ())):
-        if is_bare_number(given):
-            raise Trouble(
-                f"{option} 不能是电话或身份证号：它会出现在列表和网址中，请另取一个。",
-                f"{option} is no phone or identity-card number: it is seen in lists and addresses. Take something else.",
-            )
+    _see_names(login, [("--volunteer", one) for one in (volunteer,) if one is not None] + [("--resident", one) for one in resident or ()])
     if (issuer is None) != (subject is None):
         raise Trouble("--issuer 和 --subject 须一起给出。", "Give --issuer and --subject together.")
     oidc = (issuer, subject) if issuer is not None and subject is not None else None
-    wanted = NewAccount(login, tuple(role), steps, _steps("--centre", centre), volunteer, tuple(resident or ()), oidc)
+    if oidc is not None:
+        _see_form_of_issuer(oidc[0])
+    unit = _steps("--centre", centre)
+    if unit is not None and unit[0] != steps[0]:
+        raise Trouble(f"--centre 须在 --scope 的片区 {steps[0]} 内。", f"--centre lies in the area of --scope, {steps[0]}.")
+    wanted = NewAccount(login, tuple(role), steps, unit, volunteer, tuple(resident or ()), oidc)
 
     async def work(connection: Any, keys: Any) -> None:
         if oidc is not None:
@@ -379,6 +420,7 @@ def link(
     """改在统一登录处登录：本地密码和两步验证作废，会话全部结束 · Sign in at the provider from now on: password and second factor here go, all sessions end."""
     import asyncpg
 
+    _see_form_of_issuer(issuer)
     identity = (issuer, subject)
 
     async def work(connection: Any, keys: Any) -> None:

@@ -57,6 +57,10 @@ UNPROVEN: Final[Mapping[str, tuple[str, str]]] = {
         "请求头 Authorization 中的密钥已到期或已吊销，请改用轮换后的密钥，或在 /keys 新建一把",
         "the key in header Authorization has ended or was revoked: use the one that it was rotated into, or make another one at /keys",
     ),
+    "account_rests": (
+        "请求头 Authorization 中密钥所属的账号已停用，或须先修改初始密码：请账号所有者登录，或联系管理员",
+        "the account of the key in header Authorization is disabled, or has a first password to change: let its owner sign in, or ask the administrator",
+    ),
     "bad_token": (
         "请求头 Authorization 中的令牌无效或已过期，请重新获取；密钥以 lmk_ 开头",
         "the token in header Authorization is not valid, or has ended: get another one; keys begin with lmk_",

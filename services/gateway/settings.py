@@ -3,7 +3,7 @@
 import ssl
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -14,6 +14,9 @@ from services.links.settings import LinkKeySettings
 from services.runtime import LOOPBACK, PREFIX, DatabaseUrl, ServiceSettings
 from services.tariff import TariffSettings
 from services.vault.settings import VaultSettings
+
+ISSUER: Final = r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?[^\s?#]*)$"
+"""Who can be the OpenID provider, which `deploy account` asks, too."""
 
 
 def _networks(value: str) -> str:
@@ -75,7 +78,7 @@ class Settings(LinkKeySettings, TariffSettings, VaultSettings, ServiceSettings):
     )
     oidc_issuer: str | None = Field(
         None,
-        pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?[^\s?#]*)$",
+        pattern=ISSUER,
         description="填 OpenID 提供方的 issuer，须为 https | give the OpenID provider's issuer, which must be https",
     )
     oidc_ca: Path | None = Field(None, description="填签发提供方证书的 CA 文件（PEM）路径 | use the path of the CA's PEM file")

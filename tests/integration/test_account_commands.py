@@ -72,10 +72,15 @@ async def test_an_account_from_the_command_to_the_first_password_and_its_end(rig
     for login, role, more, said in (
         ("li", "worker", (), "A login has 3 to 64 characters"),
         ("li lei", "worker", (), "no blanks"),
+        ("zero\u200bwidth", "worker", (), "none that nobody sees"),
         ("13800138000", "worker", (), "LOGIN is no phone"),
+        ("lilei", "volunteer", ("--volunteer", ""), "--volunteer has 1 to 128 characters"),
+        ("lilei", "resident", ("--resident", "r 1"), "--resident has 1 to 128 characters"),
         ("lilei", "worker", ("--resident", "138-0013-8000"), "--resident is no phone"),
         ("lilei", "emperor", (), "--role: roles are resident, "),
         ("lilei", "worker", ("--centre", "gaoxin/b 4"), "--centre is area/"),
+        ("lilei", "volunteer", ("--centre", "elsewhere/b/c/d/e"), "--centre lies in the area of --scope, gaoxin"),
+        ("lilei", "worker", ("--issuer", "a.example", "--subject", "s"), "--issuer is an https address"),
         ("lilei", "worker", ("--issuer", "https://a.example", "--subject", "s" * 256), "--subject has 1 to 255"),
     ):
         assert said in await terminal("account", "add", login, "--role", role, "--scope", "gaoxin", *more, code=1)

@@ -154,6 +154,30 @@ async def test_a_new_password_ends_all_other_sessions_and_renews_this_one(rig: G
     assert (True, False) == (await is_in(here), await is_in(there))
 
 
+async def test_who_signs_in_while_the_password_is_changed_is_not_let_in_by_the_one_before(rig: GatewayRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = await rig.person("volunteer")
+    here, there = await rig.signed_in(person), await rig.browser()
+    verify = rig.identity.passwords.verify
+
+    async def verified_and_then_changed(hashed: str | None, password: str) -> bool:
+        good = await verify(hashed, password)
+        monkeypatch.undo()  # the change asks for the present one, too
+        assert 303 == (await here.post("/account/password", "/account", present=PASSWORD, new="seven boats under one bridge")).status_code
+        return good
+
+    monkeypatch.setattr(rig.identity.passwords, "verify", verified_and_then_changed)
+    assert 401 == (await there.sign_in(person)).status_code
+    assert (True, False) == (await is_in(here), await is_in(there))
+
+
+async def test_whoever_has_no_password_here_is_not_told_that_it_is_wrong(rig: GatewayRig) -> None:
+    person = await rig.person("volunteer")
+    browser = await rig.signed_in(person)
+    await rig.owner.execute("UPDATE gateway.accounts SET password_hash = NULL WHERE account_id = $1", person.account_id)
+    answer = await browser.post("/account/password", "/account", present="anything", new="seven boats under one bridge")
+    assert (409, True) == (answer.status_code, "您在统一登录处登录，这里没有密码" in answer.text)
+
+
 # --- guessing
 
 

@@ -89,7 +89,13 @@ async def test_a_rotation_that_is_sent_again_ends_nothing(rig: GatewayRig, integ
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [({"per_minute": "0"}, "write a whole number of 1 or more"), ({"name": " "}, "write a name"), ({"scopes": ""}, "choose one use at least")],
+    [
+        ({"per_minute": "0"}, "write a whole number of 1 or more"),
+        ({"per_day": "a few"}, "write a whole number of 1 or more"),
+        ({"name": " "}, "write a name"),
+        ({"name": "a\0b"}, "field name is not valid: remove the control characters"),
+        ({"scopes": ""}, "choose one use at least"),
+    ],
 )
 async def test_whoever_fills_in_the_form_is_told_what_to_write_and_not_where_the_description_of_the_api_is(
     integrator: Browser, wrong: dict[str, str], told: str
@@ -183,11 +189,28 @@ async def test_a_key_that_is_not_good_is_told_what_is_wrong_with_it_and_not_whet
         assert "Authorization" in told["en"]
         said[header] = answer.content
     assert said[f"Bearer lmk_{good.split('_')[1]}_{other}"] == said[f"Bearer lmk_0123456789abcdef_{other}"]
+    # Of an account that is shut, or reset, to whoever has the whole key alone.
+    await rig.owner.execute("UPDATE gateway.accounts SET must_change = true WHERE account_id = $1", person.account_id)
+    held = (f"Bearer {good}", f"Bearer lmk_{good.split('_')[1]}_{other}A")
+    assert ["account_rests", "unknown_key"] == [(await client.get("/api/v1/keys", headers={"authorization": one})).json()["code"] for one in held]
 
 
 async def test_every_code_that_a_program_may_meet_is_in_the_catalogue(rig: GatewayRig) -> None:
     page = (await (await rig.client()).get("/catalogue")).text
-    for code in ("sign_in", "invalid", "not_allowed", "method", "too_large", "no_bearer", "malformed_key", "unknown_key", "key_ended", "form", *answers.CODES):
+    for code in (
+        "sign_in",
+        "invalid",
+        "not_allowed",
+        "method",
+        "too_large",
+        "no_bearer",
+        "malformed_key",
+        "unknown_key",
+        "key_ended",
+        "account_rests",
+        "form",
+        *answers.CODES,
+    ):
         assert f"<code>{code}</code>" in page, code
 
 
@@ -238,9 +261,28 @@ async def test_whoever_names_what_there_is_not_is_told_what_there_is(rig: Gatewa
         assert (422, code, field) == (answer.status_code, answer.json()["code"], answer.json()["field"]), given
         assert ("confirmations" in answer.json()["en"]) == (field == "topic")
     csrf = {"x-csrf": await integrator.token("/keys"), "accept": "application/json"}
-    for change, field, fix in (({"scopes": ["fly"]}, "scopes", "read_events"), ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at", "after now")):
+    for change, field, fix in (
+        ({"scopes": ["fly"]}, "scopes", "read_events"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at", "after now"),
+        ({"name": " "}, "name", "1 character"),
+        ({"name": "a\0b"}, "name", "control characters"),
+    ):
         told = (await integrator.client.post("/api/v1/keys", json={"name": "app"} | change, headers=csrf)).json()
-        assert ("bad_value", field, True) == (told["code"], told["field"], fix in told["en"])
+        assert (field, True) == (told["field"], fix in told["en"]), told
+
+
+async def test_no_key_is_made_for_what_its_account_may_not_do_and_no_webhook_by_one_that_reads_nothing(rig: GatewayRig) -> None:
+    admin = await rig.signed_in(await rig.person("admin"))
+    told = (await admin.client.post("/api/v1/keys", json={"name": "app"}, headers={"x-csrf": await admin.token("/keys"), "accept": "application/json"})).json()
+    assert ("bad_value", "scopes", "send one of manage_webhooks") == (told["code"], told["field"], told["en"].partition(": ")[2])
+    owner = await rig.person("integrator")
+    reads, other = [await rig.client(authorization=f"Bearer {await rig.key(owner, 'manage_webhooks', *acts)}") for acts in (["read_events"], [])]
+    hook = (await reads.post("/api/v1/webhooks", json={"url": "https://app.example/x"})).json()
+    resume = f"/api/v1/webhooks/{hook['webhook_id']}/resume"
+    for answer in (await other.post("/api/v1/webhooks", json={"url": "https://app.example/x"}), await other.post(resume)):
+        told = answer.json()
+        assert (403, "out_of_scope", True) == (answer.status_code, told["code"], "a key that was made for read_events" in told["en"])
+    assert 200 == (await reads.post(resume)).status_code
 
 
 async def test_what_is_too_large_is_told_how_large_it_may_be(rig: GatewayRig) -> None:

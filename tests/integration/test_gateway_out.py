@@ -109,6 +109,20 @@ async def test_waits_for_the_first_event_where_none_is_there(door: Gateway, http
     assert ids == [event["id"] for event in (await waiting).json()["events"]]
 
 
+async def test_a_key_that_is_revoked_while_somebody_waits_with_it_reads_nothing_of_what_came_then(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
+    made = (await http.post("/api/v1/keys", json={"name": "app"})).json()
+    at = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
+    async with httpx.AsyncClient(base_url=door.url, headers={"authorization": f"Bearer {made['key']}"}, timeout=30, trust_env=False) as program:
+        waiting = asyncio.create_task(program.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 20}))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not any(one["last_used_at"] for one in (await http.get("/api/v1/keys")).json()["keys"]):
+                assert not waiting.done()
+        assert 204 == (await http.delete(f"/api/v1/keys/{made['key_id']}")).status_code
+        await decided(door, area, 1)
+        answer = await waiting
+    assert (401, "key_ended") == (answer.status_code, answer.json()["code"])
+
+
 async def test_one_account_alone_does_not_hold_every_place_to_wait(door: Gateway, http: httpx.AsyncClient, area: str) -> None:
     at = (await http.get(EVENTS, params={"topic": "confirmations"})).json()["next"]
     waiting = [asyncio.create_task(http.get(EVENTS, params={"topic": "confirmations", "after": at, "wait": 30})) for _ in range(5)]
@@ -428,28 +442,42 @@ async def test_a_quota_used_up_is_answered_429_with_the_seconds_to_wait_and_both
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
 
 
-async def test_several_gateways_together_let_no_more_through_than_the_quota(door: Gateway) -> None:
+@asynccontextmanager
+async def key_with_a_quota(door: Gateway, per_day: int) -> AsyncIterator[tuple[Database, Principal, str]]:
+    """A key of an integrator of its own, and a pool of the gateway's to count it by."""
     await account(door, name := f"app-{uuid4().hex[:8]}", "gaoxin")
     principal = Principal(name, frozenset({Role.INTEGRATOR}), Scope("gaoxin"))
     database = await Database.connect(door.database, size=4)
     try:
         async with database.acting_for(principal) as connection:
             key, _ = await keys.add(
-                connection, principal, name="app", scopes=["publish_events"], expires_at=None, per_minute=None, per_day=1000, now=datetime.now(UTC)
+                connection, principal, name="app", scopes=["publish_events"], expires_at=None, per_minute=None, per_day=per_day, now=datetime.now(UTC)
             )
+        yield database, principal, key.key_id
+    finally:
+        await database.close()
+
+
+async def test_several_gateways_together_let_no_more_through_than_the_quota(door: Gateway) -> None:
+    async with key_with_a_quota(door, 1000) as (database, principal, key_id):
         gateways = [Quotas(database) for _ in range(3)]
         let_through = 0
         refused: set[int] = set()
         while len(refused) < len(gateways):
             for number, one in enumerate(gateways):
                 try:
-                    await one.take(principal, key.key_id, 7)
+                    await one.take(principal, key_id, 7)
                     let_through += 7
                 except Refused:
                     refused.add(number)
         assert 1000 - 3 * 50 <= let_through <= 1000
-    finally:
-        await database.close()
+
+
+async def test_whoever_sends_many_at_once_may_use_all_of_the_quota(door: Gateway) -> None:
+    async with key_with_a_quota(door, 100) as (database, principal, key_id):
+        quotas = Quotas(database)
+        answers = await asyncio.gather(*(quotas.take(principal, key_id, 1) for _ in range(150)), return_exceptions=True)
+        assert {"NoneType": 100, "Refused": 50} == Counter(type(answer).__name__ for answer in answers)
 
 
 # --- receipts

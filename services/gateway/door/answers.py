@@ -61,8 +61,14 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     "switched_off": (503, "此功能未启用：请设置 {field}", "this is not switched on: set {field}"),
 }
 CODES: Final = tuple(_WORDS)
-_OF_AREAS: Final = ("这些事件不带地点，只有整个片区的密钥能用，请改用那样的密钥", "these events name no place: use a key of the whole area")
-"""What is told where `out_of_scope` is about no field that was sent, but about the key's own scope."""
+_OF_KEYS: Final[dict[str, errors.Words]] = {
+    "scope": ("这些事件不带地点，只有整个片区的密钥能用，请改用那样的密钥", "these events name no place: use a key of the whole area"),
+    "read_events": (
+        "订阅者须能读取事件：请用含 read_events 的密钥，或以集成系统的账号登录",
+        "whoever subscribes reads events: use a key that was made for read_events, too, or sign in as an integrator",
+    ),
+}
+"""What is told where `out_of_scope` is about no field that was sent, but about the key's own scope, or what it was made for."""
 DENIED: Final = frozenset({"out_of_scope", "type_not_allowed", "reserved_source", "not_own"})
 """Of these the ones that are no fault of form: somebody asked for what is not theirs. They go into the audit log, as whatever is denied."""
 _OF_NO_FIELD: Final = frozenset({"batch_too_large", "too_many", "too_many_waiting", "switched_off", "made_already"})
@@ -93,8 +99,8 @@ class Refused(Exception):
         """`fix`: what to send instead, in both languages; only `bad_value` has use for it."""
         self.code, self.field = code, field
         self.status, zh, en = _WORDS[code]
-        if (code, field) == ("out_of_scope", "scope"):
-            zh, en = _OF_AREAS
+        if code == "out_of_scope":
+            zh, en = _OF_KEYS.get(field, (zh, en))
         self.zh, self.en = zh.format(field=field, fix=fix[0]), en.format(field=field, fix=fix[1])
         self.retry_after = RETRY_SECONDS if retry_after is None and self.status == 503 else retry_after
         super().__init__(self.en)

@@ -2,8 +2,11 @@
 
 A gateway sets apart a share of the quota at a time, one statement for some hundred events, and counts that down in memory. So gateways together never
 let more through than the quota, and one that is killed has at most wasted the share it had set apart.
+
+Of one key they are counted one request after the other: where many came at once each would set a share apart, and a quota be used up that nobody used.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,12 +40,13 @@ class _Allowance:
 
 @dataclass(slots=True)
 class _Known:
-    """A key's quotas, as read lately, and the shares set apart."""
+    """A key's quotas, as read lately, and the shares set apart. `turn`: of whoever counts now."""
 
-    family: str
-    limits: dict[int, int]
-    read_at: float
+    family: str = ""
+    limits: dict[int, int] = field(default_factory=dict)
+    read_at: float = float("-inf")
     shares: dict[int, _Allowance] = field(default_factory=lambda: {MINUTE: _Allowance(), DAY: _Allowance()})
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Quotas:
@@ -61,10 +65,16 @@ class Quotas:
         if key_id is None:
             return
         known = self._known.get(key_id)
+        if known is None:
+            known = self._known[key_id] = _Known()
+        async with known.turn:
+            await self._count(principal, key_id, known, number)
+
+    async def _count(self, principal: Principal, key_id: str, known: _Known, number: int) -> None:
         now = time.monotonic()
-        if known is None or now - known.read_at > _KNOWN_SECONDS:
-            family, limits = await self._limits(principal, key_id)
-            known = self._known[key_id] = _Known(family, limits, now) if known is None else _Known(family, limits, now, known.shares)
+        if now - known.read_at > _KNOWN_SECONDS:
+            known.family, known.limits = await self._limits(principal, key_id)
+            known.read_at = now
         most = min(known.limits.values(), default=number)
         if number > most:  # however long its sender waits
             raise Refused("batch_too_large", f"{most}")

@@ -159,9 +159,13 @@ class Identity:
 
     async def is_still(self, caller: Caller, authorization: str | None) -> bool:
         """Whether what let somebody in before lets in the same one now: for answers that go on for hours, though nobody asks for anything."""
+        return (await self.caller_now(caller, authorization)).principal == caller.principal
+
+    async def caller_now(self, caller: Caller, authorization: str | None) -> Caller:
+        """Who is let in now by what let somebody in before."""
         if authorization is None and caller.session is None:
-            return True  # a demonstration
-        return (await self.caller(caller.secret, authorization, asks=False)).principal == caller.principal
+            return caller  # a demonstration
+        return await self.caller(caller.secret, authorization, asks=False)
 
     def forget(self, secret: str) -> None:
         """Look it up anew next time."""
@@ -213,7 +217,9 @@ class Identity:
         now = self.clock()
         if not key.is_good(now):
             return _unproven("key_ended")
-        if self._is_shut(account) or account.must_change:
+        if account.disabled_at is not None or account.must_change:
+            return _unproven("account_rests")  # told to whoever has the whole key alone
+        if self._is_shut(account):
             return refused
         if time.monotonic() - self._used.get(key_id, float("-inf")) > _TOUCH.total_seconds():
             self._used[key_id] = time.monotonic()
@@ -306,9 +312,10 @@ class Identity:
         buckets.fill(key)
         if known is None:
             self._by_address.give_back(address)
+        done = await self._open(account, "password", replaced)
         if self.passwords.is_outdated(account.password_hash) and not account.must_change:
             await self.store.set_password(account.account_id, await self.passwords.hash(password), before=account.password_hash)
-        return await self._open(account, "password", replaced)
+        return done
 
     async def sign_in_by_provider(self, answer: Mapping[str, str], *, address: str, browser: str | None, replaced: str | None) -> SignedIn:
         """Sign in with what the provider's answer proves.
@@ -342,10 +349,16 @@ class Identity:
         return replace(account.lifetime, absolute=min(account.lifetime.absolute, timedelta(hours=self.settings.oidc_session_hours)))
 
     async def _open(self, account: Account, via: str, replaced: str | None) -> SignedIn:
+        """A session of an account as it was looked at.
+
+        Raises:
+            Refused: it was shut meanwhile, or what it was proven by is good no more (`wrong`): who has that ended must not find it open afterwards.
+        """
         secret, now = new_secret(), self.clock()
         lifetime = self._lifetime(account, via).absolute
         session = Session(digest_of(secret), account.account_id, via, now, now, now + lifetime)
-        await self.store.open_session(session, None if replaced is None else digest_of(replaced))
+        if not await self.store.open_session(session, None if replaced is None else digest_of(replaced), account.password_hash):
+            raise Refused("wrong" if via == "password" else "unknown")
         if replaced is not None:
             self.forget(replaced)
         return SignedIn(secret, self._device_cookie(account.login), account, lifetime)
@@ -354,7 +367,7 @@ class Identity:
         """Replace one's own password; all other sessions end, and this one gets a new id.
 
         Raises:
-            Refused: `wrong`, `wait`.
+            Refused: `wrong`, `wait`, `no_password` (whoever signs in at the provider has none here).
             BadPassword: the new one is not taken.
         """
         assert caller.principal is not None
@@ -365,14 +378,15 @@ class Identity:
         account = row[1]
         if (wait := self._by_device.take(f"change {account.account_id}", time.monotonic())) > 0:
             raise Refused("wait", wait)
-        if account.password_hash is None or not await self.passwords.verify(account.password_hash, old):
+        if account.password_hash is None:
+            raise Refused("no_password")
+        if not await self.passwords.verify(account.password_hash, old):
             raise Refused("wrong")
         hashed = await self.passwords.hash(check_new(new, account.login))
-        if not await self.store.set_password(account.account_id, hashed, before=account.password_hash):
+        if not await self.store.set_password(account.account_id, hashed, before=account.password_hash, ends_sessions=True):
             raise Refused("wrong")
-        await self.store.close_sessions(account.account_id)
         self.forget_account(account.account_id)
-        return await self._open(account, "password", None)
+        return await self._open(replace(account, password_hash=hashed), "password", None)
 
     async def sign_out(self, caller: Caller, *, everywhere: bool) -> int:
         """End this session, or all; how many ended."""

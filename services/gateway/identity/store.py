@@ -33,6 +33,11 @@ _FOUND: Final = f"""
 _SESSION: Final = "SELECT digest, account_id, via, created_at, seen_at, ends_at FROM gateway.sessions"
 _SESSION_OF: Final = "SELECT * FROM gateway.session_of($1)"
 _SESSION_FIELDS: Final = tuple(field.name for field in fields(Session))
+# Held until the session is there: whoever disables the account, or changes its password, then ends this session, too.
+_STILL_OPEN: Final = """
+    SELECT 1 FROM gateway.accounts a WHERE account_id = $1 AND disabled_at IS NULL AND CASE WHEN $2 = 'password' THEN password_hash = $3
+        ELSE EXISTS (SELECT FROM gateway.identities i WHERE i.account_id = a.account_id) END FOR SHARE OF a
+"""
 _KEY: Final = "SELECT key_id, account_id, digest, scopes, expires_at, revoked_at FROM gateway.api_keys"
 
 _DISABLE: Final = """
@@ -125,14 +130,19 @@ class Store:
 
     # --- sessions
 
-    async def open_session(self, session: Session, replaced: bytes | None) -> None:
-        """Keep a new session, and end the one that the browser had."""
+    async def open_session(self, session: Session, replaced: bytes | None, password_hash: str | None) -> bool:
+        """Keep a new session, and end the one that the browser had; false where the account is shut by now.
+
+        So it is where its password is no more the one of this hash, or, of a session by the provider, where it has no link.
+        """
         async with self._database.pool.acquire() as connection, connection.transaction():
             await connection.execute("DELETE FROM gateway.sessions")  # nobody yet: only those that are over
+            await connection.execute(_BECOME, json.dumps({"account": session.account_id, "roles": []}))
+            if await connection.fetchval(_STILL_OPEN, session.account_id, session.via, password_hash) is None:
+                return False
             if replaced is not None:
                 await connection.execute(_KNOCK, f"session:{replaced.hex()}")
                 await connection.execute("DELETE FROM gateway.sessions WHERE digest = $1", replaced)
-            await connection.execute(_BECOME, json.dumps({"account": session.account_id, "roles": []}))
             await connection.execute(
                 "INSERT INTO gateway.sessions (digest, account_id, via, created_at, seen_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
                 session.digest,
@@ -142,6 +152,7 @@ class Store:
                 session.seen_at,
                 session.ends_at,
             )
+            return True
 
     async def touch(self, session: Session, now: datetime) -> None:
         """Somebody was there."""
@@ -173,8 +184,8 @@ class Store:
             done = await connection.execute("UPDATE gateway.accounts SET totp_step = $2 WHERE account_id = $1 AND totp_step < $2", account_id, step)
             return bool(done == "UPDATE 1")
 
-    async def set_password(self, account_id: str, hashed: str, *, before: str) -> bool:
-        """Replace the hash `before`: false where it was replaced meanwhile."""
+    async def set_password(self, account_id: str, hashed: str, *, before: str, ends_sessions: bool = False) -> bool:
+        """Replace the hash `before`, with `ends_sessions` all sessions ending with it: false where it was replaced meanwhile."""
         async with self._acting(account_id) as connection:
             done = await connection.execute(
                 "UPDATE gateway.accounts SET password_hash = $2, must_change = false, password_expires_at = NULL WHERE account_id = $1 AND password_hash = $3",
@@ -182,6 +193,8 @@ class Store:
                 hashed,
                 before,
             )
+            if ends_sessions and done == "UPDATE 1":
+                await connection.execute("DELETE FROM gateway.sessions WHERE account_id = $1", account_id)
             return bool(done == "UPDATE 1")
 
     # --- sign-ins begun at the provider

@@ -24,8 +24,17 @@ Manager = Annotated[Principal, needs(Act.MANAGE_ACCOUNTS)]
 AccountId = Annotated[str, Path(pattern="^[a-z0-9-]{8,64}$")]
 Login = Annotated[str, Query(max_length=64, pattern="^[^\\x00]*$")]
 _SHOWN_MAX: Final = 200
-_WRONG: Final = ("现在的密码不对", "the present password is not right")
-_WAIT: Final = ("尝试次数过多，请稍候再试", "too many attempts: wait a moment")
+_REFUSED: Final = {
+    "wrong": (422, ("现在的密码不对", "the present password is not right")),
+    "no_password": (
+        409,
+        (
+            "您在统一登录处登录，这里没有密码，请到那里修改",
+            "you sign in at the identity provider, and have no password here: change the one there",
+        ),
+    ),
+    "wait": (429, ("尝试次数过多，请稍候再试", "too many attempts: wait a moment")),
+}
 _BY_OPERATOR: Final = {
     "code": "by_operator",
     "zh": "此账号由运维人员停用，只能由其恢复：python3 -m deploy account enable",
@@ -87,8 +96,8 @@ async def change_password(
         done = await gateway.identity.change_password(caller, present, new)
     except Refused as fault:
         await record(request, "change_password", "denied", things=[])
-        waiting = fault.reason == "wait"
-        return await _own_page(gateway, request, _WAIT if waiting else _WRONG, 429 if waiting else 422)
+        status, words = _REFUSED[fault.reason]
+        return await _own_page(gateway, request, words, status)
     except BadPassword as fault:
         return await _own_page(gateway, request, (fault.chinese, fault.english), 422)
     await record(request, "change_password", "allowed", things=[f"account={principal.account}"])

@@ -1,14 +1,16 @@
 """`GET /api/v1/events`: what the services decided, read again from any position, or waited for."""
 
 import contextlib
+from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from services.gateway.context import GatewayOf
+from services.gateway.context import Gateway, GatewayOf
 from services.gateway.door import answers, examples, positions
 from services.gateway.door.answers import Refused
 from services.gateway.guard import needs
+from services.gateway.identity.model import Caller
 from services.gateway.policy import Act, Thing, may
 from services.gateway.roles import Principal
 from services.gateway.routes import denials
@@ -19,6 +21,18 @@ router = APIRouter(tags=["events"])
 LIMIT_MAX: Final = 500
 WAIT_MAX_SECONDS: Final = 30.0
 Reader = Annotated[Principal, needs(Act.READ_EVENTS)]
+
+
+async def _see_that_it_holds(request: Request, gateway: Gateway) -> None:
+    """A key may be revoked while somebody waits with it: they get nothing of what came then.
+
+    Raises:
+        HTTPException: 401 where it is good no more, 409 where its account is another one by now.
+    """
+    before: Caller = request.state.caller
+    request.state.caller = await gateway.identity.caller_now(before, request.headers.get("authorization"))
+    if request.state.caller.principal != before.principal:
+        raise HTTPException(HTTPStatus.UNAUTHORIZED if request.state.caller.principal is None else HTTPStatus.CONFLICT)
 
 
 @router.get("/api/v1/events", summary="Read events from a position", response_class=Response, responses=examples.READ_RESPONSES)
@@ -54,6 +68,8 @@ async def read(
     except Refused as fault:
         await denials.note(request, Act.READ_EVENTS, [fault.code])
         return answers.refusal(fault)
+    if wait > 0:
+        await _see_that_it_holds(request, gateway)
     if after is None:
         page = positions.Page(page.events, page.next_offset, page.more, gap=False)
     return Response(page.body(topic, area), headers={"cache-control": "no-store"}, media_type="application/json")

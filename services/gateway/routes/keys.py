@@ -1,5 +1,6 @@
 """`/api/v1/keys` and the page `/keys`: make, list, rotate and revoke API keys."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,9 @@ from typing import Annotated, Any, Final
 import asyncpg
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from schemas import shapes
 from services.gateway.context import Gateway, GatewayOf
 from services.gateway.door import examples, keys, subscriptions
 from services.gateway.door.answers import Refused, answer, one_of, refusal
@@ -17,13 +19,14 @@ from services.gateway.door.keys import Key
 from services.gateway.guard import needs
 from services.gateway.identity.model import new_secret
 from services.gateway.navigation import flash_of
-from services.gateway.policy import Act
+from services.gateway.policy import Act, may
 from services.gateway.roles import Principal
 from services.gateway.routes.ids import Moment
 
 router = APIRouter(tags=["keys"])
 Owner = Annotated[Principal, needs(Act.MANAGE_KEYS)]
 Quota = Annotated[int | None, Field(ge=1, le=100_000_000)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=shapes.PRINTABLE)]
 
 
 class NewKey(BaseModel):
@@ -31,7 +34,7 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "community app", "scopes": ["publish_events"], "per_minute": 6000}]})
 
-    name: str = Field(min_length=1, max_length=80, description="for yourselves; no personal data")
+    name: Name = Field(description="for yourselves; no personal data")
     scopes: list[str] = Field(
         default_factory=lambda: [str(act) for act in keys.SCOPES], min_length=1, max_length=8, description="publish_events, read_events, manage_webhooks"
     )
@@ -84,8 +87,10 @@ async def _once(gateway: Gateway, principal: Principal, key_id: str | None) -> A
 
 async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: datetime, key_id: str | None = None) -> tuple[Key, str]:
     _by_people(principal)
-    if not set(wanted.scopes) <= set(keys.SCOPES):
-        raise Refused("bad_value", "scopes", one_of(keys.SCOPES))
+    # A key does no more than its account may: one for anything else would be made, and refused wherever it is shown.
+    possible = [act for act in keys.SCOPES if may(principal, act)]
+    if not set(wanted.scopes) <= set(possible):
+        raise Refused("bad_value", "scopes", one_of(possible))
     if wanted.expires_at is not None and wanted.expires_at <= now:
         raise Refused("bad_value", "expires_at", ("应晚于现在", "send a time after now"))
     async with _once(gateway, principal, key_id) as connection:
@@ -185,7 +190,8 @@ async def revoke(gateway: GatewayOf, principal: Owner, key_id: str) -> Response:
 
 # What a page puts into its forms. Sent again (a reload, a second tap) it makes nothing: the first key would be lost, and a rotation would end the one before.
 _FIXES: Final = {"name": ("请写一个名称", "write a name"), "scopes": ("请至少选一项用途", "choose one use at least")}
-_QUOTA_FIX: Final = ("请写 1 或更大的整数，不限就留空", "write a whole number of 1 or more, or leave it empty for no limit")
+_QUOTA_FIX: Final = ("请写 1 至 99999999 的整数，不限就留空", "write a whole number of 1 or more, 99999999 at most, or leave it empty for no limit")
+_QUOTA: Final = re.compile("0*[1-9][0-9]{0,7}")
 Once = Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
 
 
@@ -222,19 +228,20 @@ async def make_on_page(
     request: Request,
     gateway: GatewayOf,
     principal: Owner,
-    name: Annotated[str, Form(max_length=80)] = "",
+    name: Annotated[str, Form(max_length=80, pattern=shapes.PRINTABLE)] = "",
     scopes: Annotated[list[str] | None, Form(max_length=8)] = None,
-    per_minute: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
-    per_day: Annotated[str, Form(pattern=r"^[0-9]{0,8}$")] = "",
+    per_minute: Annotated[str, Form(max_length=40)] = "",
+    per_day: Annotated[str, Form(max_length=40)] = "",
     once: Once = "",
 ) -> HTMLResponse:
     """The page with the new key on it, this once; the same form again makes none."""
-    quotas = {field: int(text) if text else None for field, text in (("per_minute", per_minute), ("per_day", per_day))}
+    written = {field: text.strip() for field, text in (("per_minute", per_minute), ("per_day", per_day)) if text.strip()}
     # A quota of nothing is none that there is, and must not become a key without any.
-    wrong = [*(["name"] if not name.strip() else []), *(["scopes"] if not scopes else []), *(field for field, most in quotas.items() if most == 0)]
+    odd = (field for field, text in written.items() if _QUOTA.fullmatch(text) is None)
+    wrong = [*(["name"] if not name.strip() else []), *(["scopes"] if not scopes else []), *odd]
     if wrong:
         return await _page(request, gateway, principal, fault=Refused("bad_value", wrong[0], _FIXES.get(wrong[0], _QUOTA_FIX)))
-    wanted = NewKey(name=name.strip(), scopes=scopes or [], **quotas)
+    wanted = NewKey(name=name, scopes=scopes or [], **{field: int(text) for field, text in written.items()})
     try:
         _, secret = await _make(gateway, principal, wanted, datetime.now(UTC), keys.id_of_form(principal.account, "make", once))
     except Refused as fault:

@@ -82,9 +82,20 @@ def _key_id(request: Request) -> str | None:
     return keys.key_id_of(request.headers.get("authorization"))
 
 
+def _see_that_they_read(principal: Principal) -> None:
+    """Events go to nobody who was not let read them: a key may be made for webhooks alone.
+
+    Raises:
+        Refused: `out_of_scope`.
+    """
+    if not may(principal, Act.READ_EVENTS):
+        raise Refused("out_of_scope", "read_events")
+
+
 async def _resumed(connection: subscriptions.Connection, request: Request, principal: Principal, webhook: Webhook) -> Webhook:
     """Deliver it again. Its owner's own word puts it under the key that they say it with, as the one before may be gone."""
     if webhook.account_id == principal.account:
+        _see_that_they_read(principal)
         await subscriptions.bind(connection, webhook.webhook_id, await keys.family_of(connection, _key_id(request)))
     await subscriptions.resume(connection, webhook.webhook_id)
     return await _found(connection, webhook.webhook_id)
@@ -106,6 +117,7 @@ async def subscribe(request: Request, gateway: GatewayOf, principal: Owner, want
     area = principal.scope.area
     try:
         sender = _sender(gateway)
+        _see_that_they_read(principal)
         if not may(principal, Act.READ_EVENTS, Thing(area)):
             raise Refused("out_of_scope", "scope")
         addresses.see_url(wanted.url, private=sender.terms.private)
@@ -148,6 +160,7 @@ async def resume(request: Request, gateway: GatewayOf, principal: Owner, webhook
         async with gateway.database.acting_for(principal) as connection:
             return answer(200, _shown(await _resumed(connection, request, principal, await _found(connection, webhook_id))))
     except Refused as fault:
+        await denials.note(request, Act.MANAGE_WEBHOOKS, [fault.code])
         return refusal(fault)
 
 
@@ -186,7 +199,10 @@ async def replay(request: Request, gateway: GatewayOf, principal: Owner, webhook
         async with gateway.database.acting_for(principal) as connection:
             await subscriptions.move(connection, webhook_id, offsets)
             return answer(200, _shown(await _resumed(connection, request, principal, webhook)))
-    except (Refused, InvalidEvent) as fault:
+    except InvalidEvent as fault:
+        return refusal(fault)
+    except Refused as fault:
+        await denials.note(request, Act.MANAGE_WEBHOOKS, [fault.code])
         return refusal(fault)
 
 
