@@ -438,10 +438,14 @@ def run(main: Callable[[Stop], Awaitable[None]], settings: ProcessSettings | Non
     except Unreachable as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    except Exception:  # noqa: BLE001 - the edge of the process: told, and told again by the exit code
-        structlog.get_logger().error("failed", exc_info=True)
+    except Exception as fault:  # noqa: BLE001 - the edge of the process: told, and told again by the exit code
+        structlog.get_logger().error("out_of_memory" if _is_of_memory(fault) else "failed", exc_info=True)
         return EXIT_FAILED
     return EXIT_CLEAN
+
+
+def _is_of_memory(fault: Exception) -> bool:
+    return isinstance(fault, MemoryError) or (isinstance(fault, ExceptionGroup) and fault.subgroup(MemoryError) is not None)
 
 
 def start(model: type[S], main: Callable[[S, Stop], Awaitable[None]]) -> int:

@@ -352,6 +352,8 @@ class Matcher:
         if count == 0:
             raise error
         if count == 1:
+            if isinstance(error, MemoryError):
+                raise error  # half of what was too much may fit; where one alone does not, it is not its fault
             item = next(part.items[0] for part in work if part.items)
             if item.fault is not None and item.fault.reason == DECISION_FAILED:
                 raise BrokenInvariant("a dead letter cannot be stored") from error
