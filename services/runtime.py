@@ -444,8 +444,13 @@ def run(main: Callable[[Stop], Awaitable[None]], settings: ProcessSettings | Non
     return EXIT_CLEAN
 
 
-def _is_of_memory(fault: Exception) -> bool:
-    return isinstance(fault, MemoryError) or (isinstance(fault, ExceptionGroup) and fault.subgroup(MemoryError) is not None)
+def _is_of_memory(fault: BaseException | None) -> bool:
+    """Whether it, or one that it came of, says that there is no memory: others follow from that, such as a connection that is gone."""
+    while fault is not None:
+        if isinstance(fault, MemoryError) or (isinstance(fault, BaseExceptionGroup) and fault.subgroup(MemoryError) is not None):
+            return True
+        fault = fault.__cause__ or fault.__context__
+    return False
 
 
 def start(model: type[S], main: Callable[[S, Stop], Awaitable[None]]) -> int:

@@ -96,10 +96,15 @@ def test_a_text_that_the_parser_has_no_memory_for_is_not_called_wrong(monkeypatc
         strict_json.parse(b"{}", "data")
 
 
-def test_the_log_s_last_line_says_what_was_missing(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("first", [True, False], ids=["at the end", "with another fault behind it"])
+def test_the_log_s_last_line_says_what_was_missing(capfd: pytest.CaptureFixture[str], *, first: bool) -> None:
     async def main(_stop: Stop) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(no_memory())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(no_memory())
+        finally:
+            if not first:
+                raise ConnectionError
 
     assert runtime.EXIT_FAILED == runtime.run(main)
     assert "out_of_memory" in capfd.readouterr().out
