@@ -251,15 +251,19 @@ class Matcher:
 
     async def _read_up_to(self, ends: Mapping[str, int], number: int) -> None:
         """All of a lane's topics together, piece by piece, for what was said first is decided first."""
-        whole = False
-        while not whole and self.fill_gap is not None and (lane := self.lanes.get(number)) is not None:
-            spans = {topic: (lane.cursors[topic], end) for topic, end in ends.items() if lane.cursors[topic] < end}
-            piece = await next_piece(self.fill_gap, number, spans)
-            whole = piece.whole
-            if piece.runs:
-                await self._publisher.room()
-                await self._take_in_at_once(piece.runs, set())
-            await self._go_past({topic: (spans[topic][0], ends[topic]) for topic in piece.empty}, number)
+        while self.fill_gap is not None and (lane := self.lanes.get(number)) is not None:
+            if await self._read_piece(self.fill_gap, ends, lane):
+                break
+
+    async def _read_piece(self, fill_gap: FillGap, ends: Mapping[str, int], lane: Lane) -> bool:
+        """The next piece, of which nothing is left here when another is read; whether it was the last."""
+        spans = {topic: (lane.cursors[topic], end) for topic, end in ends.items() if lane.cursors[topic] < end}
+        piece = await next_piece(fill_gap, lane.number, spans)
+        if piece.runs:
+            await self._publisher.room()
+            await self._take_in_at_once(piece.runs, set())
+        await self._go_past({topic: (spans[topic][0], ends[topic]) for topic in piece.empty}, lane.number)
+        return piece.whole
 
     async def _go_past(self, spans: Mapping[str, tuple[int, int]], number: int) -> None:
         """These stretches of a lane's topics hold no record: nothing but marks of transactions, and what was taken back."""
@@ -313,17 +317,24 @@ class Matcher:
             first[item.record.topic] = min(item.record.offset, first.get(item.record.topic, item.record.offset))
         whole = all(offset <= lane.cursors[topic] for topic, offset in first.items())
         while not whole and self.fill_gap is not None:
-            spans = {topic: (cursor, first.get(topic)) for topic, cursor in lane.cursors.items() if cursor < first.get(topic, math.inf)}
-            piece = await next_piece(self.fill_gap, lane.number, spans)
-            whole, found = piece.whole, piece.in_order()
-            self.log.warning("gap_read", lane=lane.number, records=len(found), topics=sorted(spans), more=not whole)
-            for at in range(0, len(found), _PIECE_MAX):
-                await self._decide([Work(lane, found[at : at + _PIECE_MAX])], side)
-                self.pulse.commit()
-                if self._stop or lane.number in self._revoked:
-                    return False
+            whole = await self._fill_piece(self.fill_gap, lane, first, side)
+            if self._stop or lane.number in self._revoked:
+                return False
             await self._room_for(lane.number)
         return True
+
+    async def _fill_piece(self, fill_gap: FillGap, lane: Lane, first: Mapping[str, int], side: int) -> bool:
+        """As :meth:`_read_piece`, up to the first records at hand, with the lock held."""
+        spans = {topic: (cursor, first.get(topic)) for topic, cursor in lane.cursors.items() if cursor < first.get(topic, math.inf)}
+        piece = await next_piece(fill_gap, lane.number, spans)
+        found = piece.in_order()
+        self.log.warning("gap_read", lane=lane.number, records=len(found), topics=sorted(spans), more=not piece.whole)
+        for at in range(0, len(found), _PIECE_MAX):
+            await self._decide([Work(lane, found[at : at + _PIECE_MAX])], side)
+            self.pulse.commit()
+            if self._stop or lane.number in self._revoked:
+                break
+        return piece.whole
 
     async def _room_for(self, number: int) -> None:
         """Wait while the publisher has too much; but whoever takes the lane, or stops us, waits for the lock that we hold."""
