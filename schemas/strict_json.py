@@ -28,6 +28,8 @@ def parse(value: bytes, where: str) -> Any:
     try:
         document = orjson.loads(value)
     except orjson.JSONDecodeError as error:
+        if "memory" in error.msg:  # said by the parser of a sound text as well: another reason, and another's fault
+            raise MemoryError from None
         raise _fault(value, str(error), where) from None
     wide: list[int] = []
     try:

@@ -6,6 +6,7 @@ Nothing here connects. A password lies in a file that only its owner reads; it n
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services import records
+from services.turns import size_of
 
 records.read_all()
 
@@ -29,6 +31,8 @@ COMMITTED: Final = "read_committed"
 _RECORDS_SECONDS: Final = 5.0
 # Where nothing but marks of transactions is left, the client goes past them and answers only when its time is over.
 _RECORDS_LOOK_MS: Final = 250
+# All that a fetch brought would else be handed over at once, in as many objects.
+_RECORDS_AT_ONCE: Final = 100
 _GROUP_MS: Final = 5000
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_SSL"]
@@ -157,8 +161,10 @@ async def others_in(broker: Broker, group: str) -> bool:
     return any(len(members) > 1 for _, _, _, _, _, members, *_ in described.groups)
 
 
-async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> list[Any]:
+async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int, bytes_max: float = math.inf) -> list[Any]:
     """The records of [start, end) of a partition that is assigned to this consumer; fewer where Kafka has none, or no longer.
+
+    It ends earlier where they have `bytes_max` or a little more: the consumer's position says how far it has come.
 
     Raises:
         TimeoutError: nothing came for a while. The part that has come must not pass for all.
@@ -166,14 +172,16 @@ async def records_between(consumer: AIOKafkaConsumer, tp: TopicPartition, start:
     """
     consumer.seek(tp, start)
     found: list[Any] = []
-    came_at, reached = time.monotonic(), -1
-    while (position := await consumer.position(tp)) < end:
+    came_at, reached, size = time.monotonic(), -1, 0
+    while (position := await consumer.position(tp)) < end and size < bytes_max:
         if position != reached:
             came_at, reached = time.monotonic(), position
         elif time.monotonic() - came_at > _RECORDS_SECONDS:
             raise TimeoutError
-        records = (await consumer.getmany(tp, timeout_ms=_RECORDS_LOOK_MS)).get(tp, [])
-        found.extend(record for record in records if start <= record.offset < end)
+        came = (await consumer.getmany(tp, timeout_ms=_RECORDS_LOOK_MS, max_records=_RECORDS_AT_ONCE)).get(tp, [])
+        records = [record for record in came if start <= record.offset < end]
+        size += sum(map(size_of, records))
+        found += records
     return found
 
 

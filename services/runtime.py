@@ -438,10 +438,19 @@ def run(main: Callable[[Stop], Awaitable[None]], settings: ProcessSettings | Non
     except Unreachable as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    except Exception:  # noqa: BLE001 - the edge of the process: told, and told again by the exit code
-        structlog.get_logger().error("failed", exc_info=True)
+    except Exception as fault:  # noqa: BLE001 - the edge of the process: told, and told again by the exit code
+        structlog.get_logger().error("out_of_memory" if _is_of_memory(fault) else "failed", exc_info=True)
         return EXIT_FAILED
     return EXIT_CLEAN
+
+
+def _is_of_memory(fault: BaseException | None) -> bool:
+    """Whether it, or one that it came of, says that there is no memory: others follow from that, such as a connection that is gone."""
+    while fault is not None:
+        if isinstance(fault, MemoryError) or (isinstance(fault, BaseExceptionGroup) and fault.subgroup(MemoryError) is not None):
+            return True
+        fault = fault.__cause__ or fault.__context__
+    return False
 
 
 def start(model: type[S], main: Callable[[S, Stop], Awaitable[None]]) -> int:

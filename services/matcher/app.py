@@ -21,7 +21,9 @@ from pydantic import Field
 
 from schemas.topics import EVENT_ACCEPTED_MAX_BYTES, LANE_TOPICS, MATCHER_GROUP
 from services.broker import CUT_OFF_SECONDS, SILENT_SECONDS, Broker, Consumer, others_in, records_between
+from services.matcher import gaps
 from services.matcher.agents import SplitLane, is_whole, lanes_of, make_app
+from services.matcher.gaps import Stretch
 from services.matcher.matcher import AWAY, STATEMENT_SECONDS, Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.minutes import Minutes
@@ -72,8 +74,8 @@ async def _connect(settings: MatcherSettings, statement_seconds: float = STATEME
     return connection
 
 
-async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end: int | None) -> list[Any]:
-    """The records of [start, end) with a plain consumer, or all from `start` on; fewer where Kafka no longer has them.
+async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end: int | None) -> Stretch:
+    """The records of [start, end) with a plain consumer, or all from `start` on, as many as may be; fewer where Kafka no longer has them.
 
     Raises:
         OSError: Kafka does not answer just now. The part that has come must not pass for all: the rest would be skipped for good.
@@ -83,7 +85,8 @@ async def _read_gap(broker: Broker, topic: str, partition: int, start: int, end:
         consumer.assign([tp])
         if end is None:
             end = int((await consumer.end_offsets([tp]))[tp])
-        return await records_between(consumer, tp, start, end)
+        records = await records_between(consumer, tp, start, end, gaps.STRETCH_BYTES_MAX)
+        return Stretch(records, whole=await consumer.position(tp) >= end)
 
 
 @contextlib.asynccontextmanager

@@ -119,6 +119,8 @@ class Batch:
         self._pass_time(draft, area, now)
         try:
             line["outcome"], decisions = decide(area, event, now)
+        except MemoryError:
+            raise  # that is about us, and not about the event
         except Exception as error:
             structlog.get_logger().exception("undecidable", topic=record.topic, offset=record.offset)
             raise Undecidable(item) from error

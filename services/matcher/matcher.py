@@ -11,11 +11,12 @@ anything goes wrong before the commit is known, the areas that were touched are 
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import structlog
@@ -25,6 +26,7 @@ from schemas.errors import DECISION_FAILED, InvalidEvent
 from services.matcher import intake, lanes, store
 from services.matcher.batch import Batch, Draft, Undecidable, Work
 from services.matcher.core.state import Area
+from services.matcher.gaps import FillGap, next_piece
 from services.matcher.intake import Item
 from services.matcher.lanes import LANES, Lane
 from services.matcher.metrics import Metrics
@@ -48,6 +50,7 @@ _MINUTE_MAX: Final = 5000
 BATCH_MAX: Final = 3000
 """About so many records are decided at once."""
 _STUCK_CALLS: Final = 5
+_ROOM_SECONDS: Final = 0.5
 # So long a statement may take; each time that one takes longer, what is tried again has the next of these. The last is for reading a lane with hundreds of
 # thousands of offers, the first for a way to the server that has ended without a word: nothing else tells of it.
 STATEMENT_SECONDS: Final = (15.0, 30.0, 60.0, 120.0)
@@ -112,7 +115,7 @@ class Matcher:
         self._taken = self._seen = 0
         self._flush = asyncio.Event()
         self._moved = asyncio.Event()
-        self.fill_gap: Callable[[str, int, int, int | None], Awaitable[list[Any]]] | None = None
+        self.fill_gap: FillGap | None = None
         self.go_on: Callable[[int, Mapping[str, int], Judge], Awaitable[dict[str, int]]] | None = None
         self.pulse = Pulse()
         self.log = structlog.get_logger().bind()
@@ -241,15 +244,26 @@ class Matcher:
             idle, self._seen = self._taken == self._seen, self._taken
             self._behind = {place: (cursor, seen.get(place, 0) + 1) for place, (cursor, _) in behind.items()}
             stuck = {place: span for place, span in behind.items() if self._behind[place][1] > (1 if idle else _STUCK_CALLS)}
-        if self.fill_gap is None:
-            return
-        for number in sorted({number for _, number in stuck}):  # all its topics together, for what was said first is decided first
+        for number in sorted({number for _, number in stuck}):
             spans = {topic: span for (topic, lane), span in behind.items() if lane == number}
             self.log.warning("catching_up", lane=number, topics=sorted(spans), records=sum(end - cursor for cursor, end in spans.values()))
-            runs = [await self.fill_gap(topic, number, cursor, end) for topic, (cursor, end) in spans.items()]
-            if any(runs):
-                await self.take_in([await intake.read_by_turns(run) for run in runs if run])
-            await self._go_past({topic: span for (topic, span), run in zip(spans.items(), runs, strict=True) if not run}, number)
+            await self._read_up_to({topic: end for topic, (_, end) in spans.items()}, number)
+
+    async def _read_up_to(self, ends: Mapping[str, int], number: int) -> None:
+        """All of a lane's topics together, piece by piece, for what was said first is decided first."""
+        while self.fill_gap is not None and (lane := self.lanes.get(number)) is not None:
+            if await self._read_piece(self.fill_gap, ends, lane):
+                break
+
+    async def _read_piece(self, fill_gap: FillGap, ends: Mapping[str, int], lane: Lane) -> bool:
+        """The next piece, of which nothing is left here when another is read; whether it was the last."""
+        spans = {topic: (lane.cursors[topic], end) for topic, end in ends.items() if lane.cursors[topic] < end}
+        piece = await next_piece(fill_gap, lane.number, spans)
+        if piece.runs:
+            await self._publisher.room()
+            await self._take_in_at_once(piece.runs, set())
+        await self._go_past({topic: (spans[topic][0], ends[topic]) for topic in piece.empty}, lane.number)
+        return piece.whole
 
     async def _go_past(self, spans: Mapping[str, tuple[int, int]], number: int) -> None:
         """These stretches of a lane's topics hold no record: nothing but marks of transactions, and what was taken back."""
@@ -285,27 +299,51 @@ class Matcher:
         work: list[Work] = []
         for number, found in items.items():
             lane = self.lanes[number]
-            missed = await self._missed(lane, found)
-            fresh = [item for item in found if item.record.offset >= lane.cursors[item.record.topic]]
-            work.append(Work(lane, missed + fresh))
-        await self._decide(work, side)
+            if not await self._fill(lane, found, side):
+                left.add(number)
+                continue
+            work.append(Work(lane, [item for item in found if item.record.offset >= lane.cursors[item.record.topic]]))
+        if work:
+            await self._decide(work, side)
 
-    async def _missed(self, lane: Lane, items: list[Item]) -> list[Item]:
-        """What lies between the cursor and the first record at hand: skipped by someone, so read now.
+    async def _fill(self, lane: Lane, items: list[Item], side: int) -> bool:
+        """Decide what lies between the cursor and the first record at hand: skipped by someone, so read now. False where that was broken off.
 
         And what is there of the lane's other topics: where the database is of an earlier day, all of them are behind, and a confirmation
-        that is read before its wish has no effect, now and when it comes again.
+        that is read before its wish has no effect, now and when it comes again. Piece by piece, each stored before the next is read.
         """
         first: dict[str, int] = {}
         for item in items:
             first[item.record.topic] = min(item.record.offset, first.get(item.record.topic, item.record.offset))
-        gaps = {topic: offset for topic, offset in first.items() if offset > lane.cursors[topic]}
-        if not gaps or self.fill_gap is None:
-            return []
-        spans = gaps | {topic: None for topic in lane.cursors if topic not in first}
-        runs = [await self.fill_gap(topic, lane.number, lane.cursors[topic], end) for topic, end in spans.items()]
-        self.log.warning("gap_read", lane=lane.number, records=sum(map(len, runs)), topics=sorted(gaps))
-        return intake.in_order([await intake.read_by_turns(run) for run in runs if run])
+        whole = all(offset <= lane.cursors[topic] for topic, offset in first.items())
+        while not whole and self.fill_gap is not None:
+            whole = await self._fill_piece(self.fill_gap, lane, first, side)
+            if self._stop or lane.number in self._revoked:
+                return False
+            await self._room_for(lane.number)
+        return True
+
+    async def _fill_piece(self, fill_gap: FillGap, lane: Lane, first: Mapping[str, int], side: int) -> bool:
+        """As :meth:`_read_piece`, up to the first records at hand, with the lock held."""
+        spans = {topic: (cursor, first.get(topic)) for topic, cursor in lane.cursors.items() if cursor < first.get(topic, math.inf)}
+        piece = await next_piece(fill_gap, lane.number, spans)
+        found = piece.in_order()
+        self.log.warning("gap_read", lane=lane.number, records=len(found), topics=sorted(spans), more=not piece.whole)
+        for at in range(0, len(found), _PIECE_MAX):
+            await self._decide([Work(lane, found[at : at + _PIECE_MAX])], side)
+            self.pulse.commit()
+            if self._stop or lane.number in self._revoked:
+                break
+        return piece.whole
+
+    async def _room_for(self, number: int) -> None:
+        """Wait while the publisher has too much; but whoever takes the lane, or stops us, waits for the lock that we hold."""
+        with self.pulse.beating():
+            while not self._stop and number not in self._revoked:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_ROOM_SECONDS):
+                        await self._publisher.room()
+                        break
 
     async def _decide(self, work: list[Work], side: int = 0) -> None:
         """Decide and store; an item that cannot be decided is found and set aside."""
@@ -325,6 +363,8 @@ class Matcher:
         if count == 0:
             raise error
         if count == 1:
+            if isinstance(error, MemoryError):
+                raise error  # half of what was too much may fit; where one alone does not, it is not its fault
             item = next(part.items[0] for part in work if part.items)
             if item.fault is not None and item.fault.reason == DECISION_FAILED:
                 raise BrokenInvariant("a dead letter cannot be stored") from error

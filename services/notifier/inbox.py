@@ -283,8 +283,8 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 await self._take_in(letters[half:])
                 return
             letter = letters[0]
-            if letter.fault is not None:
-                raise  # even to set it aside fails: that is no fault of the event
+            if letter.fault is not None or isinstance(error, MemoryError):
+                raise  # even to set it aside fails, or there is no memory: that is no fault of the event
             self._log.error("decision_failed", partition=letter.record.partition, offset=letter.record.offset, exc_info=error)
             await self._write([Letter(letter.record, None, InvalidEvent(DECISION_FAILED))])
 

@@ -156,12 +156,14 @@ class Neighbours:
             await self.take_in(events)
         except PASSING:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the matcher tells it
+        except Exception as error:
             if len(events) > 1:
                 half = len(events) // 2
                 await self._take_in(events[:half])
                 await self._take_in(events[half:])
                 return
+            if isinstance(error, MemoryError):
+                raise  # that is no fault of the event, and nobody else tells it
             self._log.error("neighbour_passed_over", ids=[event.id for event in events], exc_info=error)
             self._metrics.events.labels("neighbours", DECISION_FAILED).inc()
 

@@ -342,8 +342,8 @@ class Visiting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 await self._take_in(read[half:])
                 return
             topic, partition, offset, event, record = read[0]
-            if event is None:
-                raise  # even to pass it over fails: that is no fault of the event
+            if event is None or isinstance(error, MemoryError):
+                raise  # even to pass it over fails, or there is no memory: that is no fault of the event
             self._log.error("decision_failed", topic=topic, partition=partition, offset=offset, exc_info=error)
             self._metrics.events.labels(event.type, DECISION_FAILED).inc()
             await self._write([(topic, partition, offset, None, record)], [dead_letter_of(record, InvalidEvent(DECISION_FAILED))])

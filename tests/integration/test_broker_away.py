@@ -15,7 +15,7 @@ from schemas.topics import WISHES
 from services import broker as broker_module
 from services.broker import Broker, Consumer, others_in
 from services.gateway.door.positions import Positions
-from services.matcher import app
+from services.matcher import app, gaps
 from services.notifier.consumers import consumer_of
 from services.rewound import places_to_go_on
 from tests.integration.notifier_rig import settings_of, until
@@ -34,7 +34,7 @@ async def three(fresh_topics: Kafka, monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 
 async def gap(broker: Broker) -> list[bytes]:
-    return [record.value for record in await app._read_gap(broker, PLACE.topic, PLACE.partition, 0, 3)]
+    return [record.value for record in (await app._read_gap(broker, PLACE.topic, PLACE.partition, 0, 3)).records]
 
 
 async def test_a_gap_is_read_as_far_as_kafka_still_has_it(three: Broker) -> None:
@@ -47,6 +47,13 @@ async def test_a_gap_is_read_as_far_as_kafka_still_has_it(three: Broker) -> None
             assert left == await gap(three)
     finally:
         await admin.close()
+
+
+async def test_of_a_gap_no_more_is_read_at_once_than_memory_is_to_hold(three: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_module, "_RECORDS_AT_ONCE", 1)
+    monkeypatch.setattr(gaps, "STRETCH_BYTES_MAX", 4)
+    read = [await app._read_gap(three, PLACE.topic, PLACE.partition, start, end) for start, end in ((0, 3), (2, None))]
+    assert [([b"one", b"two"], False), ([b"three"], True)] == [([record.value for record in one.records], one.whole) for one in read]
 
 
 async def test_a_gap_of_which_a_part_has_come_is_not_taken_for_read(three: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,7 @@ from schemas.codec import Event
 from schemas.lanes import partition_of
 from schemas.registry import TOPIC_OF
 from services.matcher import intake
+from services.matcher.gaps import Stretch
 from services.matcher.matcher import Matcher
 from services.matcher.metrics import Metrics
 from services.matcher.outbox import Publisher
@@ -186,8 +188,8 @@ async def test_records_that_a_rebalance_brought_twice_are_taken_in_once(
         worker.record("wishes", 2, codec.structured(build.wish("w2", at=2, event_id="wish-2"))),
     ]
 
-    async def read_again(topic: str, _partition: int, start: int, end: int | None) -> list[Any]:
-        return records[start:end] if topic == "wishes" else []
+    async def read_again(topic: str, _partition: int, start: int, end: int | None) -> Stretch:
+        return Stretch(records[start:end] if topic == "wishes" else [])
 
     worker.matcher.fill_gap = read_again
     await worker.matcher.take_in([read_run(records[start:end]) for start, end in brought])
@@ -203,9 +205,9 @@ async def test_a_stretch_without_a_record_is_gone_past_once_it_was_looked_at(new
     await worker.takes(build.wish("w1", at=1, event_id="wish-1"))
     spans = []
 
-    async def read_nothing(topic: str, _partition: int, start: int, end: int | None) -> list[Any]:
+    async def read_nothing(topic: str, _partition: int, start: int, end: int | None) -> Stretch:
         spans.append((topic, start, end))
-        return []
+        return Stretch([])
 
     worker.matcher.fill_gap = read_nothing
     for _ in range(4):
@@ -239,20 +241,43 @@ async def test_an_area_in_which_nothing_is_open_is_neither_kept_nor_loaded_and_k
         await one.matcher.close()
 
 
-async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_read_before_its_wish(new_database: Callable[[], Awaitable[Database]]) -> None:
+@pytest.mark.parametrize(
+    ("most", "how"), [(None, "when the next comes"), (1, "when the next comes"), (1, "when nothing comes")], ids=["at once", "piece by piece", "by itself"]
+)
+async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_read_before_its_wish(
+    new_database: Callable[[], Awaitable[Database]], most: int | None, how: str
+) -> None:
     worker = Worker(await new_database())
     posted, submitted = build.offer("o1", at=0), build.wish("w1", at=1, urgency="red")
     match = build.given(posted, submitted).match("w1")
-    logs = {"offers": [posted], "wishes": [submitted], "confirmations": [build.confirmed(match, at=2), build.closed(match, at=300)]}
-    records = {topic: [worker.record(topic, offset, codec.structured(event)) for offset, event in enumerate(events)] for topic, events in logs.items()}
+    late = build.offer("o2", at=0)  # it came last
+    told = [(2, build.confirmed(match, at=2)), (8, build.closed(match, at=300))]
+    logs = {"offers": [(0, posted), (9, late)], "wishes": [(1, submitted)], "confirmations": told}
+    records = {
+        topic: [replace(worker.record(topic, offset, codec.structured(event)), timestamp=came) for offset, (came, event) in enumerate(events)]
+        for topic, events in logs.items()
+    }
+    asked, failures = [], iter([ConnectionError("away"), ConnectionError("away")] if most else [])
 
-    async def read_again(topic: str, _partition: int, start: int, end: int | None) -> list[Any]:
-        return records.get(topic, [])[start:end]
+    async def read_again(topic: str, _partition: int, start: int, end: int | None) -> Stretch:
+        asked.append((topic, start))
+        if start and (fault := next(failures, None)):
+            raise fault
+        rest = records.get(topic, [])[start:end]
+        return Stretch(rest[:most], whole=most is None or len(rest) <= most)
 
     worker.matcher.fill_gap = read_again
-    await worker.matcher.take_in([read_run(records["confirmations"][1:])])
+    if how == "when the next comes":
+        await worker.matcher.take_in([read_run(records["confirmations"][1:])])
+    else:
+        await worker.matcher._take_missing(frozenset((LANE,)))
+        for _ in range(5):
+            with suppress(ConnectionError):
+                await worker.matcher.catch_up(lambda topic, _: len(records.get(topic, [])))
 
-    assert ["decided"] * 4 == [outcome for event_id, _, outcome, _ in await worker.journal() if event_id is not None]
+    decided = [(event_id, outcome) for event_id, _, outcome, _ in await worker.journal() if event_id is not None]
+    assert ["decided"] * 5 == [outcome for _, outcome in decided]
+    assert 1 == asked.count(("offers", 0)), "what was stored is not read again"
     await worker.matcher.close()
 
 

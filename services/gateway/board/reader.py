@@ -290,6 +290,8 @@ class Reader:
                 await self._take_in(writer, records[:half])
                 await self._take_in(writer, records[half:])
                 return
+            if isinstance(fault, MemoryError):
+                raise  # that is about us, and not about the record
             self._log.error("board_skips", topic=records[0].topic, partition=records[0].partition, offset=records[0].offset, exc_info=fault)
             await self._write(writer, [Item(records[0])])
 
