@@ -370,7 +370,7 @@ async def test_a_childs_wish_for_one_helper_is_shown_as_one_for_two(rig: Gateway
     ("wish", "match", "said"),
     [
         ("held", "proposed", "The visit is yours"),
-        ("matched", "confirmed", "A helper is coming"),
+        ("matched", "confirmed", "A helper is confirmed"),
         ("held", None, "please do not set out"),
         ("withdrawn", None, "please do not set out"),
         ("held", "released", "please do not set out"),
