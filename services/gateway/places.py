@@ -110,6 +110,11 @@ class Places:
         text = written.strip().lower()
         return f"{self.prefixes.get(area, {}).get(step, '')}{text}" if text.isascii() and text.isdigit() else text
 
+    def written(self, area: str, step: str, code: str) -> str:
+        """The id of a building or unit as people write it: a bare number where it is one behind what stands before it in ids."""
+        number = code.removeprefix(self.prefixes.get(area, {}).get(step, ""))
+        return number if self.step_id(area, step, number) == code else code
+
     def building(self, area: str, code: str) -> Words:
         """`12 栋`, `building 12`."""
         number = code.removeprefix(self.prefixes.get(area, {}).get("building", ""))

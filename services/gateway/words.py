@@ -65,7 +65,7 @@ WISH_STATES: Final[dict[str, Words]] = {
     "unknown": ("已收到", "Received"),
     "open": ("正在找帮手", "Looking for a helper"),
     "held": ("找到人选，等确认", "Found somebody, to be confirmed"),
-    "matched": ("帮手已确认", "A helper is coming"),
+    "matched": ("帮手已确认", "A helper is confirmed"),
     "closed": ("已办好", "Done"),
     "corrected": ("已结束，结果有更正", "Over, the outcome was corrected"),
     "withdrawn": ("已撤回", "Withdrawn"),

@@ -81,6 +81,23 @@ async def test_a_list_stays_where_the_worker_has_scrolled_it_to_while_news_comes
         await page.locator("html:not([data-before])").wait_for()
 
 
+# How many of the counters, and of the board's columns, stand in each row, how high the frame is, and whether a number is broken in two.
+ROWS = """() => {
+    const rows = kind => Object.values(Object.groupBy(document.querySelectorAll(kind), one => one.offsetTop)).map(row => row.length);
+    document.querySelectorAll('.counters b').forEach(one => { one.textContent = '2003'; });
+    const broken = [...document.querySelectorAll('.counters b')].some(one => one.offsetHeight > 45 || one.scrollWidth > one.clientWidth);
+    return [rows('.counters .stat'), rows('.column'), document.querySelector('.top').offsetHeight < 70, broken];
+}"""
+
+
+async def test_the_monitor_stands_in_whole_rows_on_each_screen_and_breaks_no_number(come: Visitors) -> None:
+    async with come.come(WORKER, DESK, "en") as worker:
+        await worker.open("/monitor")
+        for width, counters, columns in ((1920, [8], [4]), (1366, [8], [4]), (1280, [8], [4]), (1024, [8], [4]), (768, [4, 4], [2, 2])):
+            await worker.page.set_viewport_size({"width": width, "height": 768})
+            assert (width, [counters, columns, True, False]) == (width, await worker.page.evaluate(ROWS))
+
+
 @pytest.mark.parametrize(("width", "lang", "skill"), [(PHONE, "zh-CN", "law_advice"), (DESK, "en", "rehab")])
 async def test_a_worker_watches_and_steps_in(come: Visitors, town_hall: Stage, width: int, lang: Lang, skill: str) -> None:
     town = town_hall.town

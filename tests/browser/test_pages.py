@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.browser.people import DESK, PHONE, WORKER, Lang, Visitors, resident, volunteer
 from tests.browser.stage import Stage
-from tests.browser.town import AREA, until
+from tests.browser.town import AREA, HOME, until
 
 FIRST_PAGE_MAX = 100_000
 PHONE_NOW = 390
@@ -127,6 +128,29 @@ async def test_a_short_table_is_seen_whole_on_a_phone(come: Visitors, town_hall:
         await worker.open(path)
         assert await worker.page.locator(".scroll td").count() > 0
         assert 0 == await worker.page.locator(".scroll").evaluate("box => box.scrollWidth - box.clientWidth")
+
+
+TURNS = "() => { document.documentElement.dataset.before = 'yes'; document.dispatchEvent(new Event('visibilitychange')); }"
+
+
+async def test_a_page_that_lay_open_over_midnight_begins_anew_and_a_form_asks_for_the_day_again(come: Visitors) -> None:
+    async with come.come(resident("res-night")) as wisher:
+        page = wisher.page
+        await wisher.open("/enter")
+        await page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=1))
+        await page.evaluate(TURNS)
+        await page.locator("html:not([data-before])").wait_for()
+
+        await page.locator("#title").fill("写到一半的心愿")
+        await page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=2))
+        await page.evaluate(TURNS)
+        await wisher.sees(page.get_by_role("status").get_by_text("页上的“今天”“明天”从那天算起"))
+        assert "写到一半的心愿" == await page.locator("#title").input_value()
+        await page.locator("[name=asked_on]").evaluate("day => { day.value = '2026-01-01'; }")  # as the form of yesterday has it
+        await page.locator("#where").select_option(f"{HOME['community']}/{HOME['compound']}")
+        await wisher.tap(page.get_by_role("button", name="提交心愿"))
+        await wisher.sees(page.locator("#when-wrong").get_by_text("这张表不是今天打开的"))
+        assert 0 == await page.locator("[name=when]:checked").count()
 
 
 async def test_what_opens_has_a_mark_that_says_so(come: Visitors, town_hall: Stage) -> None:

@@ -164,6 +164,11 @@ async def test_a_helper_waits_for_the_communitys_word_only_where_the_wish_asks_f
     page = words((await helper.get("/mine")).text).replace("&#39;", "'")
     assert shown in page
     assert ("The community's word" in page) is (shown == "The community's word is awaited")
+    assert "Can't come? Somebody else is found then" in page  # folded away: nothing is asked, and it is given back for good
+    await rig.owner.execute("UPDATE gateway.matches SET state = 'finished', confirmed_at = $2 WHERE match_id = $1", f"m-{name}", NOW)
+    resident = await browser(rig, "resident", resident_refs=("r-1",))
+    followed = words((await resident.get("/wishes/w-adult-proposed")).text)
+    assert ("The helper is done" in followed, "waits for the resident" in followed) == (True, False)
 
 
 async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: GatewayRig) -> None:
@@ -370,7 +375,7 @@ async def test_a_childs_wish_for_one_helper_is_shown_as_one_for_two(rig: Gateway
     ("wish", "match", "said"),
     [
         ("held", "proposed", "The visit is yours"),
-        ("matched", "confirmed", "A helper is coming"),
+        ("matched", "confirmed", "A helper is confirmed"),
         ("held", None, "please do not set out"),
         ("withdrawn", None, "please do not set out"),
         ("held", "released", "please do not set out"),

@@ -28,6 +28,8 @@ WHEN: Final[dict[str, Words]] = {
     "day": ("指定日期", "On a day"),
 }
 _PARTS: Final = {"tomorrow_am": (time(8, 30), time(12)), "tomorrow_pm": (time(13, 30), time(18)), "tomorrow": (time(8, 30), _EVENING)}
+# Those that name a day by the one on which they are read.
+_BY_THE_DAY: Final = {"today", *_PARTS}
 _CHOICES: Final[dict[str, dict[str, Words]]] = {"category": CATEGORIES, "urgency": URGENCIES, "age_band": AGE_BANDS}
 _REQUIRED: Final[Words] = ("请填写这一项", "Please fill this in")
 _CHOOSE: Final[Words] = ("请选一项", "Please choose one")
@@ -37,6 +39,10 @@ _PERSONAL: Final[Words] = (
 )
 _SHORT: Final[Words] = ("这段时间短于服务所需的时长，请选长一些", "This is shorter than the visit takes: choose a longer time")
 _OVER: Final[Words] = ("这段时间已经过去，请另选", "This is over already: choose another time")
+_TURNED: Final[Words] = (
+    "这张表不是今天打开的，“今天”“明天”已不是那一天，请再选一次",
+    "This form was opened on another day, so “today” and “tomorrow” are other days by now: choose once more",
+)
 _FAR: Final[Words] = ("请选一年之内的日期", "Choose a day within a year from now")
 # The contract's `far_off_date`: said of the whole event it would stand at no field, and a draft of which it is so could be neither published nor refused.
 _AHEAD_MAX: Final = timedelta(days=366)
@@ -97,6 +103,16 @@ def choices(now: datetime) -> list[str]:
     return [code for code in WHEN if not (late and code == "today")]
 
 
+def has_turned(form: Form, now: datetime) -> bool:
+    """Whether the day that was chosen as “today” or “tomorrow” is called otherwise by now: a form that lay open over midnight names another one."""
+    return form["when"] in _BY_THE_DAY and form["asked_on"] not in {"", today(now)}
+
+
+def today(now: datetime) -> str:
+    """China's date, as a form is dated and a day is chosen by it."""
+    return now.astimezone(LOCAL).date().isoformat()
+
+
 def entered(form: Form, *, area: str, wish_id: str, resident_ref: str, now: datetime) -> Entered:
     """Check a form by the contract."""
     faults: dict[str, Words] = {}
@@ -106,6 +122,8 @@ def entered(form: Form, *, area: str, wish_id: str, resident_ref: str, now: date
         faults["when"] = _CHOOSE if form["when"] != "day" else _REQUIRED
     elif wanted[1] <= now or wanted[1] - now > _AHEAD_MAX:
         faults["when"] = _OVER if wanted[1] <= now else _FAR
+    if has_turned(form, now):
+        faults["when"] = _TURNED
     for name in ("title", "community"):
         if not form[name].strip():
             faults[name] = _REQUIRED

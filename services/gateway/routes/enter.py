@@ -1,6 +1,7 @@
 """Entering a wish: for oneself, or by a worker or a centre household for somebody else. One page, big choices, under a minute."""
 
 import re
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -52,7 +53,10 @@ async def enter(request: Request, gateway: GatewayOf, principal: Asker) -> Respo
         resident_ref = f"r-{gateway.identity.keys.mac('resident reference', filled['wish_id'].encode()).hex()[:16]}"
     elif not for_others and resident_ref not in refs:
         resident_ref = min(refs)
-    taken = entry.entered(filled, area=principal.scope.area, wish_id=filled["wish_id"], resident_ref=resident_ref, now=words.utc_now())
+    now = words.utc_now()
+    taken = entry.entered(filled, area=principal.scope.area, wish_id=filled["wish_id"], resident_ref=resident_ref, now=now)
+    if entry.has_turned(filled, now):  # chosen anew, as one tap more would else send the other day
+        filled = Form({**filled.values, "when": ""}, filled.skills)
     place = None if taken.faults else Place(**taken.data["place"])
     if place is not None and not _circle(principal).covers(principal.scope.area, place):
         taken.faults["community"] = _ELSEWHERE
@@ -133,11 +137,12 @@ async def _page(request: Request, gateway: Gateway, principal: Principal, filled
         "area": scope.area,
         "faults": faults,
         "known": known,
+        "written": partial(gateway.renderer.places.written, scope.area),
         "entry": entry,
         "whens": entry.choices(now),
         "for_others": principal.has(Role.WORKER) or not principal.resident_refs,
         "refs": sorted(principal.resident_refs),
-        "today": now.astimezone(words.LOCAL).date().isoformat(),
+        "today": entry.today(now),
         "words": words,
         # Whose it is, where a browser tab keeps what was not taken: told to nobody who does not know it.
         "keep": gateway.identity.keys.mac("kept form", principal.account.encode()).hex()[:16],

@@ -145,6 +145,9 @@ async def test_a_dead_letter_is_mended_and_published_once(rig: Rig) -> None:
     await soon(look, 1)
     place = "/dead-letters/{topic}/{partition}/{position}".format(**letters[0])
     async with rig.client(WORKER) as client:
+        empty = (await client.get("/dead-letters", params={"done": "1", "lang": "en"})).text
+    assert ("None was published again from here yet" in empty, "no dead letter" in empty.lower()) == (True, False)  # one does wait
+    async with rig.client(WORKER) as client:
         page = await client.get(place)
         text = re.search(r"<textarea[^>]*>(.*?)</textarea>", page.text, re.DOTALL)
         assert text is not None

@@ -89,6 +89,14 @@ def test_each_time_lies_ahead_and_is_long_enough(when: str) -> None:
     assert window["end"] - window["start"] >= timedelta(hours=1)
 
 
+@pytest.mark.parametrize("when", ["today", "tomorrow", "tomorrow_am", "tomorrow_pm"])
+def test_tomorrow_of_a_form_that_lay_open_over_midnight_is_asked_anew(when: str) -> None:
+    day = {"day": "2026-11-24", "from": "10:00", "until": "18:00"}
+    assert "when" in filled(when=when, asked_on="2026-11-22").faults
+    assert {} == filled(when=when, asked_on="2026-11-23").faults
+    assert {} == filled(when="week", asked_on="2026-11-22").faults == filled(when="day", asked_on="2026-11-22", **day).faults
+
+
 def test_late_in_the_evening_today_is_no_longer_offered() -> None:
     assert "today" in choices(NOW)
     assert "today" not in choices(datetime(2026, 11, 23, 20, 0, tzinfo=LOCAL))

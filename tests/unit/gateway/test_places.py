@@ -23,6 +23,7 @@ def test_the_file_of_the_project_names_its_area_its_communities_and_their_compou
     assert ("居尚花园一期", "Jushang Garden I") == places.name("ankang-hightech", "jushang-huayuan", "jushang-1")
     assert ("jushang-huayuan", "jushang-1") == places.compounds["ankang-hightech"][0]
     assert ("12 栋", "building 12") == places.building("ankang-hightech", places.step_id("ankang-hightech", "building", "12"))
+    assert ["12", "b-a", "p3", ""] == [places.written("ankang-hightech", "building", code) for code in ("b12", "b-a", "p3", "")]
 
 
 def test_a_name_belongs_to_its_circle_and_another_circle_may_have_one_of_the_same_id(tmp_path: Path) -> None:

@@ -73,6 +73,32 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (come.getBoundingClientRect().top < document.querySelector(".top").offsetHeight) come.scrollIntoView({ block: "start" });
 });
 
+// “Today” and “tomorrow” are of the day on which a page was made. One that lay open over midnight begins anew; where something is being filled in, there is no
+// network, or a form's answer would be asked for again, it says so. By this clock alone, which may be wrong, a day that is over is over.
+const day = () => Math.floor((Date.now() + 8 * 3600000) / 86400000); // China's
+const MADE = day();
+const MADE_ON = new Date().toLocaleDateString(english ? "en-GB" : "zh-CN", { timeZone: "Asia/Shanghai", month: "long", day: "numeric", weekday: "short" });
+const TURNED = english
+  ? `This page was opened on ${MADE_ON}: “today” and “tomorrow” are meant from that day. Open it again to see how things are now.`
+  : `这一页是${MADE_ON}打开的，页上的“今天”“明天”从那天算起。请重新打开，看现在的情况。`;
+const REST_MS = 60000;
+let touched = -REST_MS;
+let typed = false;
+for (const kind of ["keydown", "pointerdown"]) document.addEventListener(kind, () => { touched = performance.now(); });
+document.addEventListener("input", () => { typed = true; });
+const turn = async () => {
+  if (day() === MADE || document.hidden || !/今天|明天|today|tomorrow/i.test(main.innerText)) return;
+  try {
+    if (typed || !("got" in document.body.dataset)) throw new Error("not to be loaded again");
+    await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+    location.reload();
+  } catch {
+    if (![...document.querySelectorAll(".told")].some((one) => one.textContent === TURNED)) told(TURNED, "wait");
+  }
+};
+document.addEventListener("visibilitychange", turn);
+setInterval(() => { if (performance.now() - touched > REST_MS) turn(); }, 20000);
+
 // Back from the browser's own cache: taps count again, but nothing is shown of somebody who is not signed in here any more.
 window.addEventListener("pageshow", async (event) => {
   if (!event.persisted) return;
