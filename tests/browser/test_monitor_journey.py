@@ -109,6 +109,9 @@ async def test_a_worker_watches_and_steps_in(come: Visitors, town_hall: Stage, w
         link = page.locator(f"a[href='/wish/{AREA}/{wish}']")
         await worker.sees_after_reloading("/monitor", link)
         await worker.is_well_made()
+        await worker.tap(page.locator(".map a.tile").first)  # all that is in a circle
+        await worker.sees(link)
+        await worker.is_well_made()
         await worker.tap(link)
         approve = page.get_by_role("button", name=worker.words("同意", "Approve"), exact=True)
         await worker.sees(approve)

@@ -176,6 +176,7 @@ async def test_whoever_has_no_password_here_is_not_told_that_it_is_wrong(rig: Ga
     await rig.owner.execute("UPDATE gateway.accounts SET password_hash = NULL WHERE account_id = $1", person.account_id)
     answer = await browser.post("/account/password", "/account", present="anything", new="seven boats under one bridge")
     assert (409, True) == (answer.status_code, "您在统一登录处登录，这里没有密码" in answer.text)
+    assert ("密码也在那里修改" in answer.text, 'name="present"' in answer.text) == (True, False)
 
 
 # --- guessing

@@ -277,6 +277,8 @@ async def test_no_key_is_made_for_what_its_account_may_not_do_and_no_webhook_by_
     assert ("bad_value", "scopes", "send one of manage_webhooks") == (told["code"], told["field"], told["en"].partition(": ")[2])
     owner = await rig.person("integrator")
     reads, other = [await rig.client(authorization=f"Bearer {await rig.key(owner, 'manage_webhooks', *acts)}") for acts in (["read_events"], [])]
+    shown = (await admin.client.get("/keys")).text  # those of others may be ended, and no more
+    assert [True, True, False, False] == [one in shown for one in ("他人的", '/revoke"', '/rotate"', 'value="publish_events"')]
     hook = (await reads.post("/api/v1/webhooks", json={"url": "https://app.example/x"})).json()
     resume = f"/api/v1/webhooks/{hook['webhook_id']}/resume"
     for answer in (await other.post("/api/v1/webhooks", json={"url": "https://app.example/x"}), await other.post(resume)):

@@ -23,6 +23,7 @@ from services.gateway.people import linked, store
 from services.gateway.people.store import Before
 from services.gateway.publisher import SOURCE
 from services.gateway.roles import Principal, Role, Scope
+from services.gateway.routes.monitor import LISTED_MAX
 from services.links.claims import Claims
 from services.links.store import mint
 from tests.integration.gateway_rig import GatewayRig, own_database, running_gateway
@@ -190,6 +191,11 @@ async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: 
         theirs, ours = [(await who.get(path)).text for who in (auditor, worker)]
         assert hidden not in theirs
         assert hidden in ours
+    for place, found in (({}, True), ({"compound": PLACE["compound"]}, False), ({"building": "b77"}, False)):
+        lists = [(await who.get("/monitor/wishes", params={"state": "all", "community": "jianmin", **place})).text for who in (auditor, worker)]
+        assert [found, True] == [f'href="/wish/{AREA}/w-child-alone"' in one for one in lists]
+        assert ["CHILD-TITLE" in one for one in lists] == [False, True]
+    assert "The audit log is for accounts of a whole area: yours is of a part of it." in (await auditor.get("/audit")).text
     for watcher, place, text in ((auditor, ["Jianmin"], ""), (worker, ["Jianmin", "Jianmin New Village", "building 12"], "CHILD-TITLE")):
         async with watcher.client.stream("GET", "/live?after=0") as answer:
             async for line in answer.aiter_lines():
@@ -198,6 +204,32 @@ async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: 
                     assert place == shown["place"]
                     assert text in shown["text"] if text else "stairway" not in shown["text"]
                     break
+
+
+async def test_a_worker_comes_to_every_wish_that_the_board_has_no_room_for(rig: GatewayRig) -> None:
+    there = {"area": "far", "community": "north", "compound": "north-1"}
+    known = [f"w-{number:03d}" for number in range(LISTED_MAX + 1)]
+    for wish_id in known:
+        await fill(rig.owner, "wishes", **WISH | there | {"wish_id": wish_id, "title": wish_id})
+    await fill(rig.owner, "wishes", **WISH | there | {"wish_id": "w-late", "urgency": "red", "submitted_at": NOW - timedelta(hours=1), "title": "LATE"})
+    await fill(rig.owner, "wishes", **WISH | there | {"wish_id": "w-done", "state": "closed", "building": "b9", "title": "DONE"})
+    worker = await browser(rig, "worker", scope=("far",))
+
+    async def listed(**asked: Any) -> tuple[list[str], str]:
+        page = (await worker.get("/monitor/wishes", params=asked)).text
+        return re.findall(r'href="/wish/far/([^"]+)"', page), words(page)
+
+    assert 'href="/monitor/wishes?state=open"' in (await worker.get("/monitor")).text
+    first, said = await listed()
+    assert ["w-late", *known[: LISTED_MAX - 1]] == first
+    assert "102 in all, 1 to 100" in said
+    assert (known[-2:], True, False) == ((found := await listed(page=2))[0], "Back" in found[1], "Next" in found[1])
+    assert ([], True) == ((found := await listed(page=3))[0], "First page" in found[1])
+    assert ["w-late"] == (await listed(state="all", pressing="yes"))[0] == (await listed(urgency="red"))[0]
+    assert ["w-done"] == (await listed(state="ended"))[0] == (await listed(state="all", compound="north-1", building="b9"))[0]
+    assert [] == (await listed(state="all", community="south"))[0]
+    refused = await worker.get("/monitor/wishes", params={"state": "lost"})
+    assert (422, True) == (refused.status_code, "state" in refused.text)
 
 
 async def test_the_wall_does_not_tell_by_its_filters_how_near_a_child_lives(rig: GatewayRig) -> None:

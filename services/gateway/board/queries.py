@@ -58,6 +58,21 @@ _ENDED: Final = f"""
     WHERE w.state IN ('closed', 'expired', 'withdrawn') AND w.submitted_at IS NOT NULL AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD})
     ORDER BY risk DESC, w.changed_at DESC, w.wish_id LIMIT $3
 """
+# Everything in these states ($3; $4: and what ended today), narrowed down by whatever is not NULL. A child's wish is found by its compound or building by
+# whoever may know where the child lives ($10); by others in its community alone, as on the map.
+_LISTED: Final = f"""
+    SELECT *, count(*) OVER () AS together_in_all FROM (
+        SELECT {_CARD}, {_RISK} AS risk, {_CORRECTED_LATELY} AS corrected, w.state IN ('closed', 'expired', 'withdrawn') AS over FROM gateway.wishes w
+        WHERE w.submitted_at IS NOT NULL AND (w.state = ANY($3)
+                OR $4::boolean AND w.state IN ('closed', 'expired', 'withdrawn') AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD}))
+            AND ($5::text IS NULL OR w.urgency = $5) AND ($7::text IS NULL OR w.community = $7)
+            AND ($8::text IS NULL OR w.compound = $8 AND ($10::boolean OR {MINORS} IS NOT TRUE))
+            AND ($9::text IS NULL OR w.building = $9 AND ($10::boolean OR {MINORS} IS NOT TRUE))
+        OFFSET 0) w
+    WHERE NOT $6::boolean OR risk > 0
+    ORDER BY risk DESC, over, CASE WHEN over THEN changed_at END DESC, array_position(ARRAY['red', 'yellow', 'blue'], urgency), ends_at, area, wish_id
+    LIMIT $11 OFFSET $12
+"""
 # A child's wish counts in its compound and building for whoever may know where the child lives ($3); for others in its community alone.
 _IN_HOMES: Final = f"$3::boolean OR {MINORS} IS NOT TRUE"
 _MAP: Final = f"""
@@ -142,6 +157,26 @@ async def overview(connection: Any, now: datetime, today: datetime, most: int = 
         await _rows(connection, _APPROVALS, most),
         await connection.fetchval("SELECT wrote_at FROM gateway.reader"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which wishes somebody wants to see all of: in these live `states`, with those that ended today (`ended`), only such as press (`pressing`)."""
+
+    states: tuple[str, ...]
+    ended: bool = False
+    urgency: str | None = None
+    pressing: bool = False
+    community: str | None = None
+    compound: str | None = None
+    building: str | None = None
+
+
+async def listed(connection: Any, now: datetime, today: datetime, chosen: Chosen, *, homes: bool, most: int, skip: int) -> tuple[list[dict[str, Any]], int]:
+    """Cards as on the board, so many behind the first `skip`, and how many there are in all (0 where none is left)."""
+    place = (chosen.community, chosen.compound, chosen.building)
+    rows = await _rows(connection, _LISTED, now, today, chosen.states, chosen.ended, chosen.urgency, chosen.pressing, *place, homes, most, skip)
+    return rows, rows[0]["together_in_all"] if rows else 0
 
 
 async def recent(connection: Any, most: int = 40) -> list[StreamRow]:

@@ -71,7 +71,9 @@ async def _own_page(gateway: Gateway, request: Request, words: tuple[str, str] |
     assert caller.principal is not None
     sessions = await gateway.identity.store.sessions(caller.principal.account)
     shown = [{"began": one.created_at.astimezone(LOCAL), "seen": one.seen_at.astimezone(LOCAL), "this": one.digest == caller.session} for one in sessions]
-    return gateway.renderer.page(request, "account.html", status=status, sessions=shown, words=words, must_change=caller.must_change)
+    found = None if caller.session is None else await gateway.identity.store.by_session(caller.session)
+    elsewhere = found is not None and found[1].password_hash is None
+    return gateway.renderer.page(request, "account.html", status=status, sessions=shown, words=words, must_change=caller.must_change, elsewhere=elsewhere)
 
 
 @router.get("/account", response_class=HTMLResponse, summary="My account")

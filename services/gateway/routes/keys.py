@@ -88,7 +88,7 @@ async def _once(gateway: Gateway, principal: Principal, key_id: str | None) -> A
 async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: datetime, key_id: str | None = None) -> tuple[Key, str]:
     _by_people(principal)
     # A key does no more than its account may: one for anything else would be made, and refused wherever it is shown.
-    possible = [act for act in keys.SCOPES if may(principal, act)]
+    possible = _possible(principal)
     if not set(wanted.scopes) <= set(possible):
         raise Refused("bad_value", "scopes", one_of(possible))
     if wanted.expires_at is not None and wanted.expires_at <= now:
@@ -109,6 +109,10 @@ async def _make(gateway: Gateway, principal: Principal, wanted: NewKey, now: dat
             now=now,
             key_id=key_id,
         )
+
+
+def _possible(principal: Principal) -> list[Act]:
+    return [act for act in keys.SCOPES if may(principal, act)]
 
 
 async def _rotate(gateway: Gateway, principal: Principal, key_id: str, overlap: timedelta, now: datetime, made_id: str | None = None) -> tuple[Key, str]:
@@ -206,7 +210,7 @@ async def _page(
         status=200 if fault is None else fault.status,
         keys=found,
         now=datetime.now(UTC),
-        scopes=[str(act) for act in keys.SCOPES],
+        scopes=[str(act) for act in _possible(principal)],
         secret=secret,
         fault=fault,
         once=new_secret(),

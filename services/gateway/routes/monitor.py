@@ -1,11 +1,13 @@
 """The live monitor: counters, the board by state, the map, the stream and charts, as far as a worker's or auditor's circle goes."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from schemas.wishes import Urgency
 from services.gateway.board import charts, queries
 from services.gateway.board.places import map_of
 from services.gateway.board.showing import helpers_of
@@ -13,12 +15,24 @@ from services.gateway.context import Gateway, GatewayOf
 from services.gateway.guard import needs
 from services.gateway.policy import Act, may
 from services.gateway.roles import Principal, Role
-from services.gateway.words import LOCAL
+from services.gateway.words import LOCAL, Words
 
 router = APIRouter()
 Watcher = Annotated[Principal, needs(Act.SEE_MONITOR)]
 _DAYS: Final = 14
 _RECENT: Final = 40
+LISTED_MAX: Final = 100
+State = Literal["waiting", "open", "held", "matched", "ended", "all"]
+STATES: Final[dict[State, Words]] = {
+    "waiting": ("还没约好", "Not settled yet"),
+    "open": ("等待帮手", "Waiting"),
+    "held": ("已有人选", "Held"),
+    "matched": ("已约好", "Matched"),
+    "ended": ("今日结束", "Ended today"),
+    "all": ("全部", "All"),
+}
+_LIVE: Final = {"waiting": ("open", "held"), "open": ("open",), "held": ("held",), "matched": ("matched",), "ended": (), "all": ("open", "held", "matched")}
+Circle = Annotated[str, Query(max_length=128, pattern="^[^\\x00]*$")]
 
 
 def local_day(now: datetime) -> datetime:
@@ -73,3 +87,41 @@ async def _charts(connection: Any, now: datetime) -> list[charts.Chart]:
         charts.fairness(found.fairness),
         charts.lag(found.lag, lately[0]),
     ]
+
+
+@router.get("/monitor/wishes", response_class=HTMLResponse, summary="All wishes of a state or a place")
+async def wishes(
+    request: Request,
+    gateway: GatewayOf,
+    principal: Watcher,
+    *,
+    state: Annotated[State, Query()] = "waiting",
+    urgency: Annotated[Urgency | Literal[""], Query()] = "",
+    pressing: Annotated[Literal["", "yes"], Query()] = "",
+    community: Circle = "",
+    compound: Circle = "",
+    building: Circle = "",
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+) -> HTMLResponse:
+    """What the board has no room for: a hundred at a time, those that press first."""
+    now = datetime.now(UTC)
+    chosen = queries.Chosen(_LIVE[state], state in {"ended", "all"}, urgency or None, pressing == "yes", community or None, compound or None, building or None)
+    async with gateway.database.acting_for(principal) as connection:
+        found, total = await queries.listed(
+            connection, now, local_day(now), chosen, homes=principal.has(Role.WORKER), most=LISTED_MAX, skip=(page - 1) * LISTED_MAX
+        )
+    asked = {"state": state, "urgency": urgency, "pressing": pressing, "community": community, "compound": compound, "building": building}
+    kept = urlencode({name: value for name, value in asked.items() if value})
+    values: dict[str, Any] = {
+        "wishes": found,
+        "total": total,
+        "first": (page - 1) * LISTED_MAX + 1,
+        "number": page,
+        "asked": asked,
+        "kept": kept,
+        "states": STATES,
+        "area": principal.scope.area,
+        "now": now,
+        **helpers_of(principal, now),
+    }
+    return gateway.renderer.page(request, "monitor_wishes.html", principal=principal, **values)

@@ -14,7 +14,7 @@ from tests.integration.gateway.board_rig import AREA, Rig, after, somebody, soon
 
 WORKER = somebody("worker", community="c5")
 ELSEWHERE = somebody("worker", community="c6")
-PAGES = ("/monitor", "/monitor?wall=1", "/monitor/parts", "/review", "/dead-letters")
+PAGES = ("/monitor", "/monitor?wall=1", "/monitor/parts", "/monitor/wishes", "/review", "/dead-letters")
 
 
 async def match_of(rig: Rig, wish_id: str, *states: str) -> dict[str, Any]:
