@@ -135,24 +135,26 @@ class Store:
 
         So it is where its password is no more the one of this hash, or, of a session by the provider, where it has no link.
         """
-        async with self._database.pool.acquire() as connection, connection.transaction():
-            await connection.execute("DELETE FROM gateway.sessions")  # nobody yet: only those that are over
-            await connection.execute(_BECOME, json.dumps({"account": session.account_id, "roles": []}))
-            if await connection.fetchval(_STILL_OPEN, session.account_id, session.via, password_hash) is None:
-                return False
-            if replaced is not None:
-                await connection.execute(_KNOCK, f"session:{replaced.hex()}")
-                await connection.execute("DELETE FROM gateway.sessions WHERE digest = $1", replaced)
-            await connection.execute(
-                "INSERT INTO gateway.sessions (digest, account_id, via, created_at, seen_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
-                session.digest,
-                session.account_id,
-                session.via,
-                session.created_at,
-                session.seen_at,
-                session.ends_at,
-            )
-            return True
+        async with self._database.pool.acquire() as connection:
+            # As nobody: only those that are over. By itself, as whoever ends all sessions of an account holds the account, and waits for these.
+            await connection.execute("DELETE FROM gateway.sessions")
+            async with connection.transaction():
+                await connection.execute(_BECOME, json.dumps({"account": session.account_id, "roles": []}))
+                if await connection.fetchval(_STILL_OPEN, session.account_id, session.via, password_hash) is None:
+                    return False
+                if replaced is not None:
+                    await connection.execute(_KNOCK, f"session:{replaced.hex()}")
+                    await connection.execute("DELETE FROM gateway.sessions WHERE digest = $1", replaced)
+                await connection.execute(
+                    "INSERT INTO gateway.sessions (digest, account_id, via, created_at, seen_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                    session.digest,
+                    session.account_id,
+                    session.via,
+                    session.created_at,
+                    session.seen_at,
+                    session.ends_at,
+                )
+                return True
 
     async def touch(self, session: Session, now: datetime) -> None:
         """Somebody was there."""

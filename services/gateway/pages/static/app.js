@@ -90,7 +90,8 @@ const turn = async () => {
   if (day() === MADE || document.hidden || !/今天|明天|today|tomorrow/i.test(main.innerText)) return;
   try {
     if (typed || !("got" in document.body.dataset)) throw new Error("not to be loaded again");
-    await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+    if (answer.status >= 500) throw new Error("not now");
     location.reload();
   } catch {
     if (![...document.querySelectorAll(".told")].some((one) => one.textContent === TURNED)) told(TURNED, "wait");
@@ -139,6 +140,7 @@ if (wish) {
       }
     }
     wish.querySelectorAll("details").forEach((one) => { one.open = true; });
+    typed = true; // by whoever filled it in before
     told(wish.dataset.fresh, "wait");
   }
 }
