@@ -45,16 +45,23 @@ class Piece:
         return intake.in_order(intake.by_topic(self.runs))
 
 
-async def next_piece(fill_gap: FillGap, lane: int, spans: Spans) -> Piece:
-    """The first of what lies in these spans of a lane's topics.
+async def next_piece(fill_gap: FillGap, lane: int, spans: Spans, latest: int | None = None) -> Piece:
+    """The first of what lies in these spans of a lane's topics; of what has no end, nothing that came after `latest` (milliseconds since 1970).
 
     Raises:
         OSError: Kafka does not answer just now.
     """
     stretches = {topic: await fill_gap(topic, lane, start, end) for topic, (start, end) in spans.items()}
-    runs = [_joined(await intake.read_by_turns(records)) for records in first_come(stretches) if records]
     empty = frozenset(topic for topic, stretch in stretches.items() if stretch.whole and not stretch.records)
+    if latest is not None:
+        stretches = {topic: stretch if spans[topic][1] is not None else _no_later(stretch, latest) for topic, stretch in stretches.items()}
+    runs = [_joined(await intake.read_by_turns(records)) for records in first_come(stretches) if records]
     return Piece(runs, all(stretch.whole for stretch in stretches.values()), empty)
+
+
+def _no_later(stretch: Stretch, latest: int) -> Stretch:
+    records = _until(stretch.records, latest)
+    return stretch if len(records) == len(stretch.records) else Stretch(records)
 
 
 def _joined(items: list[Item]) -> list[Item]:

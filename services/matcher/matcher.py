@@ -260,6 +260,8 @@ class Matcher:
         spans = {topic: (lane.cursors[topic], end) for topic, end in ends.items() if lane.cursors[topic] < end}
         piece = await next_piece(fill_gap, lane.number, spans)
         if piece.runs:
+            # Where a stretch begins with none (marks of transactions, or what is kept no longer), that is not to be taken for something that was skipped.
+            await self._go_past({run[0].record.topic: (spans[run[0].record.topic][0], run[0].record.offset) for run in piece.runs}, lane.number)
             await self._publisher.room()
             await self._take_in_at_once(piece.runs, set())
         await self._go_past({topic: (spans[topic][0], ends[topic]) for topic in piece.empty}, lane.number)
@@ -307,26 +309,29 @@ class Matcher:
             await self._decide(work, side)
 
     async def _fill(self, lane: Lane, items: list[Item], side: int) -> bool:
-        """Decide what lies between the cursor and the first record at hand: skipped by someone, so read now. False where that was broken off.
+        """Where something was skipped before the records at hand, decide what lies there, and these with it. False where that was broken off.
 
         And what is there of the lane's other topics: where the database is of an earlier day, all of them are behind, and a confirmation
-        that is read before its wish has no effect, now and when it comes again. Piece by piece, each stored before the next is read.
+        that is read before its wish has no effect, now and when it comes again. Piece by piece, each stored before the next is read; of other topics, nothing
+        that came after what is at hand: what it is about may be still to come.
         """
-        first: dict[str, int] = {}
+        first, ends = dict[str, int](), dict[str, int]()
         for item in items:
-            first[item.record.topic] = min(item.record.offset, first.get(item.record.topic, item.record.offset))
+            topic, offset = item.record.topic, item.record.offset
+            first[topic], ends[topic] = min(offset, first.get(topic, offset)), max(offset + 1 + item.behind, ends.get(topic, 0))
         whole = all(offset <= lane.cursors[topic] for topic, offset in first.items())
+        latest = max((item.record.timestamp for item in items), default=0)
         while not whole and self.fill_gap is not None:
-            whole = await self._fill_piece(self.fill_gap, lane, first, side)
+            whole = await self._fill_piece(self.fill_gap, lane, ends, latest, side)
             if self._stop or lane.number in self._revoked:
                 return False
             await self._room_for(lane.number)
         return True
 
-    async def _fill_piece(self, fill_gap: FillGap, lane: Lane, first: Mapping[str, int], side: int) -> bool:
-        """As :meth:`_read_piece`, up to the first records at hand, with the lock held."""
-        spans = {topic: (cursor, first.get(topic)) for topic, cursor in lane.cursors.items() if cursor < first.get(topic, math.inf)}
-        piece = await next_piece(fill_gap, lane.number, spans)
+    async def _fill_piece(self, fill_gap: FillGap, lane: Lane, ends: Mapping[str, int], latest: int, side: int) -> bool:
+        """As :meth:`_read_piece`, up to the records at hand and with them, with the lock held."""
+        spans = {topic: (cursor, ends.get(topic)) for topic, cursor in lane.cursors.items() if cursor < ends.get(topic, math.inf)}
+        piece = await next_piece(fill_gap, lane.number, spans, latest)
         found = piece.in_order()
         self.log.warning("gap_read", lane=lane.number, records=len(found), topics=sorted(spans), more=not piece.whole)
         for at in range(0, len(found), _PIECE_MAX):

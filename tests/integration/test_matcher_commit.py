@@ -242,11 +242,14 @@ async def test_an_area_in_which_nothing_is_open_is_neither_kept_nor_loaded_and_k
 
 
 @pytest.mark.parametrize(
-    ("most", "how"), [(None, "when the next comes"), (1, "when the next comes"), (1, "when nothing comes")], ids=["at once", "piece by piece", "by itself"]
+    ("most", "how", "marks"),
+    [(None, "when the next comes", 0), (1, "when the next comes", 0), (1, "when nothing comes", 0), (1, "when nothing comes", 1)],
+    ids=["at once", "piece by piece", "by itself", "behind the mark of a transaction"],
 )
 async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_read_before_its_wish(
-    new_database: Callable[[], Awaitable[Database]], most: int | None, how: str
+    new_database: Callable[[], Awaitable[Database]], monkeypatch: pytest.MonkeyPatch, most: int | None, how: str, marks: int
 ) -> None:
+    monkeypatch.setattr("services.matcher.matcher._PIECE_MAX", 1)
     worker = Worker(await new_database())
     posted, submitted = build.offer("o1", at=0), build.wish("w1", at=1, urgency="red")
     match = build.given(posted, submitted).match("w1")
@@ -254,7 +257,7 @@ async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_rea
     told = [(2, build.confirmed(match, at=2)), (8, build.closed(match, at=300))]
     logs = {"offers": [(0, posted), (9, late)], "wishes": [(1, submitted)], "confirmations": told}
     records = {
-        topic: [replace(worker.record(topic, offset, codec.structured(event)), timestamp=came) for offset, (came, event) in enumerate(events)]
+        topic: [replace(worker.record(topic, offset, codec.structured(event)), timestamp=came) for offset, (came, event) in enumerate(events, marks)]
         for topic, events in logs.items()
     }
     asked, failures = [], iter([ConnectionError("away"), ConnectionError("away")] if most else [])
@@ -263,17 +266,19 @@ async def test_where_the_database_is_of_an_earlier_day_a_confirmation_is_not_rea
         asked.append((topic, start))
         if start and (fault := next(failures, None)):
             raise fault
-        rest = records.get(topic, [])[start:end]
+        rest = [record for record in records.get(topic, []) if start <= record.offset and (end is None or record.offset < end)]
         return Stretch(rest[:most], whole=most is None or len(rest) <= most)
 
     worker.matcher.fill_gap = read_again
     if how == "when the next comes":
         await worker.matcher.take_in([read_run(records["confirmations"][1:])])
+        assert 4 == sum(1 for event_id, *_ in await worker.journal() if event_id is not None), "what came after what was at hand waits for its turn"
+        await worker.matcher.take_in([read_run(records["offers"][1:])])
     else:
         await worker.matcher._take_missing(frozenset((LANE,)))
         for _ in range(5):
             with suppress(ConnectionError):
-                await worker.matcher.catch_up(lambda topic, _: len(records.get(topic, [])))
+                await worker.matcher.catch_up(lambda topic, _: marks + len(records.get(topic, [])))
 
     decided = [(event_id, outcome) for event_id, _, outcome, _ in await worker.journal() if event_id is not None]
     assert ["decided"] * 5 == [outcome for _, outcome in decided]
