@@ -8,6 +8,7 @@ More channels: `sms`, `bots`, `apprised`, `mail`, `app_inbox`.
 import asyncio
 import hashlib
 import hmac
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -171,7 +172,7 @@ def session_of(timeout_seconds: float, concurrency: int) -> aiohttp.ClientSessio
     """Connections of one channel, which keep no cookies; call inside the loop."""
     # A connection that does not come about, be it for a name server that hangs, is told apart from an answer that does not: nothing was said, so nobody can
     # have heard. To the fraction: in whole seconds both times may fall together.
-    times = aiohttp.ClientTimeout(total=timeout_seconds, connect=timeout_seconds * 0.9, ceil_threshold=timeout_seconds)
+    times = aiohttp.ClientTimeout(total=timeout_seconds, connect=timeout_seconds * 0.9, ceil_threshold=math.inf)
     return aiohttp.ClientSession(timeout=times, connector=aiohttp.TCPConnector(limit=concurrency), cookie_jar=aiohttp.DummyCookieJar())
 
 

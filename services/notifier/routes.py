@@ -104,7 +104,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say. `urgent`: a confirmation of a visit that begins this soon passes quiet hours. `read_limit`: how long it may lie unread."""
+    """What the settings say.
+
+    `urgent`: a confirmation of a visit that begins so soon after a night's beginning passes it. `read_limit`: how long it may lie unread.
+    """
 
     urgent: timedelta = timedelta(hours=12)
     read_limit: timedelta = timedelta(minutes=30)
@@ -188,9 +191,14 @@ def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: da
     if wants.quiet is None or way.silent:
         return None
     end = _after_quiet(wants.quiet, local)
-    if end == local or passes_quiet(errand, now, end, rules):
+    if end == local or passes_quiet(errand, _began(wants.quiet, end), end, rules):
         return None
     return Wait(end, QUIET)
+
+
+def _began(quiet: tuple[time, time], end: datetime) -> datetime:
+    """When the night began that is over at `end`."""
+    return datetime.combine(end.date() - timedelta(days=quiet[0] > quiet[1]), quiet[0], LOCAL)
 
 
 def may_be_late(kind: str) -> bool:
@@ -231,16 +239,17 @@ def goes_first(kind: str, urgency: str | None) -> bool:
     return urgency == "red" or kind in _INVITATIONS or kind in _ALARMS
 
 
-def passes_quiet(errand: Errand, now: datetime, quiet_end: datetime, rules: Rules) -> bool:
+def passes_quiet(errand: Errand, quiet_begin: datetime, quiet_end: datetime, rules: Rules) -> bool:
     """Whether it comes at night: of a red wish, or about a visit that begins soon, or before the night is over.
 
-    What could wait for the morning once does so: whatever is of the next day becomes near in the course of a night, and would ring at its darkest hour.
+    Soon is seen from the night's beginning: whatever is of the next day becomes near in the course of a night, and would ring at its darkest hour. And what
+    was held back before, as enough had come that day, comes when the night is over.
     """
     if goes_first(errand.kind, errand.urgency):
         return True
     if errand.begins is None or errand.kind not in _MUST_KINDS | _REMINDERS:
         return False
-    return errand.begins <= (quiet_end if errand.waits else max(now + rules.urgent, quiet_end))
+    return errand.begins <= (quiet_end if errand.waits else max(quiet_begin + rules.urgent, quiet_end))
 
 
 def _after_quiet(quiet: tuple[time, time] | None, moment: datetime) -> datetime:

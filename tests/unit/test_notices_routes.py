@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from services.notifier.routes import (
+    LOCAL,
     Errand,
     GiveUp,
     Preferences,
@@ -128,6 +129,14 @@ def test_a_visit_that_is_near_passes_quiet_hours() -> None:
 def test_a_visit_before_the_night_is_over_passes_whatever_the_limit() -> None:
     errand = Errand("confirmed", "blue", LATE + timedelta(hours=7))
     assert "sms" == used(next_step(Preferences(("sms",), None, NIGHT), ("sms",), WAYS, errand, (), 0, LATE, Rules(urgent=timedelta())))
+
+
+@pytest.mark.parametrize(("begins", "rings"), [(16, False), (10, True), (7, True)])
+def test_a_visit_of_the_next_day_is_as_near_all_night_as_when_the_night_began(begins: int, rings: bool) -> None:
+    visit = datetime(2026, 11, 25, begins, tzinfo=LOCAL)
+    hours = [datetime(2026, 11, 24, 22, tzinfo=LOCAL) + timedelta(hours=hour) for hour in range(9)]
+    asked = [step("sms", quiet=NIGHT, now=now, begins=visit - now) for now in hours]
+    assert [Use("sms") if rings else Wait(datetime(2026, 11, 25, 7, tzinfo=LOCAL), "quiet_hours")] * 9 == asked
 
 
 @pytest.mark.parametrize(("begins", "rings"), [(timedelta(hours=11), False), (timedelta(hours=8), True), (timedelta(hours=7), True)])
