@@ -29,7 +29,8 @@ WAL_FIRST_HEADER_BYTES: Final = 40
 # gzip, and the usual headers of zlib.
 _STREAM: Final = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
 # Files that are made large beforehand, such as Kafka's indexes, are zeros for the most part. No form of a canary has as many in a row.
-_NOTHING: Final = re.compile(rb"\0{4096,}")
+# Begun only where a row begins: from each zero of a shorter row, of which pages are full, it would be counted anew.
+_NOTHING: Final = re.compile(rb"(?<!\0)\0{4096,}")
 _SOME_NOTHING: Final = bytes(4096)
 _UNPACKED_MAX: Final = 64 * 1024 * 1024
 _NESTED_MAX: Final = 3

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from string import ascii_lowercase, digits
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1)
 ), max_leaves=8)  # fmt: skip
 
 
-@given(extra=st.dictionaries(TEXT, JSON, max_size=4), extensions=st.dictionaries(st.from_regex(r"[a-z0-9]{1,12}", fullmatch=True), TEXT))
+@given(extra=st.dictionaries(TEXT, JSON, max_size=4), extensions=st.dictionaries(st.text(ascii_lowercase + digits, min_size=1, max_size=12), TEXT))
 @settings(max_examples=200, deadline=None)
 def test_whatever_is_taken_comes_back_the_same_in_the_other_mode(extra: dict[str, Any], extensions: dict[str, str]) -> None:
     value = written({**extra, **DATA})
