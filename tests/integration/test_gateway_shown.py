@@ -191,8 +191,8 @@ async def test_an_auditor_is_shown_of_a_childs_wish_neither_title_nor_home(rig: 
         theirs, ours = [(await who.get(path)).text for who in (auditor, worker)]
         assert hidden not in theirs
         assert hidden in ours
-    for place, found in (({}, True), ({"compound": PLACE["compound"]}, False), ({"building": "b77"}, False)):
-        lists = [(await who.get("/monitor/wishes", params={"state": "all", "community": "jianmin", **place})).text for who in (auditor, worker)]
+    for narrower, found in (({}, True), ({"compound": PLACE["compound"]}, False), ({"building": "b77"}, False)):
+        lists = [(await who.get("/monitor/wishes", params={"state": "all", "community": "jianmin", **narrower})).text for who in (auditor, worker)]
         assert [found, True] == [f'href="/wish/{AREA}/w-child-alone"' in one for one in lists]
         assert ["CHILD-TITLE" in one for one in lists] == [False, True]
     assert "The audit log is for accounts of a whole area: yours is of a part of it." in (await auditor.get("/audit")).text
