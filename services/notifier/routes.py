@@ -91,7 +91,7 @@ class Tried:
     """What came of one channel so far.
 
     `failed`: for good. `placed`: it lies there, unread. `unread`: nobody has read it in time. `unclear`: an attempt may have had its effect all the same.
-    `since`: when it was placed, in seconds since 1970, where a channel calls back.
+    `since`: in seconds since 1970, when it was placed, where a channel calls back; of one that is passed over, from when on it may be asked again.
     """
 
     channel: str
@@ -311,15 +311,25 @@ def attempted(before: Tried, *, state: State, fault: str | None, unclear: bool, 
     return replace(before, attempts=before.attempts + 1, state=state, fault=fault, unclear=unclear or (before.unclear and not tells_all))
 
 
-def passed_over(tried: Sequence[Tried], channel: str) -> tuple[Tried, ...]:
-    """What was tried, and this channel is left out for now."""
-    return noted(tried, replace(tried_of(tried, channel), state="failed", fault=DOWN))
+def passed_over(tried: Sequence[Tried], channel: str, until: datetime | None = None) -> tuple[Tried, ...]:
+    """What was tried, and this channel is left out for now; `until`: not to be asked before, as it said itself."""
+    return noted(tried, replace(tried_of(tried, channel), state="failed", fault=DOWN, since=0.0 if until is None else until.timestamp()))
 
 
-def taken_up(tried: Sequence[Tried]) -> tuple[Tried, ...]:
-    """What was tried, with the channels that were passed over open again, behind those that had their turn: so these may have closed the key before them."""
-    again = [replace(one, state="open", fault=None) for one in tried if one.fault == DOWN]
-    return (*(one for one in tried if one.fault != DOWN), *again)
+def taken_up(tried: Sequence[Tried], now: datetime | None = None) -> tuple[Tried, ...]:
+    """What was tried, with the channels that were passed over open again, behind those that had their turn: so these may have closed the key before them.
+
+    With `now`, those alone that may be asked by then.
+    """
+    may = [one.fault == DOWN and (now is None or one.since <= now.timestamp()) for one in tried]
+    again = [replace(one, state="open", fault=None, since=0.0) for one, is_again in zip(tried, may, strict=True) if is_again]
+    return (*(one for one, is_again in zip(tried, may, strict=True) if not is_again), *again)
+
+
+def rests_until(tried: Sequence[Tried]) -> datetime | None:
+    """When the first channel may be asked of those that said when; None where none did."""
+    ends = [one.since for one in tried if one.fault == DOWN and one.since]
+    return datetime.fromtimestamp(min(ends), UTC) if ends else None
 
 
 def packed(tried: Sequence[Tried]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,10 @@ from services.notifier.channels import Answer
 from services.notifier.directory import Everyone
 from services.notifier.exchange import Exchange, Passage
 from services.notifier.notices import Kind
-from services.notifier.routes import Use, Way
+from services.notifier.routes import DOWN, Preferences, Use, Wait, Way, packed, unpacked
 
 MOST = 8
+NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
 GREY, LIMITED, BUSY = Answer("later", "smtp_later"), Answer("later", "http_4xx"), Answer("later", "code_later")
 AWAY, LOCKED_OUT = Answer("later", "no_connection"), Answer("later", "smtp_login")
 DEPLOYED = Answer("later", "http_away")
@@ -25,10 +27,10 @@ HUNG, BROKEN = Answer("later", "timeout"), Answer("later", "http_5xx")
 class Says:
     """A channel that says the same to everybody."""
 
-    name, concurrency, timeout_seconds = "sms", 1, 1.0
+    concurrency, timeout_seconds = 1, 1.0
 
-    def __init__(self, answer: Answer, *, honours_key: bool = True) -> None:
-        self._answer = answer
+    def __init__(self, answer: Answer, *, honours_key: bool = True, name: str = "sms") -> None:
+        self._answer, self.name = answer, name
         self.way = Way("gateway", honours_key=honours_key)
 
     async def send(self, notice: Notice, address: str = "", suffix: str = "") -> Answer:
@@ -38,12 +40,13 @@ class Says:
         """Nothing to let go of."""
 
 
-def exchange(answer: Answer, *, honours_key: bool = True, clock: str = "event") -> Exchange:
+def exchange(answer: Answer, *, honours_key: bool = True, clock: str = "event", second: Answer | None = None) -> Exchange:
     settings: Any = SimpleNamespace(
         clock=clock, urgent_hours=12, read_minutes=30, public_url=None, link_ring=None, webhook_backoff_seconds=1.0, webhook_backoff_max_seconds=300.0
     )
     nothing: Any = None
-    return Exchange(settings, nothing, {"sms": Says(answer, honours_key=honours_key)}, Everyone("sms"), {"sms": MOST})
+    channels = {"sms": Says(answer, honours_key=honours_key)} | ({} if second is None else {"voice": Says(second, name="voice")})
+    return Exchange(settings, nothing, channels, Everyone("sms"), dict.fromkeys(channels, MOST), now=lambda: NOW)
 
 
 def notice(kind: Kind = "confirmed", urgency: str = "blue") -> Notice:
@@ -94,7 +97,7 @@ async def test_whoever_has_another_channel_goes_on_to_it_as_soon_as_ever() -> No
 @pytest.mark.parametrize(
     ("answer", "has_next", "tried", "pause"),
     [
-        (Answer("later", "http_4xx", 301.0), True, '[["sms",1,"failed","channel_down",false]]', 0.0),
+        (Answer("later", "http_4xx", 301.0), True, f'[["sms",1,"failed","channel_down",false,{NOW.timestamp() + 301}]]', 0.0),
         (Answer("later", "http_away", 3600.0), True, '[["sms",1,"open","http_away",true]]', 3600.0),
         (Answer("later", "http_4xx", 300.0), True, '[["sms",1,"open","http_4xx",false]]', 300.0),
         (Answer("later", "http_4xx", 3600.0), False, '[["sms",1,"open","http_4xx",false]]', 3600.0),
@@ -106,6 +109,24 @@ async def test_a_channel_that_wants_to_be_left_alone_for_long_is_passed_over_by_
     one = notice()
     came = await exchange(answer, clock="wall").attempt(Passage(one, one, Use("sms", has_next=has_next), "", None), lambda _area: "now")
     assert (tried, pause, "retryable") == (one.tried, came.retry_seconds, came.fate)
+
+
+async def test_of_two_channels_that_want_to_be_left_alone_the_one_that_may_be_asked_first_is_waited_for() -> None:
+    both = exchange(Answer("later", "http_4xx", 400.0), clock="wall", second=Answer("later", "http_4xx", 3000.0))
+    one, person = notice(), SimpleNamespace(wants=Preferences(("sms", "voice")), addresses=())
+    asked = []
+    for _ in range(3):
+        step, tried = both._step(one, unpacked(one.tried), person, 0, NOW)  # type: ignore[arg-type]
+        one.tried = packed(tried)
+        if not isinstance(step, Use):
+            break
+        asked.append(step.channel)
+        await both.attempt(Passage(one, one, step, "", None), lambda _area: "now")
+    assert ["sms", "voice"] == asked
+    assert Wait(NOW + timedelta(seconds=400), DOWN) == step
+    after, _ = both._step(one, tried, person, 0, NOW + timedelta(seconds=400))  # type: ignore[arg-type]
+    assert isinstance(after, Use)
+    assert "sms" == after.channel
 
 
 @pytest.mark.parametrize(("kind", "attempts"), [("confirmed", MOST), ("asked", MOST), ("released", 2 * MOST)])

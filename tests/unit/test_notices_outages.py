@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.notifier.outages import PROBE_SECONDS, ROW_MIN, ROW_SECONDS, Outages
-from services.notifier.routes import DOWN, Tried, Way, passed_over, suffix_of, taken_up
+from services.notifier.routes import DOWN, Tried, Way, passed_over, rests_until, suffix_of, taken_up
 
 
 @dataclass
@@ -70,6 +71,16 @@ def test_what_is_taken_up_again_asks_under_a_key_that_the_other_channel_has_not_
     again = taken_up((*passed_over((), "sms"), Tried("voice", 1, "failed", "refused")))
     assert (Tried("voice", 1, "failed", "refused"), Tried("sms", 0, "open")) == again
     assert ":sms" == suffix_of(WAYS, "sms", again)
+
+
+def test_a_channel_that_said_when_is_not_taken_up_before() -> None:
+    now = datetime(2026, 11, 28, 4, tzinfo=UTC)
+    soon, late = now + timedelta(minutes=7), now + timedelta(hours=1)
+    tried = passed_over(passed_over((), "sms", late), "voice", soon)
+    assert (tried, soon) == (taken_up(tried, now), rests_until(tried))
+    again = taken_up(tried, soon)
+    assert (Tried("sms", 0, "failed", DOWN, since=late.timestamp()), Tried("voice", 0, "open")) == again
+    assert (late, None) == (rests_until(again), rests_until(taken_up(again)))
 
 
 def test_a_channel_that_was_never_tried_can_be_passed_over_too() -> None:
