@@ -116,7 +116,6 @@ class Notifier:
                     gc.collect()
         finally:
             gc.enable()
-            gc.unfreeze()
 
     async def ready(self) -> Readiness:
         """Whether events are taken in and told, now."""
