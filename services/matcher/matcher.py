@@ -315,12 +315,14 @@ class Matcher:
         that is read before its wish has no effect, now and when it comes again. Piece by piece, each stored before the next is read; of other topics, nothing
         that came after what is at hand: what it is about may be still to come.
         """
-        first, ends = dict[str, int](), dict[str, int]()
+        first: dict[str, int] = {}
         for item in items:
-            topic, offset = item.record.topic, item.record.offset
-            first[topic], ends[topic] = min(offset, first.get(topic, offset)), max(offset + 1 + item.behind, ends.get(topic, 0))
-        whole = all(offset <= lane.cursors[topic] for topic, offset in first.items())
-        latest = max((item.record.timestamp for item in items), default=0)
+            first[item.record.topic] = min(item.record.offset, first.get(item.record.topic, item.record.offset))
+        if all(offset <= lane.cursors[topic] for topic, offset in first.items()):
+            return True
+        ends = {topic: max(item.next_offset for item in items if item.record.topic == topic) for topic in first}
+        latest = max(item.record.timestamp for item in items)
+        whole = False
         while not whole and self.fill_gap is not None:
             whole = await self._fill_piece(self.fill_gap, lane, ends, latest, side)
             if self._stop or lane.number in self._revoked:

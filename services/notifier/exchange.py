@@ -30,7 +30,7 @@ from services.notifier.outages import Outages
 from services.notifier.people import VaultDirectory, source_of
 from services.notifier.routes import (
     DOWN,
-    HELD_BACK,
+    OVER_BUDGET,
     Errand,
     GiveUp,
     Rules,
@@ -259,9 +259,11 @@ class Exchange:
         while now is not None and isinstance(step, Use) and step.has_next and self._is_to_be_passed_over(notice, tried_of(tried, step.channel)):
             tried = passed_over(tried, step.channel)
             step = of(tried)
-        if isinstance(step, GiveUp | Settle) and (again := taken_up(tried, now)) != tried:
+        if not isinstance(step, GiveUp | Settle):
+            return step, tried
+        if (again := taken_up(tried, now)) != tried:
             return of(again), again
-        rests = rests_until(tried) if isinstance(step, GiveUp | Settle) else None
+        rests = rests_until(tried)
         if rests is not None and isinstance(of(taken_up(tried)), Use):
             return Wait(rests, notice.fault or DOWN), tried
         return step, tried
@@ -304,11 +306,11 @@ class Exchange:
         final = answer.verdict == "never" or before.attempts + 1 >= self._most(notice, name, answer, has_next=passage.use.has_next)
         _note_failure(notice, channel, answer, final=final)
         pause = 0.0 if final else self._pause(notice, name, before.attempts + 1, answer)
-        tried = unpacked(notice.tried)
-        others = passage.use.has_next or rests_until(tried) is not None
-        if not final and others and self._is_away_for_long(answer) and not tried_of(tried, name).unclear:
-            until = self._now() + timedelta(seconds=min(answer.after_seconds, _WAIT_SECONDS_MAX))
-            notice.tried, pause = packed(passed_over(tried, name, until)), 0.0
+        if not final and self._is_away_for_long(answer):
+            tried = unpacked(notice.tried)
+            if (passage.use.has_next or rests_until(tried) is not None) and not tried_of(tried, name).unclear:
+                until = self._now() + timedelta(seconds=min(answer.after_seconds, _WAIT_SECONDS_MAX))
+                notice.tried, pause = packed(passed_over(tried, name, until)), 0.0
         # After the last channel `route` is asked once more, and says that nothing is left.
         return Delivered(notice, "retryable", "", name, answer.fault, pause, passage.day)
 
@@ -374,7 +376,7 @@ def _told_late(notice: Notice, now: datetime) -> Notice:
 
 
 def _errand(notice: Notice) -> Errand:
-    ends, waits = not _said_all_the_same(notice), notice.fault in HELD_BACK
+    ends, waits = not _said_all_the_same(notice), notice.fault == OVER_BUDGET
     return errand_of(notice.kind, notice.urgency, notice.slot, notice.answer_by, ends=ends, waits=waits)
 
 

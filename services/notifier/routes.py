@@ -36,10 +36,8 @@ _MAY_BE_LATE: Final = _REMINDERS | _INVITATIONS | _QUESTIONS | _CONFIRMATIONS
 State = Literal["open", "placed", "unread", "failed"]
 # Why a channel counts as failed that was passed over, as it is out of order: it has its turn again where nothing else is left.
 DOWN: Final = "channel_down"
-# Why a notice waits, for the morning or for tomorrow.
-QUIET: Final = "quiet_hours"
+# Why a notice waits for tomorrow.
 OVER_BUDGET: Final = "over_budget"
-HELD_BACK: Final = frozenset((QUIET, OVER_BUDGET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class Errand(NamedTuple):
     """What a notice is about: `begins` is when the visit is to begin, None where no visit is meant; `answer_by` until when a word is awaited, if one is.
 
     `ends`: when the visit is to end, where it is in vain to say afterwards that it is settled; None where it is said all the same. `waits`: it was held back
-    before, for the night or as enough had come that day.
+    before, as enough had come that day.
     """
 
     kind: str
@@ -193,7 +191,7 @@ def _held(wants: Preferences, way: Way, errand: Errand, told_today: int, now: da
     end = _after_quiet(wants.quiet, local)
     if end == local or passes_quiet(errand, _began(wants.quiet, end), end, rules):
         return None
-    return Wait(end, QUIET)
+    return Wait(end, "quiet_hours")
 
 
 def _began(quiet: tuple[time, time], end: datetime) -> datetime:

@@ -49,28 +49,31 @@ _WORK: Final = """
 _CARD: Final = f"""w.area, w.wish_id, w.title, w.category, w.urgency, w.state, w.community, w.compound, w.building, w.unit, w.submitted_at, w.starts_at,
     w.ends_at, w.minutes, w.helpers_needed, w.live, w.confirmed, w.reach, w.unmet IS NOT NULL AS unmet, w.frozen, w.changed_at, w.age_band,
     (w.accompanied OR {MINORS}) IS TRUE AS together"""
+_BY_URGENCY: Final = "array_position(ARRAY['red', 'yellow', 'blue'], w.urgency)"
+_OVER: Final = "w.state IN ('closed', 'expired', 'withdrawn')"
+# Of today ($2), or a week's that nothing was heard of ($1: now).
+_ENDED_LATELY: Final = f"{_OVER} AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD})"
 _WAITING: Final = f"""
     SELECT {_CARD}, {_RISK} AS risk FROM gateway.wishes w WHERE w.state = $2
-    ORDER BY risk DESC, array_position(ARRAY['red', 'yellow', 'blue'], w.urgency), w.ends_at, w.wish_id LIMIT $3
+    ORDER BY risk DESC, {_BY_URGENCY}, w.ends_at, w.wish_id LIMIT $3
 """
 _ENDED: Final = f"""
     SELECT {_CARD}, {_RISK} AS risk, {_CORRECTED_LATELY} AS corrected FROM gateway.wishes w
-    WHERE w.state IN ('closed', 'expired', 'withdrawn') AND w.submitted_at IS NOT NULL AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD})
+    WHERE w.submitted_at IS NOT NULL AND {_ENDED_LATELY}
     ORDER BY risk DESC, w.changed_at DESC, w.wish_id LIMIT $3
 """
 # Everything in these states ($3; $4: and what ended today), narrowed down by whatever is not NULL. A child's wish is found by its compound or building by
 # whoever may know where the child lives ($10); by others in its community alone, as on the map.
 _LISTED: Final = f"""
     SELECT *, count(*) OVER () AS together_in_all FROM (
-        SELECT {_CARD}, {_RISK} AS risk, {_CORRECTED_LATELY} AS corrected, w.state IN ('closed', 'expired', 'withdrawn') AS over FROM gateway.wishes w
-        WHERE w.submitted_at IS NOT NULL AND (w.state = ANY($3)
-                OR $4::boolean AND w.state IN ('closed', 'expired', 'withdrawn') AND (w.changed_at >= $2 OR {_EXPIRED_UNHEARD}))
+        SELECT {_CARD}, {_RISK} AS risk, {_CORRECTED_LATELY} AS corrected, {_OVER} AS over FROM gateway.wishes w
+        WHERE w.submitted_at IS NOT NULL AND (w.state = ANY($3) OR $4::boolean AND {_ENDED_LATELY})
             AND ($5::text IS NULL OR w.urgency = $5) AND ($7::text IS NULL OR w.community = $7)
-            AND ($8::text IS NULL OR w.compound = $8 AND ($10::boolean OR {MINORS} IS NOT TRUE))
-            AND ($9::text IS NULL OR w.building = $9 AND ($10::boolean OR {MINORS} IS NOT TRUE))
+            AND ($8::text IS NULL OR w.compound = $8) AND ($9::text IS NULL OR w.building = $9)
+            AND ($10::boolean OR {MINORS} IS NOT TRUE OR $8::text IS NULL AND $9::text IS NULL)
         OFFSET 0) w
     WHERE NOT $6::boolean OR risk > 0
-    ORDER BY risk DESC, over, CASE WHEN over THEN changed_at END DESC, array_position(ARRAY['red', 'yellow', 'blue'], urgency), ends_at, area, wish_id
+    ORDER BY risk DESC, over, CASE WHEN over THEN changed_at END DESC, {_BY_URGENCY}, ends_at, area, wish_id
     LIMIT $11 OFFSET $12
 """
 # A child's wish counts in its compound and building for whoever may know where the child lives ($3); for others in its community alone.

@@ -46,6 +46,7 @@ async def _overview(gateway: Gateway, principal: Principal, now: datetime) -> di
     return {
         "found": found,
         "places": map_of(found.places),
+        "states": STATES,
         "area": principal.scope.area,
         "now": now,
         "can_approve": may(principal, Act.APPROVE_MATCH),
