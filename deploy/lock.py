@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -62,3 +63,18 @@ class Lock:
         except FileNotFoundError:
             pass
         return None
+
+
+def clear_abandoned(parent: Path) -> None:
+    """Remove the state folders in `parent` whose holder is dead: killed, or cut off from power, before it could.
+
+    Whoever is at work in one holds its lock, and one without a lock is only being made.
+    """
+    for path in parent.glob("*/lock"):
+        lock = Lock(path.parent)
+        try:
+            lock.take()
+        except (Trouble, OSError):
+            continue
+        shutil.rmtree(path.parent, ignore_errors=True)
+        lock.release()

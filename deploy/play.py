@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +27,7 @@ def _play(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from deploy.cli import EXIT_INTERRUPTED, run_until_signalled
     from deploy.player import play
 
     # Before anything is started: it would be said only after all the work.
@@ -42,7 +42,16 @@ def _play(
         def told(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        summary, refused = asyncio.run(play(file, out, matchers=matchers, notifiers=notifiers, secure=secure, told=told))
+        ended: list[tuple[dict[str, Any], int]] = []
+
+        async def played() -> None:
+            ended.append(await play(file, out, matchers=matchers, notifiers=notifiers, secure=secure, told=told))
+
+        # By `timeout` or a closed terminal as well as by Ctrl-C: whoever ends it leaves no stores behind.
+        run_until_signalled(played())
+    if not ended:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    [(summary, refused)] = ended
     for name, value in summary.items():
         console.print(f"{name:22} {value}", highlight=False)
     if refused:

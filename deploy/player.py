@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
+from deploy.lock import clear_abandoned
 from deploy.play_results import Results
 from deploy.stack import Stack
 from deploy.state import State, default_folder
@@ -482,8 +483,9 @@ async def play(
     """
     with file.open("rb") as text:
         lines = read_lines(text)
-    parent = State(default_folder()).folder / "play"
+    parent = State(default_folder()).plays
     parent.mkdir(parents=True, exist_ok=True)
+    clear_abandoned(parent)
     with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
         async with playing_stack(Path(folder), matchers=matchers, notifiers=notifiers, secure=secure) as stack, Player(stack, told) as player:
             began = time.monotonic()

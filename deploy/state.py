@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from deploy.lock import clear_abandoned
 from deploy.words import Trouble
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +120,11 @@ class State:
         return password
 
     @property
+    def plays(self) -> Path:
+        """Where each `play` has a state folder of its own, with a lock of its own, for as long as it runs."""
+        return self.folder / "play"
+
+    @property
     def secure(self) -> bool:
         """Whether Kafka was secured the last time; what is started here without a word about it is so again."""
         return self._read("choices.json").get("secure") is True
@@ -129,9 +135,10 @@ class State:
             self._write("choices.json", {**self._read("choices.json"), "secure": value})
 
     def clear_data(self) -> None:
-        """Forget data, ports, passwords and logs; keep what was downloaded and the lock."""
+        """Forget data, ports, passwords and logs; keep what was downloaded, the lock, and what a `play` is at work on."""
+        clear_abandoned(self.plays)
         for path in self.folder.iterdir():
-            if path.name in {"cache", "lock"}:
+            if path.name in {"cache", "lock", self.plays.name}:
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

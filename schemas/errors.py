@@ -33,7 +33,7 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     TOO_LARGE: ("事件大于 1 MiB，请缩小后重发", "the event is larger than 1 MiB: make it smaller and send it again"),
     NULL_VALUE: ("消息没有内容，请发送完整事件", "the message has no value: send the whole event"),
     BAD_ENCODING: ("{field} 不是有效的 UTF-8，请改用 UTF-8 编码", "{field} is not valid UTF-8: encode it as UTF-8"),
-    NOT_JSON: ("{field} 不是有效的 JSON，请检查语法", "{field} is not valid JSON: check its syntax"),
+    NOT_JSON: ("{field} 不是有效的 JSON，请检查语法，并去掉开头的字节顺序标记（BOM）", "{field} is not valid JSON: check its syntax; send no byte order mark"),
     TOO_DEEP: ("{field} 嵌套过深，请减少层数", "{field} is nested too deeply: use fewer levels"),
     DUPLICATE_HEADER: ("消息头 {field} 重复，只保留一个", "header {field} is there more than once: send it once"),
     UNKNOWN_TYPE: ("字段 type 不是已知的事件类型，请查看 schemas/", "field type is not a known event type: see schemas/"),

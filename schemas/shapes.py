@@ -17,8 +17,8 @@ CHANNEL: Final = r"^[a-z0-9_]{1,32}$"
 INSTANT: Final = RFC3339_PATTERN
 
 INSTANT_WORDS: Final = (
-    "应为带时区的 RFC 3339 时间，例如 2026-11-23T08:00:00+08:00",
-    "write RFC 3339 with an offset, such as 2026-11-23T08:00:00+08:00",
+    "应为 1970 年至 9998 年间带时区的 RFC 3339 时间，例如 2026-11-23T08:00:00+08:00",
+    "write RFC 3339 with an offset, of the years 1970 to 9998, such as 2026-11-23T08:00:00+08:00",
 )
 WORDS: Final[dict[str, tuple[str, str]]] = {
     ID: ("不能含空格或控制字符", "leave out blanks and control characters"),

@@ -55,6 +55,14 @@ def test_never_repeats_personal_data_in_the_message(example: Stored) -> None:
     assert not any(number in told for number in ("1380013", "138 0013", "一三八", "510104", "501", "12号", "30.57"))
 
 
+@pytest.mark.parametrize(("name", "fix"), [("byte-order-mark", "send no byte order mark"), ("time-year-1", "of the years 1970 to 9998")])
+def test_names_the_fix_where_a_look_at_the_event_shows_nothing_wrong(name: str, fix: str) -> None:
+    """An editor hides the mark, and a clock that was never set writes a sound time."""
+    (example,) = (example for example in BAD if example.path.stem == name)
+    with pytest.raises(InvalidEvent, match=fix):
+        decode(example.topic, example.value, example.headers)
+
+
 def test_every_type_has_a_minimal_a_full_and_both_content_modes() -> None:
     names = defaultdict(set)
     modes = defaultdict(set)

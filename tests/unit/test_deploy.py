@@ -10,6 +10,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import pytest
 from deploy import cli, jars, preflight, supervisor, venv
 from deploy import stack as stack_module
 from deploy.kafka import log_properties
+from deploy.lock import Lock
 from deploy.postgres import Postgres
 from deploy.servers import ExternalKafka, ExternalPostgres, refusal
 from deploy.stack import Stack, Step
@@ -336,6 +338,41 @@ def test_clearing_keeps_downloads_and_the_lock(tmp_path: Path) -> None:
     state.port("kafka")
     state.clear_data()
     assert {"cache", "lock", "logs", "pids"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_a_play_is_at_work_on_outlives_a_clearing_and_what_a_dead_one_left_does_not(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    for name in ("at-work", "being-made", "dead"):
+        (state.plays / name / "kafka").mkdir(parents=True)
+    (state.plays / "dead" / "lock").write_text("1234567\n")
+    at_work = Lock(state.plays / "at-work")
+    at_work.take()
+    state.clear_data()
+    assert {"at-work", "being-made"} == {path.name for path in state.plays.iterdir()}
+    assert (state.plays / "at-work" / "kafka").is_dir()
+    at_work.release()
+
+
+def test_a_play_that_is_ended_by_a_signal_stops_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `timeout` and CI do it. Where nobody takes it in, pytest does here, or it would end with it."""
+    told: list[str] = []
+
+    async def a_long_play(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.sleep(5)
+            told.append("played")
+        finally:
+            told.append("stopped")
+
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append("nobody took it in"))
+    try:
+        monkeypatch.setattr("deploy.player.play", a_long_play)
+        (tmp_path / "day.jsonl").touch()
+        assert cli.EXIT_INTERRUPTED == cli.run(["play", str(tmp_path / "day.jsonl"), "--out", str(tmp_path / "out")])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ["stopped"] == told
 
 
 # --- logs

@@ -82,7 +82,7 @@ INGEST_RESPONSES: Final[dict[int | str, Json]] = {
         "content": _json(_TAKEN, {"oneOf": [_ONE, _RESULTS]}),
     },
     207: {"description": "A batch of which not every event is on the topic: a result for each", "content": _json(_MIXED, _RESULTS)},
-    400: refused("It could not be read", {"code": "not_json", "zh": "value 不是有效的 JSON，请检查语法", "en": "value is not valid JSON: check its syntax"}),
+    400: refused("It could not be read", {"code": "not_json", "zh": "value 不是有效的 JSON", "en": "value is not valid JSON"}),
     403: refused("Outside the key's scope, a type that only services write, or a `source` that is the system's own", problem("out_of_scope", "data.area")),
     413: refused("Over 1 MiB, or a batch over 8 MiB or 2,000 events", problem("batch_too_large", "2000")),
     415: refused(
