@@ -23,6 +23,7 @@ _DEAD_LETTERS: Final = "dead-letters.jsonl"
 _JOURNAL: Final = "journal.jsonl"
 _LEDGER: Final = "ledger.jsonl"
 _SUMMARY: Final = "summary.json"
+_FILES: Final = (_MATCHES, _CONFIRMATIONS, _DEAD_LETTERS, _JOURNAL, _LEDGER, _SUMMARY)
 _TOKENS: Final = "tokens"
 _READ_SECONDS: Final = 30
 _JOURNAL_ROWS: Final = """
@@ -92,6 +93,12 @@ class Results:
         (out / _LEDGER).write_bytes(b"".join(line + b"\n" for line in self.ledger))
         (out / _SUMMARY).write_bytes(orjson.dumps(self.summary, option=orjson.OPT_INDENT_2) + b"\n")
         return self.summary
+
+
+def clear(out: Path) -> None:
+    """Remove what an earlier play has left in `out`: should this one fail, nobody takes that for what came of it."""
+    for name in _FILES:
+        (out / name).unlink(missing_ok=True)
 
 
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from deploy.lock import clear_abandoned
-from deploy.play_results import Results
+from deploy.play_results import Results, clear
 from deploy.stack import Stack
 from deploy.state import State, default_folder
 from deploy.words import Trouble
@@ -483,6 +483,7 @@ async def play(
     """
     with file.open("rb") as text:
         lines = read_lines(text)
+    clear(out)
     parent = State(default_folder()).plays
     parent.mkdir(parents=True, exist_ok=True)
     clear_abandoned(parent)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.play_results import Results, value_fields
+from deploy.play_results import Results, clear, value_fields
 
 FORTY_NINES = 10**40 - 1
 
@@ -30,3 +30,10 @@ def test_what_does_not_parse_is_written_as_text_or_else_as_base64(value: bytes, 
     (line,) = written(value, tmp_path)
     assert {"topic", field} == json.loads(line).keys()
     assert isinstance(json.loads(line)[field], str)
+
+
+def test_what_an_earlier_play_left_is_gone_before_the_next_one_and_nothing_else(tmp_path: Path) -> None:
+    Results({name: [] for name in ("matches.jsonl", "confirmations.jsonl", "dead-letters.jsonl")}, [], [], {}).write(tmp_path)
+    (tmp_path / "day.jsonl").touch()
+    clear(tmp_path)
+    assert ["day.jsonl"] == [path.name for path in tmp_path.iterdir()]
