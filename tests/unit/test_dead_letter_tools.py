@@ -5,9 +5,13 @@ from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from rich.console import Console
+from rich.text import Text
 
-from deploy.tools.dlq import Letter, Overview, overview, show_list
+from deploy.long_table import LongTable
+from deploy.tables import Table
+from deploy.tools.dlq import Letter, Overview, _handfuls, overview, show_list
 
 
 def letter(offset: int, *, at: int, reason: str = "not_json", partition: int = 0) -> Letter:
@@ -45,3 +49,31 @@ def test_letters_of_one_content_are_one_event_and_others_are_not() -> None:
     first, repeat, other = (letter(0, at=1), letter(1, at=2), letter(2, at=3))
     other.record.key = b"gaoxin"
     assert first.content == repeat.content != other.content
+
+
+async def test_letters_are_sent_again_in_handfuls_of_a_hundred_and_of_large_ones_fewer() -> None:
+    large = letter(0, at=1)
+    large.record.value = b"x" * 700_000
+    assert [100, 50] == [len(some) async for some in _handfuls(come(*[letter(0, at=1)] * 150))]
+    assert [2, 1] == [len(some) async for some in _handfuls(come(large, large, large))]
+
+
+@pytest.mark.parametrize(("width", "terminal"), [(160, False), (80, True), (30, True)])
+def test_a_long_table_prints_what_rich_prints(width: int, terminal: bool) -> None:
+    short, long, two = (
+        Text("wishes-dlq:5:0", style="red"),
+        Text("说明 missing: give window.start and window.end " * 3),
+        Text("not_json\n不是 JSON\ttab", style="dim"),
+    )
+    rows = [(short, long, two), (two, Text(""), short), (Text("宽" * 40), short, Text(" lead and trail  "))]
+    said = []
+    for kind in (Table, LongTable):
+        screen = Console(file=StringIO(), width=width, force_terminal=terminal, color_system="truecolor" if terminal else None)
+        table = kind("位置 · place", "说明 · message", "by", title="死信 3 条", title_justify="left")
+        table.columns[0].no_wrap, table.columns[2].justify = True, "right"
+        for row in rows:
+            table.add_row(*row)
+        screen.print(table)
+        file: Any = screen.file
+        said.append(file.getvalue())
+    assert said[0] == said[1]
