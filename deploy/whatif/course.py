@@ -21,6 +21,7 @@ from services.matcher.core.place import RUNG_OF
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
 from services.matcher.core.turn import Decision
+from services.matcher.packing import Wishes
 
 _SOURCE: Final = "lastmetre/simulate"
 _NEVER: Final = 1 << 62
@@ -90,6 +91,7 @@ class _Course:
 
     def run(self) -> None:
         area = self.area
+        area.wishes = wishes = Wishes(area)
         while True:
             due = area.next_deadline()
             at = min(self.coming[0].at if self.coming else _NEVER, self.words[0][0] if self.words else _NEVER)
@@ -102,6 +104,8 @@ class _Course:
             else:
                 break
             self.hear(told, now)
+            wishes.pack([*area.touched_wishes.values(), *(match.wish for match in area.touched_matches.values())])
+            area.forget_starts()
             # What changed is for a shell to store, and would only grow here.
             for touched in (area.touched_wishes, area.touched_offers, area.touched_matches, area.touched_early):
                 touched.clear()

@@ -1,6 +1,6 @@
 """A journal, decided again: no difference where it is whole, and every tampering shows."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import orjson
@@ -9,12 +9,13 @@ import pytest
 from schemas import codec
 from schemas.codec import Event
 from schemas.instants import rfc3339
+from services.matcher import packing
 from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.policy import Policy
-from services.matcher.core.state import Area
-from services.matcher.replay import Entry, differences, entry_of_line, main
+from services.matcher.core.state import Area, Match, Wish
+from services.matcher.replay import Entry, Replay, differences, entry_of_line, main
 from services.matcher.written import decision_text
-from tests.builders import AREA, claim, declined, minors_wish, offer, offer_suspended, service, wish, wish_withdrawn
+from tests.builders import AREA, claim, closed, declined, given, minors_wish, offer, offer_suspended, service, wish, wish_withdrawn
 
 DAY = [
     offer("o1", at=0, capacity=2),
@@ -103,6 +104,47 @@ def test_a_repeat_of_nothing_shows(journal: list[Entry]) -> None:
     other = codec.structured(wish("w77", event_id="never-seen"))
     repeat = replace(journal[1], event=other, outcome="duplicate", decision=b"[]")
     assert [("outcome", "duplicate", "decided")] == [(one.what, one.written, one.now) for one in differences([*journal, repeat])]
+
+
+def test_wishes_that_are_over_are_packed_and_decided_upon_alike(journal: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_KEPT", 0)
+    again = Replay()
+    assert [] == [one for entry in journal for one in again.again(entry)]
+    wishes = again.areas[AREA].wishes
+    assert isinstance(wishes, packing.Wishes)
+    assert [] == [wish for wish in dict(wishes).values() if not wish.under_way]
+    assert {"w1", "w2", "w3"} == {wish_id for wish_id in ("w1", "w2", "w3", "w9") if wish_id in wishes}
+
+
+def test_a_wish_that_is_unpacked_is_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_KEPT", 0)
+    scene = given(offer("o1", skills=["walk"]), offer("o2", languages=["zh"]), wish("w1", helpers=2, languages=["zh"]), wish("w2", skills=["walk"]))
+    scene.when(closed(scene.match("w1", "o2"), at=300, outcome="partly"), wish_withdrawn("w1", at=301), wish_withdrawn("w2", at=302))
+    for wish_id in ("w1", "w2"):
+        before = scene.area.wishes[wish_id]
+        before.invited["o1"] = -1
+        expected = _all_of(before)
+        scene.area.wishes = wishes = packing.Wishes(scene.area)
+        wishes.pack([before])
+        assert [] == [one for one in wishes if one == wish_id]
+        assert wishes[wish_id] is not before
+        assert expected == _all_of(wishes[wish_id])
+
+
+def _all_of(wish: Wish) -> tuple[list[object], list[list[object]]]:
+    matches = [[getattr(match, one.name) for one in fields(Match) if one.name != "wish"] for match in wish.matches.values()]
+    assert [wish] * len(matches) == [match.wish for match in wish.matches.values()]
+    return [getattr(wish, name) for name in Wish.__slots__ if name != "matches"], matches
+
+
+def test_of_repeats_and_of_what_was_seen_no_event_is_kept(journal: list[Entry]) -> None:
+    again = Replay()
+    repeat = replace(journal[1], outcome="duplicate", decision=b"[]")
+    for entry in (repeat, *journal, repeat):
+        again.again(entry)
+    assert {} == again.repeats
+    again.again(replace(repeat, event=codec.structured(wish("w77", event_id="never-seen"))))
+    assert [None] == [entry.event for entry in again.repeats.values()]
 
 
 def test_the_command_counts_and_exits_by_what_it_found(journal: list[Entry], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -369,10 +369,11 @@ class Area:
         for wish in list(self.inviting.get(offer_id, {}).values()):
             if wish.under_way and DECLINED < wish.invited[offer_id] <= now:
                 del wish.invited[offer_id]
-                self._forget_invitation(wish, offer_id)
+                self.drop_invitation(wish, offer_id)
                 self.touched_wishes[wish.id] = wish
 
-    def _forget_invitation(self, wish: Wish, offer_id: str) -> None:
+    def drop_invitation(self, wish: Wish, offer_id: str) -> None:
+        """It is no more found by its offer: see :attr:`inviting`."""
         wishes = self.inviting.get(offer_id)
         if wishes is not None and wishes.pop(wish.id, None) is not None and not wishes:
             del self.inviting[offer_id]
@@ -656,7 +657,7 @@ class Area:
             offer.stored = True
             offer.capacity_max = offer.capacity
         self._evict()
-        self._forget_starts()
+        self.forget_starts()
         self._forget_people()
         self.asked_wishes.clear()
         self.asked_offers.clear()
@@ -676,13 +677,14 @@ class Area:
                 self.wishes.pop(wish.id, None)
                 wish.matches.clear()  # they name each other; nobody else names them
                 for offer_id in wish.invited:
-                    self._forget_invitation(wish, offer_id)
+                    self.drop_invitation(wish, offer_id)
         for offer in (*self.touched_offers.values(), *self.asked_offers):
             if offer.status != OPEN and offer.live == 0:
                 self.offers.pop(offer.id, None)
                 self._part(offer)
 
-    def _forget_starts(self) -> None:
+    def forget_starts(self) -> None:
+        """What began more than a week ago counts in no week any more."""
         while self.starts_past and self.starts_past[0][0] <= self.clock - WEEK_US:
             start, ref = heappop(self.starts_past)
             person = self.volunteers[ref]
