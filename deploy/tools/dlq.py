@@ -5,6 +5,7 @@ There may be as many of them, and as large, as somebody's program sends until so
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import re
 from collections import Counter
@@ -24,7 +25,7 @@ from deploy.tools.wording import DEAD, Lang, Words, clean, clock, join, word
 from deploy.words import Trouble
 from schemas.errors import CONTAINS_PERSONAL_DATA, TOO_LARGE, WRONG_TOPIC
 from schemas.registry import TOPIC_OF
-from schemas.topics import OFFERS, RESPONSES, TOPICS, WISHES, dead_letter_topic
+from schemas.topics import MIB, OFFERS, RESPONSES, TOPICS, WISHES, dead_letter_topic
 from services.broker import Where
 
 DEAD_TOPICS: Final = tuple(topic.name for topic in TOPICS if topic.name.endswith("-dlq"))
@@ -35,6 +36,7 @@ _PLACE: Final = re.compile(r"([a-z-]+):(\d{1,9}):(\d{1,18})")
 # Personal numbers are masked letter by letter, and the shortest of them has three.
 _MASK: Final = re.compile(rb"\*{3}")
 _SHOWN_BYTES: Final = 20_000
+_TOGETHER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +274,19 @@ def _readable(value: bytes | None) -> str:
     return "\n".join(clean(line, _SHOWN_BYTES) for line in text[:_SHOWN_BYTES].split("\n"))
 
 
+async def _handfuls(found: AsyncIterable[Letter]) -> AsyncIterator[list[Letter]]:
+    """Some at a time, for the broker's word takes milliseconds whether it is about one or a hundred; of large ones fewer."""
+    some, size = list[Letter](), 0
+    async for letter in found:
+        some.append(letter)
+        size += len(letter.record.value or b"")
+        if len(some) == _TOGETHER or size > MIB:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
 async def replay(broker: Where, found: AsyncIterable[Letter], console: Console, lang: Lang) -> tuple[int, int]:
     """Send letters again, as they first came, to their topics under their keys; how many were sent, and how many could not be.
 
@@ -283,19 +298,29 @@ async def replay(broker: Where, found: AsyncIterable[Letter], console: Console, 
     done: set[bytes] = set()
     sent = refused = 0
     async with kafka.reachable(broker), kafka.producer(broker) as producer:
-        async for letter in found:
-            hindrance = letter.hindrance
-            if hindrance is not None:
-                refused += 1
-                said = (f"{letter.place} 未重发：{hindrance[0]}。", f"{letter.place} was not sent: {hindrance[1]}.")
-                console.print(Text(join(lang, said), style="yellow"))
-                continue
-            if letter.content in done:
-                continue
-            done.add(letter.content)
-            place = await producer.send_and_wait(letter.target, letter.record.value, key=letter.record.key, headers=letter.headers)
-            sent += 1
-            console.print(Text(f"{letter.place} → {place.topic}:{place.partition}:{place.offset}", style="green"))
+        async for some in _handfuls(found):
+            became: list[Any] = []
+            for letter in some:
+                hindrance = letter.hindrance
+                if hindrance is None and letter.content not in done:
+                    done.add(letter.content)
+                    became.append(await producer.send(letter.target, letter.record.value, key=letter.record.key, headers=letter.headers))
+                elif hindrance is not None:
+                    became.append(hindrance)
+                else:
+                    became.append(None)
+            places = iter(await asyncio.gather(*(one for one in became if isinstance(one, asyncio.Future)), return_exceptions=True))
+            for letter, one in zip(some, became, strict=True):
+                if isinstance(one, asyncio.Future):
+                    place = next(places)
+                    if isinstance(place, BaseException):
+                        raise place
+                    sent += 1
+                    console.print(Text(f"{letter.place} → {place.topic}:{place.partition}:{place.offset}", style="green"))
+                elif one is not None:
+                    refused += 1
+                    said = (f"{letter.place} 未重发：{one[0]}。", f"{letter.place} was not sent: {one[1]}.")
+                    console.print(Text(join(lang, said), style="yellow"))
     said = (f"重发 {sent} 条，未发 {refused} 条。", f"{sent} sent again, {refused} not sent.")
     console.print(Text(join(lang, said)))
     return sent, refused

@@ -230,8 +230,9 @@ async def branch(target: Target, organisation: str, half: Half) -> Branch:
     def member(area: str, ref: str) -> Member:
         return members.setdefault((area, ref), Member(area, ref))
 
-    async with target.database("matcher") as connection, readable():
-        for row in await connection.fetch(_POSTED):
+    # By a cursor, which lives in a transaction: all that was ever posted is read, and none of it kept.
+    async with target.database("matcher") as connection, readable(), connection.transaction():
+        async for row in connection.cursor(_POSTED, prefetch=500):
             offer = orjson.loads(row["data"])
             if offer.get("organisation") == organisation:
                 member(row["area"], offer["volunteer_ref"]).reported_in = True

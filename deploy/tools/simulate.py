@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.going import Going
 from deploy.state import State, default_folder, write_private
 from deploy.tools.target import Target
 from deploy.tools.wording import Lang, Words, clean, join
@@ -38,8 +39,8 @@ def of_file(path: Path, seed: int) -> Month:
         Trouble: it cannot be read, or there is no wish in it.
     """
     try:
-        with path.open("rb") as lines:
-            month = months.read(lines, path.name, seed)
+        with path.open("rb") as lines, Going(f"读取 {path.name}", f"reading {path.name}") as going:
+            month = months.read(going.over(lines), path.name, seed)
     except OSError as fault:
         raise Trouble(f"无法读取 {path}：{fault.strerror}", f"{path} cannot be read: {fault.strerror}") from fault
     return _usable(month)
@@ -67,8 +68,9 @@ async def of_running(target: Target, seed: int) -> Month:
         Trouble: nothing runs, or there is no wish in it.
     """
     async with target.database("matcher") as connection:
-        entries = [entry async for entry in from_database(connection)]
-    return _usable(months.of_entries(entries, "matching.journal", seed))
+        with Going("读取日志", "reading the journal") as going:
+            month = await months.of_entries(from_database(connection), "matching.journal", seed, going.step)
+    return _usable(month)
 
 
 def _usable(month: Month) -> Month:

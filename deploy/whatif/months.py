@@ -5,7 +5,7 @@ valid is counted and left out, as the services would put it among the dead lette
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -214,12 +214,14 @@ def read(lines: Iterable[bytes], name: str, seed: int) -> Month:
     return reader.month(name, kind or EVENTS, seed)
 
 
-def of_entries(entries: Iterable[Entry], name: str, seed: int) -> Month:
-    """The journal of a running system."""
-    reader = _Reader()
-    for number, entry in enumerate(entries, 1):
+async def of_entries(entries: AsyncIterable[Entry], name: str, seed: int, told: Callable[[], None] = lambda: None) -> Month:
+    """The journal of a running system, row by row; `told` hears of each."""
+    reader, number = _Reader(), 0
+    async for entry in entries:
+        number += 1
         reader.counts["lines"] += 1
         reader.entry(number, entry)
+        told()
     return reader.month(name, JOURNAL, seed)
 
 

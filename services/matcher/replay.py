@@ -7,7 +7,8 @@ of one area are taken in their order; nothing but the journal is looked at.
 import argparse
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,14 +63,15 @@ class Difference:
 class Replay:
     """Decides entry after entry; `decided` counts those that were decided again.
 
-    `read` gives the event of an entry's structured text, or raises InvalidEvent.
+    `read` gives the event of an entry's structured text, or raises InvalidEvent. Of `seen` events there is a digest each, and of `repeats` the first
+    whose event has not been seen (yet).
     """
 
     policies: Policies = field(default_factory=Policies)
     decided: int = 0
     areas: dict[str, Area] = field(default_factory=dict)
-    seen: set[tuple[str, str]] = field(default_factory=set)
-    repeats: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    seen: set[bytes] = field(default_factory=set)
+    repeats: dict[bytes, Entry] = field(default_factory=dict)
     read: Callable[[bytes], Event] = codec.decode_structured
 
     def again(self, entry: Entry) -> list[Difference]:
@@ -95,13 +97,15 @@ class Replay:
         except InvalidEvent as fault:
             yield _difference(entry, "event", "valid", str(fault))
             return
-        identity = (event.source, event.id)
+        identity = blake2b(f"{event.source}\n{event.id}".encode(), digest_size=16).digest()
         if entry.outcome == DUPLICATE or identity in self.seen:
-            self.repeats.setdefault(identity, entry)
+            if identity not in self.seen:
+                self.repeats.setdefault(identity, replace(entry, event=None))
             yield from _compare(entry, "outcome", entry.outcome, DUPLICATE)
             yield from _compare(entry, "decision", entry.decision, NOTHING)
             return
         self.seen.add(identity)
+        self.repeats.pop(identity, None)
         changed, passed = pass_time(area, entry.at)
         if changed:
             # Time that changed something has an entry of its own, before this one.
@@ -112,7 +116,7 @@ class Replay:
 
     def unfounded(self) -> list[Difference]:
         """Once all is read: repeats of what was never decided; the first arrival may lie in another lane, read later."""
-        return [_difference(entry, "outcome", DUPLICATE, "decided") for identity, entry in self.repeats.items() if identity not in self.seen]
+        return [_difference(entry, "outcome", DUPLICATE, "decided") for entry in self.repeats.values()]
 
 
 def _difference(entry: Entry, what: str, written: str, now: str) -> Difference:

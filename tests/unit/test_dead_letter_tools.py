@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from deploy.tools.dlq import Letter, Overview, overview, show_list
+from deploy.tools.dlq import Letter, Overview, _handfuls, overview, show_list
 
 
 def letter(offset: int, *, at: int, reason: str = "not_json", partition: int = 0) -> Letter:
@@ -45,3 +45,10 @@ def test_letters_of_one_content_are_one_event_and_others_are_not() -> None:
     first, repeat, other = (letter(0, at=1), letter(1, at=2), letter(2, at=3))
     other.record.key = b"gaoxin"
     assert first.content == repeat.content != other.content
+
+
+async def test_letters_are_sent_again_in_handfuls_of_a_hundred_and_of_large_ones_fewer() -> None:
+    large = letter(0, at=1)
+    large.record.value = b"x" * 700_000
+    assert [100, 50] == [len(some) async for some in _handfuls(come(*[letter(0, at=1)] * 150))]
+    assert [2, 1] == [len(some) async for some in _handfuls(come(large, large, large))]

@@ -12,7 +12,7 @@ from schemas.instants import rfc3339
 from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
-from services.matcher.replay import Entry, differences, entry_of_line, main
+from services.matcher.replay import Entry, Replay, differences, entry_of_line, main
 from services.matcher.written import decision_text
 from tests.builders import AREA, claim, declined, minors_wish, offer, offer_suspended, service, wish, wish_withdrawn
 
@@ -103,6 +103,16 @@ def test_a_repeat_of_nothing_shows(journal: list[Entry]) -> None:
     other = codec.structured(wish("w77", event_id="never-seen"))
     repeat = replace(journal[1], event=other, outcome="duplicate", decision=b"[]")
     assert [("outcome", "duplicate", "decided")] == [(one.what, one.written, one.now) for one in differences([*journal, repeat])]
+
+
+def test_of_repeats_and_of_what_was_seen_no_event_is_kept(journal: list[Entry]) -> None:
+    again = Replay()
+    repeat = replace(journal[1], outcome="duplicate", decision=b"[]")
+    for entry in (repeat, *journal, repeat):
+        again.again(entry)
+    assert {} == again.repeats
+    again.again(replace(repeat, event=codec.structured(wish("w77", event_id="never-seen"))))
+    assert [None] == [entry.event for entry in again.repeats.values()]
 
 
 def test_the_command_counts_and_exits_by_what_it_found(journal: list[Entry], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

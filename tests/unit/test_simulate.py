@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +31,7 @@ from schemas.instants import MINUTE_US, rfc3339
 from services.matcher.core.decide import decide, pass_time
 from services.matcher.core.policy import Policy
 from services.matcher.core.state import Area
-from services.matcher.replay import entry_of_line
+from services.matcher.replay import Entry, entry_of_line
 from services.matcher.written import decision_text
 from tests.builders import (
     AREA,
@@ -152,9 +152,14 @@ def test_a_journal_that_play_wrote_is_accepted() -> None:
     assert compared(month).rows == compared(month).rows
 
 
-def test_the_running_systems_journal_is_the_same_as_its_file() -> None:
+async def test_the_running_systems_journal_is_the_same_as_its_file() -> None:
     lines = journal(*DAY)
-    running = months.of_entries(map(entry_of_line, lines), "matching.journal", SEED)
+
+    async def rows() -> AsyncIterator[Entry]:
+        for line in lines:
+            yield entry_of_line(line)
+
+    running = await months.of_entries(rows(), "matching.journal", SEED)
     assert compared(months.read(lines, "journal.jsonl", SEED)).rows == compared(running).rows
 
 
