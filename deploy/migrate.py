@@ -130,15 +130,16 @@ async def _refuse_newer(server: Server, database: str) -> None:
         )
 
 
-async def _let_in(server: Server, database: str) -> None:
+async def _let_in(server: Server, database: str, *, named: bool) -> None:
     """The roles with their passwords, which are the server's, and what a copy of a database lacks: rights on itself, and where each role begins to look."""
     connection = await asyncpg.connect(server.owner_dsn(database))
     try:
         await _execute(connection, "REVOKE ALL ON DATABASE %I FROM PUBLIC", database)
         for tenant in TENANTS:
-            known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", tenant.role)
-            verb = "ALTER" if known else "CREATE"
-            await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
+            if not named:
+                known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", tenant.role)
+                verb = "ALTER" if known else "CREATE"
+                await _execute(connection, f"{verb} ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L", tenant.role, server.password(tenant.role))
             await _execute(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, tenant.role)
             await _execute(connection, "ALTER ROLE %I IN DATABASE %I SET search_path = %I", tenant.role, database, tenant.schema)
     finally:
@@ -212,8 +213,10 @@ async def _migrate(server: Server, database: str) -> None:
         await engine.dispose()
 
 
-async def prepare(server: Server, database: str, *, template: str | None = None) -> None:
+async def prepare(server: Server, database: str, *, template: str | None = None, named: bool = False) -> None:
     """Make `database` ready; a second time changes nothing. With `template`, a new database is a copy of that one, which was prepared before.
+
+    `named`: the server's roles are known to have their passwords; to set them takes as long as all else that a copy needs.
 
     Raises:
         Trouble: a newer version has migrated it.
@@ -221,7 +224,7 @@ async def prepare(server: Server, database: str, *, template: str | None = None)
     await _make_database(server, database, template)
     if template is None:
         await _refuse_newer(server, database)
-    await _let_in(server, database)
+    await _let_in(server, database, named=named)
     if template is None:
         await _grant(server, database)
         await _migrate(server, database)

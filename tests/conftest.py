@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from deploy import migrate, topics
@@ -131,14 +132,34 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Po
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def copy_template(postgres: Postgres) -> Callable[[str], Awaitable[None]]:
+    """Copy the template. Six passwords cost the server as much as the copy itself: they are set anew only where something has changed a role since."""
+    last: list[Any] = []
+
+    async def roles() -> list[Any]:
+        connection = await asyncpg.connect(postgres.owner_dsn(postgres.maintenance))
+        try:  # a password that is set once more has another salt
+            return await connection.fetch("SELECT * FROM pg_authid ORDER BY oid")
+        finally:
+            await connection.close()
+
+    async def copy(name: str) -> None:
+        named = last == (now := await roles())
+        await migrate.prepare(postgres, name, template=TEMPLATE, named=named)
+        last[:] = now if named else await roles()
+
+    return copy
+
+
 @pytest.fixture
-async def new_database(postgres: Postgres) -> AsyncIterator[Callable[[], Awaitable[Database]]]:
+async def new_database(postgres: Postgres, copy_template: Callable[[str], Awaitable[None]]) -> AsyncIterator[Callable[[], Awaitable[Database]]]:
     """Make fresh, migrated databases, dropped after the test."""
     async with AsyncExitStack() as cleanup:
 
         async def make() -> Database:
             name = f"test_{next(_numbers)}"
-            await migrate.prepare(postgres, name, template=TEMPLATE)
+            await copy_template(name)
             cleanup.push_async_callback(migrate.drop, postgres, name)
             return Database(name, postgres)
 

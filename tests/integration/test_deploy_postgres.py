@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import asyncpg
 import pytest
 
@@ -91,3 +93,8 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(databa
     with pytest.raises(Trouble, match=r"9999_later.*restore a backup"):
         await migrate.prepare(database.server, database.name)
     assert not await _run(database.dsn(), "SELECT has_table_privilege('lastmetre_gateway', 'gateway.later', 'SELECT')"), "nothing is granted anew"
+
+
+async def test_a_fresh_database_lets_its_roles_in_also_where_another_password_was_set(new_database: Callable[[], Awaitable[Database]]) -> None:
+    await _run((await new_database()).dsn(), "ALTER ROLE lastmetre_matcher PASSWORD 'of-another-stack'")
+    assert 1 == await _run((await new_database()).dsn("matcher"), "SELECT 1")
