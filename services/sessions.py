@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import asyncpg
+from asyncpg.protocol import protocol
 
 AWAY: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InterfaceError,  # the connection was closed under us
@@ -41,6 +42,21 @@ SILENT_MAX: Final = "30s"
 # Our statements name their rows by key, in tables that begin empty and grow fast: a plan made while they were small must not scan them, nor be compiled for
 # longer than it runs.
 INDEXES_ONLY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+
+
+# What asyncpg asks each row and each element of an array for, and what answers it for us.
+_ASKED: Final[dict[str, Any]] = {"IterableABC": (list, tuple), "SizedABC": (list, tuple), "MappingABC": dict}
+
+
+def know_rows_by_type() -> None:
+    """Have asyncpg tell arrays, rows and mappings by their own types, in all of this process.
+
+    It asks abstract classes, which answer in Python, and does so up to four times an element. It has no setting for it. What is given to a statement must be
+    a list, a tuple or no container at all; anything else is refused with an error.
+    """
+    for name, types in _ASKED.items():
+        if hasattr(protocol, name):  # another version may ask otherwise, and is left alone
+            setattr(protocol, name, types)
 
 
 async def keep_session(_connection: Any) -> None:

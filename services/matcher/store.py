@@ -113,21 +113,6 @@ _WRONG_COUNT: Final = "LM001"  # raised by matching.store: fewer rows changed th
 _OWN_FAULTS: Final = frozenset({"wishes", "offers", "matches"})
 
 
-# What asyncpg asks each row and each element of an array for, and what answers it for us.
-_ASKED: Final[dict[str, Any]] = {"IterableABC": (list, tuple), "SizedABC": (list, tuple), "MappingABC": dict}
-
-
-def know_rows_by_type() -> None:
-    """Have asyncpg tell arrays, rows and mappings by their own types, in all of this process.
-
-    It asks abstract classes, which answer in Python, and does so four times a row: that was a quarter of what storing took of the processor. It has no setting
-    for it. What is given to a statement here is a list, a tuple or no container at all; anything else would be refused with an error.
-    """
-    for name, types in _ASKED.items():
-        if hasattr(protocol, name):  # another version may ask otherwise, and is left alone
-            setattr(protocol, name, types)
-
-
 class BrokenInvariant(Exception):
     """The database refused what the core decided: one of the promises would not hold. Nothing was stored."""
 

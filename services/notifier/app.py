@@ -30,6 +30,7 @@ from services.notifier.visiting import Visiting
 from services.notifier.visits_store import VisitsStore
 from services.notifier.watching import Watching
 from services.runtime import EXIT_SETTINGS, Ops, Readiness, Stop
+from services.sessions import know_rows_by_type
 from services.vault.faults import BadKeys
 
 _PING_SECONDS: Final = 2.0
@@ -147,6 +148,7 @@ class Notifier:
 async def main(settings: Settings, stop: Stop) -> None:
     """Make everything, run, and close it again."""
     log = structlog.get_logger()
+    know_rows_by_type()
     async with contextlib.AsyncExitStack() as cleanup:
         store = await Store.connect(settings.database.get_secret_value())
         cleanup.push_async_callback(store.close)

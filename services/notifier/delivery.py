@@ -39,7 +39,7 @@ _TURN_MAX: Final = 100
 # The times of attempts that take less are counted together.
 _LONG_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 1.0
-# So long events wait for the next notice to leave our hands, and for all of them, at most: a channel that hangs must not hold up what is not for it.
+# So long events wait for the next notice to be sent or recorded, and for all of them, at most: a channel that hangs must not hold up what is not for it.
 _ROOM_SECONDS: Final = 0.25
 _ROOM_SECONDS_MAX: Final = 1.0
 _RECORDED_SECONDS: Final = 0.2
@@ -110,15 +110,16 @@ class Delivery:
             self._level.clear()
             await within(_RECORDED_SECONDS, self._level)
 
-    async def room(self, notices: int) -> None:
-        """Until so many more can be leased, for a moment at most: what is written without a lease costs a second look at the table and a second write."""
+    async def room(self, notices: int) -> int:
+        """How many can be leased now, once so many can, for which we wait a moment: what is written without a lease costs a second look and a second write."""
         wanted = min(notices, self._settings.in_hand_max // 2)
         until = time.monotonic() + _ROOM_SECONDS_MAX
-        while self._settings.in_hand_max - len(self._in_hand) < wanted and time.monotonic() < until:
+        while (room := self._settings.in_hand_max - len(self._in_hand)) < wanted and time.monotonic() < until:
             self._room.clear()
             await within(_ROOM_SECONDS, self._room)
             if not self._room.is_set():
-                return
+                break
+        return room
 
     def hand_over(self, notices: Iterable[Notice]) -> None:
         """Deliver these; they are committed as leased."""
@@ -304,6 +305,8 @@ class Delivery:
     def _done(self, result: Delivered) -> None:
         self._results.append(self._exchange.in_time(result))
         self._news.set()
+        if result.fault != "busy":  # those come back at once: a channel that hangs makes no room
+            self._room.set()
 
     # --- recording
 
@@ -375,7 +378,7 @@ class Delivery:
         for labels, count in counts.items():
             self._metrics.notices.labels(*labels).inc(count)
         self._metrics.in_hand.set(len(self._in_hand))
-        if any(result.fault != "busy" for result in results):  # those come back at once: a channel that hangs makes no room
+        if any(result.fault != "busy" for result in results):
             self._room.set()
         if any(fate == "retryable" for _, _, fate in counts):
             self._due.set()

@@ -82,7 +82,7 @@ BUSY_SECONDS: Final = 1.0
 BUSY_SECONDS_MAX: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Delivered`
 class Passage:
     """One notice on its way to one channel; `notice` is as its person is to read it. `at`: when they were looked up, in seconds of the monotonic clock."""
 

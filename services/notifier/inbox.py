@@ -53,6 +53,12 @@ _OF_MATCHES: Final = _PROPOSALS | {MatchAgreed, MatchReleased}
 _STALE_SECONDS: Final = 3.0
 
 
+def events_for(room: int, most: int) -> int:
+    """How many events to take in, where so many notices can be leased: two each. Where hardly any can, a channel hangs, and must not hold up the rest."""
+    leased = room // 2
+    return leased if most // 4 <= leased < most else most
+
+
 class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """The consumer's loop."""
 
@@ -227,11 +233,11 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             return
         if self._to_take:
             await self._take_over()
-        await self._delivery.room(2 * self._settings.batch_max)
+        room = await self._delivery.room(2 * self._settings.batch_max)
         if self._came < self._settings.batch_max // 2:  # of a backlog one batch is decoded while another is recorded
             await self._delivery.recorded()
         await failpoints.before("poll")
-        found = await self._poll(consumer)
+        found = await self._poll(consumer, events_for(room, self._settings.batch_max))
         self._came = sum(map(len, found.values()))
         if not found:
             self.pulse.commit()
@@ -248,7 +254,7 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 await self._take_in(letters)
                 self.pulse.commit()
 
-    async def _poll(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+    async def _poll(self, consumer: AIOKafkaConsumer, most: int) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
         """What has come. Of a partition whose records lie here the client fetches no more, so once they are taken what came since is awaited, for a moment.
 
         Of a backlog each partition has its turn: so one is taken in while what was told of another is recorded, and neither waits for the other's row.
@@ -256,11 +262,11 @@ class Inbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
         if self._came >= self._settings.batch_max // 2:
             for partition in sorted(self._lanes.owned, key=lambda one: (one <= self._turn, one)):
-                found = await consumer.getmany(TopicPartition(MATCHES, partition), timeout_ms=0, max_records=self._settings.batch_max)
+                found = await consumer.getmany(TopicPartition(MATCHES, partition), timeout_ms=0, max_records=most)
                 if found:
                     self._turn = partition
                     return found
-        wait, room = _WAIT_MS, self._settings.batch_max
+        wait, room = _WAIT_MS, most
         while room > 0:
             more = await consumer.getmany(timeout_ms=wait, max_records=room)
             for tp, records in more.items():

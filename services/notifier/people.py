@@ -22,7 +22,7 @@ from services.vault.contact import WISHES
 from services.vault.faults import BadKeys, Denied
 from services.vault.policy import Ask, Occasion, Visit
 from services.vault.settings import VaultSettings
-from services.vault.vault import Opened, Vault, is_reference
+from services.vault.vault import Opened, Vault, is_reference, refs_of
 
 # A vault that hangs: the notices come again.
 _LOOK_SECONDS: Final = 10.0
@@ -160,7 +160,8 @@ class VaultDirectory:
     @staticmethod
     async def _look(vault: Vault, asks: Sequence[Ask], visits: Sequence[Visit] = ()) -> list[Opened | Denied]:
         """A reference that is a number of a person is nobody's in the vault, and stands in no audit."""
-        sound = [ask for ask in asks if all(map(is_reference, (ask.person, *filter(None, (ask.what.match_id, ask.what.wish_id)))))]
+        strange = {ref for ref in refs_of(asks) if not is_reference(ref)}
+        sound = [ask for ask in asks if strange.isdisjoint((ask.person, *ask.what))] if strange else asks
         found = iter(await vault.read_many(sound, WHO, visits) if sound else ())
         if len(sound) == len(asks):
             return list(found)

@@ -40,8 +40,7 @@ DOWN: Final = "channel_down"
 OVER_BUDGET: Final = "over_budget"
 
 
-@dataclass(frozen=True, slots=True)
-class Preferences:
+class Preferences(NamedTuple):
     """What one person wants. `quiet`: from and to in local time, may go past midnight; `budget`: notices a day; None: no such wish."""
 
     channels: tuple[str, ...]
@@ -98,6 +97,9 @@ class Tried:
     fault: str | None = None
     unclear: bool = False
     since: float = 0.0
+
+
+_untried: Final = lru_cache(Tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +300,7 @@ def waits_for_reader(tried: Sequence[Tried], ways: Mapping[str, Way], now: datet
 
 def tried_of(tried: Sequence[Tried], channel: str) -> Tried:
     """What came of a channel so far."""
-    return next((one for one in tried if one.channel == channel), Tried(channel))
+    return next((one for one in tried if one.channel == channel), None) or _untried(channel)
 
 
 def attempted(before: Tried, *, state: State, fault: str | None, unclear: bool, tells_all: bool) -> Tried:

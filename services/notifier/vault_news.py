@@ -5,11 +5,11 @@ Rows are written in the transaction that changes the match, so none is lost; `st
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
 
+from services.notifier.routes import instant_of
 from services.vault.ladder import Slot, Stage
 from services.vault.policy import Visit
 
@@ -58,8 +58,8 @@ async def note_reports(connection: Any, told: Iterable[tuple[str, str]]) -> None
 
 
 def _visit(row: asyncpg.Record, stage: Stage) -> Visit:
-    start, end = (datetime.fromisoformat(row[name].upper()) for name in ("slot_start", "slot_end"))
-    return Visit(row["match_id"], row["wish_id"], row["resident_ref"], row["volunteer_ref"], stage, Slot(start, end), row["minor"])
+    slot = Slot(instant_of(row["slot_start"]), instant_of(row["slot_end"]))
+    return Visit(row["match_id"], row["wish_id"], row["resident_ref"], row["volunteer_ref"], stage, slot, row["minor"])
 
 
 @dataclass(frozen=True, slots=True)

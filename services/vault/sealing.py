@@ -62,7 +62,7 @@ def unpad(padded: bytes) -> bytes:
         DoesNotOpen: it was not padded by `pad`.
     """
     end = LENGTH_BYTES + int.from_bytes(padded[:LENGTH_BYTES], "big")
-    if len(padded) not in SIZES or end > len(padded) or any(padded[end:]):
+    if len(padded) not in SIZES or end > len(padded) or padded[end:].strip(b"\0"):
         raise DoesNotOpen
     return padded[LENGTH_BYTES:end]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -13,7 +13,7 @@ import asyncpg
 from services.sessions import INDEXES_ONLY, end_frozen, keep_session
 from services.vault.consents import Consent, Purpose
 from services.vault.ladder import Slot, Stage
-from services.vault.policy import Visit
+from services.vault.policy import Reader, Visit
 from services.vault.sealing import Envelope
 
 # A master key's id, and a leaf of its tree.
@@ -116,6 +116,12 @@ _WITHDRAW_CONSENTS = """
 UPDATE vault.consents SET withdrawn_at = $4
 WHERE minor_ref = $1 AND guardian_ref = $2 AND ($3::text IS NULL OR purpose = $3) AND withdrawn_at IS NULL
 """
+# Of looks at once, when, who and which fields are the same; the rest comes as one array of rows (migration 0040).
+_ADD_LOOKS = """
+INSERT INTO vault.audit (at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id)
+SELECT $1, 'read', outcome, reason, $2, $3, person_ref, $4::text[], why, match_id, wish_id
+FROM unnest($5::vault.judged_look[]) WITH ORDINALITY looks(outcome, reason, person_ref, why, match_id, wish_id, place) ORDER BY place
+"""
 _READ_AUDIT = """
 SELECT at, action, outcome, reason, role, reader_ref, person_ref, fields, why, match_id, wish_id FROM vault.audit
 WHERE $1::text IS NULL OR person_ref = $1 ORDER BY id DESC LIMIT $2
@@ -133,6 +139,17 @@ class Entry(NamedTuple):
     reader_ref: str
     person_ref: str | None
     fields: tuple[str, ...]
+    why: str
+    match_id: str | None
+    wish_id: str | None
+
+
+class Judged(NamedTuple):
+    """What became of one look of several, as its row of the audit tells; the columns are those of `Entry`."""
+
+    outcome: str
+    reason: str | None
+    person_ref: str
     why: str
     match_id: str | None
     wish_id: str | None
@@ -296,6 +313,10 @@ class Unit:
         """Add rows to the audit, in this order."""
         if entries:
             await self._connection.copy_records_to_table("audit", schema_name="vault", columns=Entry._fields, records=entries)
+
+    async def add_looks(self, at: datetime, who: Reader, fields: Sequence[str], looks: Sequence[Judged]) -> None:
+        """Add a row to the audit for each of these looks for the same fields, in this order."""
+        await self._connection.execute(_ADD_LOOKS, at, who.role, who.ref, fields, looks)
 
     async def read_audit(self, person: str | None, limit: int) -> list[Entry]:
         """The audit, newest first."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Final, Self
 
 from schemas import shapes
@@ -23,7 +24,7 @@ from services.vault.ladder import OVER, STAGES, Ladder
 from services.vault.looking import look, open_values
 from services.vault.policy import Ask, Occasion, Reader, Visit, may_take_place
 from services.vault.sealing import Envelope, Identity, new_key, seal, wrap
-from services.vault.store import Entry, Leaf, Store, Unit, Wrapped
+from services.vault.store import Entry, Judged, Leaf, Store, Unit, Wrapped
 
 WHY_MAX: Final = 200
 REF_MAX: Final = 128
@@ -168,14 +169,16 @@ class Vault:
             ValueError, BadContact: as `read`; of any of them, and none is answered then.
             BadKeys: the key file cannot be used.
         """
-        for ask in asks:
-            _check_refs(ask.person, who.ref, *(one for one in (ask.what.match_id, ask.what.wish_id) if one))
-            if not ask.fields or not READABLE.issuperset(ask.fields):
+        _check_refs(who.ref, *refs_of(asks))
+        for fields in {ask.fields for ask in asks}:
+            if not fields or not READABLE.issuperset(fields):
                 raise ValueError(f"fields are some of {', '.join(sorted(READABLE))}")
         now = self._clock()
         async with self._store.unit() as unit:
             found = await look(unit, asks, who, now, self._ladder, self._keys.ring, visits)
-            await unit.add_audit(*(_asked(ask, now, who, one) for ask, one in zip(asks, found, strict=True)))
+            kept = {why: _kept(why) for why in {ask.why for ask in asks}}
+            for fields, looks in groupby(zip(asks, found, strict=True), key=lambda one: one[0].fields):
+                await unit.add_looks(now, who, fields, [_judged(ask, kept[ask.why], one) for ask, one in looks])
         return [one if isinstance(one, Denied) else Opened(one) for one in found]
 
     # --- away
@@ -359,6 +362,11 @@ def is_reference(ref: str) -> bool:
     return 0 < len(ref) <= REF_MAX and _REFERENCE.fullmatch(ref) is not None and not is_bare_number(ref)
 
 
+def refs_of(asks: Iterable[Ask]) -> set[str]:
+    """All references that looks name, each once: of people, matches and wishes."""
+    return {ask.person for ask in asks}.union(*(filter(None, ask.what) for ask in asks))
+
+
 def _check_refs(*refs: str) -> None:
     if not all(map(is_reference, refs)):
         raise BadContact(
@@ -368,10 +376,18 @@ def _check_refs(*refs: str) -> None:
 
 
 def _entry(action: str, now: datetime, who: Reader, person: str | None, fields: Sequence[str], why: str, what: Occasion, reason: str | None) -> Entry:
-    # Whoever asks may have typed a number into the purpose: it is masked, as the audit holds no personal data.
-    outcome = "allowed" if reason is None else "failed" if reason in {"key_destroyed", "unknown_key", "does_not_open"} else "denied"
-    return Entry(now, action, outcome, reason, who.role, who.ref, person, tuple(fields), mask(why)[:WHY_MAX], what.match_id, what.wish_id)
+    return Entry(now, action, _outcome(reason), reason, who.role, who.ref, person, tuple(fields), _kept(why), what.match_id, what.wish_id)
 
 
-def _asked(ask: Ask, now: datetime, who: Reader, found: dict[str, Any] | Denied) -> Entry:
-    return _entry("read", now, who, ask.person, ask.fields, ask.why, ask.what, found.reason if isinstance(found, Denied) else None)
+def _kept(why: str) -> str:
+    """A purpose as the audit has it: whoever asks may have typed a number into it, and the audit holds no personal data."""
+    return mask(why)[:WHY_MAX]
+
+
+def _outcome(reason: str | None) -> str:
+    return "allowed" if reason is None else "failed" if reason in {"key_destroyed", "unknown_key", "does_not_open"} else "denied"
+
+
+def _judged(ask: Ask, kept: str, found: dict[str, Any] | Denied) -> Judged:
+    reason = found.reason if isinstance(found, Denied) else None
+    return Judged(_outcome(reason), reason, ask.person, kept, ask.what.match_id, ask.what.wish_id)

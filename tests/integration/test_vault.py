@@ -268,6 +268,8 @@ async def test_the_audit_holds_no_number_that_somebody_typed_into_the_purpose(va
     await put(vault)
     await vault.read("resident", ("phone",), OPERATOR, Occasion(), "call back 19900307123")
     assert "call back ***********" == (await vault.audit("resident", 1))[0].why
+    await vault.read_many([Ask("resident", ("phone",), Occasion(), why) for why in ("19900307123 again", "a reminder", "19900307123 again")], OPERATOR)
+    assert ["*********** again", "a reminder", "*********** again"] == [entry.why for entry in await vault.audit("resident", 3)]
 
 
 @pytest.mark.parametrize("reference", ["19900307123", "", "x" * 129, "199 0300 7123", "r-1\n"])

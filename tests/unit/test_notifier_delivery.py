@@ -16,6 +16,7 @@ from services.notifier.book import PARTIES, Delivered, Match, Notice, notice_key
 from services.notifier.delivery import Delivery
 from services.notifier.exchange import BUSY_SECONDS, Passage
 from services.notifier.ids import NAMESPACE, derived_id
+from services.notifier.inbox import events_for
 from services.notifier.lanes import Lanes
 from services.notifier.metrics import Metrics
 from services.notifier.outages import Outages
@@ -138,8 +139,27 @@ async def test_what_was_said_while_a_lane_was_in_doubt_is_recorded_once_it_is_ou
 async def test_events_wait_for_room_but_not_for_long(delivery: Delivery) -> None:
     for number in range(60):
         written(delivery, match_of(f"m-{number}"))
-    await delivery.room(20)
+    assert 0 == await delivery.room(20)
     assert not delivery.is_idle
+
+
+@pytest.mark.parametrize(("fault", "goes_on"), [(None, True), ("busy", False)])
+async def test_events_go_on_waiting_for_room_while_notices_are_sent_and_not_while_a_channel_is_full(
+    delivery: Delivery, fault: str | None, goes_on: bool
+) -> None:
+    delivery._exchange.in_time = lambda result: result  # type: ignore[method-assign]
+    for number in range(60):
+        written(delivery, match_of(f"m-{number}"))
+    waiting = asyncio.create_task(delivery.room(20))
+    await asyncio.sleep(0)
+    delivery._done(Delivered(match_of("m-1").notices["resident", "confirmed"], "retryable" if fault else "sent", "", "sms", fault))
+    assert goes_on == delivery._room.is_set()
+    await waiting
+
+
+@pytest.mark.parametrize(("room", "events"), [(5000, 1000), (2000, 1000), (1400, 700), (500, 250), (498, 1000), (0, 1000)])
+def test_no_more_events_are_taken_in_than_can_be_leased_unless_a_channel_hangs(room: int, events: int) -> None:
+    assert events == events_for(room, 1000)
 
 
 def passage_of(match_id: str, urgency: str) -> Passage:
