@@ -30,10 +30,10 @@ from services.matcher.minutes import Minutes
 from services.matcher.outbox import Publisher
 from services.matcher.policies import Policies
 from services.matcher.policy_settings import PolicySettings
-from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY, know_rows_by_type
+from services.matcher.store import CLOCK_RUNS_TO, INDEXES_ONLY
 from services.rewound import Judge, places_to_go_on
 from services.runtime import Ops, Readiness, ServiceSettings, Stop, reach
-from services.sessions import end_frozen
+from services.sessions import end_frozen, know_rows_by_type
 
 CLOCK_CHANNEL: Final = "matching_clock"
 _FROZEN_MAX: Final = "5s"

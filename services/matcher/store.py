@@ -11,7 +11,6 @@ from typing import Any, Final, Self
 
 import asyncpg
 import orjson
-from asyncpg.protocol import protocol
 
 from schemas.codec import Event
 from schemas.offers import OfferPosted

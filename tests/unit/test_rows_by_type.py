@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sized
 
 import pytest
 from asyncpg.protocol import protocol
 
-from services import sessions
-from services.matcher import store
+from services.sessions import know_rows_by_type
 
-# The matcher's own, and the one that the services share.
-each = pytest.mark.parametrize("know_rows_by_type", [store.know_rows_by_type, sessions.know_rows_by_type])
 ASKED = {"IterableABC": Iterable, "SizedABC": Sized, "MappingABC": Mapping}
 
 
@@ -22,8 +19,7 @@ def as_it_ships(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("as_it_ships")
-@each
-def test_rows_are_known_by_their_type(know_rows_by_type: Callable[[], None]) -> None:
+def test_rows_are_known_by_their_type() -> None:
     know_rows_by_type()
     *array, mapping = [getattr(protocol, name) for name in ASKED]
     rows: tuple[object, ...] = ([], ())
@@ -35,8 +31,7 @@ def test_rows_are_known_by_their_type(know_rows_by_type: Callable[[], None]) -> 
 
 
 @pytest.mark.usefixtures("as_it_ships")
-@each
-def test_a_version_that_asks_otherwise_is_left_alone(know_rows_by_type: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_asks_otherwise_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(protocol, "SizedABC")
     know_rows_by_type()
     assert not hasattr(protocol, "SizedABC")
