@@ -1,6 +1,7 @@
-"""Notifiers as processes of their own, forked from one that has everything imported: born in hundredths of a second, killed like any other.
+"""Notifiers and commands as processes of their own, forked from one that has everything imported: born in hundredths of a second, killed like any other.
 
-What runs in them is the service's own entry, with settings from the environment; only the interpreter's start and the imports are saved.
+What runs in them is the service's own entry, or that of `python -m deploy`, with settings from the environment; only the interpreter's start and the imports
+are saved.
 """
 
 from __future__ import annotations
@@ -10,17 +11,26 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from pkgutil import iter_modules
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
+from deploy import __main__ as deploy
+from deploy import cli, tools
 from services.notifier.app import main
 from services.notifier.settings import Settings
 from services.runtime import start
+
+# What the commands import once they know what they are to do.
+for _name in (*cli.COMMAND_MODULES, *(f"deploy.tools.{one.name}" for one in iter_modules(tools.__path__)), "deploy.vault_orders"):
+    import_module(_name)
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__])
@@ -91,3 +101,46 @@ async def forked(
             child.kill()
         await child.wait()
         process.close()
+
+
+class Said(NamedTuple):
+    """What became of a command: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def _obey(arguments: list[str], environment: Mapping[str, str], files: tuple[str, str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, path in enumerate(files):
+        file = os.open(path, os.O_RDWR | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process lives; what there was is closed in a child
+    sys.exit(deploy.main(arguments))
+
+
+def command(arguments: list[str], environment: Mapping[str, str], *, given: str = "", seconds: float = 60) -> Said:
+    """`python -m deploy` with these arguments, to its end; `given`: what it reads from its standard input.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("in", "out", "err")]
+        for file, text in zip(files, (given, "", ""), strict=True):
+            file.write_text(text, encoding="utf-8")
+        process = _context.Process(target=_obey, args=(arguments, dict(environment), tuple(map(str, files))))
+        process.start()
+        try:
+            process.join(seconds)
+            if process.exitcode is None:
+                raise TimeoutError(" ".join(arguments))
+            _, out, err = (file.read_text(encoding="utf-8") for file in files)
+            return Said(process.exitcode, out, err)
+        finally:
+            process.kill()
+            process.join()
+            process.close()

@@ -1,4 +1,4 @@
-"""The sample day and the terminal tools on a real, running system; the tools as a person starts them, as commands of their own."""
+"""The sample day and the terminal tools on a real, running system; the tools as processes of their own."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from deploy.tools.placeholders import fill
 from deploy.tools.wording import LOCAL
 from deploy.words import Trouble
 from schemas.topics import LANE_TOPICS
+from tests.forked import command
 
 DAY_SECONDS = 4.0
 COMMAND_SECONDS = 60.0
@@ -69,11 +70,8 @@ async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
 
 async def run(folder: Path, *arguments: str) -> tuple[int, str]:
     """A command's exit code and what it said."""
-    process = await start(folder, *arguments)
-    async with asyncio.timeout(COMMAND_SECONDS):
-        said, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
+    done = await asyncio.to_thread(command, list(arguments), environment(folder), seconds=COMMAND_SECONDS)
+    return done.code, done.out + done.err
 
 
 async def ends(stack: Stack) -> int:

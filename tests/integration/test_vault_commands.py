@@ -8,8 +8,6 @@ import json
 import os
 import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from deploy.state import State
 from deploy.vault_keys import KEY_FILE, make_key_file
 from deploy.words import Trouble
 from tests.conftest import Database
+from tests.forked import command
 from tests.integration.notifier_rig import ask
 
 ROOT = Path(__file__).parents[2]
@@ -37,10 +36,9 @@ class Terminal:
         self.env = kept | {"LASTMETRE_STATE": str(state), "LASTMETRE_VENV": "off", "COLUMNS": "200"} | settings
 
     def __call__(self, *arguments: str, given: str = "", code: int = 0) -> str:
-        argv = [sys.executable, "-m", "deploy", "vault", *arguments]
-        done = subprocess.run(argv, cwd=ROOT, env=self.env, input=given, capture_output=True, text=True, timeout=60, check=False)
-        assert (code, "") == (done.returncode, "" if "Traceback" not in done.stderr else done.stderr), done.stderr
-        return done.stdout + done.stderr
+        done = command(["vault", *arguments], self.env, given=given)
+        assert (code, "") == (done.code, "" if "Traceback" not in done.err else done.err), done.err
+        return done.out + done.err
 
 
 @pytest.fixture
