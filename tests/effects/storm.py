@@ -22,7 +22,7 @@ from tests.chaos.rig import allowed
 from tests.effects.gateways import Gateways, gateways
 from tests.effects.people import PEOPLE, in_file, in_vault
 from tests.forked import Child, forked
-from tests.integration.notifier_rig import SECRET, TO_COME, Matcher, ask, header, matcher, process, records, settings_of
+from tests.integration.notifier_rig import SECRET, TO_COME, Matcher, ask, header, matcher, records, settings_of
 
 VARIABLE = "EFFECTS_SECRET"
 PROGRESS_SECONDS = 30.0
@@ -122,7 +122,7 @@ class Storm:
         deadline = time.monotonic() + allowed(SETTLED_SECONDS)
         await self.gateways.called_back()
         taken_over = (await ask(self.owner_dsn, TAKEN))[0][1]
-        async with process(self.settings) as child:
+        async with forked(self.settings) as child:
             while True:
                 taken, epochs = (await ask(self.owner_dsn, TAKEN))[0]
                 left = (await ask(self.owner_dsn, UNDER_WAY))[0][0]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -21,7 +19,6 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from pydantic import SecretStr
 
-from deploy.state import ROOT
 from schemas import sources
 from schemas.codec import headers_of
 from schemas.topics import PARTITIONS
@@ -31,7 +28,6 @@ from services.notifier.exchange import exchange_of
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from services.runtime import Stop
-from tests.forked import variables
 from tests.listening import listening
 
 SECRET = "a-secret-of-fair-length"
@@ -136,20 +132,6 @@ async def running(settings: Settings, now: Callable[[], datetime] | None = None)
             await task
         await exchange.close()
         await store.close()
-
-
-@asynccontextmanager
-async def process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A notifier as `python -m services.notifier`, killed at the end where it still runs."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.notifier", cwd=ROOT, env={**os.environ, **variables(settings)}, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield child
-    finally:
-        if child.returncode is None:
-            child.kill()
-        await child.wait()
 
 
 @dataclass

@@ -25,6 +25,7 @@ from services.notifier.proposals import Proposal
 from services.notifier.settings import Settings
 from services.notifier.store import Store
 from tests.conftest import Database
+from tests.forked import forked
 from tests.integration.notifier_rig import (
     LIMIT_SECONDS,
     SLOT,
@@ -34,7 +35,6 @@ from tests.integration.notifier_rig import (
     ask,
     header,
     matcher,
-    process,
     receiver,
     records,
     running,
@@ -537,12 +537,12 @@ async def test_kill_9_in_the_middle_leaves_one_effect_a_key(settings: Settings, 
     for match_id in matches:
         await source.propose(match_id)
     for share in (50, 200, 400):
-        async with process(settings) as child:
+        async with forked(settings) as child:
             await until(lambda share=share: share <= len(sink.accepted))  # type: ignore[misc]
             child.kill()
             await child.wait()
             assert len(sink.accepted) < 600, "the kill came too late to be in the middle"
-    async with process(settings) as child:
+    async with forked(settings) as child:
         await settled(300)
         child.terminate()
         assert 0 == await child.wait()
@@ -560,10 +560,10 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
     settings: Settings, source: Matcher, sink: Sink, database: Database, settled: Settled
 ) -> None:
     source.slot = TO_COME
-    async with process(settings) as first:
+    async with forked(settings) as first:
         await source.propose("m-0")
         await settled(1)
-        async with process(settings):
+        async with forked(settings):
             for partition in range(6):
                 source.partition = partition
                 for number in range(20):
@@ -635,7 +635,7 @@ async def test_a_notifier_that_stood_still_says_nothing_that_another_has_taken_b
     source.slot = TO_COME
     epochs = "SELECT sum(epoch)::int FROM notifying.partitions"
     sink.judge = lambda _body, _nth: None if 1 == sum(sink.attempts.values()) else 200
-    async with process(settings.model_copy(update={"webhook_concurrency": 1, "webhook_timeout_seconds": 60.0})) as still:
+    async with forked(settings.model_copy(update={"webhook_concurrency": 1, "webhook_timeout_seconds": 60.0})) as still:
         await source.propose("m-0")
         await until(lambda: 1 == len(sink.attempts))
         await source.propose("m-1")

@@ -26,7 +26,8 @@ from services.notifier.visits_store import VisitsStore, VisitsUnit
 from services.notifier.watch import Watched, words
 from services.runtime import Stop
 from tests.conftest import Database
-from tests.integration.notifier_rig import SLOT, TO_COME, Matcher, ask, header, matcher, process, records, running, settings_of, until
+from tests.forked import forked
+from tests.integration.notifier_rig import SLOT, TO_COME, Matcher, ask, header, matcher, records, running, settings_of, until
 
 AREA = "hightech"
 LANE = partition_of(AREA)
@@ -372,7 +373,7 @@ async def test_killed_again_and_again_it_closes_and_books_each_visit_once(settin
     for match_id in matches:
         await town.propose(match_id, slot={"start": SLOT["start"], "end": TO_COME["end"]})  # begun, and not over, by the wall's clock
     for _ in range(3):
-        async with process(settings) as child:
+        async with forked(settings) as child:
             for match_id in matches[:: 2 + _]:
                 await town.finish(match_id)
                 await town.acknowledge(match_id)
