@@ -45,7 +45,7 @@ async def kills(rig: Rig, count: int) -> None:
 
 
 async def server_restarts(rig: Rig, rounds: int, *, once_each: bool = False) -> None:
-    """Restart the broker and PostgreSQL in the middle of it all, in good order and by SIGKILL; `once_each`: each server in one of the two ways."""
+    """Restart the broker and PostgreSQL in the middle of it all, in good order and by SIGKILL; `once_each`: one of them in one way, and one in the other."""
 
     async def killed_and_started(server: Kafka | Postgres) -> None:
         server.kill()
@@ -57,8 +57,9 @@ async def server_restarts(rig: Rig, rounds: int, *, once_each: bool = False) -> 
         *((name, f"SIGKILL of {name}", partial(killed_and_started, server)) for name, server in servers),
     ]
     for _ in range(rounds):
-        rig.rng.shuffle(blows)
-        chosen = {name: (name, what, blow) for name, what, blow in blows}.values() if once_each else blows
+        killed = rig.rng.choice(servers)[0]
+        chosen = [blow for number, blow in enumerate(blows) if not once_each or (number < len(servers)) == (blow[0] != killed)]
+        rig.rng.shuffle(chosen)
         for _, what, blow in chosen:
             await asyncio.sleep(rig.rng.uniform(0, PAUSE_SECONDS_MAX))  # the moment is random: nothing is waited for
             await blow()
