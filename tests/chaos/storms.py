@@ -52,15 +52,15 @@ async def server_restarts(rig: Rig, rounds: int, *, once_each: bool = False) -> 
         await server.start()
 
     servers: list[tuple[str, Kafka | Postgres]] = [("Kafka", rig.kafka), ("PostgreSQL", rig.postgres)]
-    blows: list[tuple[str, str, Callable[[], Awaitable[None]]]] = [
-        *((name, f"a restart of {name}", server.restart) for name, server in servers),
-        *((name, f"SIGKILL of {name}", partial(killed_and_started, server)) for name, server in servers),
-    ]
+    restarts: list[tuple[str, Callable[[], Awaitable[None]]]] = [(f"a restart of {name}", server.restart) for name, server in servers]
+    by_force: list[tuple[str, Callable[[], Awaitable[None]]]] = [(f"SIGKILL of {name}", partial(killed_and_started, server)) for name, server in servers]
     for _ in range(rounds):
-        killed = rig.rng.choice(servers)[0]
-        chosen = [blow for number, blow in enumerate(blows) if not once_each or (number < len(servers)) == (blow[0] != killed)]
-        rig.rng.shuffle(chosen)
-        for _, what, blow in chosen:
+        blows = [*restarts, *by_force]
+        if once_each:
+            killed = rig.rng.randrange(len(servers))
+            blows = [*restarts[:killed], *restarts[killed + 1 :], by_force[killed]]
+        rig.rng.shuffle(blows)
+        for what, blow in blows:
             await asyncio.sleep(rig.rng.uniform(0, PAUSE_SECONDS_MAX))  # the moment is random: nothing is waited for
             await blow()
             await rig.at_work(what, RECOVERED_SECONDS)
